@@ -1,0 +1,134 @@
+/**
+ * UDP headers (RFC 768).
+ *
+ * The length field bounds the datagram: header and payload, at least 8, at most what the packet holds. A checksum field
+ * of 0 means that the sender made none; a checksum that comes out as 0 is sent as 0xffff, its other form.
+ *
+ * @module
+ */
+import { readUint16, writeUint16 } from "./bytes.ts";
+import { checksumAdd, checksumFinish, pseudoHeaderSumIpv4 } from "./checksum.ts";
+import { DecodeError } from "./decode_error.ts";
+import { PROTOCOL_UDP } from "./ipv4.ts";
+
+/** Bytes of the header. */
+export const UDP_HEADER_LENGTH = 8;
+
+const DESTINATION_PORT = 2;
+const LENGTH = 4;
+const CHECKSUM = 6;
+
+/** A datagram's header, decoded. */
+export interface UdpDatagram {
+  /** Source port. */
+  sourcePort: number;
+  /** Destination port. */
+  destinationPort: number;
+  /** Bytes of header and payload. */
+  length: number;
+  /** The checksum as found; 0: none. */
+  checksum: number;
+  /** Offset in the array of the payload. */
+  payloadStart: number;
+  /** Offset in the array after the payload; what follows is padding. */
+  payloadEnd: number;
+}
+
+/** Whether `bytes[start, end)` begins with a header and holds the payload it promises. */
+export function checkUdp(bytes: Uint8Array, start: number, end: number): boolean {
+  const available = end - start;
+  if (available < UDP_HEADER_LENGTH) return false;
+  const length = readUint16(bytes, start + LENGTH);
+  return length >= UDP_HEADER_LENGTH && length <= available;
+}
+
+/** Source port; 0 where no reply is wanted. */
+export function udpSourcePort(bytes: Uint8Array, offset: number): number {
+  return readUint16(bytes, offset);
+}
+
+/** Destination port. */
+export function udpDestinationPort(bytes: Uint8Array, offset: number): number {
+  return readUint16(bytes, offset + DESTINATION_PORT);
+}
+
+/** Bytes of header and payload. */
+export function udpLength(bytes: Uint8Array, offset: number): number {
+  return readUint16(bytes, offset + LENGTH);
+}
+
+/** The checksum as found; 0: none. */
+export function udpChecksum(bytes: Uint8Array, offset: number): number {
+  return readUint16(bytes, offset + CHECKSUM);
+}
+
+/** Whether the datagram at `offset`, sent between these addresses, is without checksum or has the right one. */
+export function udpChecksumValidIpv4(bytes: Uint8Array, offset: number, source: number, destination: number): boolean {
+  return udpChecksum(bytes, offset) === 0 || datagramChecksum(bytes, offset, source, destination) === 0;
+}
+
+/** Writes the checksum of the datagram at `offset`, whose header and payload are in place. */
+export function udpSetChecksumIpv4(bytes: Uint8Array, offset: number, source: number, destination: number): void {
+  writeUint16(bytes, offset + CHECKSUM, 0);
+  const sum = datagramChecksum(bytes, offset, source, destination);
+  writeUint16(bytes, offset + CHECKSUM, sum === 0 ? 0xffff : sum);
+}
+
+/** Decodes the header at the beginning of `bytes[start, end)`. Throws a `DecodeError`. */
+export function decodeUdp(bytes: Uint8Array, start: number = 0, end: number = bytes.length): UdpDatagram {
+  if (!checkUdp(bytes, start, end)) throw refusal(bytes, start, end);
+  const length = udpLength(bytes, start);
+  return {
+    sourcePort: udpSourcePort(bytes, start),
+    destinationPort: udpDestinationPort(bytes, start),
+    length,
+    checksum: udpChecksum(bytes, start),
+    payloadStart: start + UDP_HEADER_LENGTH,
+    payloadEnd: start + length,
+  };
+}
+
+/**
+ * Writes a header at `offset`, its checksum field 0, and returns 8. `length` is the field's value: header and payload.
+ * The caller has made room.
+ */
+export function encodeUdp(
+  bytes: Uint8Array,
+  offset: number,
+  sourcePort: number,
+  destinationPort: number,
+  length: number,
+): number {
+  writeUint16(bytes, offset, sourcePort);
+  writeUint16(bytes, offset + DESTINATION_PORT, destinationPort);
+  writeUint16(bytes, offset + LENGTH, length);
+  writeUint16(bytes, offset + CHECKSUM, 0);
+  return UDP_HEADER_LENGTH;
+}
+
+/** `UDP 68 > 67, length 300`, the payload's length as tcpdump has it. */
+export function formatUdp(datagram: UdpDatagram): string {
+  const none = datagram.checksum === 0 ? ", no cksum" : "";
+  const length = datagram.length - UDP_HEADER_LENGTH;
+  return `UDP ${datagram.sourcePort} > ${datagram.destinationPort}${none}, length ${length}`;
+}
+
+function datagramChecksum(bytes: Uint8Array, offset: number, source: number, destination: number): number {
+  const length = udpLength(bytes, offset);
+  const pseudo = pseudoHeaderSumIpv4(source, destination, PROTOCOL_UDP, length);
+  return checksumFinish(checksumAdd(bytes, offset, offset + length, pseudo));
+}
+
+function refusal(bytes: Uint8Array, start: number, end: number): DecodeError {
+  const actual = end - start;
+  let needed = UDP_HEADER_LENGTH, reason = "the header is cut off";
+  if (actual >= UDP_HEADER_LENGTH) {
+    const length = udpLength(bytes, start);
+    if (length < UDP_HEADER_LENGTH) reason = `the length ${length} is less than 8`;
+    else {
+      needed = length;
+      reason = `the length ${length} goes past the end`;
+    }
+  }
+  return new DecodeError("udp", { offset: start, needed, actual, reason });
+}
