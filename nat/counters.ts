@@ -1,0 +1,86 @@
+/**
+ * Why frames and packets were dropped or refused, by name.
+ *
+ * Everything a guest sends either has its effect or moves exactly one of these. Nothing is dropped silently.
+ *
+ * @module
+ */
+
+/** Every reason, with what it means. */
+export const DROP_REASONS = {
+  /** A frame shorter than an Ethernet header. */
+  frameTooShort: "frame shorter than an Ethernet header",
+  /** A frame with a VLAN tag (802.1Q, 802.1ad). */
+  vlan: "frame with a VLAN tag",
+  /** An EtherType that is neither IPv4, IPv6 nor ARP. */
+  etherTypeUnknown: "EtherType that is neither IPv4, IPv6 nor ARP",
+  /** A frame to another unicast address than the gateway's, or to a group. */
+  notForGateway: "frame to another station or to a group",
+  /** A frame from another MAC address than the guest's, or from a group address. */
+  spoofedMac: "frame from another MAC address than the guest's",
+  /** A packet from another address than the guest's. */
+  spoofedAddress: "packet from another address than the guest's",
+  /** ARP that is truncated or not for Ethernet and IPv4. */
+  arpMalformed: "ARP truncated or not for Ethernet and IPv4",
+  /** ARP that asks for nothing the gateway answers. */
+  arpIgnored: "ARP that asks for nothing the gateway answers",
+  /** An IPv4 header that is truncated or contradicts itself. */
+  ipv4Malformed: "IPv4 header truncated or contradictory",
+  /** A wrong IPv4 header checksum. */
+  ipv4Checksum: "wrong IPv4 header checksum",
+  /** A fragment. */
+  ipv4Fragment: "IPv4 fragment",
+  /** An IPv6 packet: not relayed yet. */
+  ipv6NotRelayed: "IPv6 packet",
+  /** An IP protocol other than TCP, UDP and ICMP. */
+  protocolNotRelayed: "IP protocol other than TCP, UDP and ICMP",
+  /** ICMP truncated. */
+  icmpMalformed: "ICMP truncated",
+  /** A wrong ICMP checksum. */
+  icmpChecksum: "wrong ICMP checksum",
+  /** ICMP other than an echo request to the gateway or DNS address. */
+  icmpNotRelayed: "ICMP other than an echo request to the gateway",
+  /** DHCP truncated or contradictory. */
+  dhcpMalformed: "DHCP truncated or contradictory",
+  /** A DHCP message that has no answer. */
+  dhcpIgnored: "DHCP message that has no answer",
+  /** A UDP header that is truncated or contradicts itself. */
+  udpMalformed: "UDP header truncated or contradictory",
+  /** A wrong UDP checksum. */
+  udpChecksum: "wrong UDP checksum",
+  /** A datagram that the host did not take. */
+  udpNotSent: "datagram that the host did not take",
+  /** A datagram from an address the guest has not asked. */
+  udpUnasked: "datagram to the guest from an address it has not asked",
+  /** A datagram to the guest larger than the link's MTU. */
+  udpTooLarge: "datagram to the guest larger than the link's MTU",
+  /** A TCP header that is truncated or contradicts itself. */
+  tcpMalformed: "TCP header truncated or contradictory",
+  /** A wrong TCP checksum. */
+  tcpChecksum: "wrong TCP checksum",
+  /** A segment of no known connection; answered with RST unless it is one. */
+  tcpStray: "TCP segment of no known connection",
+  /** A destination that is never relayed, whatever the options. */
+  neverRelayed: "destination that is never relayed",
+  /** A destination that a rule forbids. */
+  denied: "destination that a rule forbids",
+  /** A flow beyond `maxFlows`. */
+  flowLimit: "flow beyond the limit of flows",
+  /** A connect beyond the bound of connects under way. */
+  connectLimit: "connection beyond the bound of connects under way",
+  /** The host had no descriptor, port or memory left. */
+  hostExhausted: "host out of descriptors, ports or memory",
+  /** A frame to the guest that the link did not take. */
+  linkFull: "frame to the guest that the link did not take",
+} as const;
+
+/** A reason by name. */
+export type DropReason = keyof typeof DROP_REASONS;
+
+/** How often each reason occurred. */
+export type Counters = Record<DropReason, number>;
+
+/** All counters at 0. */
+export function createCounters(): Counters {
+  return Object.fromEntries(Object.keys(DROP_REASONS).map((reason) => [reason, 0])) as Counters;
+}

@@ -1,0 +1,85 @@
+/**
+ * What a flow is to the gateway, and what a relay needs of it.
+ *
+ * @module
+ */
+import type { BufferPool } from "./buffers.ts";
+import type { Counters } from "./counters.ts";
+import type { FlowKey } from "./flow_key.ts";
+import type { HostNetwork } from "./host.ts";
+import type { RateLimitedLog } from "./rate_limited_log.ts";
+import type { TcpContext } from "./tcp/context.ts";
+import type { TcpState } from "./tcp/transitions.ts";
+import type { TimerWheel } from "./timers.ts";
+
+/** A flow as `flows()` shows it. */
+export interface FlowInfo {
+  /** The transport. */
+  readonly protocol: "tcp" | "udp";
+  /** The guest's address and port. */
+  readonly guest: string;
+  /** The address and port that the guest asked for; for UDP the latest of them. */
+  readonly target: string;
+  /** The host address and port that stand for it. */
+  readonly host: string;
+  /** The state of the endpoint that faces the guest; `draining` when only the host side is left; `open` for UDP. */
+  readonly state: TcpState | "draining" | "open";
+  /** Payload bytes received from the guest in order. */
+  readonly bytesFromGuest: number;
+  /** Payload bytes that the guest has acknowledged; for UDP that were sent to it. */
+  readonly bytesToGuest: number;
+  /** Segments sent to the guest again. */
+  readonly retransmissions: number;
+  /** Milliseconds since the flow began. */
+  readonly ageMs: number;
+  /** Milliseconds since the guest was last heard. */
+  readonly idleMs: number;
+}
+
+/** Something that acts at the end of a turn. */
+export interface EndsTurn {
+  /** Does what became due in this turn. Called once for each time it was made due. */
+  endTurn(): void;
+}
+
+/** A flow in the table. */
+export interface Flow extends EndsTurn {
+  /** Its key. */
+  readonly key: FlowKey;
+  /** What `flows()` shows. */
+  info(): FlowInfo;
+  /** Ends it at once. */
+  abort(): void;
+}
+
+/** What relays need of the gateway. */
+export interface RelayContext {
+  /** The host's sockets. */
+  readonly host: HostNetwork;
+  /** What TCP endpoints share. */
+  readonly tcp: TcpContext;
+  /** The gateway's timers. */
+  readonly timers: TimerWheel;
+  /** Where buffers come from. */
+  readonly pool: BufferPool;
+  /** Drops by reason. */
+  readonly counters: Counters;
+  /** Lines that a guest can provoke. */
+  readonly log: RateLimitedLog;
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** The initial sequence number for a connection (RFC 6528). */
+  initialSequence(key: FlowKey): number;
+  /** A large buffer to read a host socket into; the same one until it is taken. */
+  readBuffer(): Uint8Array;
+  /** The buffer that `readBuffer` gave is kept by someone. */
+  readBufferTaken(): void;
+  /** Calls `endTurn` at the end of this turn. */
+  due(item: EndsTurn): void;
+  /** A host connect that was under way has been answered. */
+  connectEnded(): void;
+  /** The flow's key is free, the flow still has something to do. */
+  drain(flow: Flow): void;
+  /** The flow is over: it is forgotten. */
+  flowEnded(flow: Flow): void;
+}

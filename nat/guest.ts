@@ -1,0 +1,269 @@
+/**
+ * One guest: its link, its addresses, and the way of a frame in and out.
+ *
+ * **In.** `receive` goes down the layers, a check at each: Ethernet, then ARP or IPv4, then TCP, UDP or ICMP. What fails a check is counted under one name and
+ * dropped; nothing throws. A TCP segment ends in the endpoint of its flow, everything else in a service or a relay.
+ *
+ * **Out.** `frame_sender.ts`.
+ *
+ * **Who the guest is.** Each link carries one guest. Its MAC and IPv4 address are learnt from its first frames: the address is what DHCP gave it or, for a static one, any
+ * address of the subnet that is not taken by the gateway. While flows live, frames from another MAC or address are spoofed; without flows the guest
+ * may have been replaced (a reboot, another network card) and is learnt anew.
+ *
+ * @module
+ */
+import { isGroupMac, MAC_BROADCAST } from "../net/wire/address.ts";
+import { ARP_LENGTH, arpSenderIp, arpSenderMac, checkArp } from "../net/wire/arp.ts";
+import {
+  checkEthernet,
+  ETHERNET_HEADER_LENGTH,
+  ethernetDestination,
+  ethernetSource,
+  ethernetType,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
+  ETHERTYPE_QINQ,
+  ETHERTYPE_VLAN,
+} from "../net/wire/ethernet.ts";
+import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
+import { checkIcmpv4, encodeIcmpv4Error, icmpv4ChecksumValid } from "../net/wire/icmpv4.ts";
+import {
+  checkIpv4,
+  ipv4Destination,
+  ipv4HeaderLength,
+  ipv4HeaderValid,
+  ipv4IsFragment,
+  ipv4Protocol,
+  ipv4Source,
+  ipv4TotalLength,
+  PROTOCOL_ICMP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from "../net/wire/ipv4.ts";
+import {
+  checkTcp,
+  encodeTcp,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_RST,
+  TCP_SYN,
+  tcpAck,
+  tcpChecksumValidIpv4,
+  tcpDestinationPort,
+  tcpFlags,
+  TcpHeader,
+  tcpHeaderLength,
+  tcpSeq,
+  tcpSourcePort,
+} from "../net/wire/tcp.ts";
+import {
+  checkUdp,
+  UDP_HEADER_LENGTH,
+  udpChecksumValidIpv4,
+  udpDestinationPort,
+  udpLength,
+  udpSourcePort,
+} from "../net/wire/udp.ts";
+import { DHCP_SERVER_PORT } from "../net/wire/dhcpv4.ts";
+import type { DropReason } from "./counters.ts";
+import { FlowKey } from "./flow_key.ts";
+import { FrameSender, type FrameSink } from "./frame_sender.ts";
+import type { Nat } from "./nat.ts";
+import { Services } from "./service/services.ts";
+
+/** A guest on its link. */
+export class Guest {
+  /** Its number in flow keys; never used again while the gateway lives. */
+  readonly number: number;
+  /** Frames to it. */
+  readonly out: FrameSender;
+  /** Its IPv4 address as a number; 0 until it is known. */
+  address = 0;
+  /** How many flows it has. */
+  flows = 0;
+
+  #nat: Nat;
+  #services: Services;
+  #key = new FlowKey();
+  #tcp = new TcpHeader();
+
+  /** Guest `number` of `nat` on `link`. */
+  constructor(nat: Nat, number: number, link: FrameSink) {
+    this.#nat = nat;
+    this.number = number;
+    this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu });
+    this.out = new FrameSender(link, {
+      sourceMac: nat.mac,
+      sent: (taken) => {
+        if (!taken) nat.counters.linkFull++;
+        nat.linkUsed(link);
+      },
+    });
+  }
+
+  /** Its MAC address; -1 until it is known. */
+  get mac(): number {
+    return this.out.destinationMac;
+  }
+
+  // --- in ---
+
+  /** Takes one frame of the guest. */
+  receive(frame: Frame): void {
+    const bytes = frame.bytes, start = frame.start, end = frame.end;
+    if (!checkEthernet(bytes, start, end)) return this.#drop("frameTooShort");
+    const source = ethernetSource(bytes, start);
+    if (source !== this.mac && !this.#learnMac(source)) return this.#drop("spoofedMac");
+    const destination = ethernetDestination(bytes, start), type = ethernetType(bytes, start);
+    if (type === ETHERTYPE_IPV6) return this.#drop("ipv6NotRelayed");
+    if (destination !== this.#nat.mac && destination !== MAC_BROADCAST) return this.#drop("notForGateway");
+    if (type === ETHERTYPE_IPV4) this.#receiveIpv4(frame, start + ETHERNET_HEADER_LENGTH);
+    else if (type === ETHERTYPE_ARP) this.#receiveArp(bytes, start + ETHERNET_HEADER_LENGTH, end);
+    else if (type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ) this.#drop("vlan");
+    else this.#drop("etherTypeUnknown");
+  }
+
+  #receiveArp(bytes: Uint8Array, arp: number, end: number): void {
+    if (!checkArp(bytes, arp, end)) return this.#drop("arpMalformed");
+    if (arpSenderMac(bytes, arp) !== this.mac) return this.#drop("spoofedMac");
+    const sender = arpSenderIp(bytes, arp);
+    // A probe has no sender address yet (RFC 5227 section 2.1.1).
+    if (sender !== 0 && !this.#learnAddress(sender)) return this.#drop("spoofedAddress");
+    const reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
+    if (this.#services.arp(this.address, bytes, arp, reply, at) === 0) return this.#drop("arpIgnored");
+    this.out.ethernet(reply, at, at + ARP_LENGTH, ETHERTYPE_ARP);
+  }
+
+  #receiveIpv4(frame: Frame, ip: number): void {
+    const bytes = frame.bytes;
+    if (!checkIpv4(bytes, ip, frame.end)) return this.#drop("ipv4Malformed");
+    if (!ipv4HeaderValid(bytes, ip)) return this.#drop("ipv4Checksum");
+    if (ipv4IsFragment(bytes, ip)) return this.#drop("ipv4Fragment");
+    const payload = ip + ipv4HeaderLength(bytes, ip), end = ip + ipv4TotalLength(bytes, ip);
+    const source = ipv4Source(bytes, ip), protocol = ipv4Protocol(bytes, ip);
+    if (protocol === PROTOCOL_UDP && this.#isDhcp(bytes, payload, end)) return this.#receiveDhcp(bytes, payload);
+    if (source !== this.address && !this.#learnAddress(source)) return this.#drop("spoofedAddress");
+    if (protocol === PROTOCOL_TCP) this.#receiveTcp(frame, ip, payload, end);
+    else if (protocol === PROTOCOL_UDP) this.#receiveUdp(frame, ip, payload, end);
+    else if (protocol === PROTOCOL_ICMP) this.#receiveIcmp(bytes, ip, payload, end);
+    else this.#drop("protocolNotRelayed");
+  }
+
+  #receiveTcp(frame: Frame, ip: number, tcp: number, end: number): void {
+    const bytes = frame.bytes, source = ipv4Source(bytes, ip), destination = ipv4Destination(bytes, ip);
+    if (!checkTcp(bytes, tcp, end)) return this.#drop("tcpMalformed");
+    if (frame.checksum === CHECKSUM_COMPLETE && !tcpChecksumValidIpv4(bytes, tcp, end, source, destination)) {
+      return this.#drop("tcpChecksum");
+    }
+    const guestPort = tcpSourcePort(bytes, tcp), remotePort = tcpDestinationPort(bytes, tcp);
+    const key = this.#key.setIpv4(this.number, PROTOCOL_TCP, source, guestPort, destination, remotePort);
+    const relay = this.#nat.tcpFlow(key);
+    const isSyn = (tcpFlags(bytes, tcp) & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN;
+    if (relay !== undefined && !(isSyn && relay.endpoint.yieldsTo(bytes, tcp))) {
+      return relay.endpoint.segmentArrived(bytes, tcp, end);
+    }
+    if (!isSyn) {
+      this.#drop("tcpStray");
+      return this.#resetStray(frame.bytes, ip, tcp, end);
+    }
+    relay?.giveUpKey();
+    const refusal = this.#nat.openTcp(this, key, bytes.subarray(ip, end), tcp - ip);
+    if (refusal === null) return;
+    this.#drop(refusal);
+    this.#resetStray(bytes, ip, tcp, end);
+  }
+
+  #receiveUdp(frame: Frame, ip: number, udp: number, end: number): void {
+    const bytes = frame.bytes, source = ipv4Source(bytes, ip), destination = ipv4Destination(bytes, ip);
+    if (!checkUdp(bytes, udp, end)) return this.#drop("udpMalformed");
+    if (frame.checksum === CHECKSUM_COMPLETE && !udpChecksumValidIpv4(bytes, udp, source, destination)) {
+      return this.#drop("udpChecksum");
+    }
+    const guestPort = udpSourcePort(bytes, udp), remotePort = udpDestinationPort(bytes, udp);
+    const key = this.#key.setIpv4(this.number, PROTOCOL_UDP, source, guestPort, 0, 0);
+    const refusal = this.#nat.sendUdp(this, key, {
+      bytes,
+      start: udp + UDP_HEADER_LENGTH,
+      end: udp + udpLength(bytes, udp),
+      destination,
+      port: remotePort,
+    });
+    if (refusal !== null) this.#drop(refusal);
+  }
+
+  #receiveIcmp(bytes: Uint8Array, ip: number, icmp: number, end: number): void {
+    if (!checkIcmpv4(bytes, icmp, end)) return this.#drop("icmpMalformed");
+    if (!icmpv4ChecksumValid(bytes, icmp, end)) return this.#drop("icmpChecksum");
+    const destination = ipv4Destination(bytes, ip), reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
+    const length = this.#services.echo(destination, bytes, icmp, end, reply, at);
+    if (length === 0) return this.#drop("icmpNotRelayed");
+    this.out.ipv4(reply, at, at + length, PROTOCOL_ICMP, destination, ipv4Source(bytes, ip));
+  }
+
+  #isDhcp(bytes: Uint8Array, udp: number, end: number): boolean {
+    return checkUdp(bytes, udp, end) && udpDestinationPort(bytes, udp) === DHCP_SERVER_PORT;
+  }
+
+  #receiveDhcp(bytes: Uint8Array, udp: number): void {
+    const at = SEGMENT_HEADROOM + UDP_HEADER_LENGTH, reply = this.#nat.scratch;
+    const start = udp + UDP_HEADER_LENGTH, last = udp + udpLength(bytes, udp);
+    const answer = this.#services.dhcp(bytes, start, last, { senderMac: this.mac, into: reply, at });
+    if (typeof answer === "string") return this.#drop(answer);
+    const { mac, address, port } = answer.destination;
+    const path = {
+      source: this.#nat.gateway,
+      sourcePort: DHCP_SERVER_PORT,
+      destination: address,
+      destinationPort: port,
+    };
+    this.out.udp(reply, at, at + answer.length, path, mac);
+  }
+
+  // --- who the guest is ---
+
+  #learnMac(mac: number): boolean {
+    if (isGroupMac(mac) || mac === this.#nat.mac) return false;
+    if (this.mac >= 0 && this.flows > 0) return false;
+    this.out.destinationMac = mac;
+    return true;
+  }
+
+  /** Whether the guest has or now takes this address. */
+  #learnAddress(address: number): boolean {
+    if (address === this.address) return true;
+    if (!this.#services.isGuestAddress(address) || (this.address !== 0 && this.flows > 0)) return false;
+    this.address = address;
+    return true;
+  }
+
+  // --- out ---
+
+  /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from the gateway. */
+  sendIcmpError(type: number, code: number, packet: Uint8Array): void {
+    const into = this.#nat.scratch, at = SEGMENT_HEADROOM;
+    const length = encodeIcmpv4Error(into, at, { type, code }, { bytes: packet, start: 0, end: packet.length });
+    this.out.ipv4(into, at, at + length, PROTOCOL_ICMP, this.#nat.gateway, ipv4Source(packet, 0));
+  }
+
+  /** Answers a segment of no connection with RST (RFC 9293 section 3.10.7.1). */
+  #resetStray(bytes: Uint8Array, ip: number, tcp: number, end: number): void {
+    const flags = tcpFlags(bytes, tcp);
+    if (flags & TCP_RST) return;
+    const header = this.#tcp, length = end - tcp - tcpHeaderLength(bytes, tcp);
+    header.sourcePort = tcpDestinationPort(bytes, tcp);
+    header.destinationPort = tcpSourcePort(bytes, tcp);
+    header.window = 0;
+    header.flags = flags & TCP_ACK ? TCP_RST : TCP_RST | TCP_ACK;
+    header.seq = flags & TCP_ACK ? tcpAck(bytes, tcp) : 0;
+    header.ack = flags & TCP_ACK
+      ? 0
+      : (tcpSeq(bytes, tcp) + length + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0)) >>> 0;
+    const into = this.#nat.scratch, at = SEGMENT_HEADROOM;
+    this.out.tcp(into, at, at + encodeTcp(into, at, header), 0, ipv4Destination(bytes, ip), ipv4Source(bytes, ip));
+  }
+
+  #drop(reason: DropReason): void {
+    this.#nat.counters[reason]++;
+  }
+}

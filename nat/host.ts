@@ -1,0 +1,103 @@
+/**
+ * What the NAT asks of a host: sockets by readiness, a clock, and to be turned.
+ *
+ * Everything here is synchronous and nothing ever waits. A socket is readable or writable, its handler is called when it
+ * is and there is interest, and `read` and `write` answer at once with what could be done. So one loop over `epoll_wait`
+ * is a host, an adapter over promises is one, and a script in a test is one.
+ *
+ * **Turns.** The gateway works in turns: some events (frames, ready sockets), then one call of the `Turn` that was given to
+ * `start`. The turn fires due timers, sends the acknowledgements that the events made due, and answers with the time at which it wants
+ * to be called again even if nothing happens.
+ *
+ * @module
+ */
+import type { IpAddress } from "../net/wire/address.ts";
+
+/** `read`/`write`: nothing now; the handler will be called. */
+export const WOULD_BLOCK: number = -1;
+/** `read`/`write`: the connection is broken; `error` of the socket says why. No handler is called for it. */
+export const FAILED: number = -2;
+
+/** Interest in reading. */
+export const READ = 1;
+/** Interest in writing. */
+export const WRITE = 2;
+
+/** Why a host operation failed, in the classes that a guest can be told apart (RFC 1122 section 3.2.2.1). */
+export type HostError =
+  | "refused"
+  | "reset"
+  | "networkUnreachable"
+  | "hostUnreachable"
+  | "prohibited"
+  | "timedOut"
+  /** Out of descriptors, ports or memory. */
+  | "exhausted"
+  | "other";
+
+/** What a TCP socket tells its owner. None is called after `close` or `reset`, and none from within a call of the owner. */
+export interface HostTcpHandler {
+  /** The connect succeeded; called once, before any other. */
+  hostConnected(): void;
+  /** The connect failed. The socket is closed already. */
+  hostConnectFailed(error: HostError): void;
+  /** There are bytes, EOF or an error to `read`, and interest in `READ`. Called once a turn while that holds. */
+  hostReadable(): void;
+  /** `write` will take bytes or fail, and there is interest in `WRITE`. Called once a turn while that holds. */
+  hostWritable(): void;
+  /** The connection broke while there was no interest that would have shown it. The owner still closes the socket. */
+  hostFailed(error: HostError): void;
+}
+
+/** A TCP connection of the host. */
+export interface HostTcpSocket {
+  /** Why the last `read` or `write` answered `FAILED`. */
+  readonly error: HostError;
+  /** Says what the handler wants to be called for: `READ | WRITE`, either, or 0 (the initial state). */
+  setInterest(interest: number): void;
+  /** Reads into `bytes[start, end)`: the count, 0 at EOF, `WOULD_BLOCK` or `FAILED`. */
+  read(bytes: Uint8Array, start: number, end: number): number;
+  /** Writes from `bytes[start, end)`: how many bytes were taken (at least 1), `WOULD_BLOCK` or `FAILED`. */
+  write(bytes: Uint8Array, start: number, end: number): number;
+  /** Sends FIN after what was written; reading goes on. Called at most once. */
+  closeWrite(): void;
+  /** Closes the socket in an orderly way, after what was written. */
+  close(): void;
+  /** Closes the socket so that the peer sees a reset, where the host can do that. */
+  reset(): void;
+}
+
+/** What a UDP socket tells its owner. */
+export interface HostUdpHandler {
+  /** A datagram came. The bytes are valid until this returns. */
+  hostDatagram(bytes: Uint8Array, start: number, end: number, from: { address: IpAddress; port: number }): void;
+  /** A datagram sent to `to` was refused by an ICMP error, where the host can tell. */
+  hostDatagramFailed(error: HostError, to: { address: IpAddress; port: number }): void;
+}
+
+/** A UDP socket of the host: one local port, any number of peers. */
+export interface HostUdpSocket {
+  /** Sends `bytes[start, end)`; returns whether the host took it. */
+  send(bytes: Uint8Array, start: number, end: number, to: { address: IpAddress; port: number }): boolean;
+  /** Closes the socket. */
+  close(): void;
+}
+
+/** The end of a turn: fires due timers, sends what is due, returns when to be called again (`now()` time; `Infinity`: never). */
+export type Turn = () => number;
+
+/** A host: a clock, sockets, and the one who calls the turn. */
+export interface HostNetwork extends AsyncDisposable {
+  /** What kind of host this is, for messages: `ffi`, `deno`, `script`. */
+  readonly name: string;
+  /** Monotonic milliseconds with a fraction; read once a turn where that is possible. */
+  now(): number;
+  /** Begins to call `turn` after each batch of events of its own and at the time it asked for. */
+  start(turn: Turn): void;
+  /** Tells that events came from outside the host (a link): the turn is called soon, once for many tellings. */
+  wake(): void;
+  /** Connects to `address`; the answer comes to the handler, never before this returns. Throws nothing. */
+  connectTcp(target: { address: IpAddress; port: number }, handler: HostTcpHandler): HostTcpSocket;
+  /** Opens a UDP socket of the family of `address`. Returns the error where the host has no more. */
+  openUdp(family: 4 | 6, handler: HostUdpHandler): HostUdpSocket | HostError;
+}

@@ -1,0 +1,26 @@
+/**
+ * The state of a gateway, pure: flows, translation, timers and the TCP endpoint, without sockets and without a clock.
+ *
+ * @module
+ */
+export * from "./buffers.ts";
+export * from "./counters.ts";
+export * from "./flow.ts";
+export * from "./flow_key.ts";
+export * from "./flow_table.ts";
+export * from "./frame_sender.ts";
+export * from "./guest.ts";
+export * from "./host.ts";
+export * from "./logger.ts";
+export * from "./nat.ts";
+export * from "./policy.ts";
+export * from "./rate_limited_log.ts";
+export * from "./timers.ts";
+export * from "./translate.ts";
+export * from "./relay/tcp.ts";
+export * from "./relay/udp.ts";
+export * from "./service/arp.ts";
+export * from "./service/dhcp.ts";
+export * from "./service/echo.ts";
+export * from "./service/services.ts";
+export * from "./tcp/mod.ts";

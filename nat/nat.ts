@@ -1,0 +1,274 @@
+/**
+ * The gateway's state: guests, flows, timers and counters, without a socket or a clock of its own.
+ *
+ * **Turns.** Frames and socket events come in any number; then `turn` is called once: due timers fire, everything that became due ends its turn (queued bytes are
+ * written, FINs pass, acknowledgements leave), the links are flushed, and the time of the next deadline is the answer. Nothing here waits or is called later by itself.
+ *
+ * **Flows.** One table for all guests, keyed by guest, protocol, ports and addresses. A TCP flow leaves it when its endpoint is CLOSED; while its host side still has
+ * bytes to write it stays known as draining. An ended flow leaves nothing behind.
+ *
+ * **Limits.** At most `maxFlows` flows, of which `MAX_CONNECTING` wait for the host's connect; beyond, a SYN gets a RST. UDP mappings have a bound of their
+ * own, where the stalest makes room.
+ *
+ * @module
+ */
+import { IpAddress } from "../net/wire/address.ts";
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
+import { BufferPool, LARGE_BUFFER } from "./buffers.ts";
+import { type Counters, createCounters, type DropReason } from "./counters.ts";
+import type { EndsTurn, Flow, FlowInfo, RelayContext } from "./flow.ts";
+import type { FlowKey } from "./flow_key.ts";
+import { FlowTable, hashFlowKey } from "./flow_table.ts";
+import type { FrameSink } from "./frame_sender.ts";
+import { Guest } from "./guest.ts";
+import type { HostNetwork } from "./host.ts";
+import type { Logger } from "./logger.ts";
+import { RateLimitedLog } from "./rate_limited_log.ts";
+import { TcpRelay } from "./relay/tcp.ts";
+import { type GuestDatagram, UdpRelay } from "./relay/udp.ts";
+import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
+import { TimerWheel } from "./timers.ts";
+import { translate, type TranslationRules } from "./translate.ts";
+
+/** Host connects that may be under way at once. */
+export const MAX_CONNECTING = 1024;
+/** UDP mappings that may exist at once. */
+export const MAX_UDP_MAPPINGS = 1024;
+/** The gateway's MAC address, on every link: locally administered, so it is nobody's. */
+export const GATEWAY_MAC = 0x52_54_00_12_34_02;
+
+/** What a `Nat` is made of. */
+export interface NatOptions {
+  /** The host's sockets, clock and turns. */
+  readonly host: HostNetwork;
+  /** What addresses mean. */
+  readonly rules: TranslationRules;
+  /** Where warnings go. */
+  readonly logger: Logger;
+  /** Gives an unpredictable unsigned 32-bit number. */
+  readonly random: () => number;
+  /** Flows at once. */
+  readonly maxFlows: number;
+  /** Other limits and times than `TCP_DEFAULTS`. */
+  readonly tcp?: Partial<TcpConfig>;
+}
+
+/** The state of a gateway. */
+export class Nat implements RelayContext {
+  /** The host. */
+  readonly host: HostNetwork;
+  /** The gateway's timers. */
+  readonly timers: TimerWheel;
+  /** Buffers of all flows. */
+  readonly pool: BufferPool = new BufferPool();
+  /** Drops by reason. */
+  readonly counters: Counters = createCounters();
+  /** Lines that a guest can provoke. */
+  readonly log: RateLimitedLog;
+  /** What TCP endpoints share. */
+  readonly tcp: TcpContext;
+  /** A large buffer for packets that are put together; used within one call. */
+  readonly scratch: Uint8Array = new Uint8Array(LARGE_BUFFER);
+  /** What addresses mean. */
+  readonly rules: TranslationRules;
+  /** The gateway's MAC address. */
+  readonly mac: number = GATEWAY_MAC;
+  /** The gateway's IPv4 address as a number. */
+  readonly gateway: number;
+
+  #maxFlows: number;
+  #secret: number;
+  #flows: FlowTable<Flow>;
+  #draining = new Set<Flow>();
+  #connecting = 0;
+  #mappings = 0;
+  #guests = new Map<number, Guest>();
+  #nextGuest = 1;
+  #due: EndsTurn[] = [];
+  #ending: EndsTurn[] = [];
+  #usedLinks: FrameSink[] = [];
+  #readBuffer: Uint8Array;
+
+  /** An empty gateway. */
+  constructor(options: NatOptions) {
+    this.host = options.host;
+    this.timers = new TimerWheel(options.host.now());
+    this.log = new RateLimitedLog(options.logger, () => options.host.now());
+    this.tcp = {
+      config: { ...TCP_DEFAULTS, ...options.tcp },
+      pool: this.pool,
+      timers: this.timers,
+      scratch: this.scratch,
+      now: () => options.host.now(),
+    };
+    this.rules = options.rules;
+    this.gateway = options.rules.gateway.ipv4;
+    this.#maxFlows = options.maxFlows;
+    this.#secret = options.random();
+    this.#flows = new FlowTable<Flow>(options.random());
+    this.#readBuffer = this.pool.takeLarge();
+  }
+
+  /** Monotonic milliseconds of the host. */
+  now(): number {
+    return this.host.now();
+  }
+
+  /** Flows in the table and draining. */
+  get flowCount(): number {
+    return this.#flows.size + this.#draining.size;
+  }
+
+  /** Every flow. */
+  flows(): FlowInfo[] {
+    return [...this.#flows.values(), ...this.#draining].map((flow) => flow.info());
+  }
+
+  /** A new guest on `link`, whose frames go to its `receive`. */
+  attach(link: FrameSink): Guest {
+    const guest = new Guest(this, this.#nextGuest++, link);
+    this.#guests.set(guest.number, guest);
+    return guest;
+  }
+
+  /** The guest's link has ended: its flows end too. */
+  detach(guest: Guest): void {
+    if (!this.#guests.delete(guest.number)) return;
+    const its = (flow: Flow) => flow.key.guest === guest.number;
+    for (const flow of [...this.#flows.values(), ...this.#draining].filter(its)) flow.abort();
+  }
+
+  /** Ends every flow. */
+  close(): void {
+    for (const guest of [...this.#guests.values()]) this.detach(guest);
+    this.turn();
+  }
+
+  /** The end of a turn; returns when the next one is wanted at the latest, in `now()` time. */
+  turn(): number {
+    this.timers.advance(this.now());
+    while (this.#due.length > 0) {
+      const due = this.#due;
+      this.#due = this.#ending;
+      this.#ending = due;
+      for (let i = 0; i < due.length; i++) due[i]!.endTurn();
+      due.length = 0;
+    }
+    for (let i = 0; i < this.#usedLinks.length; i++) this.#usedLinks[i]!.flush();
+    this.#usedLinks.length = 0;
+    return this.timers.nextDeadline();
+  }
+
+  // --- what a guest asks ---
+
+  /** The TCP flow with this key. */
+  tcpFlow(key: FlowKey): TcpRelay | undefined {
+    const flow = this.#flows.get(key);
+    return flow instanceof TcpRelay ? flow : undefined;
+  }
+
+  /** Begins a TCP flow for the packet `syn`, whose TCP header is at `tcp`. Returns why not, or null. */
+  openTcp(guest: Guest, key: FlowKey, syn: Uint8Array, tcp: number): DropReason | null {
+    const translation = translate(this.rules, {
+      family: 4,
+      protocol: PROTOCOL_TCP,
+      address: key.remoteAddress,
+      port: key.remotePort,
+    });
+    if ("refusal" in translation) {
+      this.log.warn(() => `Refused ${key}: ${translation.rule}`);
+      return translation.refusal;
+    }
+    if (this.flowCount >= this.#maxFlows) {
+      this.log.warn(() => `Refused ${key}: ${this.#maxFlows} flows are the limit (--max-flows)`);
+      return "flowLimit";
+    }
+    if (this.#connecting >= MAX_CONNECTING) {
+      this.log.warn(() => `Refused ${key}: ${MAX_CONNECTING} connects are under way`);
+      return "connectLimit";
+    }
+    const relay = new TcpRelay(this, { guest, key: key.clone(), targets: translation.targets, syn });
+    this.#flows.set(relay.key, relay);
+    this.#connecting++;
+    guest.flows++;
+    relay.open(syn, tcp);
+    return null;
+  }
+
+  /** Sends a UDP datagram of a guest; `key` is that of its mapping. Returns why not, or null. */
+  sendUdp(guest: Guest, key: FlowKey, datagram: GuestDatagram): DropReason | null {
+    const address = IpAddress.fromIpv4(datagram.destination), port = datagram.port;
+    const translation = translate(this.rules, { family: 4, protocol: PROTOCOL_UDP, address, port });
+    if ("refusal" in translation) {
+      this.log.warn(() => `Refused ${key} to ${address}:${port}: ${translation.rule}`);
+      return translation.refusal;
+    }
+    const known = this.#flows.get(key);
+    const relay = known instanceof UdpRelay ? known : this.#openUdp(guest, key);
+    return relay.send(datagram, translation.targets[0]!);
+  }
+
+  // --- RelayContext ---
+
+  /** The initial sequence number for a connection: a clock of 4 µs plus a keyed hash (RFC 6528 section 3). */
+  initialSequence(key: FlowKey): number {
+    return (Math.floor(this.now() * 250) + hashFlowKey(key.words, this.#secret)) >>> 0;
+  }
+
+  /** A large buffer to read a host socket into. */
+  readBuffer(): Uint8Array {
+    return this.#readBuffer;
+  }
+
+  /** Someone keeps the buffer that `readBuffer` gave. */
+  readBufferTaken(): void {
+    this.#readBuffer = this.pool.takeLarge();
+  }
+
+  /** Calls `endTurn` at the end of this turn. */
+  due(item: EndsTurn): void {
+    this.#due.push(item);
+  }
+
+  /** A frame was given to `link`: it is flushed at the end of this turn. */
+  linkUsed(link: FrameSink): void {
+    if (!this.#usedLinks.includes(link)) this.#usedLinks.push(link);
+  }
+
+  /** A host connect was answered. */
+  connectEnded(): void {
+    this.#connecting--;
+  }
+
+  /** The flow's key is free, its host side is not done. */
+  drain(flow: Flow): void {
+    if (this.#flows.get(flow.key) === flow) this.#flows.delete(flow.key);
+    this.#draining.add(flow);
+  }
+
+  /** Forgets a flow. */
+  flowEnded(flow: Flow): void {
+    if (this.#flows.get(flow.key) === flow) this.#flows.delete(flow.key);
+    else this.#draining.delete(flow);
+    if (flow instanceof UdpRelay) this.#mappings--;
+    const guest = this.#guests.get(flow.key.guest);
+    if (guest !== undefined) guest.flows--;
+  }
+
+  #openUdp(guest: Guest, key: FlowKey): UdpRelay {
+    if (this.#mappings >= MAX_UDP_MAPPINGS) this.#evictStalest();
+    const relay = new UdpRelay(this, { guest, key: key.clone() });
+    this.#flows.set(relay.key, relay);
+    this.#mappings++;
+    guest.flows++;
+    return relay;
+  }
+
+  #evictStalest(): void {
+    let stalest: UdpRelay | null = null;
+    for (const flow of this.#flows.values()) {
+      if (flow instanceof UdpRelay && (stalest === null || flow.usedAt < stalest.usedAt)) stalest = flow;
+    }
+    stalest?.abort();
+  }
+}

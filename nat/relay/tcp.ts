@@ -1,0 +1,410 @@
+/**
+ * A TCP flow: an endpoint that faces the guest, paired with a host socket.
+ *
+ * **Opening.** The guest's SYN waits in LISTEN while the host connects; SYN-ACK goes out only after that succeeded, so a port that is refused on the
+ * host is refused to the guest. A connect that fails otherwise is told by ICMP first (RFC 1122 section 3.2.2.1), then RST, so that the guest's
+ * kernel reports the true cause.
+ *
+ * **Two directions.** Guest to host: bytes go to the socket as they arrive; what it does not take waits in the endpoint's queue, whose free space is
+ * the window. Host to guest: the socket is read only for what the endpoint can send. Each direction ends by itself: the guest's FIN becomes `closeWrite()` once every
+ * byte is written, the host's EOF becomes FIN once every byte is sent. Nothing of one end says anything of the other.
+ *
+ * **Two lives.** The endpoint's ends in CLOSED or TIME-WAIT; the relay's when the queue is written, `closeWrite()` is done and EOF was read. A relay that outlives
+ * its endpoint's place in the table is `draining`: its key is free for a new SYN. The socket is closed when both have ended, except for a reset.
+ *
+ * **Resets.** The guest's RST resets the host connection at once. When the host connection breaks, bytes already read are delivered first, while the guest
+ * makes progress, then RST. A guest that falls silent is given up by the endpoint: what it was acknowledged is still written; then the host sees an
+ * orderly end if the guest had sent its FIN, and a reset if not.
+ *
+ * Calls of the host and of the endpoint only note what happened where acting at once could re-enter the endpoint; the rest is done in `endTurn`.
+ *
+ * @module
+ */
+import { formatEndpoint } from "../../net/wire/address.ts";
+import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
+import {
+  ICMP_ADMIN_PROHIBITED,
+  ICMP_HOST_UNREACHABLE,
+  ICMP_NET_UNREACHABLE,
+  ICMP_UNREACHABLE,
+} from "../../net/wire/icmpv4.ts";
+import type { FlowKey } from "../flow_key.ts";
+import type { Flow, FlowInfo, RelayContext } from "../flow.ts";
+import type { Guest } from "../guest.ts";
+import { FAILED, type HostError, type HostTcpHandler, type HostTcpSocket, READ, WOULD_BLOCK, WRITE } from "../host.ts";
+import type { TcpEnd, TcpLower, TcpUser } from "../tcp/context.ts";
+import { TcpEndpoint } from "../tcp/endpoint.ts";
+import { Timer } from "../timers.ts";
+import type { Target } from "../translate.ts";
+
+/** Reads of a host socket in one turn. */
+const READS_PER_TURN = 16;
+/** Bytes of the guest's SYN packet that are kept for an ICMP error to quote. */
+const QUOTE_BYTES = 128;
+
+/** A guest's TCP connection and its host socket. */
+export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
+  /** The flow's key; `guest`, ports and addresses. */
+  readonly key: FlowKey;
+  /** The guest's connection. */
+  readonly endpoint: TcpEndpoint;
+
+  #context: RelayContext;
+  #guest: Guest;
+  #guestAddress: number;
+  #remoteAddress: number;
+  #targets: readonly Target[];
+  #target = 0;
+  #socket: HostTcpSocket | null = null;
+  #connecting = true;
+  #connectTimer: Timer;
+  #syn: Uint8Array | null;
+  #since: number;
+  #due = false;
+  #endpointEnd: TcpEnd | null = null;
+  #guestFinished = false;
+  #hostWriteClosed = false;
+  #hostEof = false;
+  /** Why the host connection broke; it may still hold bytes to read. */
+  #hostError: HostError | null = null;
+  #ended = false;
+  #bytesToHost = 0;
+  #bytesFromHost = 0;
+
+  /** A flow for the SYN at `bytes[ip, end)`, not yet begun. The targets are tried in order while they refuse. */
+  constructor(
+    context: RelayContext,
+    flow: { guest: Guest; key: FlowKey; targets: readonly Target[]; syn: Uint8Array },
+  ) {
+    this.#context = context;
+    this.#guest = flow.guest;
+    this.key = flow.key;
+    this.#guestAddress = flow.key.guestAddress.ipv4;
+    this.#remoteAddress = flow.key.remoteAddress.ipv4;
+    this.#targets = flow.targets;
+    this.#syn = flow.syn.slice(0, QUOTE_BYTES);
+    this.#since = context.now();
+    this.endpoint = new TcpEndpoint(context.tcp, { lower: this, user: this });
+    this.#connectTimer = new Timer(this);
+  }
+
+  /** Begins: the SYN at `bytes[tcp]` is kept and the host connects. */
+  open(bytes: Uint8Array, tcp: number): void {
+    this.endpoint.listen(bytes, tcp);
+    this.#context.timers.schedule(this.#connectTimer, this.#context.now() + this.#context.tcp.config.connectTimeoutMs);
+    this.#connect();
+  }
+
+  /** Whether the host connect is under way. */
+  get isConnecting(): boolean {
+    return this.#connecting;
+  }
+
+  /** What `flows()` shows. */
+  info(): FlowInfo {
+    return {
+      protocol: "tcp",
+      guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
+      target: formatEndpoint(this.key.remoteAddress, this.key.remotePort),
+      host: this.#targetText(),
+      state: this.#endpointEnd !== null && this.endpoint.state === "CLOSED" ? "draining" : this.endpoint.state,
+      bytesFromGuest: this.endpoint.receive.bytes,
+      bytesToGuest: this.endpoint.send.bytes,
+      retransmissions: this.endpoint.send.retransmissions,
+      ageMs: this.#context.now() - this.#since,
+      idleMs: this.#context.now() - this.endpoint.heardAt,
+    };
+  }
+
+  /** TIME-WAIT gives way to a new connection with the same key. */
+  giveUpKey(): void {
+    this.endpoint.leaveTimeWait();
+    this.#settle();
+  }
+
+  /** Ends the flow at once on both sides. */
+  abort(): void {
+    this.endpoint.abort();
+    this.#finish(true);
+  }
+
+  // --- TcpLower: the guest's link ---
+
+  /** The port the guest asked for. */
+  get localPort(): number {
+    return this.key.remotePort;
+  }
+
+  /** The guest's port. */
+  get peerPort(): number {
+    return this.key.guestPort;
+  }
+
+  /** The link's MTU less the headers. */
+  get maxSegmentSize(): number {
+    return this.#guest.out.maxSegmentSize;
+  }
+
+  /** 64 KiB where the link segments. */
+  get maxBurst(): number {
+    return this.#guest.out.maxBurst;
+  }
+
+  /** Sends a segment to the guest. */
+  transmit(bytes: Uint8Array, start: number, end: number, segmentSize: number): void {
+    this.#guest.out.tcp(bytes, start, end, segmentSize, this.#remoteAddress, this.#guestAddress);
+  }
+
+  // --- TcpUser: the endpoint ---
+
+  /** The handshake with the guest is complete: the host socket may be read. */
+  tcpOpened(): void {
+    this.#makeDue();
+  }
+
+  /** Bytes of the guest: to the socket, as many as it takes. */
+  tcpReceived(bytes: Uint8Array, start: number, end: number): number {
+    if (this.#hostError !== null || this.#socket === null) return end - start;
+    const taken = this.#socket.write(bytes, start, end);
+    if (taken > 0) {
+      this.#bytesToHost += taken;
+      if (taken < end - start) this.#makeDue();
+      return taken;
+    }
+    if (taken === FAILED) this.#noteHostError(this.#socket.error);
+    this.#makeDue();
+    return 0;
+  }
+
+  /** The guest's FIN came. */
+  tcpPeerFinished(): void {
+    this.#guestFinished = true;
+    this.#makeDue();
+  }
+
+  /** More may be read from the host. */
+  tcpSendRoom(): void {
+    this.#makeDue();
+  }
+
+  /** The endpoint is over. */
+  tcpEnded(reason: TcpEnd): void {
+    this.#endpointEnd = reason;
+    this.#makeDue();
+  }
+
+  /** The key is free. */
+  tcpTimeWaitOver(): void {
+    this.#makeDue();
+  }
+
+  /** The endpoint has an ACK to send at the end of the turn. */
+  tcpTurnDue(): void {
+    this.#makeDue();
+  }
+
+  // --- HostTcpHandler: the socket ---
+
+  /** The host is connected: the guest gets its SYN-ACK. */
+  hostConnected(): void {
+    this.#connectOver();
+    this.endpoint.accept(this.#context.initialSequence(this.key));
+  }
+
+  /** The next target, or the guest learns why. */
+  hostConnectFailed(error: HostError): void {
+    this.#socket = null;
+    if (error === "refused" && this.#target + 1 < this.#targets.length) {
+      this.#target++;
+      return this.#connect();
+    }
+    this.#refuse(error);
+  }
+
+  /** Bytes, EOF or an error to read. */
+  hostReadable(): void {
+    this.#readHost();
+    this.#makeDue();
+  }
+
+  /** Room for queued bytes. */
+  hostWritable(): void {
+    this.#makeDue();
+  }
+
+  /** The connection broke; what it still holds is read before the guest hears of it. */
+  hostFailed(error: HostError): void {
+    this.#hostError ??= error;
+    this.#makeDue();
+  }
+
+  /** The connect has taken too long. */
+  timerFired(): void {
+    if (!this.#connecting) return;
+    this.#socket?.close();
+    this.#socket = null;
+    this.#refuse("timedOut");
+  }
+
+  // --- what is due ---
+
+  /** Writes, closes and ends what this turn made possible, then lets the endpoint acknowledge. */
+  endTurn(): void {
+    this.#due = false;
+    if (this.#ended) return;
+    this.#writeHost();
+    if (this.#hostError !== null && this.#hostEof) this.#breakGuest();
+    else if (this.#hostError !== null && this.endpoint.readRoom > 0) this.#readHost();
+    this.#setInterest();
+    this.endpoint.endTurn();
+    if (this.#endpointEnd !== null) this.#settle();
+  }
+
+  #connect(): void {
+    this.#socket = this.#context.host.connectTcp(this.#targets[this.#target]!, this);
+  }
+
+  #connectOver(): void {
+    this.#connecting = false;
+    this.#syn = null;
+    this.#context.connectEnded();
+    this.#context.timers.cancel(this.#connectTimer);
+  }
+
+  #refuse(error: HostError): void {
+    const code = unreachableCode(error);
+    if (code >= 0 && this.#syn !== null) this.#guest.sendIcmpError(ICMP_UNREACHABLE, code, this.#syn);
+    if (error === "exhausted") {
+      this.#context.counters.hostExhausted++;
+      this.#warn("the host has no descriptor, port or memory left");
+    }
+    this.#connectOver();
+    this.endpoint.abort();
+  }
+
+  /** Host to guest: what the endpoint has room for. */
+  #readHost(): void {
+    const socket = this.#socket;
+    if (socket === null || this.#hostEof) return;
+    for (let reads = 0; reads < READS_PER_TURN; reads++) {
+      const room = this.endpoint.readRoom;
+      if (room <= 0) return;
+      const buffer = this.#context.readBuffer();
+      const count = socket.read(buffer, SEGMENT_HEADROOM, SEGMENT_HEADROOM + room);
+      if (count > 0) {
+        this.#bytesFromHost += count;
+        if (this.endpoint.write(buffer, SEGMENT_HEADROOM, SEGMENT_HEADROOM + count)) this.#context.readBufferTaken();
+        if (count < room) return;
+      } else if (count === WOULD_BLOCK) {
+        return;
+      } else {
+        this.#hostEof = true;
+        if (count === FAILED) this.#hostError ??= socket.error;
+        if (this.#hostError === null) this.endpoint.closeWrite();
+        return;
+      }
+    }
+  }
+
+  /** Guest to host: what is queued, then the end. */
+  #writeHost(): void {
+    const socket = this.#socket, queue = this.endpoint.receive.queue;
+    if (socket === null || this.#connecting) return;
+    if (this.#hostError !== null) return queue.clear();
+    let moved = false;
+    while (queue.length > 0) {
+      const taken = socket.write(queue.front, queue.frontStart, queue.frontEnd);
+      if (taken === WOULD_BLOCK) break;
+      if (taken === FAILED) return this.#noteHostError(socket.error);
+      this.#bytesToHost += taken;
+      queue.consume(taken);
+      moved = true;
+    }
+    if (moved) this.endpoint.consumed();
+    if (queue.length === 0 && this.#guestFinished && !this.#hostWriteClosed) {
+      this.#hostWriteClosed = true;
+      socket.closeWrite();
+    }
+  }
+
+  /** A write failed: nothing more goes to the host, and nothing more is expected from it. */
+  #noteHostError(error: HostError): void {
+    this.#hostError ??= error;
+    this.#makeDue();
+  }
+
+  /** The host connection is broken and everything read from it is queued: RST after it. */
+  #breakGuest(): void {
+    this.endpoint.receive.queue.clear();
+    this.endpoint.abortWhenSent();
+  }
+
+  #setInterest(): void {
+    if (this.#socket === null || this.#connecting || this.#endpointEnd === "reset") return;
+    const read = !this.#hostEof && this.endpoint.readRoom > 0 ? READ : 0;
+    const write = this.endpoint.receive.queue.length > 0 && this.#hostError === null ? WRITE : 0;
+    this.#socket.setInterest(read | write);
+  }
+
+  /** The endpoint has ended: ends the relay too where nothing is owed, else leaves it to drain. */
+  #settle(): void {
+    const owed = this.endpoint.receive.queue.length > 0 && this.#hostError === null && this.#socket !== null;
+    const orderly = this.#endpointEnd === "finished";
+    if (this.#endpointEnd === "timedOut" && !owed) this.#warn("the guest fell silent");
+    if (!owed || this.#endpointEnd === "reset" || this.#endpointEnd === "aborted") {
+      this.#closeSocket(!orderly && (owed || !this.#guestFinished || !this.#hostEof));
+    }
+    if (this.endpoint.state === "TIME-WAIT") return;
+    if (this.#socket === null) this.#finish(false);
+    else this.#context.drain(this);
+  }
+
+  #closeSocket(reset: boolean): void {
+    const socket = this.#socket;
+    this.#socket = null;
+    if (reset) socket?.reset();
+    else socket?.close();
+  }
+
+  #finish(reset: boolean): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (this.#connecting) this.#connectOver();
+    this.#closeSocket(reset);
+    this.endpoint.dispose();
+    this.#context.flowEnded(this);
+  }
+
+  #makeDue(): void {
+    if (this.#due) return;
+    this.#due = true;
+    this.#context.due(this);
+  }
+
+  #targetText(): string {
+    const target = this.#targets[this.#target]!;
+    return formatEndpoint(target.address, target.port);
+  }
+
+  #warn(what: string): void {
+    this.#context.log.warn(() => `Flow ${this.key} to ${this.#targetText()} ended: ${what}`);
+  }
+}
+
+/** The ICMP code that tells a guest why, or -1 where RST alone does. */
+function unreachableCode(error: HostError): number {
+  switch (error) {
+    case "networkUnreachable":
+      return ICMP_NET_UNREACHABLE;
+    case "hostUnreachable":
+    case "timedOut":
+      return ICMP_HOST_UNREACHABLE;
+    case "prohibited":
+      return ICMP_ADMIN_PROHIBITED;
+    case "refused":
+    case "reset":
+    case "exhausted":
+    case "other":
+      return -1;
+  }
+}

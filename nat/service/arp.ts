@@ -1,0 +1,80 @@
+/**
+ * Which ARP requests the gateway answers (RFC 826), and the answer.
+ *
+ * Nothing else is on the guest's link, yet the guest believes to be in a subnet full of hosts. So the gateway's own MAC
+ * address stands for every address of the subnet: packets to mapped addresses arrive then, and those to addresses that
+ * are nothing are refused at once instead of waiting for ARP to give up.
+ *
+ * Not answered is what must stay the guest's: its own address, and probes (sender 0.0.0.0) with which it asks whether
+ * an address is free (RFC 5227 section 2.1.1). An answer would talk a guest out of its lease. Only the two addresses
+ * that really are taken, gateway and DNS, are defended so. Announcements, in which sender and target are the same (RFC
+ * 5227 section 2.3), expect no answer, and neither network nor broadcast address belongs to anyone.
+ *
+ * @module
+ */
+import {
+  ARP_REPLY,
+  ARP_REQUEST,
+  type ArpMessage,
+  arpOperation,
+  arpSenderIp,
+  arpSenderMac,
+  arpTargetIp,
+  encodeArp,
+} from "../../net/wire/arp.ts";
+
+/** The segment on which requests are answered. Addresses are 32-bit numbers. */
+export interface ArpSegment {
+  /** MAC address of the gateway, which every answer gives. */
+  readonly mac: number;
+  /** First address of the subnet. */
+  readonly network: number;
+  /** Mask of the subnet. */
+  readonly mask: number;
+  /** Address of the gateway. */
+  readonly gateway: number;
+  /** Address of the DNS server. */
+  readonly dns: number;
+}
+
+const UNKNOWN = 0;
+
+const REPLY: ArpMessage = { operation: ARP_REPLY, senderMac: 0, senderIp: 0, targetMac: 0, targetIp: 0 };
+
+/** Whether a request by `sender` for `target` is answered. `guest` is the guest's address, 0 while it is not known. */
+export function answersArp(segment: ArpSegment, guest: number, sender: number, target: number): boolean {
+  if (target === segment.gateway || target === segment.dns) {
+    return sender === UNKNOWN || isStation(segment, sender, target);
+  }
+  return target !== guest && isStation(segment, target, UNKNOWN) && isStation(segment, sender, target);
+}
+
+/**
+ * Answers the message at `start`, which has passed `checkArp`: writes the reply at `into[at]` and returns its length,
+ * or returns 0 where there is none. `guest` is as for `answersArp`; `into` may be `bytes`. The caller has made room for
+ * `ARP_LENGTH` bytes and sends the reply to the MAC address that the request came from.
+ */
+export function arpReply(
+  segment: ArpSegment,
+  guest: number,
+  bytes: Uint8Array,
+  start: number,
+  into: Uint8Array,
+  at: number,
+): number {
+  if (arpOperation(bytes, start) !== ARP_REQUEST) return 0;
+  const sender = arpSenderIp(bytes, start), target = arpTargetIp(bytes, start);
+  if (!answersArp(segment, guest, sender, target)) return 0;
+  REPLY.senderMac = segment.mac;
+  REPLY.senderIp = target;
+  REPLY.targetMac = arpSenderMac(bytes, start);
+  REPLY.targetIp = sender;
+  return encodeArp(into, at, REPLY);
+}
+
+/** Whether `address` is one that a host of the subnet can have, and not `other`. */
+function isStation({ network, mask }: ArpSegment, address: number, other: number): boolean {
+  // A mask may set the sign bit: compare as unsigned.
+  return (address & mask) >>> 0 === network && address !== network && address !== ((network | ~mask) >>> 0) &&
+    address !== other;
+}

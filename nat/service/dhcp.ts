@@ -1,0 +1,225 @@
+/**
+ * A DHCP server with one address to give (RFC 2131, RFC 2132).
+ *
+ * There is one guest on a link, so there is one lease, and whoever asked last has it: a guest that reboots with another
+ * MAC address, or as another client, gets the same address without waiting for the old lease to run out. The server is
+ * the only one on the link and knows every address there is, so it refuses a wrong one (DHCPNAK) also where a server
+ * that shares a network would stay silent.
+ *
+ * **DISCOVER** is answered by OFFER. **REQUEST** comes in four states of the client, told apart by what is filled in
+ * (RFC 2131 section 4.3.2): with a server identifier (SELECTING), with a requested address alone (INIT-REBOOT), with
+ * the client's own address alone (RENEWING, REBINDING, which differ in the packet's destination only). A REQUEST for
+ * another server's offer is none of ours. Any other answer is ACK for our address and NAK for another. **INFORM** gets
+ * what is not about a lease. **RELEASE** and **DECLINE** are noted; the address stays what the next one is given, there
+ * being no other.
+ *
+ * **Where answers go** (section 4.1): to the relay where there is one; NAK by broadcast; to the client's address if it
+ * has one; by broadcast if the client says that it cannot take unicast yet; else to the address that it is being given.
+ *
+ * The server sends every parameter it has, asked for or not, and gives a client identifier back (RFC 6842). Time does
+ * not pass here: a lease that ran out is as good as any.
+ *
+ * @module
+ */
+import { formatIpv4, isGroupMac, MAC_BROADCAST } from "../../net/wire/address.ts";
+import {
+  DHCP_ACK,
+  DHCP_BOOT_REPLY,
+  DHCP_BOOT_REQUEST,
+  DHCP_CLIENT_PORT,
+  DHCP_DECLINE,
+  DHCP_DISCOVER,
+  DHCP_INFORM,
+  DHCP_NAK,
+  DHCP_OFFER,
+  DHCP_RELEASE,
+  DHCP_REQUEST,
+  DHCP_SERVER_PORT,
+  type DhcpFields,
+  type DhcpMessage,
+} from "../../net/wire/dhcpv4.ts";
+
+/** A lease that never ends (RFC 2131 section 3.3). */
+export const DHCP_LEASE_FOREVER = 0xffffffff;
+
+const DEFAULT_LEASE_SECONDS = 86_400;
+const LIMITED_BROADCAST = 0xffffffff;
+/** Least MTU that the option can hold (RFC 2132 section 5.1). */
+const LEAST_MTU = 68;
+/** What one option holds. */
+const LONGEST_CLIENT_ID = 255;
+
+/** What a server gives out. Addresses are 32-bit numbers. */
+export interface DhcpServerOptions {
+  /** The server's own address, its identifier. */
+  readonly serverAddress: number;
+  /** The address to give. */
+  readonly guestAddress: number;
+  /** The subnet's mask. */
+  readonly mask: number;
+  /** The router; `null`: none is told. */
+  readonly router: number | null;
+  /** The DNS server; `null`: none is told. */
+  readonly dns: number | null;
+  /** The link's MTU, 68 to 65535. */
+  readonly mtu: number;
+  /** How long the address may be used, from 1 s to `DHCP_LEASE_FOREVER`. Default a day. */
+  readonly leaseSeconds?: number;
+}
+
+/** Where an answer is sent, from port 67 of the server's address. */
+export interface DhcpDestination {
+  /** MAC address. */
+  readonly mac: number;
+  /** IPv4 address. */
+  readonly address: number;
+  /** UDP port: the client's, or that of a relay. */
+  readonly port: number;
+}
+
+/** An answer. */
+export interface DhcpReply {
+  /** The message, for `encodeDhcpv4`. */
+  readonly message: DhcpFields;
+  /** Where it goes. */
+  readonly destination: DhcpDestination;
+}
+
+/** The DHCP server of one guest. */
+export class DhcpServer {
+  readonly #options: DhcpServerOptions;
+  readonly #leaseSeconds: number;
+  #ownerMac: number | null = null;
+  #declines = 0;
+
+  /** Throws a `RangeError` for an MTU or a lease that the options cannot hold. */
+  constructor(options: DhcpServerOptions) {
+    const { mtu, leaseSeconds = DEFAULT_LEASE_SECONDS } = options;
+    if (!Number.isInteger(mtu) || mtu < LEAST_MTU || mtu > 65535) {
+      throw new RangeError(`Cannot serve DHCP: MTU ${mtu} is not from ${LEAST_MTU} to 65535`);
+    }
+    if (!Number.isInteger(leaseSeconds) || leaseSeconds < 1 || leaseSeconds > DHCP_LEASE_FOREVER) {
+      throw new RangeError(`Cannot serve DHCP: a lease of ${leaseSeconds} s is not from 1 to ${DHCP_LEASE_FOREVER}`);
+    }
+    this.#options = options;
+    this.#leaseSeconds = leaseSeconds;
+  }
+
+  /**
+   * MAC address of the client that has the address, as it named itself; `null` before the first and after a release.
+   */
+  get ownerMac(): number | null {
+    return this.#ownerMac;
+  }
+
+  /**
+   * How often a client has found the address in use (DHCPDECLINE): more than 0 means that the guest sees some conflict.
+   */
+  get declines(): number {
+    return this.#declines;
+  }
+
+  /** Answers a message that came from `senderMac`; `null`: it has no answer. Never throws. */
+  answer(message: DhcpMessage, senderMac: number): DhcpReply | null {
+    if (message.operation !== DHCP_BOOT_REQUEST || isGroupMac(message.clientMac)) return null;
+    switch (message.messageType) {
+      case DHCP_DISCOVER:
+        return this.#give(DHCP_OFFER, message, senderMac);
+      case DHCP_REQUEST:
+        return this.#answerRequest(message, senderMac);
+      case DHCP_INFORM:
+        return this.#reply({ messageType: DHCP_ACK, ...this.#parameters() }, message, senderMac);
+      case DHCP_DECLINE:
+        if (message.serverId === this.#options.serverAddress) this.#declines++;
+        this.#forget(message);
+        return null;
+      case DHCP_RELEASE:
+        this.#forget(message);
+        return null;
+      default:
+        return null;
+    }
+  }
+
+  #answerRequest(message: DhcpMessage, senderMac: number): DhcpReply | null {
+    const { serverAddress, guestAddress } = this.#options;
+    if (message.serverId !== undefined && message.serverId !== serverAddress) return null;
+    // The requested address is set in SELECTING and INIT-REBOOT, the client's own in RENEWING and REBINDING.
+    const wanted = message.requestedAddress ?? message.clientAddress;
+    if (wanted === 0) return null;
+    if (wanted !== guestAddress) return this.#refuse(wanted, message, senderMac);
+    this.#ownerMac = message.clientMac;
+    return this.#give(DHCP_ACK, message, senderMac);
+  }
+
+  #give(messageType: number, message: DhcpMessage, senderMac: number): DhcpReply {
+    const leaseSeconds = this.#leaseSeconds;
+    const fields: Partial<DhcpFields> = {
+      messageType,
+      yourAddress: this.#options.guestAddress,
+      leaseSeconds,
+      ...this.#parameters(),
+    };
+    if (leaseSeconds !== DHCP_LEASE_FOREVER) {
+      // The defaults of RFC 2131 section 4.4.5, said aloud.
+      fields.renewalSeconds = Math.floor(leaseSeconds * 0.5);
+      fields.rebindingSeconds = Math.floor(leaseSeconds * 0.875);
+    }
+    return this.#reply(fields, message, senderMac);
+  }
+
+  #refuse(wanted: number, message: DhcpMessage, senderMac: number): DhcpReply {
+    const reason = `${formatIpv4(wanted)} is not to be had here`;
+    return this.#reply({ messageType: DHCP_NAK, message: reason }, message, senderMac);
+  }
+
+  #parameters(): Partial<DhcpFields> {
+    const { mask, router, dns, mtu } = this.#options;
+    const fields: Partial<DhcpFields> = { subnetMask: mask, mtu };
+    if (router !== null) fields.routers = [router];
+    if (dns !== null) fields.dnsServers = [dns];
+    return fields;
+  }
+
+  /** Completes an answer with what every one has (RFC 2131 section 4.3.1, table 3), and addresses it. */
+  #reply(fields: Partial<DhcpFields>, to: DhcpMessage, senderMac: number): DhcpReply {
+    const messageType = fields.messageType!;
+    const isNak = messageType === DHCP_NAK;
+    const message: DhcpFields = {
+      operation: DHCP_BOOT_REPLY,
+      transactionId: to.transactionId,
+      clientMac: to.clientMac,
+      // A relay broadcasts a NAK only if it is told to (section 4.3.2).
+      broadcast: to.broadcast || (isNak && to.relayAddress !== 0),
+      clientAddress: messageType === DHCP_ACK ? to.clientAddress : 0,
+      relayAddress: to.relayAddress,
+      serverId: this.#options.serverAddress,
+      ...fields,
+      messageType,
+    };
+    // A client can string an identifier together that fills its packet (RFC 3396); an answer must fit in 576 bytes.
+    if (to.clientId !== undefined && to.clientId.length <= LONGEST_CLIENT_ID) message.clientId = to.clientId;
+    return { message, destination: destinationOf(message, { to, isNak, senderMac }) };
+  }
+
+  /** The address is given up by whoever names our lease. */
+  #forget({ clientMac, serverId }: DhcpMessage): void {
+    if (serverId === this.#options.serverAddress && clientMac === this.#ownerMac) this.#ownerMac = null;
+  }
+}
+
+/** RFC 2131 section 4.1, in its order. A NAK gives no address, so it goes to all. */
+function destinationOf(
+  reply: DhcpFields,
+  { to, isNak, senderMac }: { to: DhcpMessage; isNak: boolean; senderMac: number },
+): DhcpDestination {
+  if (to.relayAddress !== 0) return { mac: senderMac, address: to.relayAddress, port: DHCP_SERVER_PORT };
+  if (!isNak && to.clientAddress !== 0) {
+    return { mac: senderMac, address: to.clientAddress, port: DHCP_CLIENT_PORT };
+  }
+  const yours = reply.yourAddress ?? 0;
+  if (to.broadcast || yours === 0) {
+    return { mac: MAC_BROADCAST, address: LIMITED_BROADCAST, port: DHCP_CLIENT_PORT };
+  }
+  return { mac: to.clientMac, address: yours, port: DHCP_CLIENT_PORT };
+}

@@ -1,0 +1,81 @@
+/**
+ * What the gateway answers to one guest by itself: ARP, DHCP, ICMP echo.
+ *
+ * @module
+ */
+import { checkDhcpv4, decodeDhcpv4, encodeDhcpv4 } from "../../net/wire/dhcpv4.ts";
+import { DecodeError } from "../../net/wire/decode_error.ts";
+import type { DropReason } from "../counters.ts";
+import { broadcastOf, ipv4Mask, type TranslationRules } from "../translate.ts";
+import { arpReply, type ArpSegment } from "./arp.ts";
+import { type DhcpDestination, DhcpServer } from "./dhcp.ts";
+import { echoReply } from "./echo.ts";
+
+/** A DHCP answer that was written: how long it is and where it goes. */
+export interface DhcpAnswer {
+  /** Bytes written. */
+  readonly length: number;
+  /** Where it goes. */
+  readonly destination: DhcpDestination;
+}
+
+/** The services of one guest's segment. */
+export class Services {
+  #segment: ArpSegment;
+  #dhcp: DhcpServer;
+  #broadcast: number;
+
+  /** For a guest under `rules`, on a link of `mtu`; the gateway's MAC address is `mac`. */
+  constructor(rules: TranslationRules, link: { mac: number; mtu: number }) {
+    const mask = ipv4Mask(rules.subnet.prefix), gateway = rules.gateway.ipv4, dns = rules.dns.ipv4;
+    this.#segment = { mac: link.mac, network: rules.subnet.address.ipv4, mask, gateway, dns };
+    this.#broadcast = broadcastOf(rules.subnet).ipv4;
+    this.#dhcp = new DhcpServer({
+      serverAddress: gateway,
+      guestAddress: rules.guest.ipv4,
+      mask,
+      router: gateway,
+      dns: rules.dnsServer === null ? null : dns,
+      mtu: link.mtu,
+    });
+  }
+
+  /** Whether a guest may have this address: one of the subnet that is not taken. */
+  isGuestAddress(address: number): boolean {
+    const { network, mask, gateway, dns } = this.#segment;
+    return (address & mask) >>> 0 === network && address !== network && address !== this.#broadcast &&
+      address !== gateway &&
+      address !== dns;
+  }
+
+  /** Writes the answer to the ARP message at `bytes[arp]` to `into[at]`; returns its length, 0 where there is none. */
+  arp(guest: number, bytes: Uint8Array, arp: number, into: Uint8Array, at: number): number {
+    return arpReply(this.#segment, guest, bytes, arp, into, at);
+  }
+
+  /** Writes the answer to the ICMP message `bytes[icmp, end)` for `destination` to `into[at]`; returns its length, 0 where there is none. */
+  echo(destination: number, bytes: Uint8Array, icmp: number, end: number, into: Uint8Array, at: number): number {
+    if (destination !== this.#segment.gateway && destination !== this.#segment.dns) return 0;
+    return echoReply(bytes, icmp, end, into, at);
+  }
+
+  /** Writes the answer to the DHCP message `bytes[start, end)` from `senderMac` to `into[at]`; returns why there is none otherwise. */
+  dhcp(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    reply: { senderMac: number; into: Uint8Array; at: number },
+  ): DhcpAnswer | DropReason {
+    if (!checkDhcpv4(bytes, start, end)) return "dhcpMalformed";
+    let message;
+    try {
+      message = decodeDhcpv4(bytes, start, end);
+    } catch (error) {
+      if (error instanceof DecodeError) return "dhcpMalformed";
+      throw error;
+    }
+    const answer = this.#dhcp.answer(message, reply.senderMac);
+    if (answer === null) return "dhcpIgnored";
+    return { length: encodeDhcpv4(reply.into, reply.at, answer.message), destination: answer.destination };
+  }
+}

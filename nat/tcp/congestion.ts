@@ -1,0 +1,49 @@
+/**
+ * The congestion window (RFC 5681), for a path that is one virtual link.
+ *
+ * It starts as large as the send queue may be, because nothing but the guest lies behind the link, so it bounds nothing until
+ * something is lost. A loss found by duplicate ACKs or SACK halves it (section 3.2), a timeout sets it to one segment (section 3.1), and it
+ * grows again by slow start and congestion avoidance. A restart after idleness is not treated specially: the path has no one else on it.
+ *
+ * @module
+ */
+
+/** Slow start, congestion avoidance and the two answers to loss, in bytes. */
+export class CongestionWindow {
+  #window: number;
+  #threshold = Infinity;
+  #most: number;
+
+  /** Starts with `initial` bytes, which is also the most it grows to. */
+  constructor(initial: number) {
+    this.#window = this.#most = initial;
+  }
+
+  /** The window in bytes. */
+  get bytes(): number {
+    return this.#window;
+  }
+
+  /** The slow-start threshold in bytes. */
+  get threshold(): number {
+    return this.#threshold;
+  }
+
+  /** New data of `bytes` was acknowledged outside of recovery (RFC 5681 section 3.1, RFC 3465 counting). */
+  acknowledged(bytes: number, mss: number): void {
+    if (this.#window >= this.#most) return;
+    const growth = this.#window < this.#threshold ? Math.min(bytes, 2 * mss) : Math.max(1, mss * bytes / this.#window);
+    this.#window = Math.min(this.#window + growth, this.#most);
+  }
+
+  /** A loss was found while `flight` bytes were outstanding (RFC 5681 section 3.2, RFC 6675 section 5). */
+  lost(flight: number, mss: number): void {
+    this.#window = this.#threshold = Math.max(flight / 2, 2 * mss);
+  }
+
+  /** The retransmission timer fired with `flight` bytes outstanding (RFC 5681 section 3.1). */
+  timedOut(flight: number, mss: number): void {
+    this.#threshold = Math.max(flight / 2, 2 * mss);
+    this.#window = mss;
+  }
+}

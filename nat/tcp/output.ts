@@ -1,0 +1,154 @@
+/**
+ * What a connection sends when (RFC 9293 section 3.10.7.4 and 3.8, RFC 6298 section 5): repetitions first, then new data, then FIN.
+ *
+ * One deadline serves retransmission and persist, which exclude each other: something is on its way and unanswered, or nothing is and the peer's window shuts
+ * out what is queued. `retransmitAt` is when it comes; the endpoint keeps the timer and asks here what is to be done.
+ *
+ * @module
+ */
+import { seqAdd, seqLess } from "../../net/wire/seq.ts";
+import type { TcpContext } from "./context.ts";
+import type { SendSide } from "./send_side.ts";
+import type { Transmitter } from "./transmitter.ts";
+
+/** Sends for one connection and keeps the retransmission deadline. */
+export class Output {
+  /** When to send again or probe, in `now()` time; -1: nothing waits for an answer. */
+  retransmitAt: number = -1;
+  /** Since when something has been waiting for an answer, in `now()` time; -1: nothing is. */
+  waitingSince: number = -1;
+
+  #context: TcpContext;
+  #send: SendSide;
+  #out: Transmitter;
+
+  /** Sends what `send` holds through `out`. */
+  constructor(context: TcpContext, parts: { send: SendSide; out: Transmitter }) {
+    this.#context = context;
+    this.#send = parts.send;
+    this.#out = parts.out;
+  }
+
+  /** Whether something waits for the peer's window and nothing is on its way: the persist timer's case. */
+  get isBlocked(): boolean {
+    const send = this.#send;
+    return send.flight === 0 && (send.unsent > 0 || send.finIsNext);
+  }
+
+  /** SYN, or SYN and ACK, for the first time or again. */
+  syn(acknowledging: boolean): void {
+    const send = this.#send, first = this.waitingSince < 0;
+    this.#out.syn(acknowledging);
+    if (first) {
+      this.#noteSent(1);
+    } else {
+      send.next = seqAdd(send.initial, 1);
+      send.repeated(send.initial, 1);
+    }
+    this.arm();
+  }
+
+  /** Sends the newest `length` queued bytes, which lie at `buffer[start]` behind their headroom, in place where that may be now; else as `run` does. */
+  fresh(buffer: Uint8Array, start: number, length: number): void {
+    const send = this.#send;
+    if (send.unsent > length || length > send.usable || length > this.#out.payloadLimit || send.repeatFrom >= 0) {
+      return this.run();
+    }
+    this.#out.inPlace(buffer, start, send.next, length);
+    this.#noteSent(length);
+    this.arm();
+  }
+
+  /** Sends what may be sent. */
+  run(): void {
+    const send = this.#send;
+    for (let seq = send.repeatFrom; seq >= 0; seq = send.repeatFrom) {
+      const length = send.repeatLength(seq, this.#out.payloadLimit);
+      if (length <= 0) break;
+      const fin = send.finSeq >= 0 && seqLess(send.finSeq, seqAdd(seq, length)) ? 1 : 0;
+      this.#out.fromQueue(seq, length - fin, fin === 1);
+      send.repeated(seq, length);
+    }
+    if (send.repeatFrom < 0) this.#newData();
+    if (send.flight > 0 || this.isBlocked) this.arm();
+  }
+
+  /** Something was acknowledged: the deadline starts anew for what is still on its way (RFC 6298 section 5.2, 5.3). */
+  acknowledged(now: number): void {
+    this.retransmitAt = this.waitingSince = -1;
+    if (this.#send.flight === 0) return;
+    this.waitingSince = now;
+    this.arm();
+  }
+
+  /** The deadline has come after the handshake. */
+  timedOut(): void {
+    this.retransmitAt = -1;
+    if (this.isBlocked) {
+      this.#probe();
+    } else if (this.#send.flight > 0) {
+      this.#send.timedOut();
+      this.run();
+    } else return;
+    this.arm();
+  }
+
+  /** Sets the deadline where there is none. */
+  arm(): void {
+    if (this.retransmitAt >= 0) return;
+    const now = this.#context.now();
+    this.retransmitAt = now + this.#send.rtt.rtoMs;
+    if (this.waitingSince < 0) this.waitingSince = now;
+  }
+
+  /** Nothing waits any more. */
+  disarm(): void {
+    this.retransmitAt = this.waitingSince = -1;
+  }
+
+  #newData(): void {
+    const send = this.#send;
+    for (let unsent = send.unsent; unsent > 0; unsent = send.unsent) {
+      const length = Math.min(unsent, send.usable, this.#out.payloadLimit);
+      if (length <= 0) return;
+      // Silly window avoidance at the sender (RFC 9293 section 3.8.6.2.1).
+      if (length < unsent && length < Math.min(send.mss, send.maxWindow / 2) && send.flight > 0) return;
+      const fin = this.#finRides(length);
+      this.#out.fromQueue(send.next, length, fin);
+      this.#noteSent(fin ? length + 1 : length);
+    }
+    if (send.finIsNext && send.windowLeft > 0) this.#fin();
+  }
+
+  #fin(): void {
+    this.#send.finSeq = this.#send.next;
+    this.#out.fromQueue(this.#send.next, 0, true);
+    this.#noteSent(1);
+  }
+
+  /** Whether FIN may ride on the last `length` unsent bytes. */
+  #finRides(length: number): boolean {
+    const send = this.#send;
+    if (length !== send.unsent || !send.finQueued || send.finSeq >= 0 || send.windowLeft <= length) return false;
+    send.finSeq = seqAdd(send.next, length);
+    return true;
+  }
+
+  /** One byte, or the FIN, into a shut window: its answer tells the window (RFC 9293 section 3.8.6.1). */
+  #probe(): void {
+    const send = this.#send;
+    if (send.unsent > 0) {
+      this.#out.fromQueue(send.next, 1, false);
+      send.probeSent();
+    } else {
+      this.#fin();
+    }
+    send.rtt.backOff();
+  }
+
+  #noteSent(length: number): void {
+    const now = this.#context.now();
+    if (this.waitingSince < 0) this.waitingSince = now;
+    this.#send.sent(this.#send.next, length, now);
+  }
+}

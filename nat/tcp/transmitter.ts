@@ -1,0 +1,166 @@
+/**
+ * Segments of one connection as bytes: header, options, payload in place or copied (RFC 9293 section 3.1).
+ *
+ * A payload that lies behind `SEGMENT_HEADROOM` in a buffer gets its header written in front of it and leaves without a copy. Everything else,
+ * repetitions and pieces of what is queued, is put together in the gateway's scratch buffer. Every segment says what was received so far, so an ACK
+ * that was due is paid with it.
+ *
+ * @module
+ */
+import { seqDiff } from "../../net/wire/seq.ts";
+import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
+import {
+  encodeTcp,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_PSH,
+  TCP_RST,
+  TCP_SYN,
+  TcpHeader,
+  tcpHeaderLengthOf,
+} from "../../net/wire/tcp.ts";
+import { LARGE_PAYLOAD } from "../buffers.ts";
+import type { TcpContext, TcpLower } from "./context.ts";
+import type { ReceiveSide } from "./receive_side.ts";
+import type { SendSide } from "./send_side.ts";
+
+/** Challenge ACKs a second (RFC 5961 section 7). */
+export const CHALLENGES_PER_SECOND = 10;
+/** Option bytes of an ACK with four SACK blocks. */
+const SACK_OPTION_BYTES = 36;
+
+const header = new TcpHeader();
+
+/** Builds and sends the segments of one connection. */
+export class Transmitter {
+  /** Whether an ACK is owed at the end of the turn. */
+  ackDue = false;
+  /** Whether both sides scale their windows (RFC 7323 section 2.2). */
+  scaling = false;
+
+  #context: TcpContext;
+  #lower: TcpLower;
+  #send: SendSide;
+  #receive: ReceiveSide;
+  #challenges = 0;
+  #challengesSince = -Infinity;
+
+  /** Sends for the connection with these two sides. */
+  constructor(context: TcpContext, parts: { lower: TcpLower; send: SendSide; receive: ReceiveSide }) {
+    this.#context = context;
+    this.#lower = parts.lower;
+    this.#send = parts.send;
+    this.#receive = parts.receive;
+  }
+
+  /** Payload of a full segment beside the options that it carries now. */
+  get segmentPayload(): number {
+    if (!this.#receive.hasGap || !this.#send.sackPermitted) return this.#send.mss;
+    return Math.max(1, this.#send.mss - SACK_OPTION_BYTES);
+  }
+
+  /** Largest payload handed down at once now: whole segments, as many as the link cuts up. */
+  get payloadLimit(): number {
+    const segment = this.segmentPayload;
+    return Math.max(segment, Math.floor(this.#lower.maxBurst / segment) * segment);
+  }
+
+  /** How much to read from a source at once: what leaves in place, or as many whole segments as a large buffer holds. */
+  get readLimit(): number {
+    if (this.#lower.maxBurst > this.#lower.maxSegmentSize) return this.payloadLimit;
+    const segment = this.segmentPayload;
+    return Math.max(segment, Math.floor(LARGE_PAYLOAD / segment) * segment);
+  }
+
+  /** SYN, or SYN and ACK: with MSS, window scale and SACK-permitted where the peer's SYN, if there was one, had them. */
+  syn(acknowledging: boolean): void {
+    const limit = this.#context.config.receiveLimit;
+    this.#begin(acknowledging ? TCP_SYN | TCP_ACK : TCP_SYN, this.#send.initial);
+    header.mss = this.#lower.maxSegmentSize;
+    header.sackPermitted = !acknowledging || this.#send.sackPermitted;
+    if (!acknowledging || this.scaling) header.windowShift = windowShift(limit);
+    // The window of a SYN is never scaled (section 2.2 of RFC 7323).
+    header.window = Math.min(limit, 0xffff);
+    if (acknowledging) this.#receive.offer(this.#send.mss);
+    this.#finish(this.#context.scratch, SEGMENT_HEADROOM, 0);
+  }
+
+  /** An ACK without data. */
+  ack(): void {
+    this.#begin(TCP_ACK, this.#send.next);
+    this.#describeReceived();
+    this.#finish(this.#context.scratch, SEGMENT_HEADROOM, 0);
+  }
+
+  /** An ACK that costs the sender of a doubtful segment nothing to ask for, so it is rationed (RFC 5961 sections 3 to 7). */
+  challenge(): void {
+    const now = this.#context.now();
+    if (now - this.#challengesSince >= 1000) {
+      this.#challengesSince = now;
+      this.#challenges = 0;
+    }
+    if (this.#challenges++ < CHALLENGES_PER_SECOND) this.ack();
+  }
+
+  /** An ACK below what is owed, which the peer must answer (RFC 9293 section 3.8.4). */
+  keepAlive(): void {
+    this.#begin(TCP_ACK, this.#send.next - 1);
+    this.#describeReceived();
+    this.#finish(this.#context.scratch, SEGMENT_HEADROOM, 0);
+  }
+
+  /** RST with this sequence number, acknowledging what was received where that is known. */
+  reset(seq: number, acknowledging: boolean): void {
+    this.#begin(acknowledging ? TCP_RST | TCP_ACK : TCP_RST, seq);
+    header.window = 0;
+    this.#finish(this.#context.scratch, SEGMENT_HEADROOM, 0);
+  }
+
+  /** The payload at `bytes[start, start + length)`, in place behind its headroom. */
+  inPlace(bytes: Uint8Array, start: number, seq: number, length: number): void {
+    this.#begin(TCP_ACK | TCP_PSH, seq);
+    this.#describeReceived();
+    this.#finish(bytes, start, length);
+  }
+
+  /** `length` queued bytes from `seq` on, which may be none, with FIN after them where `fin`. */
+  fromQueue(seq: number, length: number, fin: boolean): void {
+    const scratch = this.#context.scratch;
+    if (length > 0) this.#send.queue.copyOut(seqDiff(seq, this.#send.una), length, scratch, SEGMENT_HEADROOM);
+    this.#begin(TCP_ACK | (length > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0), seq);
+    this.#describeReceived();
+    this.#finish(scratch, SEGMENT_HEADROOM, length);
+  }
+
+  #begin(flags: number, seq: number): void {
+    header.sourcePort = this.#lower.localPort;
+    header.destinationPort = this.#lower.peerPort;
+    header.seq = seq >>> 0;
+    header.flags = flags;
+    header.ack = flags & TCP_ACK ? this.#receive.next : 0;
+    header.mss = header.windowShift = -1;
+    header.sackPermitted = false;
+    header.sackCount = 0;
+    if (flags & TCP_ACK) this.ackDue = false;
+  }
+
+  #describeReceived(): void {
+    if (this.#send.sackPermitted && this.#receive.hasGap) {
+      header.sackCount = this.#receive.sackBlocks(header.sackEdges, 4);
+    }
+    header.window = this.#receive.offer(this.#send.mss);
+  }
+
+  #finish(bytes: Uint8Array, start: number, length: number): void {
+    const at = start - tcpHeaderLengthOf(header), segment = this.segmentPayload;
+    encodeTcp(bytes, at, header);
+    this.#lower.transmit(bytes, at, start + length, length > segment ? segment : 0);
+  }
+}
+
+/** The least shift with which the window field can name `limit` bytes (RFC 7323 section 2.2). */
+export function windowShift(limit: number): number {
+  let shift = 0;
+  while (shift < 14 && limit >>> shift > 0xffff) shift++;
+  return shift;
+}

@@ -1,0 +1,97 @@
+import { assertEquals } from "@std/assert";
+import { answersArp, arpReply, type ArpSegment } from "../../../nat/service/arp.ts";
+import { formatIpv4, parseIpv4, parseMac } from "../../../net/wire/address.ts";
+import { ARP_LENGTH, ARP_REPLY, ARP_REQUEST, decodeArp, encodeArp } from "../../../net/wire/arp.ts";
+
+const ip = parseIpv4;
+const GUEST = ip("10.0.2.15"), GUEST_MAC = parseMac("52:54:00:12:34:56"), MAC = parseMac("52:55:0a:00:02:02");
+const SEGMENT: ArpSegment = {
+  mac: MAC,
+  network: ip("10.0.2.0"),
+  mask: ip("255.255.255.0"),
+  gateway: ip("10.0.2.2"),
+  dns: ip("10.0.2.3"),
+};
+
+function answered(sender: string, targets: string[], guest = GUEST): string[] {
+  return targets.filter((target) => answersArp(SEGMENT, guest, ip(sender), ip(target)));
+}
+
+function bytesOf(hex: string): Uint8Array {
+  return Uint8Array.from(hex.match(/[0-9a-f]{2}/g)!, (byte) => parseInt(byte, 16));
+}
+
+Deno.test("answersArp answers for the gateway, DNS and any address of the subnet", () => {
+  const targets = ["10.0.2.2", "10.0.2.3", "10.0.2.1", "10.0.2.16", "10.0.2.254"];
+  assertEquals(answered("10.0.2.15", targets), targets);
+});
+
+Deno.test("answersArp leaves the guest's own address alone, whichever it is", () => {
+  assertEquals(answered("10.0.2.15", ["10.0.2.15"]), []);
+  // A second address of the same guest must not be told that the first is someone else's.
+  assertEquals(answered("10.0.2.20", ["10.0.2.15"]), []);
+  assertEquals(answered("10.0.2.20", ["10.0.2.15"], ip("10.0.2.20")), ["10.0.2.15"]);
+});
+
+Deno.test("answersArp answers nothing for network, broadcast and other networks", () => {
+  assertEquals(answered("10.0.2.15", ["10.0.2.0", "10.0.2.255", "10.0.3.2", "0.0.0.0", "255.255.255.255"]), []);
+});
+
+Deno.test("answersArp answers a probe only for the two addresses that are taken", () => {
+  assertEquals(answered("0.0.0.0", ["10.0.2.15", "10.0.2.2", "10.0.2.16", "10.0.2.3", "10.0.2.0", "0.0.0.0"], 0), [
+    "10.0.2.2",
+    "10.0.2.3",
+  ]);
+});
+
+Deno.test("answersArp answers no announcement, not even of a taken address", () => {
+  for (const address of ["10.0.2.15", "10.0.2.2", "10.0.2.3", "10.0.2.77"]) {
+    assertEquals(answered(address, [address], 0), [], address);
+  }
+});
+
+Deno.test("answersArp answers nobody who is outside the subnet or has no host's address", () => {
+  for (const sender of ["10.0.3.15", "127.0.0.1", "10.0.2.0", "10.0.2.255", "255.255.255.255"]) {
+    assertEquals(answered(sender, ["10.0.2.2", "10.0.2.3", "10.0.2.77"]), [], sender);
+  }
+});
+
+Deno.test("answersArp holds in a subnet whose numbers have the highest bit", () => {
+  const segment = { ...SEGMENT, network: ip("192.168.7.64"), mask: ip("255.255.255.224"), gateway: ip("192.168.7.66") };
+  const answers = (target: string) => answersArp(segment, ip("192.168.7.79"), ip("192.168.7.79"), ip(target));
+  assertEquals(["192.168.7.66", "192.168.7.65", "192.168.7.94"].map(answers), [true, true, true]);
+  assertEquals(["192.168.7.64", "192.168.7.95", "192.168.7.96", "192.168.7.63"].map(answers), Array(4).fill(false));
+});
+
+Deno.test("arpReply answers a literal request with literal bytes", () => {
+  const request = bytesOf("0001 0800 06 04 0001 525400123456 0a00020f 000000000000 0a000202");
+  const into = new Uint8Array(64).fill(0xa5);
+  assertEquals(arpReply(SEGMENT, GUEST, request, 0, into, 10), ARP_LENGTH);
+  assertEquals(
+    into.subarray(10, 38),
+    bytesOf("0001 0800 06 04 0002 52550a000202 0a000202 525400123456 0a00020f"),
+  );
+  assertEquals([into[9], into[38]], [0xa5, 0xa5]);
+});
+
+Deno.test("arpReply answers for a mapped address in the place of the request", () => {
+  const bytes = new Uint8Array(60).subarray(7);
+  encodeArp(bytes, 3, { operation: 1, senderMac: GUEST_MAC, senderIp: GUEST, targetMac: 0, targetIp: ip("10.0.2.77") });
+  assertEquals(arpReply(SEGMENT, GUEST, bytes, 3, bytes, 3), ARP_LENGTH);
+  const reply = decodeArp(bytes, 3);
+  assertEquals([reply.operation, reply.senderMac, formatIpv4(reply.senderIp)], [ARP_REPLY, MAC, "10.0.2.77"]);
+  assertEquals([reply.targetMac, reply.targetIp], [GUEST_MAC, GUEST]);
+});
+
+Deno.test("arpReply writes nothing for replies, other operations and what is not answered", () => {
+  const into = new Uint8Array(ARP_LENGTH).fill(0xa5);
+  const bytes = new Uint8Array(ARP_LENGTH);
+  const message = { senderMac: GUEST_MAC, senderIp: GUEST, targetMac: 0, targetIp: SEGMENT.gateway };
+  for (const operation of [ARP_REPLY, 0, 3, 8, 0xffff]) {
+    encodeArp(bytes, 0, { operation, ...message });
+    assertEquals(arpReply(SEGMENT, GUEST, bytes, 0, into, 0), 0);
+  }
+  encodeArp(bytes, 0, { operation: ARP_REQUEST, ...message, targetIp: GUEST });
+  assertEquals(arpReply(SEGMENT, GUEST, bytes, 0, into, 0), 0);
+  assertEquals(into, new Uint8Array(ARP_LENGTH).fill(0xa5));
+});
