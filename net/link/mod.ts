@@ -1,0 +1,9 @@
+/**
+ * What carries frames between a guest and the gateway.
+ *
+ * @module
+ */
+export * from "../linux/event_loop.ts";
+export * from "./link.ts";
+export * from "./memory.ts";
+export * from "./tap.ts";

@@ -1,0 +1,486 @@
+/**
+ * One thread's event loop over `epoll_wait`: readiness in, synchronous calls out.
+ *
+ * **Turns.** A turn is: wait; read the clock once; mark what the kernel says is ready; call the handlers; call the turn
+ * ends (the gateway), which answer when they want to be called even if nothing happens; close what was released. The least
+ * of these times is the next wait's limit, rounded up to epoll's milliseconds so that a timer is late rather than polled
+ * for.
+ *
+ * **Sockets are registered once**, edge-triggered, for everything. What is ready is kept as bits in the `Watch`, beside
+ * the bits the owner is interested in, so a change of interest costs no system call. The handler is called once a turn
+ * while both have a bit in common: a `Watch` whose handler left work joins the list of the next turn, which then does not
+ * wait. The owner clears a bit when the kernel has said that there is nothing more (`EAGAIN`, a short count): only after
+ * that does the kernel promise another edge. A descriptor that is not a stream (a TAP) is level-triggered instead, and
+ * the kernel keeps its bits.
+ *
+ * **Where it runs.** `runInWorker` holds the thread of a Worker, and `runBlocking` whatever thread calls it: `wakeLoop` from
+ * another thread makes it return after the turn. `start` shares a thread with other code: it polls for `SPIN_MS` after the
+ * last event, then leaves one wait to Deno's thread pool. Under load it makes such a wait of no length every `SLICE_MS`,
+ * because only while a promise of the runtime is pending does that look at its own sockets and messages: after
+ * `setImmediate` alone these are seldom looked at. Each wait occupies a thread of the pool, of which there are 32, so only
+ * one loop of an isolate may be started: `EventLoop.shared()` is that one.
+ *
+ * **Closing.** A descriptor is closed at the end of a turn, when no wait looks at it and no handler of the same turn could
+ * meet its number again under another owner.
+ *
+ * @module
+ */
+import type { Turn } from "../../nat/host.ts";
+import { describeErrno, EMFILE, ENFILE, errno, type Libc, libc } from "./libc.ts";
+
+/** `Watch` bits: reading would not wait. The value of `READ`. */
+export const READABLE = 1;
+/** `Watch` bits: writing would not wait. The value of `WRITE`. */
+export const WRITABLE = 2;
+/** `Watch` bits: an error is pending. */
+export const BROKEN = 4;
+/**
+ * `Watch` bits: something follows the bytes that a read takes (the end, an error, an urgent mark), so a short read does
+ * not mean that there is no more. Stays set.
+ */
+export const MORE_BEHIND = 8;
+
+const EPOLLIN = 1;
+const EPOLLPRI = 2;
+const EPOLLOUT = 4;
+const EPOLLERR = 8;
+const EPOLLHUP = 0x10;
+const EPOLLRDHUP = 0x2000;
+const EPOLLET = 0x80000000;
+const EPOLL_CTL_ADD = 1;
+const EPOLL_CTL_DEL = 2;
+const EDGE_EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+const CLOEXEC_NONBLOCK = 0x80800;
+
+// struct epoll_event is packed on x86-64 alone; elsewhere its 64-bit data field is aligned.
+const EVENT_WORDS = Deno.build.arch === "x86_64" ? 3 : 4;
+const DATA_WORD = EVENT_WORDS - 2;
+const EVENTS_PER_TURN = 128;
+
+/** How long a cooperative loop polls after the last event before it leaves the wait to another thread. */
+const SPIN_MS = 0.05;
+/** How long a cooperative loop works before it gives way to the rest of the program. */
+const SLICE_MS = 4;
+/** How long a loop in a Worker is cooperative after it was woken. */
+const MESSAGES_MS = 5;
+const LONGEST_WAIT_MS = 0x7fffffff;
+
+const IDLE = 0;
+const DISPATCHING = 1;
+const ENDING = 2;
+const WAITING = 3;
+
+/** Who is told that a descriptor is ready. */
+export interface WatchHandler {
+  /** Called once a turn while `due`, the bits that are both ready and of interest, is not 0. Never throws. */
+  ready(due: number): void;
+}
+
+/** A descriptor in an `EventLoop`; made by `EventLoop.watch`. */
+export class Watch {
+  /** The descriptor; -1 for a watch that is only ever raised by hand. */
+  readonly fd: number;
+  /** What is ready, as far as known. */
+  ready = 0;
+  /** What the handler is called for; changed by `setInterest`. */
+  interest = 0;
+  /** Whether the loop has let go of it. */
+  released = false;
+  /** For the loop: whom to call. */
+  readonly handler: WatchHandler;
+  /** For the loop: whether the kernel keeps the ready bits. */
+  readonly level: boolean;
+  /** For the loop: where it stands in the table; `serial` tells it from earlier ones at the same place. */
+  readonly slot: number;
+  /** For the loop: see `slot`. */
+  readonly serial: number;
+  /** For the loop: whether it is in the list of ready ones. */
+  listed = false;
+  /** For the loop: the next in that list. */
+  next: Watch | undefined = undefined;
+  readonly #enlist: (watch: Watch) => void;
+
+  /** Called by `EventLoop.watch`. */
+  constructor(
+    fd: number,
+    handler: WatchHandler,
+    place: { level: boolean; slot: number; serial: number; enlist: (watch: Watch) => void },
+  ) {
+    this.fd = fd;
+    this.handler = handler;
+    this.level = place.level;
+    this.slot = place.slot;
+    this.serial = place.serial;
+    this.#enlist = place.enlist;
+  }
+
+  /** Says what the handler is called for: bits of `READABLE`, `WRITABLE`, `BROKEN`. No system call. */
+  setInterest(interest: number): void {
+    this.interest = interest;
+    if ((this.ready & interest) !== 0 && !this.listed) this.#enlist(this);
+  }
+
+  /** Takes bits for ready that the kernel did not report: the handler is called soon, never from within this. */
+  raise(bits: number): void {
+    this.ready |= bits;
+    if ((this.ready & this.interest) !== 0 && !this.listed) this.#enlist(this);
+  }
+}
+
+/**
+ * Makes the loop that owns `wakeFd` (its `EventLoop.wakeFd`) turn, from any thread; a `runBlocking` under way returns.
+ * Not to be called after the loop is disposed of: the number may belong to something else then.
+ */
+export function wakeLoop(wakeFd: number): void {
+  libc().write(wakeFd, ONE, 8n);
+}
+
+const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+
+/**
+ * An event loop over epoll.
+ *
+ * @example
+ * ```ts ignore
+ * await using loop = new EventLoop();
+ * loop.onTurnEnd(() => Infinity);
+ * loop.start();
+ * ```
+ */
+export class EventLoop implements AsyncDisposable {
+  static #shared: EventLoop | undefined;
+  static #started: EventLoop | undefined;
+
+  /** Descriptor for `wakeLoop`, to be handed to another thread. */
+  readonly wakeFd: number;
+  readonly #libc: Libc;
+  readonly #epoll: number;
+  readonly #record = new Uint32Array(EVENT_WORDS);
+  readonly #recordBytes = new Uint8Array(this.#record.buffer);
+  readonly #events = new Uint32Array(EVENT_WORDS * EVENTS_PER_TURN);
+  readonly #eventBytes = new Uint8Array(this.#events.buffer);
+  readonly #slots: (Watch | undefined)[] = [];
+  readonly #freeSlots: number[] = [];
+  readonly #enlistWatch = (watch: Watch): void => this.#enlist(watch);
+  #serial = 0;
+  #head: Watch | undefined;
+  #tail: Watch | undefined;
+  #turns: Turn[] = [];
+  #closing: Watch[] = [];
+  #whenClosed: (() => void)[] = [];
+  #phase = IDLE;
+  #clock: number = performance.now();
+  #deadline = Infinity;
+  #turnWanted = false;
+  #woken = false;
+  #stopping = false;
+  #running: Promise<void> | undefined;
+  #users = 0;
+  #disposed = false;
+
+  /** Throws `Deno.errors.NotSupported` or `NotCapable` as `libc` does, and an `Error` when descriptors have run out. */
+  constructor() {
+    this.#libc = libc();
+    this.#epoll = this.#libc.epollCreate(0x80000);
+    if (this.#epoll < 0) throw creationFailed();
+    this.wakeFd = this.#libc.eventfd(0, CLOEXEC_NONBLOCK);
+    if (this.wakeFd < 0) {
+      const error = creationFailed();
+      this.#libc.close(this.#epoll);
+      throw error;
+    }
+    // Edge-triggered, every write is an event of its own, so the counter need not be read back.
+    const wake = this.watch(this.wakeFd, {
+      ready: () => {
+        wake.ready = 0;
+        this.#woken = true;
+      },
+    });
+    wake.setInterest(READABLE);
+  }
+
+  /**
+   * The started loop of this isolate, for programs with more on their thread than Hawser. Each call is to be matched by
+   * one disposal of what it gave; the last one ends the loop.
+   */
+  static shared(): EventLoop {
+    if (!EventLoop.#shared) {
+      const loop = new EventLoop();
+      try {
+        loop.start();
+      } catch (error) {
+        loop.#close();
+        throw error;
+      }
+      EventLoop.#shared = loop;
+    }
+    EventLoop.#shared.#users++;
+    return EventLoop.#shared;
+  }
+
+  /** Monotonic milliseconds; within a turn, the time at which it began. */
+  now(): number {
+    return this.#phase === DISPATCHING || this.#phase === ENDING ? this.#clock : performance.now();
+  }
+
+  /**
+   * Registers a descriptor, which from now on is closed by `release`. Edge-triggered for reading and writing unless
+   * `level` is set, then level-triggered for reading. The interest is 0 at first. `fd` -1 makes a watch that is only raised
+   * by hand. Throws an `Error` when the kernel refuses; the descriptor is the caller's then.
+   */
+  watch(fd: number, handler: WatchHandler, options: { level?: boolean } = {}): Watch {
+    const level = options.level ?? false;
+    const slot = fd < 0 ? -1 : this.#freeSlots.pop() ?? this.#slots.length;
+    const serial = this.#serial = (this.#serial + 1) >>> 0;
+    const watch = new Watch(fd, handler, { level, slot, serial, enlist: this.#enlistWatch });
+    if (fd < 0) return watch;
+    this.#record[0] = level ? EPOLLIN : EDGE_EVENTS;
+    this.#record[DATA_WORD] = slot;
+    this.#record[DATA_WORD + 1] = serial;
+    this.#slots[slot] = watch;
+    if (this.#libc.epollControl(this.#epoll, EPOLL_CTL_ADD, fd, this.#recordBytes) < 0) {
+      const cause = describeErrno(errno());
+      this.#forget(watch);
+      throw new Error(`Cannot watch descriptor ${fd}: ${cause}`);
+    }
+    return watch;
+  }
+
+  /** Lets go of a watch: no handler is called any more, and the descriptor is closed as soon as no turn or wait uses it. */
+  release(watch: Watch): void {
+    if (watch.released) return;
+    watch.released = true;
+    if (watch.fd < 0) return;
+    this.#forget(watch);
+    // Closing removes an edge-triggered socket from epoll by itself. A level-triggered device may be held by another
+    // process too, and would then report itself for ever.
+    if (!this.#disposed && (watch.level || this.#phase === WAITING)) {
+      this.#libc.epollControl(this.#epoll, EPOLL_CTL_DEL, watch.fd, this.#recordBytes);
+    }
+    if (this.#phase === IDLE) {
+      this.#libc.close(watch.fd);
+      return;
+    }
+    this.#closing.push(watch);
+    if (this.#phase === WAITING) this.wake();
+  }
+
+  /** Resolves when the descriptors of all watches released so far are closed. */
+  async allClosed(): Promise<void> {
+    if (this.#closing.length > 0) await new Promise<void>((resolve) => this.#whenClosed.push(resolve));
+  }
+
+  /** Has `turn` called at the end of each turn, beginning with one that is due at once. Returns what ends that. */
+  onTurnEnd(turn: Turn): () => void {
+    this.#turns = [...this.#turns, turn];
+    this.requestTurn();
+    return () => {
+      this.#turns = this.#turns.filter((each) => each !== turn);
+    };
+  }
+
+  /** Makes a turn due now; within a turn's events that is the one under way. For the loop's own thread. */
+  requestTurn(): void {
+    if (this.#phase === DISPATCHING || this.#turnWanted) return;
+    this.#turnWanted = true;
+    if (this.#phase === WAITING) this.wake();
+  }
+
+  /** Makes the loop turn, and `runBlocking` return after that. For this thread; see `wakeLoop` for others. */
+  wake(): void {
+    this.#libc.write(this.wakeFd, ONE, 8n);
+  }
+
+  /**
+   * Runs turns on this thread without giving way until `wake` or `wakeLoop`, or until `untilMs` (`now()` time) has come.
+   * Returns whether it was woken. Throws an `Error` when the loop is running already or disposed of.
+   */
+  runBlocking(untilMs: number = Infinity): boolean {
+    this.#assertIdle("run");
+    this.#clock = performance.now();
+    this.#woken = false;
+    do {
+      const limit = Math.min(this.#deadline, untilMs);
+      this.#turn(this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, this.#timeoutMs(limit)));
+    } while (!this.#woken && this.#clock < untilMs);
+    return this.#woken;
+  }
+
+  /**
+   * Runs turns on this thread until `ended`, which is asked after each wake: blocking, but for `MESSAGES_MS` after each
+   * `wakeLoop` beside the Worker's other code, so that what was posted to it before the wake is received. Throws an `Error`
+   * when the loop is running already or disposed of.
+   */
+  async runInWorker(ended: () => boolean): Promise<void> {
+    while (!ended()) {
+      this.runBlocking();
+      const until = performance.now() + MESSAGES_MS, endWait = this.onTurnEnd(() => until);
+      await this.#cooperate(() => ended() || performance.now() >= until);
+      endWait();
+    }
+  }
+
+  /** Begins to run turns beside other code on this thread. Throws an `Error` when this or another loop runs already. */
+  start(): void {
+    this.#assertIdle("start");
+    if (EventLoop.#started) {
+      throw new Error("Cannot start event loop: another one is started on this thread, use EventLoop.shared()");
+    }
+    EventLoop.#started = this;
+    this.#stopping = false;
+    this.#running = this.#runStarted();
+  }
+
+  /** Ends what `start` began, when the turn or wait under way is over. May be called again. */
+  async stop(): Promise<void> {
+    if (!this.#running) return;
+    this.#stopping = true;
+    this.wake();
+    await this.#running;
+  }
+
+  /** Stops, and closes epoll and the wake descriptor. Descriptors that are still watched stay their owners'. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#users > 0 && --this.#users > 0) return;
+    if (EventLoop.#shared === this) EventLoop.#shared = undefined;
+    await this.stop();
+    this.#close();
+  }
+
+  async #runStarted(): Promise<void> {
+    try {
+      // The caller of `start` goes on first.
+      await Promise.resolve();
+      await this.#cooperate(() => this.#stopping);
+    } finally {
+      this.#running = undefined;
+      EventLoop.#started = undefined;
+    }
+  }
+
+  async #cooperate(ended: () => boolean): Promise<void> {
+    let sliceEnd = performance.now() + SLICE_MS, lastWork = 0;
+    try {
+      while (!ended()) {
+        let count = this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, 0);
+        this.#clock = performance.now();
+        let timeoutMs = this.#timeoutMs(this.#deadline);
+        if (count > 0 || timeoutMs === 0) {
+          this.#turn(count);
+          lastWork = this.#clock;
+          if (lastWork < sliceEnd) continue;
+          timeoutMs = 0;
+        } else if (this.#clock - lastWork < SPIN_MS) {
+          continue;
+        }
+        this.#phase = WAITING;
+        count = await this.#libc.epollWaitAsync(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, timeoutMs);
+        this.#turn(count);
+        lastWork = this.#clock;
+        sliceEnd = performance.now() + SLICE_MS;
+      }
+    } finally {
+      this.#phase = IDLE;
+      this.#closeReleased();
+    }
+  }
+
+  #turn(count: number): void {
+    this.#phase = DISPATCHING;
+    this.#clock = performance.now();
+    this.#turnWanted = false;
+    try {
+      this.#markReady(count);
+      this.#callHandlers();
+      this.#phase = ENDING;
+      let deadline = Infinity;
+      for (const turn of this.#turns) deadline = Math.min(deadline, turn());
+      this.#deadline = deadline;
+    } finally {
+      this.#phase = IDLE;
+      if (this.#closing.length > 0) this.#closeReleased();
+    }
+  }
+
+  #markReady(count: number): void {
+    const events = this.#events;
+    for (let i = 0, word = 0; i < count; i++, word += EVENT_WORDS) {
+      const watch = this.#slots[events[word + DATA_WORD]!];
+      if (watch === undefined || watch.serial !== events[word + DATA_WORD + 1]) continue;
+      const bits = events[word]!;
+      let ready = watch.ready;
+      if ((bits & EPOLLIN) !== 0) ready |= READABLE;
+      if ((bits & EPOLLOUT) !== 0) ready |= WRITABLE;
+      if ((bits & (EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) !== 0) {
+        ready |= READABLE | MORE_BEHIND;
+        if ((bits & EPOLLERR) !== 0) ready |= WRITABLE | BROKEN;
+      }
+      watch.ready = ready;
+      if ((ready & watch.interest) !== 0 && !watch.listed) this.#enlist(watch);
+    }
+  }
+
+  #callHandlers(): void {
+    let watch = this.#head;
+    this.#head = this.#tail = undefined;
+    while (watch) {
+      const next: Watch | undefined = watch.next;
+      watch.next = undefined;
+      watch.listed = false;
+      const due = watch.released ? 0 : watch.ready & watch.interest;
+      if (due !== 0) {
+        if (watch.level) watch.ready = 0;
+        watch.handler.ready(due);
+        if ((watch.ready & watch.interest) !== 0 && !watch.released && !watch.listed) this.#enlist(watch);
+      }
+      watch = next;
+    }
+  }
+
+  #enlist(watch: Watch): void {
+    watch.listed = true;
+    if (this.#tail) this.#tail.next = watch;
+    else this.#head = watch;
+    this.#tail = watch;
+    if (this.#phase === WAITING) this.wake();
+  }
+
+  #timeoutMs(limit: number): number {
+    if (this.#head || this.#turnWanted) return 0;
+    if (limit === Infinity) return -1;
+    return Math.min(Math.max(0, Math.ceil(limit - this.#clock)), LONGEST_WAIT_MS);
+  }
+
+  #forget(watch: Watch): void {
+    this.#slots[watch.slot] = undefined;
+    this.#freeSlots.push(watch.slot);
+  }
+
+  #closeReleased(): void {
+    const closing = this.#closing, whenClosed = this.#whenClosed;
+    this.#closing = [];
+    this.#whenClosed = [];
+    for (const watch of closing) this.#libc.close(watch.fd);
+    for (const resolve of whenClosed) resolve();
+  }
+
+  #assertIdle(action: string): void {
+    if (this.#disposed) throw new Error(`Cannot ${action} event loop: it has been disposed of`);
+    if (this.#running || this.#phase !== IDLE) throw new Error(`Cannot ${action} event loop: it is running already`);
+  }
+
+  #close(): void {
+    if (this.#disposed) return;
+    if (this.#phase !== IDLE) throw new Error("Cannot dispose of event loop: a turn is under way");
+    this.#disposed = true;
+    this.#closeReleased();
+    this.#libc.close(this.wakeFd);
+    this.#libc.close(this.#epoll);
+  }
+}
+
+function creationFailed(): Error {
+  const code = errno();
+  const remedy = code === EMFILE || code === ENFILE ? ", raise the limit of open files (ulimit -n)" : "";
+  return new Error(`Cannot create event loop: ${describeErrno(code)}${remedy}`);
+}

@@ -1,0 +1,322 @@
+/**
+ * The C library, by `Deno.dlopen`: the system calls that Deno has no API for.
+ *
+ * It is opened on first use and stays open, so that importing this works on every platform and without `--allow-ffi`, and
+ * only using it fails where something is missing. Both C libraries of Linux are served, glibc and musl, on x86-64 and
+ * arm64, the two machines Deno runs on; the numbers below are the same on both.
+ *
+ * **Cost.** A call that does not wait is compiled by V8 into a direct call: some tens of nanoseconds plus the system call.
+ * Three habits keep it so. A buffer is passed as a `Uint8Array` (a pointer would cost an object), a length as a `bigint`
+ * (that is what `size_t` takes without a slow path), and a result is declared as 32 bits although the C library gives
+ * `ssize_t`, because a 64-bit result would be a `bigint`: no count here exceeds 2³¹.
+ *
+ * **errno.** It lives at an address that belongs to the thread. It is read through a typed array over that address,
+ * directly after the call that failed and before anything else is called. A call that runs on another thread
+ * (`nonblocking: true`) leaves its errno there, out of reach: such a call must need none.
+ *
+ * @module
+ */
+
+/** The system calls in use. Each answers -1 on failure and leaves the reason for `errno`. */
+export interface Libc {
+  /** open(2). */
+  open(path: Uint8Array, flags: number): number;
+  /** close(2). */
+  close(fd: number): number;
+  /** read(2). */
+  read(fd: number, bytes: Uint8Array, length: bigint): number;
+  /** write(2). */
+  write(fd: number, bytes: Uint8Array, length: bigint): number;
+  /** ioctl(2) whose argument is a buffer. */
+  ioctl(fd: number, request: bigint, argument: Uint8Array): number;
+  /** ioctl(2) whose argument is a number. */
+  ioctlValue(fd: number, request: bigint, argument: bigint): number;
+  /** fcntl(2) whose argument is a number. */
+  fcntl(fd: number, command: number, argument: number): number;
+  /** setns(2). */
+  setns(fd: number, kind: number): number;
+  /** socket(2). */
+  socket(family: number, type: number, protocol: number): number;
+  /** connect(2). */
+  connect(fd: number, address: Uint8Array, length: number): number;
+  /** recv(2). */
+  recv(fd: number, bytes: Uint8Array, length: bigint, flags: number): number;
+  /** send(2). */
+  send(fd: number, bytes: Uint8Array, length: bigint, flags: number): number;
+  /** recvfrom(2); `addressLength` holds one 32-bit length in and out. */
+  recvfrom(
+    fd: number,
+    bytes: Uint8Array,
+    length: bigint,
+    flags: number,
+    address: Uint8Array,
+    addressLength: Uint32Array,
+  ): number;
+  /** sendto(2). */
+  sendto(
+    fd: number,
+    bytes: Uint8Array,
+    length: bigint,
+    flags: number,
+    address: Uint8Array,
+    addressLength: number,
+  ): number;
+  /** recvmsg(2) on a `struct msghdr`. */
+  recvmsg(fd: number, message: Uint8Array, flags: number): number;
+  /** shutdown(2). */
+  shutdown(fd: number, how: number): number;
+  /** setsockopt(2). */
+  setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
+  /** getsockopt(2); `length` holds one 32-bit length in and out. */
+  getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
+  /** epoll_create1(2). */
+  epollCreate(flags: number): number;
+  /** epoll_ctl(2). */
+  epollControl(epoll: number, operation: number, fd: number, event: Uint8Array): number;
+  /** epoll_wait(2), on this thread. */
+  epollWait(epoll: number, events: Uint8Array, most: number, timeoutMs: number): number;
+  /** epoll_wait(2), on a thread of Deno's pool. */
+  epollWaitAsync(epoll: number, events: Uint8Array, most: number, timeoutMs: number): Promise<number>;
+  /** eventfd(2). */
+  eventfd(initial: number, flags: number): number;
+  /** kill(2). */
+  kill(pid: number, signal: number): number;
+  /** syscall(2) with up to three arguments, for what the C library has no function for. */
+  syscall(call: bigint, a: bigint, b: bigint, c: bigint): number;
+}
+
+/** open(2): read and write. */
+export const O_RDWR = 2;
+/** open(2): never wait. */
+export const O_NONBLOCK = 0x800;
+/** open(2): not inherited by programs that are started. */
+export const O_CLOEXEC = 0x80000;
+/** socket(2): IPv4. */
+export const AF_INET = 2;
+/** socket(2): IPv6. */
+export const AF_INET6 = 10;
+/** socket(2): a stream, that is TCP. */
+export const SOCK_STREAM = 1;
+/** socket(2): datagrams, that is UDP. */
+export const SOCK_DGRAM = 2;
+/** socket(2): never wait, and not inherited by programs that are started. */
+export const SOCK_NONBLOCK_CLOEXEC = 0x80800;
+/** send(2): answer EPIPE instead of raising SIGPIPE. */
+export const MSG_NOSIGNAL = 0x4000;
+/** recv(2): look, and leave the bytes where they are. */
+export const MSG_PEEK = 2;
+/** recvmsg(2): take from the queue of errors. */
+export const MSG_ERRQUEUE = 0x2000;
+/** shutdown(2): end the sending direction. */
+export const SHUT_WR = 1;
+/** setsockopt(2): options of every socket. */
+export const SOL_SOCKET = 1;
+/** The pending error of a socket; reading clears it. */
+export const SO_ERROR = 4;
+/** Urgent data stays in the stream (RFC 6093 section 5). */
+export const SO_OOBINLINE = 10;
+/** What close(2) does with unsent data. */
+export const SO_LINGER = 13;
+/** setsockopt(2): options of IPv4. */
+export const IPPROTO_IP = 0;
+/** setsockopt(2): options of TCP. */
+export const IPPROTO_TCP = 6;
+/** setsockopt(2): options of IPv6. */
+export const IPPROTO_IPV6 = 41;
+/** Send small segments at once. */
+export const TCP_NODELAY = 1;
+/** Queue ICMP errors with the datagram's destination. */
+export const IP_RECVERR = 11;
+/** The same on IPv6. */
+export const IPV6_RECVERR = 25;
+/** An IPv6 socket never carries IPv4. */
+export const IPV6_V6ONLY = 26;
+
+/** Operation not permitted. */
+export const EPERM = 1;
+/** No such file or directory. */
+export const ENOENT = 2;
+/** No such process. */
+export const ESRCH = 3;
+/** A signal came first. */
+export const EINTR = 4;
+/** Input or output error; a TAP interface that is down. */
+export const EIO = 5;
+/** No such device. */
+export const ENXIO = 6;
+/** Not an open descriptor. */
+export const EBADF = 9;
+/** Nothing now. */
+export const EAGAIN = 11;
+/** Out of memory. */
+export const ENOMEM = 12;
+/** No permission. */
+export const EACCES = 13;
+/** In use. */
+export const EBUSY = 16;
+/** No such device. */
+export const ENODEV = 19;
+/** Invalid argument. */
+export const EINVAL = 22;
+/** The system has no descriptors left. */
+export const ENFILE = 23;
+/** The process has no descriptors left. */
+export const EMFILE = 24;
+/** The descriptor's file does not know the request. */
+export const ENOTTY = 25;
+/** The other end does not read any more. */
+export const EPIPE = 32;
+/** The kernel does not know the system call. */
+export const ENOSYS = 38;
+/** The device behind the descriptor is gone. */
+export const EBADFD = 77;
+/** The kernel does not know the address family. */
+export const EAFNOSUPPORT = 97;
+/** No local address or port to use. */
+export const EADDRNOTAVAIL = 99;
+/** No route to the network. */
+export const ENETUNREACH = 101;
+/** Aborted. */
+export const ECONNABORTED = 103;
+/** Reset by the peer. */
+export const ECONNRESET = 104;
+/** No buffers. */
+export const ENOBUFS = 105;
+/** The peer did not answer. */
+export const ETIMEDOUT = 110;
+/** Refused. */
+export const ECONNREFUSED = 111;
+/** The host is down. */
+export const EHOSTDOWN = 112;
+/** No route to the host. */
+export const EHOSTUNREACH = 113;
+/** Under way. */
+export const EINPROGRESS = 115;
+
+const ERRORS: Record<number, readonly [name: string, text: string]> = {
+  [EPERM]: ["EPERM", "operation not permitted"],
+  [ENOENT]: ["ENOENT", "no such file or directory"],
+  [ESRCH]: ["ESRCH", "no such process"],
+  [EINTR]: ["EINTR", "interrupted by a signal"],
+  [EIO]: ["EIO", "input/output error"],
+  [ENXIO]: ["ENXIO", "no such device or address"],
+  [EBADF]: ["EBADF", "not an open descriptor"],
+  [EAGAIN]: ["EAGAIN", "nothing available now"],
+  [ENOMEM]: ["ENOMEM", "out of memory"],
+  [EACCES]: ["EACCES", "permission denied"],
+  [EBUSY]: ["EBUSY", "device or resource busy"],
+  [ENODEV]: ["ENODEV", "no such device"],
+  [EINVAL]: ["EINVAL", "invalid argument"],
+  [ENFILE]: ["ENFILE", "the system has no file descriptors left"],
+  [EMFILE]: ["EMFILE", "the process has no file descriptors left"],
+  [ENOTTY]: ["ENOTTY", "wrong kind of file"],
+  [EPIPE]: ["EPIPE", "broken pipe"],
+  [ENOSYS]: ["ENOSYS", "the kernel does not have this system call"],
+  [EBADFD]: ["EBADFD", "the device is gone"],
+  [EAFNOSUPPORT]: ["EAFNOSUPPORT", "address family not supported"],
+  [EADDRNOTAVAIL]: ["EADDRNOTAVAIL", "no address or port available"],
+  [ENETUNREACH]: ["ENETUNREACH", "network unreachable"],
+  [ECONNABORTED]: ["ECONNABORTED", "connection aborted"],
+  [ECONNRESET]: ["ECONNRESET", "connection reset"],
+  [ENOBUFS]: ["ENOBUFS", "no buffer space"],
+  [ETIMEDOUT]: ["ETIMEDOUT", "timed out"],
+  [ECONNREFUSED]: ["ECONNREFUSED", "connection refused"],
+  [EHOSTDOWN]: ["EHOSTDOWN", "host is down"],
+  [EHOSTUNREACH]: ["EHOSTUNREACH", "no route to host"],
+  [EINPROGRESS]: ["EINPROGRESS", "under way"],
+};
+
+const SYMBOLS = {
+  open: { parameters: ["buffer", "i32"], result: "i32" },
+  close: { parameters: ["i32"], result: "i32" },
+  read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  ioctl: { parameters: ["i32", "usize", "buffer"], result: "i32" },
+  ioctlValue: { name: "ioctl", parameters: ["i32", "usize", "usize"], result: "i32" },
+  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  setns: { parameters: ["i32", "i32"], result: "i32" },
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
+  send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
+  recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "i32" },
+  sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "i32" },
+  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  shutdown: { parameters: ["i32", "i32"], result: "i32" },
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  epollCreate: { name: "epoll_create1", parameters: ["i32"], result: "i32" },
+  epollControl: { name: "epoll_ctl", parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  epollWait: { name: "epoll_wait", parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+  epollWaitAsync: {
+    name: "epoll_wait",
+    parameters: ["i32", "buffer", "i32", "i32"],
+    result: "i32",
+    nonblocking: true,
+  },
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  kill: { parameters: ["i32", "i32"], result: "i32" },
+  syscall: { parameters: ["usize", "usize", "usize", "usize"], result: "i32" },
+  errnoLocation: { name: "__errno_location", parameters: [], result: "pointer" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+let opened: Libc | undefined;
+let errnoWord = new Int32Array(1);
+
+/**
+ * The C library, opened on the first call. Throws `Deno.errors.NotSupported` where it cannot be there or is not found, and
+ * `Deno.errors.NotCapable` without `--allow-ffi`.
+ */
+export function libc(): Libc {
+  return opened ??= openLibc();
+}
+
+function openLibc(): Libc {
+  const { os, arch } = Deno.build;
+  if (os !== "linux") throw new Deno.errors.NotSupported(`Cannot open the C library: this needs Linux, not ${os}`);
+  const names = ["libc.so.6", `libc.musl-${arch}.so.1`, "libc.so"];
+  const failures: string[] = [];
+  for (const name of names) {
+    try {
+      const { symbols } = Deno.dlopen(name, SYMBOLS);
+      errnoWord = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(symbols.errnoLocation()!, 4));
+      return symbols;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied) {
+        throw new Deno.errors.NotCapable("Cannot open the C library: the permission is missing, run with --allow-ffi", {
+          cause: error,
+        });
+      }
+      failures.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  throw new Deno.errors.NotSupported(
+    `Cannot open the C library: none of ${names.join(", ")} could be loaded (${failures.join("; ")})`,
+  );
+}
+
+/** Why the last call failed; meaningful directly after a synchronous call that answered -1. */
+export function errno(): number {
+  return errnoWord[0]!;
+}
+
+/** The name of an error number: `ECONNREFUSED`. */
+export function errnoName(code: number): string {
+  return ERRORS[code]?.[0] ?? `error ${code}`;
+}
+
+/** An error number in words: `connection refused (ECONNREFUSED)`. */
+export function describeErrno(code: number): string {
+  const known = ERRORS[code];
+  return known ? `${known[1]} (${known[0]})` : `error ${code}`;
+}
+
+/** Text as a C string. */
+export function cString(text: string): Uint8Array<ArrayBuffer> {
+  return new TextEncoder().encode(text + "\0");
+}
+
+/** Where the bytes of an array are, for structures that hold pointers. The array must stay referenced while one does. */
+export function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
+  return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
+}
