@@ -1,0 +1,86 @@
+/**
+ * The fast host: non-blocking sockets of Linux in an event loop over epoll.
+ *
+ * `HostNetwork` asks for readiness and synchronous calls, which is what the kernel offers, so this maps one to one: each
+ * `read` and `write` is one system call that never waits. It needs `--allow-ffi`; where that or Linux is missing
+ * `DenoHost` does the same on promises. The mechanisms are told in `linux_tcp.ts`, `linux_udp.ts` and `event_loop.ts`.
+ *
+ * A host that has run out of descriptors, ports or memory says so to the one flow that asked (`exhausted`) and throws
+ * nothing.
+ *
+ * @module
+ */
+import type { IpAddress } from "../net/wire/address.ts";
+import type {
+  HostError,
+  HostNetwork,
+  HostTcpHandler,
+  HostTcpSocket,
+  HostUdpHandler,
+  HostUdpSocket,
+  Turn,
+} from "../nat/host.ts";
+import type { EventLoop } from "../net/linux/event_loop.ts";
+import { type Libc, libc } from "../net/linux/libc.ts";
+import { LinuxTcpSocket } from "./linux_tcp.ts";
+import { type LinuxUdpSocket, openLinuxUdp } from "./linux_udp.ts";
+
+/**
+ * A `HostNetwork` on the sockets of Linux.
+ *
+ * @example
+ * ```ts ignore
+ * const loop = EventLoop.shared();
+ * const host = new LinuxHost(loop);
+ * ```
+ */
+export class LinuxHost implements HostNetwork {
+  /** `ffi`. */
+  readonly name = "ffi";
+  readonly #loop: EventLoop;
+  readonly #tcp: { loop: EventLoop; libc: Libc; open: Set<LinuxTcpSocket> };
+  readonly #udp: { loop: EventLoop; libc: Libc; open: Set<LinuxUdpSocket> };
+  #endTurns: (() => void) | undefined;
+
+  /** Uses `loop`, which stays the caller's to run and to dispose of. */
+  constructor(loop: EventLoop) {
+    this.#loop = loop;
+    this.#tcp = { loop, libc: libc(), open: new Set() };
+    this.#udp = { loop, libc: libc(), open: new Set() };
+  }
+
+  /** Monotonic milliseconds, read once a turn. */
+  now(): number {
+    return this.#loop.now();
+  }
+
+  /** Has `turn` called at the end of each turn of the loop. Throws an `Error` when called twice. */
+  start(turn: Turn): void {
+    if (this.#endTurns) throw new Error("Cannot start host: it is started already");
+    this.#endTurns = this.#loop.onTurnEnd(turn);
+  }
+
+  /** Makes a turn due. */
+  wake(): void {
+    this.#loop.requestTurn();
+  }
+
+  /** Begins to connect; see `HostTcpHandler` for what follows. */
+  connectTcp(target: { address: IpAddress; port: number }, handler: HostTcpHandler): HostTcpSocket {
+    return new LinuxTcpSocket(this.#tcp, target, handler);
+  }
+
+  /** Opens a UDP socket. */
+  openUdp(family: 4 | 6, handler: HostUdpHandler): HostUdpSocket | HostError {
+    return openLinuxUdp(this.#udp, family, handler);
+  }
+
+  /** Ends the turns and closes every socket; no handler is called any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#endTurns?.();
+    this.#endTurns = undefined;
+    for (const socket of this.#tcp.open) socket.close();
+    for (const socket of this.#udp.open) socket.close();
+    await this.#loop.allClosed();
+  }
+}

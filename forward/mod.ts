@@ -1,0 +1,7 @@
+/**
+ * The host side: real sockets and ports.
+ *
+ * @module
+ */
+export * from "./deno_host.ts";
+export * from "./linux_host.ts";

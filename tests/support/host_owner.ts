@@ -1,0 +1,195 @@
+/**
+ * The owner of a host's sockets in `host_cases.ts`: it records what it is told and checks, whatever the case is
+ * about, what
+ * `nat/host.ts` promises of every call.
+ *
+ * @module
+ */
+import { FAILED, type HostError, type HostTcpHandler, type HostTcpSocket, WOULD_BLOCK, WRITE } from "../../nat/host.ts";
+import type { HostNetwork } from "../../nat/host.ts";
+import type { IpAddress } from "../../net/wire/address.ts";
+import type { Peer } from "./host_peers.ts";
+
+/** Counts the turns of a host; `nextAt` is what the turn answers, until it has come. */
+export class TurnCounter {
+  /** How often the turn was called. */
+  count = 0;
+  /** When the turn asks to be called again. */
+  nextAt = Infinity;
+  /** When the first turn at or after `nextAt` was. */
+  firedAt: number | undefined;
+
+  /** Starts `host` with this turn. */
+  constructor(host: HostNetwork) {
+    host.start(() => {
+      this.count++;
+      if (host.now() >= this.nextAt) {
+        this.firedAt = host.now();
+        this.nextAt = Infinity;
+      }
+      return this.nextAt;
+    });
+  }
+}
+
+/** A handler of one connection that keeps its socket's calls and its own apart. */
+export class TcpOwner implements HostTcpHandler {
+  /** What it was told, in order: `connected`, `connectFailed refused`, `readable`, `writable`, `failed reset`. */
+  readonly told: string[] = [];
+  /** Broken promises of the host. */
+  readonly violations: string[] = [];
+  /** What to do when readable. */
+  onReadable: () => void = () => {};
+  /** What to do when writable. */
+  onWritable: () => void = () => {};
+  /** What to do when connected. */
+  onConnected: () => void = () => {};
+  /** Everything `readAll` has read. */
+  readonly parts: Uint8Array[] = [];
+  /** What the last `read` that gave no bytes answered. */
+  lastRead = WOULD_BLOCK;
+  /** How many bytes `read` gave. */
+  readLength = 0;
+  readonly #turns: TurnCounter;
+  readonly #socket: HostTcpSocket;
+  readonly #buffer = new Uint8Array(70000);
+  readonly #lastTurn = new Map<string, number>();
+  #inCall = true;
+  #closed = false;
+
+  /** Connects. */
+  constructor(host: HostNetwork, turns: TurnCounter, target: { address: IpAddress; port: number }) {
+    this.#turns = turns;
+    this.#socket = host.connectTcp(target, this);
+    this.#inCall = false;
+  }
+
+  /** Why the last operation failed. */
+  get error(): HostError {
+    return this.#socket.error;
+  }
+
+  /** All bytes read so far. */
+  get bytes(): Uint8Array {
+    const all = new Uint8Array(this.readLength);
+    let at = 0;
+    for (const part of this.parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return all;
+  }
+
+  hostConnected(): void {
+    this.#tell("connected");
+    if (this.told.length > 1) this.violations.push(`connected after ${this.told[0]}`);
+    this.onConnected();
+  }
+
+  hostConnectFailed(error: HostError): void {
+    this.#tell(`connectFailed ${error}`);
+    this.#closed = true;
+  }
+
+  hostReadable(): void {
+    this.#tell("readable");
+    this.onReadable();
+  }
+
+  hostWritable(): void {
+    this.#tell("writable");
+    this.onWritable();
+  }
+
+  hostFailed(error: HostError): void {
+    this.#tell(`failed ${error}`);
+  }
+
+  setInterest(interest: number): void {
+    this.#call(() => this.#socket.setInterest(interest));
+  }
+
+  /** Reads at most `max` bytes and keeps them; answers as `read` does. */
+  read(max = 65536): number {
+    // An offset that is not 0, guarded on both sides.
+    this.#buffer.fill(0xa5, 0, 16).fill(0xa5, 16 + max, 16 + max + 16);
+    const count = this.#call(() => this.#socket.read(this.#buffer, 16, 16 + max));
+    if (count > max) this.violations.push(`read gave ${count} bytes for ${max}`);
+    if (this.#buffer[15] !== 0xa5 || this.#buffer[16 + max] !== 0xa5) this.violations.push("read left its range");
+    if (count > 0) {
+      this.parts.push(this.#buffer.slice(16, 16 + count));
+      this.readLength += count;
+    } else {
+      this.lastRead = count;
+    }
+    return count;
+  }
+
+  /** Reads until there is nothing more; interest ends with EOF and failure, as the interface wants it. */
+  readAll(): void {
+    while (this.read() > 0);
+    if (this.lastRead === 0 || this.lastRead === FAILED) this.setInterest(0);
+  }
+
+  /** Writes what the socket takes of `bytes` from `start`; answers as `write` does. */
+  write(bytes: Uint8Array, start = 0): number {
+    const count = this.#call(() => this.#socket.write(bytes, start, bytes.length));
+    if (count === 0 || count > bytes.length - start) this.violations.push(`write took ${count} bytes`);
+    return count;
+  }
+
+  closeWrite(): void {
+    this.#call(() => this.#socket.closeWrite());
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#call(() => this.#socket.close());
+  }
+
+  reset(): void {
+    this.#closed = true;
+    this.#call(() => this.#socket.reset());
+  }
+
+  #call<T>(operation: () => T): T {
+    const outer = this.#inCall;
+    this.#inCall = true;
+    try {
+      return operation();
+    } finally {
+      this.#inCall = outer;
+    }
+  }
+
+  #tell(what: string): void {
+    this.told.push(what);
+    if (this.#inCall) this.violations.push(`${what} from within a call of the owner`);
+    if (this.#closed) this.violations.push(`${what} after close`);
+    if (what !== "connected" && !what.startsWith("connectFailed") && this.told[0] !== "connected") {
+      this.violations.push(`${what} before connected`);
+    }
+    if (this.#lastTurn.get(what) === this.#turns.count) {
+      this.violations.push(`${what} twice in turn ${this.#turns.count}`);
+    }
+    this.#lastTurn.set(what, this.#turns.count);
+  }
+}
+
+/** Ends a connection from both sides. */
+export function closeBoth(owner: TcpOwner, peer: Peer): void {
+  owner.close();
+  peer.close();
+}
+
+/** Writes `bytes` as room appears, then sends FIN. */
+export function sendAll(owner: TcpOwner, bytes: Uint8Array): void {
+  let at = 0;
+  owner.onWritable = () => {
+    for (let count; at < bytes.length && (count = owner.write(bytes, at)) > 0;) at += count;
+    if (at < bytes.length) return;
+    owner.setInterest(0);
+    owner.closeWrite();
+  };
+  owner.setInterest(WRITE);
+}

@@ -1,0 +1,138 @@
+/**
+ * The cases of `host_cases.ts` about datagrams.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import type { HostError, HostUdpHandler, HostUdpSocket } from "../../nat/host.ts";
+import { formatEndpoint, type IpAddress } from "../../net/wire/address.ts";
+import { assertSame } from "./bytes.ts";
+import type { HostCapabilities, HostCase, RegisterCase } from "./host_cases.ts";
+import { requires } from "./requirements.ts";
+
+interface Endpoint {
+  address: IpAddress;
+  port: number;
+}
+
+/** A handler that keeps what it is told. */
+class UdpOwner implements HostUdpHandler {
+  readonly got: { bytes: Uint8Array; from: string }[] = [];
+  readonly failed: string[] = [];
+  readonly #socket: HostUdpSocket;
+
+  constructor(test: HostCase, family: 4 | 6 = 4) {
+    const socket = test.world.host.openUdp(family, this);
+    assert(typeof socket !== "string", `openUdp failed: ${socket}`);
+    this.#socket = socket;
+  }
+
+  hostDatagram(bytes: Uint8Array, start: number, end: number, from: Endpoint): void {
+    this.got.push({ bytes: bytes.slice(start, end), from: formatEndpoint(from.address, from.port) });
+  }
+
+  hostDatagramFailed(error: HostError, to: Endpoint): void {
+    this.failed.push(`${error} ${formatEndpoint(to.address, to.port)}`);
+  }
+
+  /** Sends from the middle of a buffer that is overwritten right after. */
+  send(bytes: Uint8Array, to: Endpoint): boolean {
+    const framed = new Uint8Array(bytes.length + 20).fill(0xa5);
+    framed.set(bytes, 13);
+    const taken = this.#socket.send(framed, 13, 13 + bytes.length, to);
+    framed.fill(0x5a);
+    return taken;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+/** Registers them. */
+export function hostUdpCases(hostCase: RegisterCase, capabilities: HostCapabilities): void {
+  for (const length of [0, 1, 1400, 60000]) {
+    hostCase(`carries a datagram of ${length} bytes there and back`, async (test) => {
+      const echo = await test.world.udpEcho();
+      const owner = new UdpOwner(test);
+      const bytes = new Uint8Array(length).map((_, i) => i * 7 + (i >> 8));
+      assert(owner.send(bytes, echo.target));
+      await test.until("echo", () => owner.got.length > 0);
+      assertSame(owner.got[0]!.bytes, bytes);
+      assertEquals(owner.got[0]!.from, formatEndpoint(echo.target.address, echo.target.port));
+      owner.close();
+      await echo.close();
+    });
+  }
+
+  hostCase("carries datagrams by IPv6", async (test) => {
+    const echo = await test.world.udpEcho(6);
+    const owner = new UdpOwner(test, 6);
+    assert(owner.send(Uint8Array.of(6), echo.target));
+    await test.until("echo", () => owner.got.length > 0);
+    assertEquals(owner.got, [{ bytes: Uint8Array.of(6), from: `[::1]:${echo.target.port}` }]);
+    owner.close();
+    await echo.close();
+  }, requires("ipv6"));
+
+  hostCase("talks to two peers through one UDP socket and tells them apart", async (test) => {
+    const one = await test.world.udpEcho(), two = await test.world.udpEcho();
+    const owner = new UdpOwner(test);
+    for (let i = 0; i < 6; i++) owner.send(Uint8Array.of(i), i % 2 === 0 ? one.target : two.target);
+    await test.until("echoes", () => owner.got.length === 6);
+    for (const { bytes, from } of owner.got) {
+      assertEquals(from, `127.0.0.1:${(bytes[0]! % 2 === 0 ? one : two).target.port}`);
+    }
+    assertEquals(owner.got.map(({ bytes }) => bytes[0]!).sort(), [0, 1, 2, 3, 4, 5]);
+    owner.close();
+    await one.close();
+    await two.close();
+  });
+
+  hostCase("turns after a datagram", async (test) => {
+    const echo = await test.world.udpEcho();
+    const owner = new UdpOwner(test);
+    await test.settle();
+    const before = test.turns.count;
+    owner.send(Uint8Array.of(1), echo.target);
+    await test.until("echo", () => owner.got.length > 0);
+    await test.until("turn", () => test.turns.count > before);
+    owner.close();
+    await echo.close();
+  });
+
+  hostCase("says nothing of datagrams after its UDP socket was closed", async (test) => {
+    const echo = await test.world.udpEcho();
+    const owner = new UdpOwner(test);
+    for (let i = 0; i < 3; i++) owner.send(Uint8Array.of(i), echo.target);
+    owner.close();
+    await test.settle();
+    assertEquals([owner.got.length, owner.failed], [0, []]);
+    await echo.close();
+  });
+
+  hostCase("survives datagrams to a port that nobody listens on", async (test) => {
+    const silent = await test.world.udpEcho(), echo = await test.world.udpEcho();
+    await silent.close();
+    const owner = new UdpOwner(test);
+    owner.send(Uint8Array.of(1), silent.target);
+    if (capabilities.udpErrors) await test.until("refused", () => owner.failed.length > 0);
+    await test.settle();
+    assertEquals(owner.failed, capabilities.udpErrors ? [`refused 127.0.0.1:${silent.target.port}`] : []);
+    owner.send(Uint8Array.of(2), echo.target);
+    await test.until("echo", () => owner.got.length > 0);
+    assertEquals(owner.got[0]!.bytes, Uint8Array.of(2));
+    owner.close();
+    await echo.close();
+  });
+
+  hostCase("survives a datagram that is too long for UDP", async (test) => {
+    const echo = await test.world.udpEcho();
+    const owner = new UdpOwner(test);
+    owner.send(new Uint8Array(65508), echo.target);
+    owner.send(Uint8Array.of(9), echo.target);
+    await test.until("echo", () => owner.got.some(({ bytes }) => bytes.length === 1));
+    owner.close();
+    await echo.close();
+  });
+}
