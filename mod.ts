@@ -1,0 +1,195 @@
+/**
+ * User-mode networking for Deno: gives a virtual machine, a sandbox or an in-process guest a network, without root.
+ *
+ * A guest hands Ethernet frames to a `Link`; the `Gateway` answers ARP, DHCP and ICMP echo itself, terminates the guest's TCP, and carries the bytes over ordinary host
+ * sockets, with both half-closes intact.
+ *
+ * ```ts ignore
+ * import { Gateway } from "jsr:@hawser/hawser";
+ * import { memoryLinkPair } from "jsr:@hawser/hawser/link";
+ *
+ * const [link, mine] = memoryLinkPair();
+ * await using gateway = await Gateway.start();
+ * await using guest = gateway.attach(link);
+ * ```
+ *
+ * This file is where the floors are put together and nothing else is.
+ *
+ * @module
+ */
+import { DenoHost } from "./forward/deno_host.ts";
+import { LinuxHost } from "./forward/linux_host.ts";
+import { hostResolver } from "./forward/resolver.ts";
+import { parseEndpoint } from "./forward/endpoint_text.ts";
+import type { Counters } from "./nat/counters.ts";
+import type { FlowInfo } from "./nat/flow.ts";
+import type { HostNetwork } from "./nat/host.ts";
+import { type Logger, SILENT } from "./nat/logger.ts";
+import { Nat } from "./nat/nat.ts";
+import type { TcpConfig } from "./nat/tcp/context.ts";
+import { createTranslationRules, type TranslationOptions } from "./nat/translate.ts";
+import type { Link } from "./net/link/link.ts";
+import { EventLoop } from "./net/linux/event_loop.ts";
+
+export type { Counters, DropReason } from "./nat/counters.ts";
+export type { FlowInfo } from "./nat/flow.ts";
+export type { HostNetwork } from "./nat/host.ts";
+export type { Logger } from "./nat/logger.ts";
+export type { TcpConfig } from "./nat/tcp/context.ts";
+export type { TcpState } from "./nat/tcp/transitions.ts";
+export type { Link } from "./net/link/link.ts";
+
+/** Flows at once unless told otherwise. */
+export const MAX_FLOWS_DEFAULT = 4096;
+
+/** What a gateway is started with. */
+export interface GatewayOptions {
+  /** The guests' subnet, at least a /27: the gateway is .2, DNS .3, the guest .15. Default `10.0.2.0/24`. */
+  readonly subnet?: string;
+  /** Where DNS at .3 leads: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT` or `none`. Default the host's first resolver. */
+  readonly dns?: string;
+  /** Guest-visible addresses for host addresses: `GUESTADDR=HOSTADDR`. */
+  readonly maps?: readonly string[];
+  /** Whether the gateway's address leads to the host's loopback. Default true. */
+  readonly hostLoopback?: boolean;
+  /** Flows at once; beyond, a SYN is answered with RST. Default 4096. */
+  readonly maxFlows?: number;
+  /**
+   * Whose sockets carry the bytes: `ffi` (Linux, `--allow-ffi`, fast), `deno` (everywhere), or a `HostNetwork`, which is disposed of with the gateway. Default `ffi` on
+   * Linux where `--allow-ffi` is granted, else `deno`.
+   */
+  readonly host?: "ffi" | "deno" | HostNetwork;
+  /** Where log lines go; `console` will do. Default nowhere. */
+  readonly logger?: Logger;
+  /** Other limits and times of TCP. */
+  readonly tcp?: Partial<TcpConfig>;
+  /** Ends the gateway. */
+  readonly signal?: AbortSignal;
+}
+
+/** A guest that is attached to a gateway. */
+export interface AttachedGuest extends AsyncDisposable {
+  /** Its number, never used again by this gateway. */
+  readonly number: number;
+  /** Resolves when its link has ended, with the error that ended it if one did. */
+  readonly ended: Promise<Error | undefined>;
+}
+
+/** A gateway for any number of guests, each on a link of its own; they never see each other. */
+export class Gateway implements AsyncDisposable {
+  #nat: Nat;
+  #host: HostNetwork;
+  #logger: Logger;
+  #links = new Set<Link>();
+  #disposed: Promise<void> | null = null;
+
+  private constructor(nat: Nat, host: HostNetwork, logger: Logger) {
+    this.#nat = nat;
+    this.#host = host;
+    this.#logger = logger;
+  }
+
+  /**
+   * Starts a gateway without guests. Throws a `RangeError` or `TypeError` for options that make no sense, `Deno.errors.NotSupported` for a host that this
+   * system does not have, and the signal's reason where it is aborted already.
+   */
+  static async start(options: GatewayOptions = {}): Promise<Gateway> {
+    options.signal?.throwIfAborted();
+    const rules = createTranslationRules(translationOptions(options));
+    const host = createHost(options.host);
+    const logger = options.logger ?? SILENT, maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
+    const nat = new Nat({ host, rules, logger, random, maxFlows, ...(options.tcp && { tcp: options.tcp }) });
+    const gateway = new Gateway(nat, host, logger);
+    host.start(() => nat.turn());
+    options.signal?.addEventListener("abort", () => void gateway[Symbol.asyncDispose](), { once: true });
+    return await Promise.resolve(gateway);
+  }
+
+  /** Serves the guest on `link`, which begins at once and is closed with the guest or the gateway. */
+  attach(link: Link): AttachedGuest {
+    if (this.#disposed !== null) throw new Deno.errors.BadResource("Cannot attach a guest: the gateway is closed");
+    const guest = this.#nat.attach(link), ended = Promise.withResolvers<Error | undefined>();
+    this.#links.add(link);
+    link.start({
+      receive: (frame) => guest.receive(frame),
+      flush: () => this.#host.wake(),
+      closed: (error) => {
+        this.#links.delete(link);
+        this.#nat.detach(guest);
+        this.#host.wake();
+        if (error !== undefined) this.#logger.warn(`Guest ${guest.number} on ${link.name} ended: ${error.message}`);
+        ended.resolve(error);
+      },
+    });
+    return { number: guest.number, ended: ended.promise, [Symbol.asyncDispose]: () => link.close() };
+  }
+
+  /** Every flow, those that only drain included. */
+  flows(): FlowInfo[] {
+    return this.#nat.flows();
+  }
+
+  /** How often a frame was dropped or refused, by reason, since the gateway was started. */
+  counters(): Counters {
+    return { ...this.#nat.counters };
+  }
+
+  /** Ends every flow, closes every link and frees the host's sockets. May be called again. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#disposed ??= this.#dispose();
+  }
+
+  async #dispose(): Promise<void> {
+    this.#nat.close();
+    await Promise.all([...this.#links].map((link) => link.close()));
+    await this.#host[Symbol.asyncDispose]();
+  }
+}
+
+function translationOptions(options: GatewayOptions): TranslationOptions {
+  return {
+    dnsServer: dnsServer(options.dns),
+    ...(options.subnet !== undefined && { subnet: options.subnet }),
+    ...(options.maps !== undefined && { maps: options.maps.map(parseMap) }),
+    ...(options.hostLoopback !== undefined && { hostLoopback: options.hostLoopback }),
+  };
+}
+
+function dnsServer(text: string | undefined): NonNullable<TranslationOptions["dnsServer"]> | null {
+  if (text === "none") return null;
+  if (text !== undefined) return parseEndpoint(text, 53);
+  const address = hostResolver();
+  return address === null ? null : { address };
+}
+
+function parseMap(text: string): { guest: string; host: string } {
+  const [guest, host, ...rest] = text.split("=");
+  if (!guest || !host || rest.length > 0) {
+    throw new TypeError(`Cannot use map "${text}": it must be GUESTADDR=HOSTADDR, e.g. 10.0.2.100=127.0.0.1`);
+  }
+  return { guest, host };
+}
+
+function createHost(host: GatewayOptions["host"]): HostNetwork {
+  if (typeof host === "object") return host;
+  if (host === "deno" || (host === undefined && !ffiAvailable())) return new DenoHost();
+  return sharedLinuxHost();
+}
+
+function ffiAvailable(): boolean {
+  return Deno.build.os === "linux" && Deno.permissions.querySync({ name: "ffi" }).state === "granted";
+}
+
+/** A Linux host on the loop that this thread shares; the gateway's end gives the loop back. */
+function sharedLinuxHost(): HostNetwork {
+  const loop = EventLoop.shared(), host = new LinuxHost(loop), dispose = host[Symbol.asyncDispose].bind(host);
+  host[Symbol.asyncDispose] = async () => {
+    await dispose();
+    await loop[Symbol.asyncDispose]();
+  };
+  return host;
+}
+
+function random(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!;
+}
