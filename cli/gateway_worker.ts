@@ -1,0 +1,67 @@
+/**
+ * The main thread's side of the Worker in which the gateway runs.
+ *
+ * One request is under way at a time; each is a message and, once the Worker blocks in its loop, a wake.
+ *
+ * @module
+ */
+import { wakeLoop } from "../net/linux/event_loop.ts";
+import type { FromWorker, StartMessage, ToWorker } from "./run_messages.ts";
+
+/** The gateway's Worker. It begins to load when this is made. */
+export class GatewayWorker {
+  readonly #worker: Worker;
+  #wakeFd: number | undefined;
+  #stopping = false;
+  #answer: ((message: FromWorker) => void) | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #fail!: (message: string) => void;
+  /** Resolves to what is wrong if the gateway fails, whenever that is. Never rejects. */
+  readonly failed: Promise<string>;
+
+  /** Begins to load the Worker. */
+  constructor() {
+    this.failed = new Promise((resolve) => this.#fail = resolve);
+    this.#worker = new Worker(new URL("./run_worker.ts", import.meta.url), { type: "module", name: "gateway" });
+    this.#worker.onmessage = (event: MessageEvent<FromWorker>) => {
+      const message = event.data;
+      if (message.kind === "started") this.#wakeFd = message.wakeFd;
+      if (message.kind === "failed") this.#fail(message.message);
+      else this.#answer?.(message);
+    };
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#fail(event.message);
+    };
+  }
+
+  /** Starts the gateway on the TAP of a process. Resolves when it serves; see `failed` for when it cannot. */
+  async start(message: StartMessage): Promise<void> {
+    await this.#ask(message);
+  }
+
+  /** The flow table as text. */
+  async flows(): Promise<string> {
+    if (this.#stopping) return "";
+    const answer = await this.#ask({ kind: "flows" });
+    return answer.kind === "flows" ? answer.text : "";
+  }
+
+  /** Ends the gateway after it has passed on what the guest had sent. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#ask({ kind: "stop" });
+  }
+
+  #ask(message: ToWorker): Promise<FromWorker> {
+    const answer = this.#turn.then(() =>
+      new Promise<FromWorker>((resolve) => {
+        this.#answer = resolve;
+        this.#worker.postMessage(message);
+        if (this.#wakeFd !== undefined) wakeLoop(this.#wakeFd);
+      })
+    );
+    this.#turn = answer;
+    return answer;
+  }
+}

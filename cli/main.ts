@@ -1,0 +1,53 @@
+/**
+ * The `hawser` command: reads the command line and does what it says.
+ *
+ * @module
+ */
+import { writeStderr } from "./log.ts";
+import { type CommandLine, parseCommandLine } from "./options.ts";
+import { UsageError } from "./usage_error.ts";
+
+/** Exit code for a command line that cannot be followed. */
+const USAGE = 2;
+/** Exit code when Hawser itself failed. */
+const HAWSER_FAILED = 125;
+
+/** Runs `hawser` with these words after it. Resolves to the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  let line: CommandLine;
+  try {
+    line = parseCommandLine(args);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    writeStderr(`${error.program}: ${error.message}\n`);
+    return USAGE;
+  }
+  try {
+    return await follow(line);
+  } catch (error) {
+    writeStderr(`hawser: ${error instanceof Error ? error.message : error}\n`);
+    return HAWSER_FAILED;
+  }
+}
+
+async function follow(line: CommandLine): Promise<number> {
+  switch (line.kind) {
+    case "text":
+      console.log(line.text.trimEnd());
+      return 0;
+    case "demo": {
+      const { demo } = await import("./demo.ts");
+      return await demo();
+    }
+    case "run": {
+      if (Deno.build.os !== "linux") {
+        throw new Error(`cannot run a command in a namespace: this needs Linux, not ${Deno.build.os}`);
+      }
+      // The Worker loads while the rest of this thread's modules do.
+      const { GatewayWorker } = await import("./gateway_worker.ts");
+      const worker = new GatewayWorker();
+      const { run } = await import("./run.ts");
+      return await run(worker, line);
+    }
+  }
+}

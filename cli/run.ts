@@ -1,0 +1,94 @@
+/**
+ * `hawser run`: a command in a network namespace behind a gateway, from start to end.
+ *
+ * The Worker loads while the namespace is created. When both are there the Worker takes the TAP and serves it; only then is the
+ * namespace configured and COMMAND started. From then on Hawser lets COMMAND be: it has the terminal to itself, signals that
+ * concern it are passed on, and when it has ended, what it left is ended too. Whatever happens to Hawser, the watcher of
+ * `namespace_script.ts` sees to that.
+ *
+ * @module
+ */
+import type { GatewayWorker } from "./gateway_worker.ts";
+import { stderrLogger, writeStderr } from "./log.ts";
+import { Namespace, NamespaceError, TUN_FD } from "./namespace.ts";
+import { addressesOf, type RunOptions } from "./options.ts";
+import { exitCodeOf, IGNORED, PASSED_ON } from "./signals.ts";
+
+/** Exit code when Hawser itself failed. */
+export const HAWSER_FAILED = 125;
+
+/** Runs `command` behind the gateway that `worker` becomes. Resolves to the exit code. */
+export async function run(
+  worker: GatewayWorker,
+  { options, command }: { options: RunOptions; command: readonly string[] },
+): Promise<number> {
+  const { gateway, resolver, guest, prefix } = addressesOf(options.subnet);
+  let namespace: Namespace;
+  try {
+    namespace = await Namespace.open({
+      address: `${guest}/${prefix}`,
+      gateway,
+      mtu: options.mtu,
+      resolver: options.dns === "none" ? undefined : resolver,
+      command,
+    });
+  } catch (error) {
+    if (error instanceof NamespaceError) return fail(error.message);
+    throw error;
+  }
+  const release = takeSignals(namespace, worker);
+  const failed = worker.failed.then((message) => ({ message }));
+  try {
+    const started = worker.start({ kind: "start", pid: namespace.pid, fd: TUN_FD, options });
+    // A signal may end the shell while it waits: that is no failure.
+    const early = await Promise.race([started, failed, namespace.ended.then(exitCodeOf)]);
+    if (typeof early === "number") return early;
+    if (early) return fail(`cannot start the gateway: ${early.message}`);
+    await namespace.proceed();
+    if (namespace.unresolved && options.dns !== "none") {
+      stderrLogger(options.logLevel).warn("names will not resolve: there is no /etc/resolv.conf to replace");
+    }
+    const ending = await Promise.race([namespace.ended, failed]);
+    if ("message" in ending) return fail(`the gateway failed and the command was ended: ${ending.message}`);
+    if (namespace.refused) return refuse(command[0]!, exitCodeOf(ending));
+    return exitCodeOf(ending);
+  } catch (error) {
+    if (!(error instanceof NamespaceError)) throw error;
+    const ending = await namespace.ended;
+    return ending.signal === null ? fail(error.message) : exitCodeOf(ending);
+  } finally {
+    if (!await namespace.close()) {
+      stderrLogger(options.logLevel).warn("what the command left in its namespace has not ended yet");
+    }
+    await Promise.race([worker.stop(), failed]);
+    release();
+  }
+}
+
+/** Passes on, ignores or answers signals until the function that is returned is called. */
+function takeSignals(namespace: Namespace, worker: GatewayWorker): () => void {
+  const listeners: [Deno.Signal, () => void][] = [
+    ...PASSED_ON.map((signal): [Deno.Signal, () => void] => [signal, () => namespace.kill(signal)]),
+    ...IGNORED.map((signal): [Deno.Signal, () => void] => [signal, () => {}]),
+    ["SIGUSR1", () => void worker.flows().then(writeStderr)],
+  ];
+  for (const [signal, listener] of listeners) Deno.addSignalListener(signal, listener);
+  return () => {
+    for (const [signal, listener] of listeners) Deno.removeSignalListener(signal, listener);
+  };
+}
+
+function refuse(command: string, code: number): number {
+  const why = code === 126
+    ? "it cannot be executed"
+    : command.includes("/")
+    ? "there is no such file"
+    : "it is not in PATH";
+  writeStderr(`hawser run: cannot run ${command}: ${why}\n`);
+  return code;
+}
+
+function fail(message: string): number {
+  writeStderr(`hawser run: ${message}\n`);
+  return HAWSER_FAILED;
+}

@@ -1,0 +1,185 @@
+import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import { addressesOf, parseCommandLine, type RunOptions } from "../../cli/options.ts";
+import { UsageError } from "../../cli/usage_error.ts";
+
+const DEFAULTS: RunOptions = {
+  subnet: "10.0.2.0/24",
+  mtu: 65520,
+  offload: true,
+  dns: undefined,
+  maps: [],
+  hostLoopback: true,
+  maxFlows: undefined,
+  host: "ffi",
+  logLevel: "warn",
+};
+
+/** Words after `hawser run`, the options they change, and the command they leave. */
+const GOOD: [string[], Partial<RunOptions>, string[]][] = [
+  [["true"], {}, ["true"]],
+  [["--", "true"], {}, ["true"]],
+  [["--", "-x"], {}, ["-x"]],
+  [["-"], {}, ["-"]],
+  [["--", "--", "x"], {}, ["--", "x"]],
+  [["nc", "-N", "--mtu", "1"], {}, ["nc", "-N", "--mtu", "1"]],
+  [["sh", "-c", "x", "--", "y"], {}, ["sh", "-c", "x", "--", "y"]],
+  [["env", "--help"], {}, ["env", "--help"]],
+  [["1500"], {}, ["1500"]],
+  [["x=y"], {}, ["x=y"]],
+  [["--mtu", "1500", "true"], { mtu: 1500 }, ["true"]],
+  [["--mtu=1500", "true"], { mtu: 1500 }, ["true"]],
+  [["-m", "1500", "true"], { mtu: 1500 }, ["true"]],
+  [["-m1500", "true"], { mtu: 1500 }, ["true"]],
+  [["-m=1500", "true"], { mtu: 1500 }, ["true"]],
+  [["-m", "576", "-m", "65520", "true"], { mtu: 65520 }, ["true"]],
+  [["--subnet", "192.168.5.0/27", "true"], { subnet: "192.168.5.0/27" }, ["true"]],
+  [["--subnet=10.0.0.0/8", "true"], { subnet: "10.0.0.0/8" }, ["true"]],
+  [["--no-offload", "true"], { offload: false }, ["true"]],
+  [["--no-offload", "false"], { offload: false }, ["false"]],
+  [["--no-offload", "--", "true"], { offload: false }, ["true"]],
+  [["--no-host-loopback", "id"], { hostLoopback: false }, ["id"]],
+  [["--dns", "none", "true"], { dns: "none" }, ["true"]],
+  [["-D", "127.0.0.1:5353", "true"], { dns: "127.0.0.1:5353" }, ["true"]],
+  [["-D127.0.0.1", "true"], { dns: "127.0.0.1" }, ["true"]],
+  [["--dns=::1", "true"], { dns: "::1" }, ["true"]],
+  [["--dns=[::1]:5353", "true"], { dns: "[::1]:5353" }, ["true"]],
+  [["--map", "10.0.2.100=127.0.0.1", "true"], { maps: ["10.0.2.100=127.0.0.1"] }, ["true"]],
+  [
+    ["--map=10.0.2.100=127.0.0.1", "--map", "10.0.2.2=127.0.0.9", "true"],
+    { maps: ["10.0.2.100=127.0.0.1", "10.0.2.2=127.0.0.9"] },
+    ["true"],
+  ],
+  [["--map", "fd00::1=::1", "true"], { maps: ["fd00::1=::1"] }, ["true"]],
+  [["--max-flows", "1", "true"], { maxFlows: 1 }, ["true"]],
+  [["--host", "deno", "true"], { host: "deno" }, ["true"]],
+  [["--log-level=debug", "true"], { logLevel: "debug" }, ["true"]],
+];
+
+Deno.test("parseCommandLine of run reads each option and leaves the command as it is", () => {
+  for (const [words, changed, command] of GOOD) {
+    const line = parseCommandLine(["run", ...words]);
+    assertEquals(line, { kind: "run", options: { ...DEFAULTS, ...changed }, command }, words.join(" "));
+  }
+});
+
+/** Words after `hawser run`, and what the complaint must hold. */
+const BAD: [string[], string][] = [
+  [[], "missing COMMAND, say what to run"],
+  [["--"], "missing COMMAND"],
+  [["--mtu", "1500"], "missing COMMAND"],
+  [[""], "COMMAND is empty"],
+  [["--bogus", "x"], "unknown option --bogus, see hawser run --help"],
+  [["--mut", "1500", "x"], "unknown option --mut, did you mean --mtu?"],
+  [["--no-ofload", "x"], "unknown option --no-ofload, did you mean --no-offload?"],
+  [["--sub=10.0.2.0/24", "x"], "unknown option --sub, did you mean --subnet?"],
+  [["--tcp-ports", "80", "x"], "unknown option --tcp-ports"],
+  [["-t", "80", "x"], "unknown option -t"],
+  [["-mD", "80", "x"], "bad --mtu D"],
+  [["-hx", "x"], "unknown option -hx"],
+  [["--constructor", "x"], "unknown option --constructor"],
+  [["--__proto__=1", "x"], "unknown option --__proto__"],
+  [["--offload", "x"], "unknown option --offload, did you mean --no-offload?"],
+  [["--mtu"], "--mtu needs a value"],
+  [["--mtu="], "--mtu needs a value"],
+  [["-m"], "-m needs a value"],
+  [["--mtu", "", "x"], "--mtu needs a value"],
+  [["--mtu", "--", "x"], "--mtu needs a value"],
+  [["--mtu", "--dns", "none", "x"], "--mtu needs a value"],
+  [["--no-offload=yes", "x"], "--no-offload takes no value, leave out =yes"],
+  [["--mtu", "575", "x"], "bad --mtu 575: it is a whole number from 576 to 65520"],
+  [["--mtu", "65521", "x"], "from 576 to 65520"],
+  [["--mtu", "1e3", "x"], "bad --mtu 1e3"],
+  [["--mtu", "1500.5", "x"], "bad --mtu"],
+  [["--mtu", "0x600", "x"], "bad --mtu"],
+  [["--mtu=-1", "x"], "bad --mtu -1"],
+  [["--subnet", "10.0.2.0", "x"], "bad --subnet 10.0.2.0: it is an IPv4 network, such as 10.0.2.0/24"],
+  [["--subnet", "10.0.2.0/33", "x"], "it is an IPv4 network"],
+  [["--subnet", "10.0.2.0/", "x"], "it is an IPv4 network"],
+  [["--subnet", "10.0.2/24", "x"], "it is an IPv4 network"],
+  [["--subnet", "fd00::/64", "x"], "it is an IPv4 network"],
+  [["--subnet", "10.0.2.0/28", "x"], "it is too small, at least a /27 is needed"],
+  [["--subnet", "0.0.0.0/0", "x"], "it is too large"],
+  [["--subnet", "10.0.2.5/24", "x"], "it names an address in a network, write 10.0.2.0/24"],
+  [["--subnet", "127.0.0.0/8", "x"], "neither loopback"],
+  [["--subnet", "224.0.0.0/24", "x"], "neither loopback"],
+  [["--dns", "localhost", "x"], "bad --dns localhost: it is ADDR, ADDR:PORT or none"],
+  [["--dns", "127.0.0.1:", "x"], "its port is a whole number from 1 to 65535"],
+  [["--dns", "127.0.0.1:0", "x"], "its port is a whole number from 1 to 65535"],
+  [["--dns", "127.0.0.1:65536", "x"], "its port"],
+  [["--dns", "[127.0.0.1]:53", "x"], "it is ADDR"],
+  [["--dns", "[::1]x", "x"], "it is ADDR"],
+  [["--dns", "1.2.3", "x"], "it is ADDR"],
+  [["--map", "10.0.2.100", "x"], "it is GUESTADDR=HOSTADDR"],
+  [["--map", "10.0.2.100=", "x"], "it is GUESTADDR=HOSTADDR"],
+  [["--map", "a=b", "x"], "it is GUESTADDR=HOSTADDR"],
+  [["--map", "10.0.2.100=127.0.0.1=1", "x"], "it is GUESTADDR=HOSTADDR"],
+  [["--map", "10.0.2.100=::1", "x"], "both its addresses are of one family"],
+  [["--map", "10.0.2.15=127.0.0.1", "x"], "10.0.2.15 is the guest's own address"],
+  [["--map", "10.9.0.15=127.0.0.1", "--subnet", "10.9.0.0/24", "x"], "the guest's own address"],
+  [["--map", "10.0.2.3=127.0.0.1", "x"], "the resolver's address"],
+  [["--map", "10.0.2.9=127.0.0.1", "--map", "10.0.2.9=127.0.0.2", "x"], "10.0.2.9 is mapped already"],
+  [["--max-flows", "0", "x"], "bad --max-flows 0"],
+  [["--max-flows", "9999999", "x"], "from 1 to 1000000"],
+  [["--host", "linux", "x"], "bad --host linux: it is ffi or deno"],
+  [["--log-level", "trace", "x"], "bad --log-level trace: it is debug, info, warn or error"],
+];
+
+Deno.test("parseCommandLine of run says in one line what is wrong and what would be right", () => {
+  for (const [words, part] of BAD) {
+    const error = assertThrows(() => parseCommandLine(["run", ...words]), UsageError, undefined, words.join(" "));
+    assertStringIncludes(error.message, part, words.join(" "));
+    assertEquals(error.program, "hawser run");
+    assertMatch(error.message, /^[^\n]{10,160}$/);
+  }
+});
+
+Deno.test("parseCommandLine answers help and version before anything else is needed", () => {
+  const help = (args: string[]) => {
+    const line = parseCommandLine(args);
+    return line.kind === "text" ? line.text : line.kind;
+  };
+  assertStringIncludes(help(["--help"]), "hawser run [options]");
+  assertStringIncludes(help(["-h"]), "hawser run [options]");
+  assertStringIncludes(help(["run", "--help"]), "--max-flows N");
+  assertStringIncludes(help(["run", "-m", "1500", "-h", "--", "x"]), "--max-flows N");
+  assertStringIncludes(help(["demo", "--help"]), "in seconds");
+  assertMatch(help(["--version"]), /^hawser \d+\.\d+\.\d+ \(Deno /);
+});
+
+Deno.test("the help of run names exactly the options that there are", () => {
+  const line = parseCommandLine(["run", "--help"]);
+  const text = line.kind === "text" ? line.text : "";
+  const named = [...text.matchAll(/^ {2}(?:-\w,| {3}) --([\w-]+)/gm)].map((match) => match[1]!);
+  assertEquals(named.length, 10);
+  for (const name of named) {
+    // An option that is known complains about something else than its name.
+    const error = assertThrows(() => {
+      if (parseCommandLine(["run", `--${name}`]).kind === "text") throw new UsageError("", "help");
+    }, UsageError);
+    assertEquals(error.message.includes("unknown option"), false, name);
+  }
+});
+
+Deno.test("parseCommandLine refuses commands and options that there are not", () => {
+  const complaint = (args: string[]) => {
+    const error = assertThrows(() => parseCommandLine(args), UsageError);
+    return `${error.program}: ${error.message}`;
+  };
+  assertEquals(complaint([]), "hawser: missing command, say run, demo or --help");
+  assertEquals(complaint(["rnu"]), "hawser: unknown command rnu, did you mean run?");
+  assertEquals(complaint(["serve"]), "hawser: unknown command serve, see hawser --help");
+  assertEquals(complaint(["forward", "a", "b"]), "hawser: unknown command forward, see hawser --help");
+  assertEquals(complaint(["--hepl"]), "hawser: unknown option --hepl, did you mean --help?");
+  assertEquals(complaint(["-V"]), "hawser: unknown option -V, see hawser --help");
+  assertEquals(complaint(["demo", "x"]), "hawser demo: unexpected x, it takes no options and no arguments");
+});
+
+Deno.test("addressesOf counts from the network's first address", () => {
+  assertEquals(addressesOf("10.0.2.0/24"), {
+    gateway: "10.0.2.2",
+    resolver: "10.0.2.3",
+    guest: "10.0.2.15",
+    prefix: 24,
+  });
+  assertEquals(addressesOf("192.168.5.32/27").guest, "192.168.5.47");
+});

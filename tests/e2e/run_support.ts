@@ -1,0 +1,142 @@
+/**
+ * Starting `hawser run` for tests: as root, as an ordinary user, and in surroundings where something is missing.
+ *
+ * @module
+ */
+
+/** The permissions of `deno task hawser`. */
+const PERMISSIONS = ["--allow-read", "--allow-run=sh", "--allow-ffi", "--allow-net", "--allow-env"];
+const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
+/** What of the checkout `hawser` needs. */
+const TREE = ["cli.ts", "mod.ts", "deno.json", "deno.lock", "cli", "net", "nat", "forward", "guest", "tools"];
+
+/** How `hawser` is to be started. */
+export interface HawserOptions {
+  /** Text for its stdin; none unless given. */
+  readonly stdin?: string;
+  /** Variables to add to its environment. */
+  readonly env?: Record<string, string>;
+  /** Its working directory. */
+  readonly cwd?: string;
+  /** A shell command that ends in `exec "$@"` and makes the surroundings. */
+  readonly around?: string;
+}
+
+/** How `hawser` ended, and what it wrote. */
+export interface Outcome {
+  readonly code: number;
+  readonly signal: Deno.Signal | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Starts `hawser` with these words. */
+export function startHawser(words: readonly string[], options: HawserOptions = {}): Deno.ChildProcess {
+  const hawser = [Deno.execPath(), "run", "--no-prompt", ...PERMISSIONS, `${ROOT}cli.ts`, ...words];
+  const [program, ...args] = options.around === undefined ? hawser : ["sh", "-c", options.around, "sh", ...hawser];
+  const child = new Deno.Command(program!, {
+    args,
+    env: { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1", ...options.env },
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    stdin: options.stdin === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  return child;
+}
+
+/** Runs `hawser` with these words to its end. */
+export async function hawser(words: readonly string[], options: HawserOptions = {}): Promise<Outcome> {
+  const child = startHawser(words, options);
+  const [output] = await Promise.all([child.output(), feed(child, options.stdin)]);
+  return readOutcome(output);
+}
+
+async function feed(child: Deno.ChildProcess, text: string | undefined): Promise<void> {
+  if (text === undefined) return;
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(text));
+  await writer.close();
+}
+
+/** An outcome as text. */
+export function readOutcome(output: Deno.CommandOutput): Outcome {
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code: output.code, signal: output.signal, stdout: text(output.stdout), stderr: text(output.stderr) };
+}
+
+/** Runs a shell script and returns what it wrote, trimmed. Throws an `Error` if it fails. */
+export async function shell(script: string, ...args: string[]): Promise<string> {
+  const output = await new Deno.Command("sh", { args: ["-c", script, "sh", ...args], stdin: "null" }).output();
+  const { code, stdout, stderr } = readOutcome(output);
+  if (code !== 0) throw new Error(`Cannot run ${script}: exit code ${code}, ${stderr}`);
+  return stdout.trim();
+}
+
+/** Waits until `condition` holds. Throws an `Error` after five seconds. */
+export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + 5000;
+  while (!await condition()) {
+    if (performance.now() > end) throw new Error(`Waited in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Processes with this word among their arguments that are more than a zombie. */
+export async function processesWith(word: string): Promise<string[]> {
+  const lines = await shell(`ps -eo pid=,stat=,args= | awk '$2 !~ /^Z/'`);
+  return lines.split("\n").filter((line) => line.includes(word) && !line.includes("awk"));
+}
+
+/** A user without privileges, with a Deno, a cache, a copy of the checkout and a /dev/net/tun of his own. */
+export class OrdinaryUser implements AsyncDisposable {
+  /** His user and group number. */
+  readonly id = 65534;
+  readonly #home: string;
+
+  private constructor(home: string) {
+    this.#home = home;
+  }
+
+  /** Makes the copies. */
+  static async create(): Promise<OrdinaryUser> {
+    const home = await Deno.makeTempDir({ prefix: "hawser-user-" });
+    const info = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
+    const { denoDir } = JSON.parse(readOutcome(info).stdout);
+    await shell(
+      `cd "$1" && mkdir cache tree dev && cp -r "$2/npm" cache/ && cp "$3" deno && shift 3 && cp -r "$@" tree/ &&
+       chmod -R a+rX . && chown -R 65534:65534 cache`,
+      home,
+      denoDir,
+      Deno.execPath(),
+      ...TREE.map((name) => `${ROOT}${name}`),
+    );
+    return new OrdinaryUser(home);
+  }
+
+  /** Runs `hawser` as this user, with a /dev/net/tun of this mode. */
+  async hawser(words: readonly string[], options: { tunMode?: string } = {}): Promise<Outcome> {
+    const around = `mount -t tmpfs -o mode=755 none "$home/dev" && mknod -m "$mode" "$home/dev/tun" c 10 200 &&
+      mount --bind "$home/dev/tun" /dev/net/tun && cd / &&
+      exec setpriv --reuid 65534 --regid 65534 --clear-groups -- "$@"`;
+    const command = [`${this.#home}/deno`, "run", "--no-prompt", ...PERMISSIONS, `${this.#home}/tree/cli.ts`, ...words];
+    const output = await new Deno.Command("unshare", {
+      args: ["-m", "--", "sh", "-c", around, "sh", ...command],
+      env: {
+        home: this.#home,
+        mode: options.tunMode ?? "666",
+        HOME: this.#home,
+        DENO_DIR: `${this.#home}/cache`,
+        NO_COLOR: "1",
+        DENO_NO_UPDATE_CHECK: "1",
+      },
+      stdin: "null",
+    }).output();
+    return readOutcome(output);
+  }
+
+  /** Removes the copies. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.#home, { recursive: true });
+  }
+}
