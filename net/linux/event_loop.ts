@@ -13,8 +13,8 @@
  * that does the kernel promise another edge. A descriptor that is not a stream (a TAP) is level-triggered instead, and
  * the kernel keeps its bits.
  *
- * **Where it runs.** `runInWorker` holds the thread of a Worker, and `runBlocking` whatever thread calls it: `wakeLoop` from
- * another thread makes it return after the turn. `start` shares a thread with other code: it polls for `SPIN_MS` after the
+ * **Where it runs.** `runBlocking` holds the thread that calls it, a Worker's: `wakeLoop` from another thread
+ * makes it return after the turn. `start` shares a thread with other code: it polls for `SPIN_MS` after the
  * last event, then leaves one wait to Deno's thread pool. Under load it makes such a wait of no length every `SLICE_MS`,
  * because only while a promise of the runtime is pending does that look at its own sockets and messages: after
  * `setImmediate` alone these are seldom looked at. Each wait occupies a thread of the pool, of which there are 32, so only
@@ -61,8 +61,6 @@ const EVENTS_PER_TURN = 128;
 const SPIN_MS = 0.05;
 /** How long a cooperative loop works before it gives way to the rest of the program. */
 const SLICE_MS = 4;
-/** How long a loop in a Worker is cooperative after it was woken. */
-const MESSAGES_MS = 5;
 const LONGEST_WAIT_MS = 0x7fffffff;
 
 const IDLE = 0;
@@ -306,20 +304,6 @@ export class EventLoop implements AsyncDisposable {
     return this.#woken;
   }
 
-  /**
-   * Runs turns on this thread until `ended`, which is asked after each wake: blocking, but for `MESSAGES_MS` after each
-   * `wakeLoop` beside the Worker's other code, so that what was posted to it before the wake is received. Throws an `Error`
-   * when the loop is running already or disposed of.
-   */
-  async runInWorker(ended: () => boolean): Promise<void> {
-    while (!ended()) {
-      this.runBlocking();
-      const until = performance.now() + MESSAGES_MS, endWait = this.onTurnEnd(() => until);
-      await this.#cooperate(() => ended() || performance.now() >= until);
-      endWait();
-    }
-  }
-
   /** Begins to run turns beside other code on this thread. Throws an `Error` when this or another loop runs already. */
   start(): void {
     this.#assertIdle("start");
@@ -351,17 +335,17 @@ export class EventLoop implements AsyncDisposable {
     try {
       // The caller of `start` goes on first.
       await Promise.resolve();
-      await this.#cooperate(() => this.#stopping);
+      await this.#cooperate();
     } finally {
       this.#running = undefined;
       EventLoop.#started = undefined;
     }
   }
 
-  async #cooperate(ended: () => boolean): Promise<void> {
+  async #cooperate(): Promise<void> {
     let sliceEnd = performance.now() + SLICE_MS, lastWork = 0;
     try {
-      while (!ended()) {
+      do {
         let count = this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, 0);
         this.#clock = performance.now();
         let timeoutMs = this.#timeoutMs(this.#deadline);
@@ -378,7 +362,7 @@ export class EventLoop implements AsyncDisposable {
         this.#turn(count);
         lastWork = this.#clock;
         sliceEnd = performance.now() + SLICE_MS;
-      }
+      } while (!this.#stopping);
     } finally {
       this.#phase = IDLE;
       this.#closeReleased();

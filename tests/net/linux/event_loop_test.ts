@@ -8,7 +8,7 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { BROKEN, EventLoop, READABLE, wakeLoop, WRITABLE } from "../../../net/linux/event_loop.ts";
+import { BROKEN, EventLoop, READABLE, WRITABLE } from "../../../net/linux/event_loop.ts";
 import { libc } from "../../../net/linux/libc.ts";
 import { assertNoDescriptorLeft } from "../../support/ffi_descriptors.ts";
 import { requires } from "../../support/requirements.ts";
@@ -237,34 +237,6 @@ test("watch of a bad descriptor throws and leaves nothing registered", async () 
   watch.setInterest(WRITABLE);
   runAWhile(loop);
   loop.release(watch);
-});
-
-test("in a Worker receives what was posted before another thread woke it", async () => {
-  const worker = new Worker(new URL("./event_loop_worker.ts", import.meta.url).href, { type: "module" });
-  const messages: Record<string, unknown>[] = [];
-  let arrived = () => {};
-  worker.onmessage = ({ data }) => {
-    messages.push(data);
-    arrived();
-  };
-  const next = async () => {
-    while (messages.length === 0) await new Promise<void>((resolve) => arrived = resolve);
-    return messages.shift()!;
-  };
-  const wakeFd = (await next())["wakeFd"] as number;
-  await delay(20); // The loop is in its wait by now.
-  const before = performance.now();
-  for (const text of Array.from({ length: 20 }, (_, i) => `message ${i}`)) {
-    worker.postMessage(text);
-    wakeLoop(wakeFd);
-    assertEquals((await next())["echo"], text);
-  }
-  assertLess(performance.now() - before, 1000);
-  worker.postMessage("end");
-  wakeLoop(wakeFd);
-  await next();
-  assertEquals(await next(), { ended: true });
-  worker.terminate();
 });
 
 test("stop ends a wait that has no limit", async () => {
