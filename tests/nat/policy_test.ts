@@ -5,7 +5,9 @@ import { IpAddress } from "../../net/wire/address.ts";
 function asked(family: 4 | 6, text: string): string | undefined {
   return findReserved(family, IpAddress.parse(text))?.rule;
 }
-const target = (text: string) => findForbiddenTarget(IpAddress.parse(text))?.rule;
+function target(text: string): string | undefined {
+  return findForbiddenTarget(IpAddress.parse(text))?.rule;
+}
 
 Deno.test("findReserved holds both ends of every IPv4 range and nothing beside them", () => {
   const ends: [string, string, string][] = [
