@@ -133,9 +133,10 @@ export class Nat implements RelayContext {
 
   /** The guest's link has ended: its flows end too. */
   detach(guest: Guest): void {
-    if (!this.#guests.delete(guest.number)) return;
+    if (!this.#guests.has(guest.number)) return;
     const its = (flow: Flow) => flow.key.guest === guest.number;
     for (const flow of [...this.#flows.values(), ...this.#draining].filter(its)) flow.abort();
+    this.#guests.delete(guest.number);
   }
 
   /** Ends every flow. */

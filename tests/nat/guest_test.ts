@@ -1,0 +1,109 @@
+import { assertEquals } from "@std/assert";
+import { type DropReason } from "../../nat/counters.ts";
+import { TCP_SYN } from "../../net/wire/tcp.ts";
+import { NatScript } from "../support/nat_script.ts";
+
+// Each takes a good SYN and spoils it.
+const SPOILT: readonly [DropReason, (frame: Uint8Array) => Uint8Array][] = [
+  ["frameTooShort", (frame) => frame.subarray(0, 13)],
+  ["notForGateway", (frame) => set(frame, 0, 0x02, 1, 2, 3, 4, 5)],
+  ["spoofedMac", (frame) => set(frame, 6, 0x01)],
+  ["vlan", (frame) => set(frame, 12, 0x81, 0x00)],
+  ["vlan", (frame) => set(frame, 12, 0x88, 0xa8)],
+  ["etherTypeUnknown", (frame) => set(frame, 12, 0x88, 0xcc)],
+  ["ipv6NotRelayed", (frame) => set(frame, 12, 0x86, 0xdd)],
+  ["arpMalformed", (frame) => set(frame, 12, 0x08, 0x06)],
+  ["ipv4Malformed", (frame) => frame.subarray(0, 33)],
+  ["ipv4Malformed", (frame) => set(frame, 14, 0x44)],
+  ["ipv4Checksum", (frame) => set(frame, 22, 9)],
+  ["ipv4Fragment", (frame) => fix(set(frame, 20, 0x20, 0x00))],
+  ["protocolNotRelayed", (frame) => fix(set(frame, 23, 132))],
+  ["icmpChecksum", (frame) => fix(set(frame, 23, 1))],
+  ["spoofedAddress", (frame) => fix(set(frame, 26, 10, 0, 2, 2))],
+  ["spoofedAddress", (frame) => fix(set(frame, 26, 192, 0, 2, 1))],
+  ["tcpChecksum", (frame) => set(frame, 38, 1)],
+  ["tcpMalformed", (frame) => set(frame, 46, 0x40)],
+];
+
+function set(frame: Uint8Array, at: number, ...bytes: number[]): Uint8Array {
+  frame.set(bytes, at);
+  return frame;
+}
+
+/** Makes the IPv4 header checksum right again, the slow way. */
+function fix(frame: Uint8Array): Uint8Array {
+  frame.set([0, 0], 24);
+  let sum = 0;
+  for (let i = 14; i < 34; i += 2) sum += (frame[i]! << 8) | frame[i + 1]!;
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  return set(frame, 24, (~sum >>> 8) & 255, ~sum & 255);
+}
+
+Deno.test("Guest counts each kind of bad frame under its own name, answers none and opens nothing", () => {
+  for (const [reason, spoil] of SPOILT) {
+    const script = new NatScript();
+    script.frame(spoil(script.segment({ flags: TCP_SYN, ack: 0 })));
+    const counted = Object.entries(script.nat.counters).filter(([, count]) => count > 0);
+    assertEquals(counted, [[reason, 1]]);
+    script.expectNothing();
+    script.assertEmpty();
+  }
+});
+
+Deno.test("Guest refuses what is never relayed with RST", () => {
+  for (const address of [[127, 0, 0, 1], [0, 0, 0, 0], [224, 0, 0, 1], [255, 255, 255, 255], [10, 0, 2, 77]]) {
+    const script = new NatScript();
+    const frame = script.segment({ flags: TCP_SYN, ack: 0 });
+    // The TCP checksum covers the destination: it changes by what the address changes it by, so the link vouches for it here.
+    fix(set(frame, 30, ...address));
+    script.guest.receive(Object.assign(script.pointAt(frame), { checksum: 1 }));
+    script.host.wake();
+    script.host.run();
+    assertEquals(script.nat.counters.neverRelayed, 1, address.join("."));
+    assertEquals(script.take().length, 1);
+    script.assertEmpty();
+  }
+});
+
+Deno.test("Guest keeps its address while it has flows, and is learnt anew without", () => {
+  const script = new NatScript();
+  script.send({ flags: TCP_SYN, ack: 0 });
+  script.frame(fix(set(script.segment({ flags: TCP_SYN, ack: 0, port: 5 }), 26, 10, 0, 2, 16)));
+  script.frame(set(script.segment({ flags: TCP_SYN, ack: 0, port: 5 }), 6, 0x52, 0x54, 0, 0, 0, 9));
+  assertEquals([script.nat.counters.spoofedAddress, script.nat.counters.spoofedMac], [1, 1]);
+  script.host.onlyConnect().refuse();
+  script.host.run();
+  script.host.onlyConnect().refuse();
+  script.host.run();
+  script.take();
+  script.frame(set(script.segment({ ack: 0, port: 5 }), 6, 0x52, 0x54, 0, 0, 0, 9));
+  assertEquals(script.guest.mac, 0x525400000009);
+  assertEquals(script.nat.counters.spoofedMac, 1);
+  script.take();
+  script.assertEmpty();
+});
+
+Deno.test("Guest never throws, whatever a frame holds", () => {
+  const script = new NatScript();
+  let seed = 12345;
+  const random = (n: number) => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) % n;
+  for (let i = 0; i < 20_000; i++) {
+    const frame = script.segment({
+      flags: random(256),
+      ack: random(2 ** 32),
+      seq: random(2 ** 32),
+      payload: "x".repeat(random(40)),
+    });
+    for (let j = random(5); j > 0; j--) frame[random(frame.length)] = random(256);
+    script.frame(
+      fix(frame.length > 34 && random(2) ? frame : frame.slice()).subarray(
+        0,
+        random(8) ? frame.length : random(frame.length),
+      ),
+    );
+    script.take();
+  }
+  script.nat.close();
+  script.take();
+  script.assertEmpty();
+});

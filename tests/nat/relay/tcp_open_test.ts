@@ -1,0 +1,84 @@
+import { assertEquals } from "@std/assert";
+import { TCP_ACK, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
+import { GUEST_ISN, NatScript } from "../../support/nat_script.ts";
+
+Deno.test("TcpRelay answers SYN only after the host's connect succeeded, and absorbs repetitions", () => {
+  const script = new NatScript();
+  script.send({ flags: TCP_SYN, ack: 0 });
+  script.send({ flags: TCP_SYN, ack: 0, seq: GUEST_ISN });
+  script.expectNothing();
+  assertEquals(script.state, "LISTEN");
+  script.host.onlyConnect().accept();
+  script.host.run();
+  script.expect({ flags: TCP_SYN | TCP_ACK, ack: (GUEST_ISN + 1) >>> 0 });
+  script.nat.close();
+  script.take();
+  script.assertEmpty();
+});
+
+Deno.test("TcpRelay refuses what the host refuses, after trying ::1 for the gateway's address", () => {
+  const script = new NatScript();
+  script.send({ flags: TCP_SYN, ack: 0 });
+  assertEquals(`${script.host.onlyConnect()}`.includes("127.0.0.1"), true);
+  script.host.onlyConnect().refuse();
+  script.host.run();
+  script.expectNothing();
+  assertEquals(`${script.host.onlyConnect()}`.includes("::1"), true);
+  script.host.onlyConnect().refuse();
+  script.host.run();
+  script.expect({ flags: TCP_RST | TCP_ACK, seq: 0, ack: script.seq });
+  script.assertEmpty();
+});
+
+Deno.test("TcpRelay tells an unreachable host by ICMP, then RST", () => {
+  const codes = { networkUnreachable: 0, hostUnreachable: 1, timedOut: 1, prohibited: 13 } as const;
+  for (const [error, code] of Object.entries(codes)) {
+    const script = new NatScript();
+    script.send({ flags: TCP_SYN, ack: 0 });
+    script.host.onlyConnect().refuse(error as keyof typeof codes);
+    script.host.run();
+    assertEquals(script.takeIcmp(), [{ type: 3, code }], error);
+    script.expect({ flags: TCP_RST | TCP_ACK });
+    script.assertEmpty();
+  }
+});
+
+Deno.test("TcpRelay gives up a connect after ten seconds", () => {
+  const script = new NatScript();
+  script.send({ flags: TCP_SYN, ack: 0 });
+  script.advance(9_990);
+  script.expectNothing();
+  script.advance(20);
+  assertEquals(script.takeIcmp(), [{ type: 3, code: 1 }]);
+  script.expect({ flags: TCP_RST | TCP_ACK });
+  script.assertEmpty();
+});
+
+Deno.test("TcpRelay repeats its SYN-ACK with backoff and gives a silent guest up", () => {
+  const script = new NatScript();
+  script.send({ flags: TCP_SYN, ack: 0 });
+  const socket = script.host.onlyConnect();
+  socket.accept();
+  script.host.run();
+  script.advance(7_500);
+  assertEquals(script.take().filter((s) => s.flags === (TCP_SYN | TCP_ACK)).length, 4);
+  script.advance(60_000);
+  assertEquals(script.take().at(-1)?.flags, TCP_RST | TCP_ACK);
+  assertEquals(socket.wasReset, true);
+  script.assertEmpty();
+});
+
+Deno.test("TcpRelay refuses flows beyond the limit and answers strays with RST", () => {
+  const script = new NatScript();
+  for (let port = 1; port <= 9; port++) script.send({ flags: TCP_SYN, ack: 0, seq: 5, port });
+  script.expect({ flags: TCP_RST | TCP_ACK, seq: 0, ack: 6 });
+  assertEquals(script.nat.counters.flowLimit, 1);
+  script.send({ seq: 9, ack: 77, port: 10 });
+  script.expect({ flags: TCP_RST, seq: 77 });
+  script.send({ flags: TCP_RST, seq: 9, port: 10 });
+  script.expectNothing();
+  assertEquals(script.nat.counters.tcpStray, 2);
+  script.nat.close();
+  script.take();
+  script.assertEmpty();
+});
