@@ -3,7 +3,7 @@
  *
  * It starts as large as the send queue may be, because nothing but the guest lies behind the link, so it bounds nothing until
  * something is lost. A loss found by duplicate ACKs or SACK halves it (section 3.2), a timeout sets it to one segment (section 3.1), and it
- * grows again by slow start and congestion avoidance. A restart after idleness is not treated specially: the path has no one else on it.
+ * grows again by slow start and congestion avoidance, by whole bytes. A restart after idleness is not treated specially: the path has no one else on it.
  *
  * @module
  */
@@ -32,18 +32,20 @@ export class CongestionWindow {
   /** New data of `bytes` was acknowledged outside of recovery (RFC 5681 section 3.1, RFC 3465 counting). */
   acknowledged(bytes: number, mss: number): void {
     if (this.#window >= this.#most) return;
-    const growth = this.#window < this.#threshold ? Math.min(bytes, 2 * mss) : Math.max(1, mss * bytes / this.#window);
+    const growth = this.#window < this.#threshold
+      ? Math.min(bytes, 2 * mss)
+      : Math.max(1, Math.floor(mss * bytes / this.#window));
     this.#window = Math.min(this.#window + growth, this.#most);
   }
 
   /** A loss was found while `flight` bytes were outstanding (RFC 5681 section 3.2, RFC 6675 section 5). */
   lost(flight: number, mss: number): void {
-    this.#window = this.#threshold = Math.max(flight / 2, 2 * mss);
+    this.#window = this.#threshold = Math.max(flight >>> 1, 2 * mss);
   }
 
   /** The retransmission timer fired with `flight` bytes outstanding (RFC 5681 section 3.1). */
   timedOut(flight: number, mss: number): void {
-    this.#threshold = Math.max(flight / 2, 2 * mss);
+    this.#threshold = Math.max(flight >>> 1, 2 * mss);
     this.#window = mss;
   }
 }

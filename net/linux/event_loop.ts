@@ -50,7 +50,8 @@ const EPOLLET = 0x80000000;
 const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EDGE_EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-const CLOEXEC_NONBLOCK = 0x80800;
+// EFD_CLOEXEC, EFD_NONBLOCK and EFD_SEMAPHORE: each read takes one of the wakes.
+const WAKE_FLAGS = 0x80801;
 
 // struct epoll_event is packed on x86-64 alone; elsewhere its 64-bit data field is aligned.
 const EVENT_WORDS = Deno.build.arch === "x86_64" ? 3 : 4;
@@ -126,7 +127,7 @@ export class Watch {
 }
 
 /**
- * Makes the loop that owns `wakeFd` (its `EventLoop.wakeFd`) turn, from any thread; a `runBlocking` under way returns.
+ * Makes the loop that owns `wakeFd` (its `EventLoop.wakeFd`) turn, from any thread, and `runBlocking` return once for it.
  * Not to be called after the loop is disposed of: the number may belong to something else then.
  */
 export function wakeLoop(wakeFd: number): void {
@@ -157,6 +158,7 @@ export class EventLoop implements AsyncDisposable {
   readonly #recordBytes = new Uint8Array(this.#record.buffer);
   readonly #events = new Uint32Array(EVENT_WORDS * EVENTS_PER_TURN);
   readonly #eventBytes = new Uint8Array(this.#events.buffer);
+  readonly #wakeCount = new Uint8Array(8);
   readonly #slots: (Watch | undefined)[] = [];
   readonly #freeSlots: number[] = [];
   readonly #enlistWatch = (watch: Watch): void => this.#enlist(watch);
@@ -171,6 +173,7 @@ export class EventLoop implements AsyncDisposable {
   #deadline = Infinity;
   #turnWanted = false;
   #woken = false;
+  #waitEnds = false;
   #stopping = false;
   #running: Promise<void> | undefined;
   #users = 0;
@@ -181,19 +184,13 @@ export class EventLoop implements AsyncDisposable {
     this.#libc = libc();
     this.#epoll = this.#libc.epollCreate(0x80000);
     if (this.#epoll < 0) throw creationFailed();
-    this.wakeFd = this.#libc.eventfd(0, CLOEXEC_NONBLOCK);
+    this.wakeFd = this.#libc.eventfd(0, WAKE_FLAGS);
     if (this.wakeFd < 0) {
       const error = creationFailed();
       this.#libc.close(this.#epoll);
       throw error;
     }
-    // Edge-triggered, every write is an event of its own, so the counter need not be read back.
-    const wake = this.watch(this.wakeFd, {
-      ready: () => {
-        wake.ready = 0;
-        this.#woken = true;
-      },
-    });
+    const wake = this.watch(this.wakeFd, { ready: () => this.#takeWake() }, { level: true });
     wake.setInterest(READABLE);
   }
 
@@ -260,7 +257,7 @@ export class EventLoop implements AsyncDisposable {
       return;
     }
     this.#closing.push(watch);
-    if (this.#phase === WAITING) this.wake();
+    if (this.#phase === WAITING) this.#endWait();
   }
 
   /** Resolves when the descriptors of all watches released so far are closed. */
@@ -281,17 +278,18 @@ export class EventLoop implements AsyncDisposable {
   requestTurn(): void {
     if (this.#phase === DISPATCHING || this.#turnWanted) return;
     this.#turnWanted = true;
-    if (this.#phase === WAITING) this.wake();
+    if (this.#phase === WAITING) this.#endWait();
   }
 
-  /** Makes the loop turn, and `runBlocking` return after that. For this thread; see `wakeLoop` for others. */
+  /** Makes the loop turn, and `runBlocking` return once for it. For this thread; see `wakeLoop` for others. */
   wake(): void {
     this.#libc.write(this.wakeFd, ONE, 8n);
   }
 
   /**
    * Runs turns on this thread without giving way until `wake` or `wakeLoop`, or until `untilMs` (`now()` time) has come.
-   * Returns whether it was woken. Throws an `Error` when the loop is running already or disposed of.
+   * Returns whether it was woken: once for each wake, so that one message can be awaited after each. Throws an `Error` when
+   * the loop is running already or disposed of.
    */
   runBlocking(untilMs: number = Infinity): boolean {
     this.#assertIdle("run");
@@ -426,7 +424,20 @@ export class EventLoop implements AsyncDisposable {
     if (this.#tail) this.#tail.next = watch;
     else this.#head = watch;
     this.#tail = watch;
-    if (this.#phase === WAITING) this.wake();
+    if (this.#phase === WAITING) this.#endWait();
+  }
+
+  #takeWake(): void {
+    this.#libc.read(this.wakeFd, this.#wakeCount, 8n);
+    this.#woken = true;
+    this.#waitEnds = false;
+  }
+
+  // However much happens during a wait, one wake ends it.
+  #endWait(): void {
+    if (this.#waitEnds) return;
+    this.#waitEnds = true;
+    this.wake();
   }
 
   #timeoutMs(limit: number): number {

@@ -1,0 +1,209 @@
+import { assert, assertEquals } from "@std/assert";
+import { requires } from "../support/requirements.ts";
+import { hawser, OrdinaryUser, shell } from "./run_support.ts";
+
+const SIZES = [0, 1, 1 << 20, 64 << 20];
+const run = requires("linux", "root", "tun", "unshare", "ip");
+const curl = requires("linux", "root", "tun", "unshare", "ip", "curl");
+const nc = requires("linux", "root", "tun", "unshare", "ip", "nc");
+const iperf3 = requires("linux", "root", "tun", "unshare", "ip", "iperf3");
+
+/** Bytes whose order shows. */
+function pattern(length: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = (i * 31) ^ (i >> 11);
+  return bytes;
+}
+
+async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}
+
+async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at, at + 1_000_000));
+}
+
+async function countToEnd(conn: Deno.Conn): Promise<number> {
+  const buffer = new Uint8Array(65536);
+  let total = 0;
+  for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) total += n;
+  return total;
+}
+
+/** Runs `body` beside a server on loopback that gives each connection to `serve`. */
+async function beside(
+  serve: (conn: Deno.TcpConn) => Promise<void>,
+  body: (port: number) => Promise<void>,
+): Promise<void> {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }), served: Promise<void>[] = [];
+  const accepting = (async () => {
+    for await (const conn of listener) served.push(serve(conn).finally(() => conn.close()));
+  })();
+  try {
+    await body(listener.addr.port);
+  } finally {
+    listener.close();
+    await accepting;
+    await Promise.all(served);
+  }
+}
+
+for (const flags of [[], ["--no-offload", "-m", "1500"], ["--host", "deno"]]) {
+  Deno.test({
+    name: `hawser run ${flags.join(" ")} carries downloads and uploads byte by byte${curl.reason}`,
+    ignore: curl.ignore,
+    fn: async () => {
+      const bodies = new Map(SIZES.map((size) => [`/${size}`, pattern(size)]));
+      const digests: string[] = [];
+      const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+        if (request.method === "PUT") digests.push(await sha256(new Uint8Array(await request.arrayBuffer())));
+        return new Response(request.method === "PUT" ? "" : bodies.get(new URL(request.url).pathname)!);
+      });
+      try {
+        const url = `http://10.0.2.2:${server.addr.port}`;
+        for (const size of SIZES) {
+          const digest = await sha256(bodies.get(`/${size}`)!);
+          const down = await hawser(["run", ...flags, "--", "sh", "-c", `curl -sS ${url}/${size} | sha256sum`]);
+          assertEquals(down.stdout.slice(0, 64), digest, `${size} bytes down: ${down.stderr}`);
+          const up = await hawser([
+            "run",
+            ...flags,
+            "--",
+            "sh",
+            "-c",
+            `curl -sS ${url}/${size} | curl -sS -T - ${url}/up`,
+          ]);
+          assertEquals([up.code, digests.pop()], [0, digest], `${size} bytes up: ${up.stderr}`);
+        }
+      } finally {
+        await server.shutdown();
+      }
+    },
+  });
+}
+
+Deno.test({
+  name: `hawser run as an ordinary user carries 64 MiB byte by byte${curl.reason}`,
+  ignore: curl.ignore,
+  fn: async () => {
+    await using user = await OrdinaryUser.create();
+    const body = pattern(64 << 20);
+    const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response(body));
+    try {
+      const script = `cat /proc/self/uid_map; curl -sS http://10.0.2.2:${server.addr.port}/ | sha256sum`;
+      const { stdout, stderr } = await user.hawser(["run", "--", "sh", "-c", script]);
+      assertEquals(stdout.trim().split(/\s+/).slice(0, 4), ["0", `${user.id}`, "1", await sha256(body)], stderr);
+    } finally {
+      await server.shutdown();
+    }
+  },
+});
+
+Deno.test({
+  name: `hawser run carries the whole answer that begins after the guest's FIN${nc.reason}`,
+  ignore: nc.ignore,
+  fn: async () => {
+    for (const size of SIZES) {
+      const answer = pattern(size);
+      await beside(async (conn) => {
+        assertEquals(await countToEnd(conn), 1);
+        await writeAll(conn, answer);
+        await conn.closeWrite();
+      }, async (port) => {
+        const { stdout } = await hawser(["run", "--", "sh", "-c", `printf x | nc -N 10.0.2.2 ${port} | sha256sum`]);
+        assertEquals(stdout.slice(0, 64), await sha256(answer), `${size} bytes`);
+      });
+    }
+  },
+});
+
+Deno.test({
+  name: `hawser run carries what the guest says after the host's FIN${nc.reason}`,
+  ignore: nc.ignore,
+  fn: async () => {
+    for (const size of SIZES) {
+      let received = -1;
+      await beside(async (conn) => {
+        await writeAll(conn, new Uint8Array([120]));
+        await conn.closeWrite();
+        received = await countToEnd(conn);
+      }, async (port) => {
+        const client = `(sleep 0.2; head -c ${size} /dev/zero) | nc -N 10.0.2.2 ${port} | wc -c`;
+        const { stdout } = await hawser(["run", "--", "sh", "-c", client]);
+        assertEquals(stdout.trim(), "1");
+      });
+      assertEquals(received, size);
+    }
+  },
+});
+
+Deno.test({
+  name: `hawser run refuses what the host refuses, follows maps and keeps to --no-host-loopback${nc.reason}`,
+  ignore: nc.ignore,
+  fn: async () => {
+    await beside(async (conn) => void await writeAll(conn, new Uint8Array([79, 75])), async (port) => {
+      const nc = (address: string, to: number) => `nc -w 5 ${address} ${to} </dev/null; echo " $?"`;
+      const open = await hawser(["run", "--map", "10.0.2.9=127.0.0.1", "sh", "-c", nc("10.0.2.9", port)]);
+      assertEquals(open.stdout, "OK 0\n");
+      const refused = await hawser(["run", "sh", "-c", nc("10.0.2.2", 1)]);
+      assertEquals(refused.stdout, " 1\n");
+      const began = performance.now();
+      const forbidden = await hawser(["run", "--no-host-loopback", "sh", "-c", nc("10.0.2.2", port)]);
+      assertEquals(forbidden.stdout, " 1\n");
+      assert(performance.now() - began < 4000);
+    });
+  },
+});
+
+Deno.test({
+  name: `hawser run sends DNS queries to --dns and the answer back${run.reason}`,
+  ignore: run.ignore,
+  fn: async () => {
+    // One answer for whatever is asked: an A record 192.0.2.7.
+    const { createSocket } = await import("node:dgram");
+    const socket = createSocket("udp4");
+    let asked = 0;
+    socket.on("message", (query, from) => {
+      asked++;
+      const question = query.subarray(12, query.indexOf(0, 12) + 5);
+      const isA = question.at(-3) === 1;
+      const head = [query[0]!, query[1]!, 0x81, 0x80, 0, 1, 0, isA ? 1 : 0, 0, 0, 0, 0];
+      const record = isA ? [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7] : [];
+      socket.send(Uint8Array.from([...head, ...question, ...record]), from.port, from.address);
+    });
+    await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+    try {
+      const command = ["run", "--dns", `127.0.0.1:${socket.address().port}`, "--", "getent", "ahostsv4", "name.test"];
+      const { stdout } = await hawser(command);
+      assertEquals(stdout.split(/\s/)[0], "192.0.2.7");
+      assert(asked > 0);
+    } finally {
+      await new Promise<void>((resolve) => socket.close(() => resolve()));
+    }
+  },
+});
+
+for (const flags of [["-m", "65520"], ["-m", "1500"], ["-m", "1500", "--no-offload"]]) {
+  Deno.test({
+    name: `hawser run ${flags.join(" ")} carries iperf3 both ways, 1 and 8 streams, without a stall${iperf3.reason}`,
+    ignore: iperf3.ignore,
+    fn: async () => {
+      const free = Deno.listen({ hostname: "127.0.0.1", port: 0 }), port = free.addr.port;
+      free.close();
+      const server = new Deno.Command("iperf3", { args: ["-s", "-p", `${port}`, "-B", "127.0.0.1"], stdout: "null" })
+        .spawn();
+      try {
+        await shell(`for i in 1 2 3 4 5 6 7 8 9; do ss -ltn | grep -q ":${port} " && exit; sleep 0.1; done; exit 1`);
+        const client =
+          `for way in "" -R "-P 8" "-P 8 -R"; do iperf3 -c 10.0.2.2 -p ${port} -t 1 -i 0.5 -f m $way || exit; done`;
+        const { code, stdout } = await hawser(["run", ...flags, "--", "sh", "-c", client]);
+        assertEquals(code, 0, stdout);
+        const speeds = [...stdout.matchAll(/(\d+(?:\.\d+)?) Mbits\/sec.*receiver/g)].map((match) => Number(match[1]));
+        assert(speeds.length >= 4 && speeds.every((speed) => speed > 1), stdout);
+      } finally {
+        server.kill();
+        await server.status;
+      }
+    },
+  });
+}
