@@ -1,0 +1,142 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import type { GuestConn } from "../guest/mod.ts";
+import { GuestStack } from "../guest/mod.ts";
+import { Gateway, type GatewayOptions } from "../mod.ts";
+import { memoryLinkPair } from "../net/link/memory.ts";
+import { requires } from "./support/requirements.ts";
+
+const needs = requires("linux", "ffi");
+const LENGTH = 6 << 20;
+
+function at(i: number): number {
+  return ((i * 31) ^ (i >> 9)) & 255;
+}
+
+const PATTERN = Uint8Array.from({ length: LENGTH }, (_, i) => at(i));
+
+async function writeAll(conn: Deno.Conn | GuestConn, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += await conn.write(bytes.subarray(done));
+}
+
+async function assertReadsPattern(conn: Deno.Conn | GuestConn): Promise<void> {
+  const buffer = new Uint8Array(65536);
+  let total = 0;
+  for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) {
+    for (let i = 0; i < n; i++) if (buffer[i] !== at(total + i)) throw new Error(`byte ${total + i} is wrong`);
+    total += n;
+  }
+  assertEquals(total, LENGTH);
+}
+
+interface Case {
+  readonly host: "deno" | "ffi";
+  readonly offload: boolean;
+  /** Frames the link holds: few means many are lost. */
+  readonly capacity: number;
+}
+
+async function transfer({ host, offload, capacity }: Case, first: "guest" | "host"): Promise<number> {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    const conn = await listener.accept();
+    if (first === "guest") await assertReadsPattern(conn);
+    await writeAll(conn, PATTERN);
+    await conn.closeWrite();
+    if (first === "host") await assertReadsPattern(conn);
+    conn.close();
+  })();
+  const [link, end] = memoryLinkPair({ offload, mtu: 1500, capacity });
+  await using gateway = await Gateway.start({ host, dns: "none" });
+  await using _guest = gateway.attach(link);
+  await using stack = new GuestStack(end);
+  const conn = await stack.connect({ hostname: "10.0.2.2", port: listener.addr.port });
+  if (first === "host") await assertReadsPattern(conn);
+  await writeAll(conn, PATTERN);
+  conn.closeWrite();
+  if (first === "guest") await assertReadsPattern(conn);
+  await serving;
+  listener.close();
+  return link.dropped + end.dropped;
+}
+
+for (const host of ["deno", "ffi"] as const) {
+  const skip = host === "ffi" && needs.ignore;
+  for (const first of ["guest", "host"] as const) {
+    Deno.test({
+      name: `Gateway on ${host} sockets carries every byte when the ${first} closes first${skip ? needs.reason : ""}`,
+      ignore: skip,
+      fn: async () => {
+        assertEquals(await transfer({ host, offload: true, capacity: 1024 }, first), 0);
+      },
+    });
+    Deno.test({
+      name: `Gateway on ${host} sockets carries every byte over a link that loses frames, the ${first} closing first${
+        skip ? needs.reason : ""
+      }`,
+      ignore: skip,
+      fn: async () => {
+        assert(await transfer({ host, offload: false, capacity: 200 }, first) > 10);
+      },
+    });
+  }
+}
+
+Deno.test("Gateway lets the other guests be when one sends garbage or goes away", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    const conn = await listener.accept();
+    await assertReadsPattern(conn);
+    conn.close();
+  })();
+  await using gateway = await Gateway.start({ host: "deno", dns: "none" });
+  const [good, goodEnd] = memoryLinkPair({ offload: true }), [bad, badEnd] = memoryLinkPair();
+  gateway.attach(good);
+  const attached = gateway.attach(bad);
+  badEnd.start({ receive() {}, flush() {}, closed() {} });
+  await using stack = new GuestStack(goodEnd);
+  const conn = await stack.connect({ hostname: "10.0.2.2", port: listener.addr.port });
+  const { Frame } = await import("../net/wire/frame.ts");
+  for (let i = 0; i < 500; i++) {
+    const noise = crypto.getRandomValues(new Uint8Array(60));
+    badEnd.send(new Frame().set(noise, 0, i % 60));
+  }
+  badEnd.flush();
+  await writeAll(conn, PATTERN);
+  await badEnd.close();
+  assertEquals(await attached.ended, undefined);
+  conn.closeWrite();
+  await serving;
+  listener.close();
+  assert(Object.values(gateway.counters()).reduce((sum, count) => sum + count, 0) >= 400);
+});
+
+Deno.test("Gateway refuses a port that the host refuses", async () => {
+  const free = Deno.listen({ hostname: "127.0.0.1", port: 0 }), port = free.addr.port;
+  free.close();
+  const [link, end] = memoryLinkPair();
+  await using gateway = await Gateway.start({ host: "deno", dns: "none" });
+  gateway.attach(link);
+  await using stack = new GuestStack(end);
+  await assertRejects(() => stack.connect({ hostname: "10.0.2.2", port }), Deno.errors.ConnectionRefused);
+  assertEquals(stack.connections, 0);
+});
+
+Deno.test("Gateway.start refuses options that make no sense, and says why", async () => {
+  const bad: [GatewayOptions, string][] = [
+    [{ subnet: "10.0.2.0/28" }, "/27"],
+    [{ subnet: "ten" }, "ten"],
+    [{ maps: ["10.0.2.9"] }, "GUESTADDR=HOSTADDR"],
+    [{ dns: "1.2.3.4:99999" }, "1 to 65535"],
+  ];
+  for (const [options, text] of bad) {
+    await assertRejects(() => Gateway.start({ host: "deno", ...options }), Error, text);
+  }
+  await assertRejects(() => Gateway.start({ signal: AbortSignal.abort(new RangeError("Not wanted")) }), RangeError);
+});
+
+Deno.test("Gateway that is closed takes no guest", async () => {
+  const gateway = await Gateway.start({ host: "deno", dns: "none" });
+  await gateway[Symbol.asyncDispose]();
+  const [link] = memoryLinkPair();
+  assertThrows(() => gateway.attach(link), Deno.errors.BadResource, "the gateway is closed");
+});
