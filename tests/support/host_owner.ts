@@ -55,6 +55,7 @@ export class TcpOwner implements HostTcpHandler {
   readonly #buffer = new Uint8Array(70000);
   readonly #lastTurn = new Map<string, number>();
   #inCall = true;
+  #connected = false;
   #closed = false;
 
   /** Connects. */
@@ -81,8 +82,9 @@ export class TcpOwner implements HostTcpHandler {
   }
 
   hostConnected(): void {
+    if (this.told.length > 0) this.violations.push(`connected after ${this.told[0]}`);
+    this.#connected = true;
     this.#tell("connected");
-    if (this.told.length > 1) this.violations.push(`connected after ${this.told[0]}`);
     this.onConnected();
   }
 
@@ -166,9 +168,7 @@ export class TcpOwner implements HostTcpHandler {
     this.told.push(what);
     if (this.#inCall) this.violations.push(`${what} from within a call of the owner`);
     if (this.#closed) this.violations.push(`${what} after close`);
-    if (what !== "connected" && !what.startsWith("connectFailed") && this.told[0] !== "connected") {
-      this.violations.push(`${what} before connected`);
-    }
+    if (!this.#connected && !what.startsWith("connectFailed")) this.violations.push(`${what} before connected`);
     if (this.#lastTurn.get(what) === this.#turns.count) {
       this.violations.push(`${what} twice in turn ${this.#turns.count}`);
     }
