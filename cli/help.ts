@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { optionHelp, type OptionTable } from "./option_table.ts";
 import { VERSION } from "./version.ts";
 
 const HAWSER = `Hawser: user-mode networking. Gives a command, a sandbox or a virtual machine a network, without root.
@@ -22,16 +23,7 @@ Usage:
   hawser run [options] [--] COMMAND [ARG…]
 
 Options end at -- or at the first word that is none:
-      --subnet CIDR               gateway .2, DNS .3, COMMAND .15 (at least a /27)    [10.0.2.0/24]
-  -m, --mtu N                     MTU of eth0, 576 to 65520                           [65520]
-      --no-offload                plain frames: no segmentation, no checksum offload
-  -D, --dns ADDR[:PORT]|none      where .3 sends queries; none: no resolver at all    [the host's]
-      --map GUESTADDR=HOSTADDR    an address in the namespace for one of the host; repeatable
-      --no-host-loopback          nothing leads to 127.0.0.0/8 unless a --map names it
-      --max-flows N               connections at once                                 [4096]
-      --host ffi|deno             host sockets: epoll and FFI, or Deno's own          [ffi]
-      --log-level LEVEL           debug, info, warn or error                          [warn]
-  -h, --help                      this text
+OPTIONS
 
 10.0.2.2 is the host's 127.0.0.1. COMMAND keeps the terminal, the process group, stdin, stdout and stderr. TERM, HUP, USR2 and
 CONT are passed on to it; USR1 prints the open flows to stderr. What it leaves running in the namespace is ended with it.
@@ -49,9 +41,9 @@ On Linux with /dev/net/tun, real clients in a network namespace; elsewhere the s
 only if every byte arrived.
 `;
 
-/** The help of `hawser` itself or of one command. */
-export function helpText(topic: "hawser" | "run" | "demo"): string {
-  return { hawser: HAWSER, run: RUN, demo: DEMO }[topic];
+/** The help of `hawser` itself or of one command, whose options are those of `table`. */
+export function helpText(topic: "hawser" | "run" | "demo", table: OptionTable = {}): string {
+  return { hawser: HAWSER, run: RUN, demo: DEMO }[topic].replace("OPTIONS", () => optionHelp(table));
 }
 
 /** `hawser 0.1.0`, and what it runs on. */

@@ -8,10 +8,11 @@
  *
  * @module
  */
+import { addressesOf } from "./gateway_settings.ts";
 import type { GatewayWorker } from "./gateway_worker.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { Namespace, NamespaceError, TUN_FD } from "./namespace.ts";
-import { addressesOf, type RunOptions } from "./options.ts";
+import type { RunOptions } from "./options.ts";
 import { exitCodeOf, IGNORED, PASSED_ON } from "./signals.ts";
 
 /** Exit code when Hawser itself failed. */

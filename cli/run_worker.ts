@@ -10,15 +10,14 @@
 import { delay } from "@std/async";
 import { DenoHost } from "../forward/deno_host.ts";
 import { LinuxHost } from "../forward/linux_host.ts";
-import { Gateway, type GatewayOptions } from "../mod.ts";
+import { Gateway } from "../mod.ts";
 import type { FlowInfo } from "../nat/flow.ts";
 import type { HostNetwork } from "../nat/host.ts";
 import { tapLink } from "../net/link/tap.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
 import { pidfdGetFd } from "../net/linux/pidfd.ts";
 import { formatFlows } from "./flow_report.ts";
-import { stderrLogger } from "./log.ts";
-import type { RunOptions } from "./options.ts";
+import { gatewayOptions } from "./gateway_settings.ts";
 import type { FromWorker, StartMessage, ToWorker } from "./run_messages.ts";
 
 /** How long a guest's last bytes may take to reach the host after COMMAND has ended. */
@@ -81,19 +80,6 @@ function isUnderWay(flow: FlowInfo): boolean {
     default:
       return false;
   }
-}
-
-function gatewayOptions(options: RunOptions, host: HostNetwork): GatewayOptions {
-  const { subnet, dns, maps, hostLoopback, maxFlows, logLevel } = options;
-  return {
-    subnet,
-    maps,
-    hostLoopback,
-    host,
-    logger: stderrLogger(logLevel),
-    ...(dns === undefined ? {} : { dns }),
-    ...(maxFlows === undefined ? {} : { maxFlows }),
-  };
 }
 
 try {
