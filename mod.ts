@@ -54,6 +54,8 @@ export interface GatewayOptions {
   readonly hostLoopback?: boolean;
   /** Flows at once; beyond, a SYN is answered with RST. Default 4096. */
   readonly maxFlows?: number;
+  /** Bytes of buffers that all flows together use before each keeps only what it must. Default 256 MiB. */
+  readonly maxBufferBytes?: number;
   /**
    * Whose sockets carry the bytes: `ffi` (Linux, `--allow-ffi`, fast), `deno` (everywhere), or a `HostNetwork`, which is disposed of with the gateway. Default `ffi` on
    * Linux where `--allow-ffi` is granted, else `deno`.
@@ -98,7 +100,9 @@ export class Gateway implements AsyncDisposable {
     const rules = createTranslationRules(translationOptions(options));
     const host = createHost(options.host);
     const logger = options.logger ?? SILENT, maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
-    const nat = new Nat({ host, rules, logger, random, maxFlows, ...(options.tcp && { tcp: options.tcp }) });
+    const { tcp, maxBufferBytes } = options;
+    const limits = { maxFlows, ...(tcp && { tcp }), ...(maxBufferBytes !== undefined && { maxBufferBytes }) };
+    const nat = new Nat({ host, rules, logger, random, ...limits });
     const gateway = new Gateway(nat, host, logger);
     host.start(() => nat.turn());
     options.signal?.addEventListener("abort", () => void gateway[Symbol.asyncDispose](), { once: true });

@@ -43,7 +43,7 @@ import { checkTcp, tcpChecksumValidIpv4, tcpDestinationPort, tcpSourcePort } fro
 import type { Link } from "../net/link/link.ts";
 import { BufferPool, LARGE_BUFFER } from "../nat/buffers.ts";
 import { FrameSender } from "../nat/frame_sender.ts";
-import { TCP_DEFAULTS, type TcpConfig, type TcpContext, type TcpLower } from "../nat/tcp/context.ts";
+import { createTcpDrops, TCP_DEFAULTS, type TcpConfig, type TcpContext, type TcpLower } from "../nat/tcp/context.ts";
 import { TimerWheel } from "../nat/timers.ts";
 import { GuestConn } from "./conn.ts";
 
@@ -97,6 +97,7 @@ export class GuestStack implements AsyncDisposable {
       config: { ...TCP_DEFAULTS, ...options.tcp },
       pool: new BufferPool(),
       timers: this.#timers,
+      drops: createTcpDrops(),
       scratch: new Uint8Array(LARGE_BUFFER),
       now: this.#now,
     };

@@ -3,7 +3,8 @@
  *
  * **Pool.** Two sizes. A large buffer holds the payload of the largest IP packet behind `SEGMENT_HEADROOM`, so that a host
  * socket reads straight into it and the headers are then written in front, in place. A small one holds what was copied. The pool
- * keeps a bounded number of free buffers; the rest is the garbage collector's.
+ * keeps a bounded number of free buffers; the rest is the garbage collector's. It knows how much is in use and tells when that is
+ * scarce or full; what is given up then is its users' decision, because only they know what can be had again.
  *
  * **Queue.** Bytes in order, added at the end and taken from the front. `append` copies, filling up the last buffer first, so that
  * one-byte pieces never pin more than their sum and two buffers; `adopt` takes a buffer over as it is, for bulk. Bytes can be copied out
@@ -30,6 +31,22 @@ export class BufferPool {
   #large: Uint8Array[] = [];
   #small: Uint8Array[] = [];
   #taken = 0;
+  #limit: number;
+
+  /** A pool whose users are to hold back at `limit` bytes in use: it says so and refuses nothing. */
+  constructor(limit: number = Infinity) {
+    this.#limit = limit;
+  }
+
+  /** Whether half of the limit is in use: time to promise less. */
+  get isScarce(): boolean {
+    return this.#taken * 2 >= this.#limit;
+  }
+
+  /** Whether all of the limit is in use: time to keep nothing that can be had again. */
+  get isFull(): boolean {
+    return this.#taken >= this.#limit;
+  }
 
   /** Bytes of the buffers that are in use. */
   get takenBytes(): number {

@@ -58,6 +58,24 @@ export const DROP_REASONS = {
   tcpMalformed: "TCP header truncated or contradictory",
   /** A wrong TCP checksum. */
   tcpChecksum: "wrong TCP checksum",
+  /** A segment with nothing new in it. */
+  tcpRepeated: "TCP segment with nothing new in it",
+  /** A segment outside the window, or not wanted in the connection's state. */
+  tcpUnacceptable: "TCP segment outside the window or not wanted in the connection's state",
+  /** A RST in the window but not exactly expected (RFC 5961 section 3). */
+  tcpResetChallenged: "TCP RST in the window but not exactly expected, challenged",
+  /** A SYN for a connection that is synchronized (RFC 5961 section 4). */
+  tcpSynChallenged: "TCP SYN for an open connection, challenged",
+  /** An ACK for what was never sent, or much too old (RFC 5961 section 5). */
+  tcpAckUnacceptable: "TCP ACK for what was never sent, or much too old",
+  /** A segment with neither ACK nor RST nor SYN. */
+  tcpWithoutAck: "TCP segment with neither ACK nor RST nor SYN",
+  /** Data after the guest's FIN. */
+  tcpAfterFin: "TCP data after FIN",
+  /** A segment out of order that would be one gap too many to keep. */
+  tcpTooManyGaps: "TCP segment out of order, with more gaps than are kept",
+  /** Bytes of a segment that were not kept because the gateway's buffers are full; the guest sends them again. */
+  memoryLimit: "TCP bytes not kept because the gateway's buffers are full",
   /** A segment of no known connection; answered with RST unless it is one. */
   tcpStray: "TCP segment of no known connection",
   /** A destination that is never relayed, whatever the options. */

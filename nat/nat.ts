@@ -8,7 +8,7 @@
  * bytes to write it stays known as draining. An ended flow leaves nothing behind.
  *
  * **Limits.** At most `maxFlows` flows, of which `MAX_CONNECTING` wait for the host's connect; beyond, a SYN gets a RST. UDP mappings have a bound of their
- * own, where the stalest makes room.
+ * own, where the stalest makes room. The buffers of all flows together have a bound too, at which each keeps only what it must.
  *
  * @module
  */
@@ -32,6 +32,8 @@ import { translate, type TranslationRules } from "./translate.ts";
 
 /** Host connects that may be under way at once. */
 export const MAX_CONNECTING = 1024;
+/** Bytes of buffers from which on flows keep nothing that can be had again. */
+export const MAX_BUFFER_BYTES = 256 << 20;
 /** UDP mappings that may exist at once. */
 export const MAX_UDP_MAPPINGS = 1024;
 /** The gateway's MAC address, on every link: locally administered, so it is nobody's. */
@@ -49,6 +51,8 @@ export interface NatOptions {
   readonly random: () => number;
   /** Flows at once. */
   readonly maxFlows: number;
+  /** Bytes of buffers that all flows together may use before they hold back. Default `MAX_BUFFER_BYTES`. */
+  readonly maxBufferBytes?: number;
   /** Other limits and times than `TCP_DEFAULTS`. */
   readonly tcp?: Partial<TcpConfig>;
 }
@@ -60,7 +64,7 @@ export class Nat implements RelayContext {
   /** The gateway's timers. */
   readonly timers: TimerWheel;
   /** Buffers of all flows. */
-  readonly pool: BufferPool = new BufferPool();
+  readonly pool: BufferPool;
   /** Drops by reason. */
   readonly counters: Counters = createCounters();
   /** Lines that a guest can provoke. */
@@ -92,12 +96,14 @@ export class Nat implements RelayContext {
   /** An empty gateway. */
   constructor(options: NatOptions) {
     this.host = options.host;
+    this.pool = new BufferPool(options.maxBufferBytes ?? MAX_BUFFER_BYTES);
     this.timers = new TimerWheel(options.host.now());
     this.log = new RateLimitedLog(options.logger, () => options.host.now());
     this.tcp = {
       config: { ...TCP_DEFAULTS, ...options.tcp },
       pool: this.pool,
       timers: this.timers,
+      drops: this.counters,
       scratch: this.scratch,
       now: () => options.host.now(),
     };

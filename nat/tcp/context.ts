@@ -41,6 +41,43 @@ export const TCP_DEFAULTS: TcpConfig = {
   keepAliveProbes: 9,
 };
 
+/** How often segments of known connections had no effect or only a part of it, by reason. A gateway's `Counters` is one. */
+export interface TcpDrops {
+  /** Nothing new in it, or a SYN that is known. */
+  tcpRepeated: number;
+  /** Outside the window, or not wanted in the connection's state. */
+  tcpUnacceptable: number;
+  /** A RST in the window but not exactly expected: challenged. */
+  tcpResetChallenged: number;
+  /** A SYN for a connection that is synchronized: challenged. */
+  tcpSynChallenged: number;
+  /** An ACK for what was never sent, or much too old: challenged, or reset during the handshake. */
+  tcpAckUnacceptable: number;
+  /** Neither ACK nor RST nor SYN. */
+  tcpWithoutAck: number;
+  /** Data after the peer's FIN. */
+  tcpAfterFin: number;
+  /** Out of order, with more gaps than are kept. */
+  tcpTooManyGaps: number;
+  /** Not kept because the gateway's buffers are full. */
+  memoryLimit: number;
+}
+
+/** All drops at 0. */
+export function createTcpDrops(): TcpDrops {
+  return {
+    tcpRepeated: 0,
+    tcpUnacceptable: 0,
+    tcpResetChallenged: 0,
+    tcpSynChallenged: 0,
+    tcpAckUnacceptable: 0,
+    tcpWithoutAck: 0,
+    tcpAfterFin: 0,
+    tcpTooManyGaps: 0,
+    memoryLimit: 0,
+  };
+}
+
 /** What the endpoints of a gateway share. */
 export interface TcpContext {
   /** Limits and times. */
@@ -49,6 +86,8 @@ export interface TcpContext {
   readonly pool: BufferPool;
   /** The gateway's timers. */
   readonly timers: TimerWheel;
+  /** Where segments without effect are counted. */
+  readonly drops: TcpDrops;
   /** A buffer in which segments are put together that are not sent in place; used within one call. */
   readonly scratch: Uint8Array;
   /** Monotonic milliseconds. */

@@ -24,7 +24,7 @@
  *
  * @module
  */
-import { seqAdd, seqDiff, seqLess } from "../../net/wire/seq.ts";
+import { seqAdd, seqLess } from "../../net/wire/seq.ts";
 import {
   readTcpOptions,
   TCP_ACK,
@@ -40,9 +40,9 @@ import {
 } from "../../net/wire/tcp.ts";
 import { COPYBREAK } from "../buffers.ts";
 import { Timer } from "../timers.ts";
-import type { TcpContext, TcpEnd, TcpLower, TcpUser } from "./context.ts";
+import type { TcpContext, TcpDrops, TcpEnd, TcpLower, TcpUser } from "./context.ts";
 import { Output } from "./output.ts";
-import { ReceiveSide } from "./receive_side.ts";
+import { ACK_LATER, ACK_NOW, ReceiveSide } from "./receive_side.ts";
 import { SendSide } from "./send_side.ts";
 import { Silence } from "./silence.ts";
 import { Transmitter, windowShift } from "./transmitter.ts";
@@ -80,8 +80,6 @@ export class TcpEndpoint {
   #timer: Timer;
   #ended = false;
   #turnDue = false;
-  /** The segment at hand is to be acknowledged at once. */
-  #ackDueNow = false;
   /** The user asked for an end by RST once everything queued is acknowledged. */
   #resetWhenSent = false;
   #timeWaitUntil = -1;
@@ -117,7 +115,9 @@ export class TcpEndpoint {
     if ((this.#state !== "ESTABLISHED" && this.#state !== "CLOSE-WAIT") || this.send.finQueued) return 0;
     const send = this.send;
     if (send.unsent > 0) return 0;
-    const most = this.#out.readLimit, usable = send.usable;
+    const usable = send.usable,
+      most = this.#context.pool.isFull ? Math.min(this.#out.readLimit, COPYBREAK - 1) : this.#out.readLimit;
+    if (this.#context.pool.isFull && send.queue.length > 0) return 0;
     if (send.queue.pinned + most > this.#context.config.sendLimit && send.queue.length > 0) return 0;
     if (send.flight === 0) return Math.min(usable > 0 ? usable : send.mss, most);
     // Silly window avoidance (RFC 9293 section 3.8.6.2.1), in bursts: something is on its way, its ACK will call again.
@@ -222,7 +222,7 @@ export class TcpEndpoint {
   segmentArrived(bytes: Uint8Array, tcp: number, end: number): void {
     switch (this.#state) {
       case "CLOSED":
-        return;
+        return this.#drop("tcpUnacceptable");
       case "LISTEN":
         return this.#arrivedInListen(bytes, tcp);
       case "SYN-SENT":
@@ -255,10 +255,15 @@ export class TcpEndpoint {
     const flags = tcpFlags(bytes, tcp);
     if (flags & TCP_RST) {
       const seq = tcpSeq(bytes, tcp);
-      if (seq !== this.receive.next && seq !== this.receive.initial) return;
+      if (seq !== this.receive.next && seq !== this.receive.initial) return this.#drop("tcpUnacceptable");
       this.#move("receiveReset");
       this.#end("reset");
-    } else if ((flags & (TCP_SYN | TCP_ACK)) === TCP_SYN && tcpSeq(bytes, tcp) !== this.receive.initial) {
+    } else if ((flags & (TCP_SYN | TCP_ACK)) !== TCP_SYN) {
+      this.#drop("tcpUnacceptable");
+    } else if (tcpSeq(bytes, tcp) === this.receive.initial) {
+      this.#drop("tcpRepeated");
+    } else {
+      // The peer has begun anew.
       this.#takeSyn(bytes, tcp);
     }
   }
@@ -267,15 +272,16 @@ export class TcpEndpoint {
     const flags = tcpFlags(bytes, tcp), ack = tcpAck(bytes, tcp), hasAck = (flags & TCP_ACK) !== 0;
     const acceptable = hasAck && ack === this.send.next;
     if (hasAck && !acceptable) {
+      this.#drop("tcpAckUnacceptable");
       if (!(flags & TCP_RST)) this.#out.reset(ack, false);
       return;
     }
     if (flags & TCP_RST) {
-      if (!acceptable) return;
+      if (!acceptable) return this.#drop("tcpUnacceptable");
       this.#move("receiveReset");
       return this.#end("refused");
     }
-    if (!(flags & TCP_SYN)) return;
+    if (!(flags & TCP_SYN)) return this.#drop(hasAck ? "tcpUnacceptable" : "tcpWithoutAck");
     this.#silence.heard();
     this.#takeSyn(bytes, tcp);
     if (!acceptable) {
@@ -293,29 +299,40 @@ export class TcpEndpoint {
     const flags = tcpFlags(bytes, tcp), seq = tcpSeq(bytes, tcp), receive = this.receive;
     const length = end - tcp - tcpHeaderLength(bytes, tcp) + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0);
     if (this.#state === "SYN-RECEIVED" && (flags & (TCP_SYN | TCP_RST)) === TCP_SYN && seq === receive.initial) {
+      this.#drop("tcpRepeated");
       return this.#repeatSynAck(bytes, tcp, flags);
     }
     // A full window still lets ACK and RST through at RCV.NXT (section 3.10.7.4).
     const atShutWindow = receive.window === 0 && seq === receive.next;
     if (receive.refuses(seq, length) && !atShutWindow) {
+      // Below RCV.NXT by one and without news: a keep-alive probe, whose effect is its answer.
+      const old = seqLess(seq, receive.next);
+      if (length > 1 || seq !== seqAdd(receive.next, -1)) this.#drop(old ? "tcpRepeated" : "tcpUnacceptable");
       if (!(flags & TCP_RST)) this.#answerUnacceptable(length);
       return;
     }
     if (flags & TCP_RST) {
       // RFC 1337: a RST does not cut TIME-WAIT short.
-      if (this.#state === "TIME-WAIT") return;
+      if (this.#state === "TIME-WAIT") return this.#drop("tcpUnacceptable");
       if (seq === receive.next) {
         this.#move("receiveReset");
-        this.#end("reset");
-      } else this.#out.challenge();
-      return;
+        return this.#end("reset");
+      }
+      this.#drop("tcpResetChallenged");
+      return this.#out.challenge();
     }
-    if (flags & TCP_SYN) return this.#out.challenge();
-    if (!(flags & TCP_ACK)) return;
+    if (flags & TCP_SYN) {
+      this.#drop("tcpSynChallenged");
+      return this.#out.challenge();
+    }
+    if (!(flags & TCP_ACK)) return this.#drop("tcpWithoutAck");
     if (!this.#takeAck(bytes, tcp, length)) return;
     if (this.#ended) return;
-    if (atShutWindow && length > 0) this.#out.ack();
-    else this.#takePayload(bytes, tcp, end);
+    if (atShutWindow && length > 0) {
+      // A probe of our shut window, or data that it does not let in.
+      if (length > 1) this.#drop("tcpUnacceptable");
+      this.#out.ack();
+    } else this.#takePayload(bytes, tcp, end);
     this.#sendDue();
   }
 
@@ -343,6 +360,7 @@ export class TcpEndpoint {
     const send = this.send, ack = tcpAck(bytes, tcp);
     if (this.#state === "SYN-RECEIVED") {
       if (ack !== send.next) {
+        this.#drop("tcpAckUnacceptable");
         this.#out.reset(ack, false);
         return false;
       }
@@ -353,6 +371,7 @@ export class TcpEndpoint {
     if (!send.covers(ack)) {
       // Old ACKs down to the largest window ever offered are mere duplicates (RFC 5961 section 5.2).
       if (seqLess(send.una, ack) || seqLess(ack, seqAdd(send.una, -Math.max(send.maxWindow, 0xffff)))) {
+        this.#drop("tcpAckUnacceptable");
         this.#out.challenge();
         return false;
       }
@@ -411,59 +430,22 @@ export class TcpEndpoint {
   /** Payload and FIN. The segment overlaps the window. */
   #takePayload(bytes: Uint8Array, tcp: number, end: number): void {
     const receive = this.receive, flags = tcpFlags(bytes, tcp);
-    let start = tcp + tcpHeaderLength(bytes, tcp);
-    let seq = seqAdd(tcpSeq(bytes, tcp), flags & TCP_SYN ? 1 : 0);
+    const start = tcp + tcpHeaderLength(bytes, tcp), seq = seqAdd(tcpSeq(bytes, tcp), flags & TCP_SYN ? 1 : 0);
     if (!mayReceive(this.#state)) {
       // Data after the peer's FIN is ignored; a repeated FIN is acknowledged again.
       if (start < end || flags & TCP_FIN) {
+        this.#drop(start < end ? "tcpAfterFin" : "tcpRepeated");
         if (this.#state === "TIME-WAIT") this.#startTimeWait();
         this.#out.ack();
       }
       return;
     }
-    const old = seqDiff(receive.next, seq);
-    if (old > 0) {
-      if (start < end || flags & TCP_FIN) this.#ackDueNow = true;
-      if (old > end - start) return this.#flushAckNow();
-      start += old;
-      seq = receive.next;
-    }
-    const beyond = seqDiff(seqAdd(seq, end - start), seqAdd(receive.next, receive.window));
-    let fin = (flags & TCP_FIN) !== 0;
-    if (beyond > 0) {
-      end -= beyond;
-      fin = false;
-    }
-    if (receive.finSeq >= 0) {
-      // What lies at or beyond the FIN that came early is no data of this connection.
-      const past = seqDiff(seqAdd(seq, end - start), receive.finSeq);
-      if (past > 0) end = Math.max(start, end - past);
-    } else if (fin) {
-      receive.finSeq = seqAdd(seq, end - start);
-    }
-    if (start < end) {
-      if (seq === receive.next) {
-        const filled = receive.hasGap;
-        receive.accept(bytes, start, end, this.#user);
-        if (filled) {
-          receive.fillFromHeld(this.#user);
-          this.#ackDueNow = true;
-        } else this.#ackLater();
-      } else {
-        receive.hold(seq, bytes, start, end);
-        this.#ackDueNow = true;
-      }
-    } else if (fin && seq !== receive.next) this.#ackDueNow = true;
+    const ack = receive.take(bytes, start, end, seq, (flags & TCP_FIN) !== 0, this.#user);
+    if (ack === ACK_LATER) this.#ackLater();
     // The user may have aborted while it was given the bytes.
     if (this.#ended) return;
     if (receive.finIsNext) this.#takeFin();
-    this.#flushAckNow();
-  }
-
-  #flushAckNow(): void {
-    if (!this.#ackDueNow) return;
-    this.#ackDueNow = false;
-    if (!this.#ended || this.#state === "TIME-WAIT") this.#out.ack();
+    if (ack === ACK_NOW && (!this.#ended || this.#state === "TIME-WAIT")) this.#out.ack();
   }
 
   #takeFin(): void {
@@ -501,6 +483,10 @@ export class TcpEndpoint {
     this.#user.tcpOpened();
     if (this.send.finQueued && this.#state === "ESTABLISHED") this.#move("close");
     this.#sendDue();
+  }
+
+  #drop(reason: keyof TcpDrops): void {
+    this.#context.drops[reason]++;
   }
 
   #move(event: TcpEvent): void {
@@ -558,8 +544,9 @@ export class TcpEndpoint {
   // --- time ---
 
   #retransmitTimeout(now: number): void {
-    const limit = this.#silence.limitMs(this.#state, this.send.finSeq >= 0);
-    if (now - Math.max(this.#silence.heardAt, this.#output.waitingSince) >= limit) return this.#abort("timedOut");
+    const limit = this.#silence.limitMs(this.#state, this.send.finSeq >= 0 || this.#resetWhenSent),
+      since = this.#waitedSince();
+    if (now - since >= limit) return this.#abort("timedOut");
     if (this.#state === "SYN-SENT" || this.#state === "SYN-RECEIVED") {
       this.#output.retransmitAt = -1;
       this.send.rtt.backOff();
@@ -571,9 +558,15 @@ export class TcpEndpoint {
     if (this.#output.retransmitAt >= 0) {
       this.#output.retransmitAt = Math.min(
         this.#output.retransmitAt,
-        Math.max(this.#silence.heardAt, this.#output.waitingSince) + limit,
+        since + limit,
       );
     }
+  }
+
+  /** Since when the peer owes an answer; once a RST is to follow what is queued, only what it takes of that is one. */
+  #waitedSince(): number {
+    const asked = this.#output.waitingSince;
+    return this.#resetWhenSent ? asked : Math.max(this.#silence.heardAt, asked);
   }
 
   #keepAlive(): void {

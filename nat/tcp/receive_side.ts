@@ -4,6 +4,9 @@
  * **In order.** Bytes at RCV.NXT go to the user at once; what he does not take is queued, and the window offered is the room left in that
  * queue. Bytes behind a gap are kept in the reassembly store, inside the window, and reported by SACK.
  *
+ * **Memory.** A window is a promise to accept, not to keep: while the gateway's buffers are scarce no more than `SCARCE_WINDOW` is
+ * promised, and while they are full what the user does not take at once is dropped unacknowledged, as if the link had lost it.
+ *
  * **Window.** Its right edge never moves left: `#edge` is the furthest promise, and what arrives below it is accepted. It moves right only by a
  * worthwhile step, the lesser of one segment and half the queue (silly window avoidance, section 3.8.6.2.2). The field on the wire is
  * rounded down to the scale, so it can name up to 2^shift − 1 bytes less than was promised (RFC 7323 section 2.3).
@@ -14,6 +17,16 @@ import { seqAdd, seqDiff, seqLess } from "../../net/wire/seq.ts";
 import { ByteQueue, SMALL_BUFFER } from "../buffers.ts";
 import type { TcpContext } from "./context.ts";
 import { Reassembly } from "./reassembly.ts";
+
+/** The most that is promised while buffers are scarce, in bytes. */
+export const SCARCE_WINDOW = 65536;
+
+/** What `take` wants: no ACK. */
+export const ACK_NOT = 0;
+/** What `take` wants: an ACK at the end of the turn. */
+export const ACK_LATER = 1;
+/** What `take` wants: an ACK at once (RFC 5681 section 4.2: out of order, repeated, or filling a gap). */
+export const ACK_NOW = 2;
 
 /** Where in-order bytes go: the user's `tcpReceived`. */
 export interface Deliver {
@@ -70,30 +83,80 @@ export class ReceiveSide {
 
   /** Moves the window's edge where that is worth it, and returns the value of the window field. */
   offer(mss: number): number {
-    const reachable = seqAdd(this.next, this.#context.config.receiveLimit - this.queue.length);
+    const reachable = this.#reachable();
     if (seqDiff(reachable, this.#edge) >= this.#step(mss)) this.#edge = reachable;
     return Math.min(this.window >>> this.shift, 0xffff);
   }
 
   /** Whether the user has made enough room since the last offer that the peer should hear of it. */
   owesUpdate(mss: number): boolean {
-    const reachable = seqAdd(this.next, this.#context.config.receiveLimit - this.queue.length);
+    const reachable = this.#reachable();
     const gain = seqDiff(reachable, this.#edge);
     return gain >= this.#step(mss) && (this.window < this.#context.config.receiveLimit / 2 || gain >= this.window);
   }
 
-  /** Takes bytes that begin at RCV.NXT: to the user, the rest to the queue. */
-  accept(bytes: Uint8Array, start: number, end: number, user: Deliver): void {
-    this.next = seqAdd(this.next, end - start);
-    this.bytes += end - start;
-    const taken = this.queue.length === 0 ? user.tcpReceived(bytes, start, end) : 0;
-    if (start + taken < end) this.queue.append(bytes, start + taken, end);
+  /**
+   * Takes what is new and inside the window of a segment that overlaps it: payload `bytes[start, end)` from `seq` on, and FIN behind it
+   * where `fin`. Returns which ACK it calls for. The FIN itself is the caller's to take, once `finIsNext`.
+   */
+  take(bytes: Uint8Array, start: number, end: number, seq: number, fin: boolean, user: Deliver): number {
+    const old = seqDiff(this.next, seq);
+    let ack = ACK_NOT;
+    if (old > 0) {
+      if (start < end || fin) ack = ACK_NOW;
+      if (old > end - start) return ack;
+      start += old;
+      seq = this.next;
+    }
+    const beyond = seqDiff(seqAdd(seq, end - start), this.#edge);
+    if (beyond > 0) {
+      end -= beyond;
+      fin = false;
+    }
+    if (this.finSeq >= 0) {
+      // What lies at or beyond the FIN that came early is no data of this connection.
+      const past = seqDiff(seqAdd(seq, end - start), this.finSeq);
+      if (past > 0) end = Math.max(start, end - past);
+    } else if (fin) {
+      this.finSeq = seqAdd(seq, end - start);
+    }
+    if (start >= end) return fin && seq !== this.next ? ACK_NOW : ack;
+    if (seq !== this.next) {
+      this.hold(seq, bytes, start, end);
+      return ACK_NOW;
+    }
+    const filled = this.hasGap;
+    this.accept(bytes, start, end, user);
+    if (!filled) return ack === ACK_NOT ? ACK_LATER : ack;
+    this.fillFromHeld(user);
+    return ACK_NOW;
   }
 
-  /** Keeps bytes that begin after RCV.NXT. */
+  /** Takes bytes that begin at RCV.NXT: to the user, the rest to the queue. Returns whether all of them were taken. */
+  accept(bytes: Uint8Array, start: number, end: number, user: Deliver): boolean {
+    const taken = this.queue.length === 0 ? user.tcpReceived(bytes, start, end) : 0;
+    let kept = end;
+    if (start + taken < end) {
+      if (this.#context.pool.isFull) {
+        this.#context.drops.memoryLimit++;
+        kept = start + taken;
+      } else {
+        this.queue.append(bytes, start + taken, end);
+      }
+    }
+    this.next = seqAdd(this.next, kept - start);
+    this.bytes += kept - start;
+    return kept === end;
+  }
+
+  /** Keeps bytes that begin after RCV.NXT, where there is room. */
   hold(seq: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#context.pool.isFull) {
+      this.#context.drops.memoryLimit++;
+      return;
+    }
     this.#reassembly ??= new Reassembly(this.#context.pool);
-    this.#reassembly.insert(seq, bytes, start, end);
+    if (!this.#reassembly.insert(seq, bytes, start, end)) this.#context.drops.tcpTooManyGaps++;
   }
 
   /** After RCV.NXT has moved: takes what now follows from the store. */
@@ -102,7 +165,7 @@ export class ReceiveSide {
     if (store === null) return;
     for (let count = store.readable(this.next); count > 0; count = store.readable(this.next)) {
       const within = this.next % SMALL_BUFFER;
-      this.accept(store.pageAt(this.next), within, Math.min(within + count, SMALL_BUFFER), user);
+      if (!this.accept(store.pageAt(this.next), within, Math.min(within + count, SMALL_BUFFER), user)) break;
     }
     store.discardBefore(this.next);
     if (store.count === 0) this.#reassembly = null;
@@ -133,6 +196,13 @@ export class ReceiveSide {
     if (window === 0) return true;
     const last = seqAdd(seq, length - 1);
     return seqLess(last, this.next) || !seqLess(seq, this.#edge);
+  }
+
+  /** The right edge that the room in the queue allows. */
+  #reachable(): number {
+    const { config, pool } = this.#context;
+    const limit = pool.isScarce ? Math.min(config.receiveLimit, SCARCE_WINDOW) : config.receiveLimit;
+    return seqAdd(this.next, Math.max(0, limit - this.queue.length));
   }
 
   #step(mss: number): number {

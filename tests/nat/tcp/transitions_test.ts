@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { TCP_STATES, type TcpEvent, type TcpState, transition } from "../../../nat/tcp/transitions.ts";
+import { TCP_STATES, type TcpEvent, type TcpState, transition, TRANSITIONS } from "../../../nat/tcp/transitions.ts";
+import { TCP_SCENARIOS } from "../../support/tcp_scenarios.ts";
 
 const EVENTS: readonly TcpEvent[] = [
   "listen",
@@ -65,3 +66,31 @@ Deno.test("transition leads where RFC 9293 figure 5 does, for every state and ev
     }
   }
 });
+
+Deno.test("a wrong row of the transition table makes a behaviour test fail, whichever row and wherever it leads", () => {
+  const table = TRANSITIONS as Record<TcpState, Record<TcpEvent, TcpState | null>>;
+  for (const { run } of TCP_SCENARIOS) run();
+  let mutants = 0;
+  for (const [state, event, right] of EXPECTED) {
+    for (const wrong of [null, ...TCP_STATES.filter((other) => other !== right)]) {
+      table[state][event] = wrong;
+      try {
+        const survives = TCP_SCENARIOS.every(({ run }) => passes(run));
+        assertEquals(survives, false, `nobody notices that ${event} in ${state} leads to ${wrong} instead of ${right}`);
+        mutants++;
+      } finally {
+        table[state][event] = right;
+      }
+    }
+  }
+  assertEquals(mutants, EXPECTED.length * 11);
+});
+
+function passes(run: () => void): boolean {
+  try {
+    run();
+    return true;
+  } catch {
+    return false;
+  }
+}
