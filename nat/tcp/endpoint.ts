@@ -306,8 +306,8 @@ export class TcpEndpoint {
     const atShutWindow = receive.window === 0 && seq === receive.next;
     if (receive.refuses(seq, length) && !atShutWindow) {
       // Below RCV.NXT by one and without news: a keep-alive probe, whose effect is its answer.
-      const old = seqLess(seq, receive.next);
-      if (length > 1 || seq !== seqAdd(receive.next, -1)) this.#drop(old ? "tcpRepeated" : "tcpUnacceptable");
+      const isProbe = length <= 1 && !(flags & TCP_FIN) && seq === seqAdd(receive.next, -1);
+      if (!isProbe) this.#drop(seqLess(seq, receive.next) ? "tcpRepeated" : "tcpUnacceptable");
       if (!(flags & TCP_RST)) this.#answerUnacceptable(length);
       return;
     }
@@ -468,6 +468,7 @@ export class TcpEndpoint {
     this.send.shift = this.#out.scaling ? options.windowShift : 0;
     this.receive.shift = this.#out.scaling ? windowShift(this.#context.config.receiveLimit) : 0;
     this.receive.open(tcpSeq(bytes, tcp));
+    this.receive.offer(this.send.mss);
     // The window of a SYN is never scaled (RFC 7323 section 2.2).
     this.send.startWindow(tcpSeq(bytes, tcp), tcpAck(bytes, tcp), tcpWindow(bytes, tcp));
   }

@@ -62,12 +62,17 @@ export class Transmitter {
   /** Largest payload handed down at once now: whole segments, as many as the link cuts up. */
   get payloadLimit(): number {
     const segment = this.segmentPayload;
+    if (!this.#linkSegments) return segment;
     return Math.max(segment, Math.floor(this.#lower.maxBurst / segment) * segment);
+  }
+
+  get #linkSegments(): boolean {
+    return this.#lower.maxBurst > this.#lower.maxSegmentSize;
   }
 
   /** How much to read from a source at once: what leaves in place, or as many whole segments as a large buffer holds. */
   get readLimit(): number {
-    if (this.#lower.maxBurst > this.#lower.maxSegmentSize) return this.payloadLimit;
+    if (this.#linkSegments) return this.payloadLimit;
     const segment = this.segmentPayload;
     return Math.max(segment, Math.floor(LARGE_PAYLOAD / segment) * segment);
   }
@@ -81,7 +86,6 @@ export class Transmitter {
     if (!acknowledging || this.scaling) header.windowShift = windowShift(limit);
     // The window of a SYN is never scaled (section 2.2 of RFC 7323).
     header.window = Math.min(limit, 0xffff);
-    if (acknowledging) this.#receive.offer(this.#send.mss);
     this.#finish(this.#context.scratch, SEGMENT_HEADROOM, 0);
   }
 
