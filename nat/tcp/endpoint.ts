@@ -289,7 +289,7 @@ export class TcpEndpoint {
       return this.#sendSyn();
     }
     this.#move("receiveSynAck");
-    this.send.acknowledged(ack, this.#context.now());
+    this.#countAcknowledged(ack);
     this.#opened();
     this.#ackLater();
     this.#takePayload(bytes, tcp, end);
@@ -397,16 +397,20 @@ export class TcpEndpoint {
   }
 
   #synAcknowledged(ack: number, bytes: Uint8Array, tcp: number): void {
-    this.send.acknowledged(ack, this.#context.now());
+    this.#countAcknowledged(ack);
     this.send.startWindow(tcpSeq(bytes, tcp), ack, tcpWindow(bytes, tcp) << this.send.shift);
     this.#move("receiveAckOfSyn");
     this.#opened();
   }
 
+  #countAcknowledged(ack: number): void {
+    const now = this.#context.now(), since = this.#output.waitingSince;
+    this.send.acknowledged(ack, now, since < 0 ? 0 : now - since);
+  }
+
   #acknowledged(ack: number): void {
-    const now = this.#context.now();
-    this.send.acknowledged(ack, now);
-    this.#output.acknowledged(now);
+    this.#countAcknowledged(ack);
+    this.#output.acknowledged(this.#context.now());
     this.#schedule();
     // A probe may have carried the FIN past SND.NXT.
     if (this.send.finAcknowledged) {

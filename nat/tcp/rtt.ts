@@ -2,7 +2,8 @@
  * The retransmission timeout (RFC 6298), from one timed segment at a time.
  *
  * SRTT and RTTVAR follow section 2; Karn's rule (section 3) is kept by the caller, who times no segment that was sent twice. Backoff
- * doubles the timeout (section 5.5) until a new measurement, bounded by `RTO_MAX_MS`.
+ * doubles the timeout (section 5.5) until a new measurement, bounded by `RTO_MAX_MS`. Where many repetitions leave nothing to measure for long,
+ * the backoff is eased to what the latest answer took.
  *
  * Stated deviation: the minimum is 200 ms, as Linux has it, where section 2.4 has 1 s: the path is one virtual link and a second of silence
  * after a lost frame is what users complain of.
@@ -50,9 +51,13 @@ export class RttEstimator {
     this.#rtoMs = Math.min(this.#rtoMs * 2, RTO_MAX_MS);
   }
 
-  /** Ends the backoff because new data was acknowledged, though no segment could be timed. */
-  restore(): void {
-    this.#rtoMs = this.#srttMs < 0 ? RTO_INITIAL_MS : this.#bounded();
+  /**
+   * Eases the backoff because data was acknowledged, though no segment could be timed. The answer came `waitedMs` after the first
+   * transmission, so a timeout a little longer than that is not too short even if it is the first that was answered.
+   */
+  restore(waitedMs: number): void {
+    const measured = this.#srttMs < 0 ? RTO_INITIAL_MS : this.#bounded();
+    this.#rtoMs = Math.min(Math.max(measured, waitedMs * 1.125), RTO_MAX_MS);
   }
 
   #bounded(): number {

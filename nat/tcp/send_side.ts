@@ -4,10 +4,12 @@
  * **Sequence space.** `una` ≤ `next` ≤ the queue's end. The queue holds every byte from `una` on; SYN and FIN take one number each and no byte.
  * A zero-window probe may cover one number beyond `next` without moving it (`probed`); if the peer takes it, `next` follows its ACK.
  *
- * **Loss.** Three duplicate ACKs, or SACK blocks that amount to them, start a recovery that lasts until everything sent by then is acknowledged
+ * **Loss.** Three duplicate ACKs, or SACK blocks that amount to them (on whichever ACK they come: a peer that merges segments merges ACKs too), start a
+ * recovery that lasts until everything sent by then is acknowledged
  * (RFC 6675 section 5; without SACK RFC 6582). In it the holes below the highest SACKed byte are sent again, each once, as the congestion window
  * allows beside `pipe`, what is thought to be still on its way. A timeout calls everything unacknowledged lost. In both cases
- * `retransmitNext` walks through what is to be repeated.
+ * `retransmitNext` walks through what is to be repeated. It begins anew where SACK reports bytes that were first sent after the last
+ * repetition: a hole that is still there was then lost twice.
  *
  * @module
  */
@@ -66,6 +68,8 @@ export class SendSide {
   /** What was sent when the recovery began: it ends when this is acknowledged. */
   #recoveryPoint = 0;
   #retransmitNext = 0;
+  /** SND.NXT at the last repetition. */
+  #repeatedAt = 0;
   #probed = 0;
   /** Segment and time of the last window update (RFC 9293: SND.WL1, SND.WL2). */
   #updateSeq = 0;
@@ -169,14 +173,14 @@ export class SendSide {
     return this.#board.add(left, right);
   }
 
-  /** Takes an ACK that covers new data. */
-  acknowledged(ack: number, now: number): void {
+  /** Takes an ACK that covers new data, which had waited for it for `waitedMs`. */
+  acknowledged(ack: number, now: number, waitedMs: number): void {
     const bytes = this.#bytesBelow(ack);
     if (this.#timedAt >= 0 && !seqLess(ack, this.#timedSeq)) {
       this.rtt.sample(now - this.#timedAt);
       this.#timedAt = -1;
     } else {
-      this.rtt.restore();
+      this.rtt.restore(waitedMs);
     }
     this.una = ack;
     this.#synOutstanding = false;
@@ -198,17 +202,14 @@ export class SendSide {
       if (this.#board === null && this.#recovery === FAST) this.#retransmitNext = ack;
       this.#retransmitNext = seqMax(this.#retransmitNext, ack);
     }
+    if (this.#board !== null) this.#detectLoss();
   }
 
   /** Takes an ACK that covers nothing new while something is outstanding, `news` if its SACK blocks told something. Three of them begin a recovery. */
   duplicate(news: boolean): void {
     if (this.flight === 0) return;
     if (news || !this.sackPermitted) this.#duplicates++;
-    if (this.#recovery !== NONE) return;
-    const reported = this.#board?.bytes ?? 0;
-    if (this.#duplicates < DUPLICATE_THRESHOLD && reported <= (DUPLICATE_THRESHOLD - 1) * this.mss) return;
-    this.congestion.lost(this.flight, this.mss);
-    this.#begin(FAST);
+    this.#detectLoss();
   }
 
   /** The retransmission timer fired: everything unacknowledged counts as lost (RFC 6298 section 5.4 to 5.6, RFC 5681 section 3.1). */
@@ -222,7 +223,7 @@ export class SendSide {
 
   /** A shut window has opened: what is outstanding was refused, not lost, and is sent again without a penalty. */
   windowOpened(): void {
-    this.rtt.restore();
+    this.rtt.restore(0);
     if (this.flight > 0) this.#begin(TIMEOUT);
   }
 
@@ -245,6 +246,7 @@ export class SendSide {
   /** Notes that `[seq, seq + length)` was repeated; it is timed no more (Karn). */
   repeated(seq: number, length: number): void {
     this.#retransmitNext = seqAdd(seq, length);
+    this.#repeatedAt = this.next;
     this.retransmissions++;
     this.#timedAt = -1;
   }
@@ -253,6 +255,20 @@ export class SendSide {
   clear(): void {
     this.queue.clear();
     this.#board = null;
+  }
+
+  #detectLoss(): void {
+    const board = this.#board, several = (DUPLICATE_THRESHOLD - 1) * this.mss;
+    if (this.#recovery === NONE) {
+      if (this.#duplicates < DUPLICATE_THRESHOLD && (board?.bytes ?? 0) <= several) return;
+      this.congestion.lost(this.flight, this.mss);
+      this.#begin(FAST);
+    } else if (
+      board !== null && seqLess(this.una, this.#retransmitNext) && board.bytesFrom(this.#repeatedAt) > several
+    ) {
+      this.#retransmitNext = this.una;
+      this.#repeatedAt = this.next;
+    }
   }
 
   #begin(kind: typeof FAST | typeof TIMEOUT): void {
