@@ -38,7 +38,7 @@ import {
   tcpSeq,
   tcpWindow,
 } from "../../net/wire/tcp.ts";
-import { COPYBREAK } from "../buffers.ts";
+import { COPYBREAK, SMALL_BUFFER } from "../buffers.ts";
 import { Timer } from "../timers.ts";
 import type { TcpContext, TcpDrops, TcpEnd, TcpLower, TcpUser } from "./context.ts";
 import { Output } from "./output.ts";
@@ -116,7 +116,7 @@ export class TcpEndpoint {
     const send = this.send;
     if (send.unsent > 0) return 0;
     const usable = send.usable,
-      most = this.#context.pool.isFull ? Math.min(this.#out.readLimit, COPYBREAK - 1) : this.#out.readLimit;
+      most = this.#context.pool.isFull ? Math.min(this.#out.readLimit, SMALL_BUFFER) : this.#out.readLimit;
     if (this.#context.pool.isFull && send.queue.length > 0) return 0;
     if (send.queue.pinned + most > this.#context.config.sendLimit && send.queue.length > 0) return 0;
     if (send.flight === 0) return Math.min(usable > 0 ? usable : send.mss, most);

@@ -58,10 +58,13 @@ export class NatScript {
   #icmp: { type: number; code: number }[] = [];
   #taken: number;
 
-  constructor(options: { tcp?: Partial<TcpConfig>; mtu?: number } = {}) {
+  constructor(
+    options: { tcp?: Partial<TcpConfig>; mtu?: number; maxFlows?: number; maxBufferBytes?: number } = {},
+  ) {
     const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
     const tcp = options.tcp ?? {};
-    this.nat = new Nat({ host: this.host, rules: createTranslationRules(), logger, random: () => 7, maxFlows: 8, tcp });
+    const { maxFlows = 8, maxBufferBytes = Infinity } = options, rules = createTranslationRules();
+    this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, maxFlows, maxBufferBytes, tcp });
     this.host.start(() => this.nat.turn());
     const send = (frame: Frame) => this.#take(frame);
     this.guest = this.nat.attach({ name: "script", mtu: options.mtu ?? 1500, offload: false, send, flush() {} });

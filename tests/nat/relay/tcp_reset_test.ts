@@ -1,0 +1,158 @@
+import { assert, assertEquals } from "@std/assert";
+import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
+import { bytesOf, NatScript } from "../../support/nat_script.ts";
+import type { ScriptTcpSocket } from "../../support/script_host.ts";
+
+const FIN = TCP_FIN | TCP_ACK;
+
+interface Way {
+  readonly state: string;
+  readonly go: (script: NatScript, socket: ScriptTcpSocket) => void;
+}
+
+/** Both sides have sent four bytes before, and the guest has acknowledged the host's. */
+const WAYS: readonly Way[] = [
+  { state: "ESTABLISHED", go: () => {} },
+  {
+    state: "FIN-WAIT-1",
+    go: (script, socket) => {
+      socket.hostEof();
+      script.host.run();
+    },
+  },
+  {
+    state: "FIN-WAIT-2",
+    go: (script, socket) => {
+      socket.hostEof();
+      script.host.run();
+      script.receiveAll();
+      script.send();
+    },
+  },
+  { state: "CLOSE-WAIT", go: (script) => script.send({ flags: FIN }) },
+  {
+    state: "CLOSING",
+    go: (script, socket) => {
+      socket.hostEof();
+      script.host.run();
+      script.send({ flags: FIN });
+    },
+  },
+  {
+    state: "LAST-ACK",
+    go: (script, socket) => {
+      script.send({ flags: FIN });
+      socket.hostEof();
+      script.host.run();
+    },
+  },
+];
+
+function inState({ state, go }: Way): { script: NatScript; socket: ScriptTcpSocket } {
+  const script = new NatScript(), socket = script.open();
+  script.send({ payload: "ping" });
+  socket.hostSends("pong");
+  script.host.run();
+  assertEquals(script.receiveAll(), bytesOf("pong"));
+  script.send();
+  go(script, socket);
+  script.take();
+  assertEquals(script.state, state);
+  return { script, socket };
+}
+
+for (const way of WAYS) {
+  // Where both FINs have passed the host already there is nothing left that a reset could tell it.
+  const over = way.state === "CLOSING" || way.state === "LAST-ACK";
+  Deno.test(`TcpRelay in ${way.state} ${over ? "closes" : "resets"} the host at once when the guest resets`, () => {
+    const { script, socket } = inState(way);
+    script.send({ flags: TCP_RST });
+    assertEquals([socket.received, socket.closed, socket.wasReset], [bytesOf("ping"), true, !over]);
+    script.expectNothing();
+    script.assertEmpty();
+  });
+
+  if (way.state !== "ESTABLISHED" && !way.state.startsWith("FIN-WAIT")) continue;
+  Deno.test(`TcpRelay in ${way.state} resets the host though it still owes it bytes, when the guest resets`, () => {
+    const { script, socket } = inState(way);
+    socket.budget = 0;
+    script.send({ payload: "never to be written" });
+    script.take();
+    script.send({ flags: TCP_RST });
+    assertEquals([socket.received, socket.wasReset], [bytesOf("ping"), true]);
+    script.assertEmpty();
+  });
+}
+
+for (const way of WAYS) {
+  if (way.state === "LAST-ACK" || way.state === "CLOSING") continue;
+  Deno.test(`TcpRelay in ${way.state} resets the guest when the host connection breaks`, () => {
+    const { script, socket } = inState(way);
+    socket.hostResets();
+    script.host.run();
+    assertEquals(script.take().at(-1)!.flags & TCP_RST, TCP_RST);
+    assert(socket.closed);
+    script.assertEmpty();
+  });
+}
+
+Deno.test("TcpRelay whose host breaks while it owes bytes drops them and tells the guest", () => {
+  const { script, socket } = inState(WAYS[0]!);
+  socket.budget = 0;
+  script.send({ payload: "owed" });
+  script.take();
+  socket.hostResets();
+  script.host.run();
+  assertEquals(script.take().at(-1)!.flags & TCP_RST, TCP_RST);
+  script.assertEmpty();
+});
+
+Deno.test("TcpRelay whose write fails gives the guest what the host had sent before, then RST", () => {
+  const { script, socket } = inState(WAYS[0]!);
+  socket.hostSends("last words");
+  socket.hostResets();
+  script.send({ payload: "into the void" });
+  const [data] = script.take().filter(({ payload }) => payload.length > 0);
+  assertEquals(data!.payload, bytesOf("last words"));
+  script.ack = (script.ack + 10) >>> 0;
+  script.send();
+  assertEquals(script.take().at(-1)!.flags & TCP_RST, TCP_RST);
+  script.assertEmpty();
+});
+
+Deno.test("TcpRelay that drains drops what it owes when the host breaks", () => {
+  const { script, socket } = inState(WAYS[0]!);
+  socket.budget = 0;
+  script.send({ flags: FIN, payload: "owed" });
+  socket.hostEof();
+  script.host.run();
+  script.receiveAll();
+  script.send();
+  assertEquals(script.state, "draining");
+  socket.hostResets();
+  script.host.run();
+  assert(socket.closed);
+  script.assertEmpty();
+});
+
+Deno.test("TcpRelay whose link ends resets the host and leaves nothing", () => {
+  for (const way of WAYS) {
+    const { script, socket } = inState(way);
+    script.nat.detach(script.guest);
+    script.host.wake();
+    script.host.run();
+    script.take();
+    assert(socket.closed, way.state);
+    script.assertEmpty();
+  }
+});
+
+Deno.test("TcpRelay gives up a connect that the guest resets, without telling anyone", () => {
+  const script = new NatScript();
+  script.send({ flags: 2, ack: 0 });
+  const socket = script.host.onlyConnect();
+  script.send({ flags: TCP_RST });
+  assert(socket.closed);
+  script.expectNothing();
+  script.assertEmpty();
+});
