@@ -234,8 +234,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
 
   /** The connection broke; what it still holds is read before the guest hears of it. */
   hostFailed(error: HostError): void {
-    this.#hostError ??= error;
-    this.#makeDue();
+    this.#noteHostError(error);
   }
 
   /** The connect has taken too long. */
@@ -253,8 +252,8 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
     this.#due = false;
     if (this.#ended) return;
     this.#writeHost();
+    if (this.#hostError !== null && this.endpoint.readRoom > 0) this.#readHost();
     if (this.#hostError !== null && this.#hostEof) this.#breakGuest();
-    else if (this.#hostError !== null && this.endpoint.readRoom > 0) this.#readHost();
     this.#setInterest();
     this.endpoint.endTurn();
     if (this.#endpointEnd !== null) this.#settle();
@@ -299,7 +298,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
         return;
       } else {
         this.#hostEof = true;
-        if (count === FAILED) this.#hostError ??= socket.error;
+        if (count === FAILED) this.#noteHostError(socket.error);
         if (this.#hostError === null) this.endpoint.closeWrite();
         return;
       }
@@ -327,7 +326,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
     }
   }
 
-  /** A write failed: nothing more goes to the host, and nothing more is expected from it. */
+  /** The host connection broke: nothing more goes to it, and nothing is expected from it but what it still holds. */
   #noteHostError(error: HostError): void {
     this.#hostError ??= error;
     this.#makeDue();

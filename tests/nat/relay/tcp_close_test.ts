@@ -182,3 +182,17 @@ Deno.test("TcpRelay in TIME-WAIT yields to a later SYN and not to an older one",
   script.take();
   script.assertEmpty();
 });
+
+Deno.test("TcpRelay tells the guest of a reset that it meets only when the guest makes room", () => {
+  const script = new NatScript(), socket = script.open({ window: 4 });
+  socket.hostSends("0123456789");
+  script.host.run();
+  assertEquals(script.receiveAll().length, 4);
+  socket.hostResets();
+  script.host.run();
+  script.send({ window: 6 });
+  assertEquals(script.receiveAll().length, 6);
+  script.send({});
+  assertEquals(script.take().map((segment) => segment.flags & TCP_RST), [TCP_RST]);
+  script.assertEmpty();
+});
