@@ -22,6 +22,7 @@ import { LinuxHost } from "./forward/linux_host.ts";
 import { hostResolver } from "./forward/resolver.ts";
 import { parseEndpoint } from "./forward/endpoint_text.ts";
 import type { Counters } from "./nat/counters.ts";
+import type { Endings } from "./nat/endings.ts";
 import type { FlowInfo } from "./nat/flow.ts";
 import type { HostNetwork } from "./nat/host.ts";
 import { type Logger, SILENT } from "./nat/logger.ts";
@@ -32,6 +33,7 @@ import type { Link } from "./net/link/link.ts";
 import { EventLoop } from "./net/linux/event_loop.ts";
 
 export type { Counters, DropReason } from "./nat/counters.ts";
+export type { Endings, FlowEnding } from "./nat/endings.ts";
 export type { FlowInfo } from "./nat/flow.ts";
 export type { HostNetwork } from "./nat/host.ts";
 export type { Logger } from "./nat/logger.ts";
@@ -136,6 +138,11 @@ export class Gateway implements AsyncDisposable {
   /** How often a frame was dropped or refused, by reason, since the gateway was started. */
   counters(): Counters {
     return { ...this.#nat.counters };
+  }
+
+  /** How many flows ended in each way since the gateway was started. With `flows()` these are all there ever were. */
+  endings(): Endings {
+    return { ...this.#nat.endings };
   }
 
   /** Ends every flow, closes every link and frees the host's sockets. May be called again. */

@@ -5,6 +5,7 @@
  */
 import type { BufferPool } from "./buffers.ts";
 import type { Counters } from "./counters.ts";
+import type { FlowEnding } from "./endings.ts";
 import type { FlowKey } from "./flow_key.ts";
 import type { HostNetwork } from "./host.ts";
 import type { RateLimitedLog } from "./rate_limited_log.ts";
@@ -16,6 +17,8 @@ import type { TimerWheel } from "./timers.ts";
 export interface FlowInfo {
   /** The transport. */
   readonly protocol: "tcp" | "udp";
+  /** The guest's number, as `attach` gave it. */
+  readonly guestNumber: number;
   /** The guest's address and port. */
   readonly guest: string;
   /** The address and port that the guest asked for; for UDP the latest of them. */
@@ -28,6 +31,10 @@ export interface FlowInfo {
   readonly bytesFromGuest: number;
   /** Payload bytes that the guest has acknowledged; for UDP that were sent to it. */
   readonly bytesToGuest: number;
+  /** Payload bytes that the host socket has taken; what is missing of `bytesFromGuest` is queued. */
+  readonly bytesToHost: number;
+  /** Payload bytes read from the host socket; what `bytesToGuest` lacks of them is queued or on its way. */
+  readonly bytesFromHost: number;
   /** Segments sent to the guest again. */
   readonly retransmissions: number;
   /** Milliseconds since the flow began. */
@@ -48,8 +55,8 @@ export interface Flow extends EndsTurn {
   readonly key: FlowKey;
   /** What `flows()` shows. */
   info(): FlowInfo;
-  /** Ends it at once. */
-  abort(): void;
+  /** Ends it at once; `ending` is why. */
+  abort(ending: FlowEnding): void;
 }
 
 /** What relays need of the gateway. */
@@ -80,6 +87,8 @@ export interface RelayContext {
   connectEnded(): void;
   /** The flow's key is free, the flow still has something to do. */
   drain(flow: Flow): void;
-  /** The flow is over: it is forgotten. */
-  flowEnded(flow: Flow): void;
+  /** Bytes can pass. */
+  flowOpened(flow: Flow): void;
+  /** The flow is over: it is counted and forgotten. */
+  flowEnded(flow: Flow, ending: FlowEnding): void;
 }

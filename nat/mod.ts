@@ -5,8 +5,10 @@
  */
 export * from "./buffers.ts";
 export * from "./counters.ts";
+export * from "./endings.ts";
 export * from "./flow.ts";
 export * from "./flow_key.ts";
+export * from "./flow_log.ts";
 export * from "./flow_table.ts";
 export * from "./frame_sender.ts";
 export * from "./guest.ts";

@@ -5,7 +5,7 @@
  * written, FINs pass, acknowledgements leave), the links are flushed, and the time of the next deadline is the answer. Nothing here waits or is called later by itself.
  *
  * **Flows.** One table for all guests, keyed by guest, protocol, ports and addresses. A TCP flow leaves it when its endpoint is CLOSED; while its host side still has
- * bytes to write it stays known as draining. An ended flow leaves nothing behind.
+ * bytes to write it stays known as draining. An ended flow leaves nothing behind but one in the count of its way to end.
  *
  * **Limits.** At most `maxFlows` flows, of which `MAX_CONNECTING` wait for the host's connect; beyond, a SYN gets a RST. UDP mappings have a bound of their
  * own, where the stalest makes room. The buffers of all flows together have a bound too, at which each keeps only what it must.
@@ -16,8 +16,10 @@ import { IpAddress } from "../net/wire/address.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import { BufferPool, LARGE_BUFFER } from "./buffers.ts";
 import { type Counters, createCounters, type DropReason } from "./counters.ts";
+import { createEndings, type Endings, type FlowEnding } from "./endings.ts";
 import type { EndsTurn, Flow, FlowInfo, RelayContext } from "./flow.ts";
 import type { FlowKey } from "./flow_key.ts";
+import { FlowLog } from "./flow_log.ts";
 import { FlowTable, hashFlowKey } from "./flow_table.ts";
 import type { FrameSink } from "./frame_sender.ts";
 import { Guest } from "./guest.ts";
@@ -45,7 +47,7 @@ export interface NatOptions {
   readonly host: HostNetwork;
   /** What addresses mean. */
   readonly rules: TranslationRules;
-  /** Where warnings go. */
+  /** Where lines go. */
   readonly logger: Logger;
   /** Gives an unpredictable unsigned 32-bit number. */
   readonly random: () => number;
@@ -67,6 +69,8 @@ export class Nat implements RelayContext {
   readonly pool: BufferPool;
   /** Drops by reason. */
   readonly counters: Counters = createCounters();
+  /** Flows that ended, by how. */
+  readonly endings: Endings = createEndings();
   /** Lines that a guest can provoke. */
   readonly log: RateLimitedLog;
   /** What TCP endpoints share. */
@@ -80,6 +84,7 @@ export class Nat implements RelayContext {
   /** The gateway's IPv4 address as a number. */
   readonly gateway: number;
 
+  #flowLog: FlowLog;
   #maxFlows: number;
   #secret: number;
   #flows: FlowTable<Flow>;
@@ -99,6 +104,7 @@ export class Nat implements RelayContext {
     this.pool = new BufferPool(options.maxBufferBytes ?? MAX_BUFFER_BYTES);
     this.timers = new TimerWheel(options.host.now());
     this.log = new RateLimitedLog(options.logger, () => options.host.now());
+    this.#flowLog = new FlowLog(options.logger, () => options.host.now());
     this.tcp = {
       config: { ...TCP_DEFAULTS, ...options.tcp },
       pool: this.pool,
@@ -138,16 +144,16 @@ export class Nat implements RelayContext {
   }
 
   /** The guest's link has ended: its flows end too. */
-  detach(guest: Guest): void {
+  detach(guest: Guest, ending: FlowEnding = "guestGone"): void {
     if (!this.#guests.has(guest.number)) return;
     const its = (flow: Flow) => flow.key.guest === guest.number;
-    for (const flow of [...this.#flows.values(), ...this.#draining].filter(its)) flow.abort();
+    for (const flow of [...this.#flows.values(), ...this.#draining].filter(its)) flow.abort(ending);
     this.#guests.delete(guest.number);
   }
 
   /** Ends every flow. */
   close(): void {
-    for (const guest of [...this.#guests.values()]) this.detach(guest);
+    for (const guest of [...this.#guests.values()]) this.detach(guest, "gatewayClosed");
     this.turn();
   }
 
@@ -253,8 +259,15 @@ export class Nat implements RelayContext {
     this.#draining.add(flow);
   }
 
-  /** Forgets a flow. */
-  flowEnded(flow: Flow): void {
+  /** Tells of a flow that bytes can pass. */
+  flowOpened(flow: Flow): void {
+    this.#flowLog.opened(flow);
+  }
+
+  /** Counts and forgets a flow. */
+  flowEnded(flow: Flow, ending: FlowEnding): void {
+    this.endings[ending]++;
+    this.#flowLog.ended(flow, ending);
     if (this.#flows.get(flow.key) === flow) this.#flows.delete(flow.key);
     else this.#draining.delete(flow);
     if (flow instanceof UdpRelay) this.#mappings--;
@@ -276,6 +289,6 @@ export class Nat implements RelayContext {
     for (const flow of this.#flows.values()) {
       if (flow instanceof UdpRelay && (stalest === null || flow.usedAt < stalest.usedAt)) stalest = flow;
     }
-    stalest?.abort();
+    stalest?.abort("evicted");
   }
 }

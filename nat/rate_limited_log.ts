@@ -1,29 +1,34 @@
 /**
  * Log lines that a guest can provoke, so many a second at most.
  *
- * A bucket of `BURST` lines fills by one every `REFILL_MS`. What does not fit is counted, and the next line that does says how many were left out.
+ * A bucket of `burst` lines fills by one every `refillMs`. What does not fit is counted, and the next line that does says how many were left out. What has different
+ * worth has a bucket of its own, so that a flood of the one does not hide the other.
  *
  * @module
  */
 import type { Logger } from "./logger.ts";
 
-/** Lines that may come at once. */
+/** Lines that may come at once unless told otherwise. */
 export const BURST = 10;
-/** Time in milliseconds after which one more line may come. */
+/** Time in milliseconds after which one more line may come unless told otherwise. */
 export const REFILL_MS = 1000;
 
-/** Passes warnings on, rationed. */
+/** Passes lines on, rationed. */
 export class RateLimitedLog {
   #logger: Logger;
   #now: () => number;
-  #tokens = BURST;
+  #burst: number;
+  #refillMs: number;
+  #tokens: number;
   #filledAt: number;
   #suppressed = 0;
 
-  /** Warnings go to `logger`; `now` gives monotonic milliseconds. */
-  constructor(logger: Logger, now: () => number) {
+  /** Lines go to `logger`; `now` gives monotonic milliseconds. */
+  constructor(logger: Logger, now: () => number, ration: { burst?: number; refillMs?: number } = {}) {
     this.#logger = logger;
     this.#now = now;
+    this.#burst = this.#tokens = ration.burst ?? BURST;
+    this.#refillMs = ration.refillMs ?? REFILL_MS;
     this.#filledAt = now();
   }
 
@@ -32,12 +37,21 @@ export class RateLimitedLog {
     return this.#suppressed;
   }
 
-  /** Logs what `message` returns, or counts it; it is not called then. */
+  /** Logs what `message` returns as a warning, or counts it; it is not called then. */
   warn(message: () => string): void {
-    const elapsed = this.#now() - this.#filledAt, refilled = Math.floor(elapsed / REFILL_MS);
+    this.#pass("warn", message);
+  }
+
+  /** The same for a line about normal work. */
+  info(message: () => string): void {
+    this.#pass("info", message);
+  }
+
+  #pass(level: "warn" | "info", message: () => string): void {
+    const elapsed = this.#now() - this.#filledAt, refilled = Math.floor(elapsed / this.#refillMs);
     if (refilled > 0) {
-      this.#tokens = Math.min(BURST, this.#tokens + refilled);
-      this.#filledAt += refilled * REFILL_MS;
+      this.#tokens = Math.min(this.#burst, this.#tokens + refilled);
+      this.#filledAt += refilled * this.#refillMs;
     }
     if (this.#tokens === 0) {
       this.#suppressed++;
@@ -46,6 +60,6 @@ export class RateLimitedLog {
     this.#tokens--;
     const suffix = this.#suppressed > 0 ? ` (${this.#suppressed} such lines left out)` : "";
     this.#suppressed = 0;
-    this.#logger.warn(message() + suffix);
+    this.#logger[level](message() + suffix);
   }
 }

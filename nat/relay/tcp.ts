@@ -16,6 +16,8 @@
  * makes progress, then RST. A guest that falls silent is given up by the endpoint: what it was acknowledged is still written; then the host sees an
  * orderly end if the guest had sent its FIN, and a reset if not.
  *
+ * **Its ending** has one name (`endings.ts`): what broke it off first, and where nothing did, whose end came first.
+ *
  * Calls of the host and of the endpoint only note what happened where acting at once could re-enter the endpoint; the rest is done in `endTurn`.
  *
  * @module
@@ -28,12 +30,14 @@ import {
   ICMP_NET_UNREACHABLE,
   ICMP_UNREACHABLE,
 } from "../../net/wire/icmpv4.ts";
+import type { FlowEnding } from "../endings.ts";
 import type { FlowKey } from "../flow_key.ts";
 import type { Flow, FlowInfo, RelayContext } from "../flow.ts";
 import type { Guest } from "../guest.ts";
 import { FAILED, type HostError, type HostTcpHandler, type HostTcpSocket, READ, WOULD_BLOCK, WRITE } from "../host.ts";
 import type { TcpEnd, TcpLower, TcpUser } from "../tcp/context.ts";
 import { TcpEndpoint } from "../tcp/endpoint.ts";
+import type { TcpState } from "../tcp/transitions.ts";
 import { Timer } from "../timers.ts";
 import type { Target } from "../translate.ts";
 
@@ -67,6 +71,9 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   #hostEof = false;
   /** Why the host connection broke; it may still hold bytes to read. */
   #hostError: HostError | null = null;
+  /** The name of its ending, as far as that is known. */
+  #ending: FlowEnding | null = null;
+  #isBrokenOff = false;
   #ended = false;
   #bytesToHost = 0;
   #bytesFromHost = 0;
@@ -104,12 +111,15 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   info(): FlowInfo {
     return {
       protocol: "tcp",
+      guestNumber: this.key.guest,
       guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
       target: formatEndpoint(this.key.remoteAddress, this.key.remotePort),
       host: this.#targetText(),
       state: this.#endpointEnd !== null && this.endpoint.state === "CLOSED" ? "draining" : this.endpoint.state,
       bytesFromGuest: this.endpoint.receive.bytes,
       bytesToGuest: this.endpoint.send.bytes,
+      bytesToHost: this.#bytesToHost,
+      bytesFromHost: this.#bytesFromHost,
       retransmissions: this.endpoint.send.retransmissions,
       ageMs: this.#context.now() - this.#since,
       idleMs: this.#context.now() - this.endpoint.heardAt,
@@ -123,7 +133,9 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   }
 
   /** Ends the flow at once on both sides. */
-  abort(): void {
+  abort(ending: FlowEnding): void {
+    // Without a socket everything has passed already, and only TIME-WAIT is cut short.
+    if (this.#socket !== null) this.#breakOff(ending);
     this.endpoint.abort();
     this.#finish(true);
   }
@@ -159,6 +171,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
 
   /** The handshake with the guest is complete: the host socket may be read. */
   tcpOpened(): void {
+    this.#context.flowOpened(this);
     this.#makeDue();
   }
 
@@ -179,6 +192,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   /** The guest's FIN came. */
   tcpPeerFinished(): void {
     this.#guestFinished = true;
+    this.#ending ??= firstToFinish(this.endpoint.state);
     this.#makeDue();
   }
 
@@ -190,6 +204,8 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   /** The endpoint is over. */
   tcpEnded(reason: TcpEnd): void {
     this.#endpointEnd = reason;
+    if (reason === "reset") this.#breakOff("resetByGuest");
+    else if (reason === "timedOut") this.#breakOff("guestSilent");
     this.#makeDue();
   }
 
@@ -271,6 +287,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   }
 
   #refuse(error: HostError): void {
+    this.#breakOff(connectEnding(error));
     const code = unreachableCode(error);
     if (code >= 0 && this.#syn !== null) this.#guest.sendIcmpError(ICMP_UNREACHABLE, code, this.#syn);
     if (error === "exhausted") {
@@ -329,7 +346,15 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   /** The host connection broke: nothing more goes to it, and nothing is expected from it but what it still holds. */
   #noteHostError(error: HostError): void {
     this.#hostError ??= error;
+    this.#breakOff("resetByHost");
     this.#makeDue();
+  }
+
+  /** The flow will not end in order. What comes first names the ending. */
+  #breakOff(ending: FlowEnding): void {
+    if (this.#isBrokenOff) return;
+    this.#isBrokenOff = true;
+    this.#ending = ending;
   }
 
   /** The host connection is broken and everything read from it is queued: RST after it. */
@@ -371,7 +396,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
     if (this.#connecting) this.#connectOver();
     this.#closeSocket(reset);
     this.endpoint.dispose();
-    this.#context.flowEnded(this);
+    this.#context.flowEnded(this, this.#ending!);
   }
 
   #makeDue(): void {
@@ -387,6 +412,31 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
 
   #warn(what: string): void {
     this.#context.log.warn(() => `Flow ${this.key} to ${this.#targetText()} ended: ${what}`);
+  }
+}
+
+/** Whose end was first, by the state that the guest's FIN led to. */
+function firstToFinish(state: TcpState): FlowEnding {
+  if (state === "CLOSE-WAIT") return "guestFirst";
+  return state === "CLOSING" ? "bothAtOnce" : "hostFirst";
+}
+
+/** The ending of a flow whose connect failed so. */
+function connectEnding(error: HostError): FlowEnding {
+  switch (error) {
+    case "refused":
+      return "refusedByHost";
+    case "reset":
+      return "resetByHost";
+    case "timedOut":
+      return "connectTimedOut";
+    case "exhausted":
+      return "hostExhausted";
+    case "networkUnreachable":
+    case "hostUnreachable":
+    case "prohibited":
+    case "other":
+      return "unreachable";
   }
 }
 

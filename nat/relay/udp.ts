@@ -14,6 +14,7 @@ import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { LARGE_PAYLOAD } from "../buffers.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { DropReason } from "../counters.ts";
+import type { FlowEnding } from "../endings.ts";
 import type { Flow, FlowInfo, RelayContext } from "../flow.ts";
 import type { FlowKey } from "../flow_key.ts";
 import type { Guest } from "../guest.ts";
@@ -87,12 +88,15 @@ export class UdpRelay implements Flow, HostUdpHandler {
     const peer = this.#peers.reduce<Peer | null>((a, b) => (a !== null && a.usedAt >= b.usedAt ? a : b), null);
     return {
       protocol: "udp",
+      guestNumber: this.key.guest,
       guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
       target: peer === null ? "" : formatEndpoint(IpAddress.fromIpv4(peer.address), peer.port),
       host: peer === null ? "" : formatEndpoint(peer.target.address, peer.target.port),
       state: "open",
       bytesFromGuest: this.#bytesFromGuest,
       bytesToGuest: this.#bytesToGuest,
+      bytesToHost: this.#bytesFromGuest,
+      bytesFromHost: this.#bytesToGuest,
       retransmissions: 0,
       ageMs: now - this.#since,
       idleMs: now - this.usedAt,
@@ -106,6 +110,7 @@ export class UdpRelay implements Flow, HostUdpHandler {
     this.#remember(datagram, target);
     this.#sent++;
     this.#used();
+    if (this.#sent === 1) this.#context.flowOpened(this);
     if (!socket.send(datagram.bytes, datagram.start, datagram.end, target)) return "udpNotSent";
     this.#bytesFromGuest += datagram.end - datagram.start;
     return null;
@@ -141,18 +146,18 @@ export class UdpRelay implements Flow, HostUdpHandler {
 
   /** The mapping may have been idle for long enough. */
   timerFired(now: number): void {
-    if (now - this.usedAt >= this.#lifeMs()) this.abort();
+    if (now - this.usedAt >= this.#lifeMs()) this.abort("idle");
     else this.#arm();
   }
 
   /** Closes the socket and forgets the mapping. */
-  abort(): void {
+  abort(ending: FlowEnding): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#context.timers.cancel(this.#timer);
     this.#sockets[4]?.close();
     this.#sockets[6]?.close();
-    this.#context.flowEnded(this);
+    this.#context.flowEnded(this, ending);
   }
 
   /** Datagrams leave at once: nothing is ever due. */

@@ -12,8 +12,9 @@ import type { TcpConfig } from "../../nat/tcp/context.ts";
 import { createTranslationRules } from "../../nat/translate.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { Frame } from "../../net/wire/frame.ts";
-import { encodeIpv4, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
+import { encodeIpv4, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import { decodeTcp, encodeTcp, TCP_ACK, TCP_SYN, TcpHeader, tcpSetChecksumIpv4 } from "../../net/wire/tcp.ts";
+import { encodeUdp, udpSetChecksumIpv4 } from "../../net/wire/udp.ts";
 import { ScriptHost, type ScriptTcpSocket } from "./script_host.ts";
 
 /** The guest's initial sequence number: the wrap comes soon. */
@@ -50,6 +51,7 @@ export class NatScript {
   readonly nat: Nat;
   readonly guest: Guest;
   readonly warnings: string[] = [];
+  readonly infos: string[] = [];
   /** The guest's next sequence number. */
   seq = GUEST_ISN;
   /** What the guest has received in order. */
@@ -61,7 +63,12 @@ export class NatScript {
   constructor(
     options: { tcp?: Partial<TcpConfig>; mtu?: number; maxFlows?: number; maxBufferBytes?: number } = {},
   ) {
-    const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
+    const logger = {
+      debug() {},
+      info: (line: string) => void this.infos.push(line),
+      warn: (line: string) => void this.warnings.push(line),
+      error() {},
+    };
     const tcp = options.tcp ?? {};
     const { maxFlows = 8, maxBufferBytes = Infinity } = options, rules = createTranslationRules();
     this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, maxFlows, maxBufferBytes, tcp });
@@ -93,7 +100,7 @@ export class NatScript {
 
   /** The frame of a segment. */
   segment(fields: SegmentFields): Uint8Array {
-    const payload = bytesOf(fields.payload), header = new TcpHeader(), ip = new Ipv4Header();
+    const payload = bytesOf(fields.payload), header = new TcpHeader();
     header.sourcePort = fields.port ?? 40000;
     header.destinationPort = 80;
     header.flags = fields.flags ?? TCP_ACK;
@@ -106,14 +113,30 @@ export class NatScript {
     const bytes = new Uint8Array(14 + 20 + 60 + payload.length), tcp = 34;
     const end = tcp + encodeTcp(bytes, tcp, header) + payload.length;
     bytes.set(payload, end - payload.length);
+    tcpSetChecksumIpv4(bytes, tcp, end, GUEST_IP, GATEWAY_IP);
+    return this.ipv4(bytes.subarray(34, end), PROTOCOL_TCP, GATEWAY_IP);
+  }
+
+  /** The frame of a datagram to the gateway's address or another one, from port 40000 unless told otherwise. */
+  datagram(content: Uint8Array | string, to: { port: number; address?: number; from?: number }): Uint8Array {
+    const payload = bytesOf(content), udp = new Uint8Array(8 + payload.length), address = to.address ?? GATEWAY_IP;
+    encodeUdp(udp, 0, to.from ?? 40000, to.port, udp.length);
+    udp.set(payload, 8);
+    udpSetChecksumIpv4(udp, 0, GUEST_IP, address);
+    return this.ipv4(udp, PROTOCOL_UDP, address);
+  }
+
+  /** The frame of an IPv4 packet with this payload. */
+  ipv4(payload: Uint8Array, protocol: number, destination: number): Uint8Array {
+    const bytes = new Uint8Array(34 + payload.length), ip = new Ipv4Header();
     ip.source = GUEST_IP;
-    ip.destination = GATEWAY_IP;
-    ip.protocol = PROTOCOL_TCP;
-    ip.totalLength = end - 14;
+    ip.destination = destination;
+    ip.protocol = protocol;
+    ip.totalLength = 20 + payload.length;
     encodeIpv4(bytes, 14, ip);
     encodeEthernet(bytes, 0, this.nat.mac, GUEST_MAC, ETHERTYPE_IPV4);
-    tcpSetChecksumIpv4(bytes, tcp, end, GUEST_IP, GATEWAY_IP);
-    return bytes.subarray(0, end);
+    bytes.set(payload, 34);
+    return bytes;
   }
 
   /** Handshake: returns the host's socket. Window scale is not used unless asked for. */
