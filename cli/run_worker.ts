@@ -16,7 +16,7 @@ import type { HostNetwork } from "../nat/host.ts";
 import { tapLink } from "../net/link/tap.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
 import { pidfdGetFd } from "../net/linux/pidfd.ts";
-import { formatFlows } from "./flow_report.ts";
+import { formatReport } from "./flow_report.ts";
 import { gatewayOptions } from "./gateway_settings.ts";
 import type { FromWorker, StartMessage, ToWorker } from "./run_messages.ts";
 
@@ -57,7 +57,7 @@ async function serve({ pid, fd, options }: StartMessage): Promise<void> {
     if (blocking) loop.runBlocking();
     const message = await nextMessage();
     if (message.kind === "stop") break;
-    if (message.kind === "flows") scope.postMessage({ kind: "flows", text: formatFlows(gateway.flows()) });
+    if (message.kind === "flows") scope.postMessage({ kind: "flows", text: formatReport(gateway) });
   }
   const end = performance.now() + DRAIN_MS;
   while (gateway.flows().some(isUnderWay) && performance.now() < end) {

@@ -93,12 +93,14 @@ Deno.test({
     const stderr = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
     let table = "";
     child.kill("SIGUSR1");
-    while (!/ESTABLISHED.*\n/.test(table)) table += (await stderr.read()).value ?? "";
-    assertStringIncludes(table, "PROTO");
+    while (!/^total: .*\n/m.test(table)) table += (await stderr.read()).value ?? "";
+    assertMatch(table, /^PROTO +GUEST +HOST +STATE +FROM GUEST /);
+    const port = listener.addr.port;
     assertMatch(
       table,
-      new RegExp(`tcp\\s+10\\.0\\.2\\.15:\\d+\\s+127\\.0\\.0\\.1:${listener.addr.port}\\s+ESTABLISHED`),
+      new RegExp(`^tcp +10\\.0\\.2\\.15:\\d+ +127\\.0\\.0\\.1:${port} +ESTABLISHED +0 .* 10\\.0\\.2\\.2:${port}$`, "m"),
     );
+    assertStringIncludes(table, "total: 1 tcp; 0 bytes from the guest");
     await conn.write(new TextEncoder().encode("bye"));
     conn.close();
     listener.close();
