@@ -1,4 +1,6 @@
 import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import { DROP_REASONS } from "../../nat/counters.ts";
+import { FLOW_ENDINGS } from "../../nat/endings.ts";
 import {
   externalImports,
   fileSize,
@@ -43,6 +45,15 @@ for (const rule of SOURCE_RULES) {
     assertEquals(files.flatMap((file) => rule(file)), []);
   });
 }
+
+Deno.test("every drop counter and every ending is named by a test", async () => {
+  const unnamed = new Set<string>([...Object.keys(DROP_REASONS), ...Object.keys(FLOW_ENDINGS)]);
+  for (const { path, text } of await readTree()) {
+    if (!path.endsWith("_test.ts")) continue;
+    for (const name of unnamed) if (new RegExp(`\\b${name}\\b`).test(text)) unnamed.delete(name);
+  }
+  assertEquals([...unnamed], []);
+});
 
 Deno.test("configuration and documents grant no blanket permission", async () => {
   const complaints: string[] = [];
