@@ -13,6 +13,8 @@
  */
 import type { Buffer } from "node:buffer";
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+// Where nothing has loaded this, Deno 2.9 runs no callback of `process.nextTick`, and a socket never says that it is closed.
+import "node:process";
 import type { HostError, HostUdpHandler, HostUdpSocket } from "../nat/host.ts";
 import { IpAddress } from "../net/wire/address.ts";
 import { hostErrorOf } from "./deno_error.ts";
