@@ -1,15 +1,20 @@
 /**
  * What a connection sends when (RFC 9293 section 3.10.7.4 and 3.8, RFC 6298 section 5): repetitions first, then new data, then FIN.
  *
- * One deadline serves retransmission and persist, which exclude each other: something is on its way and unanswered, or nothing is and the peer's window shuts
+ * One deadline serves retransmission, tail loss probe and persist, which exclude each other: something is on its way and unanswered, for long or for two round trips, or
+ * nothing is and the peer's window shuts
  * out what is queued. `retransmitAt` is when it comes; the endpoint keeps the timer and asks here what is to be done.
  *
  * @module
  */
 import { seqAdd, seqLess } from "../../net/wire/seq.ts";
 import type { TcpContext } from "./context.ts";
+import { RTO_MIN_MS } from "./rtt.ts";
 import type { SendSide } from "./send_side.ts";
 import type { Transmitter } from "./transmitter.ts";
+
+/** What a tail loss probe waits beyond two round trips, for the timers' own coarseness, in milliseconds. */
+const TAIL_PROBE_SLACK_MS = 2;
 
 /** Sends for one connection and keeps the retransmission deadline. */
 export class Output {
@@ -21,6 +26,8 @@ export class Output {
   #context: TcpContext;
   #send: SendSide;
   #out: Transmitter;
+  /** Whether what comes at `retransmitAt` is a loss probe. */
+  #isProbe = false;
 
   /** Sends what `send` holds through `out`. */
   constructor(context: TcpContext, parts: { send: SendSide; out: Transmitter }) {
@@ -68,6 +75,8 @@ export class Output {
       const fin = send.finSeq >= 0 && seqLess(send.finSeq, seqAdd(seq, length)) ? 1 : 0;
       this.#out.fromQueue(seq, length - fin, fin === 1);
       send.repeated(seq, length);
+      // The answer to this is waited for from now on.
+      this.retransmitAt = -1;
     }
     if (send.repeatFrom < 0) this.#newData();
     if (send.flight > 0 || this.isBlocked) this.arm();
@@ -83,27 +92,57 @@ export class Output {
 
   /** The deadline has come after the handshake. */
   timedOut(): void {
+    const send = this.#send;
     this.retransmitAt = -1;
     if (this.isBlocked) {
       this.#probe();
-    } else if (this.#send.flight > 0) {
-      this.#send.timedOut();
+    } else if (send.flight === 0) {
+      return;
+    } else if (this.#isProbe) {
+      if (send.probeFront()) this.run();
+      else this.#probeTail();
+    } else {
+      send.timedOut();
       this.run();
-    } else return;
+    }
     this.arm();
   }
 
   /** Sets the deadline where there is none. */
   arm(): void {
     if (this.retransmitAt >= 0) return;
-    const now = this.#context.now();
-    this.retransmitAt = now + this.#send.rtt.rtoMs;
+    const now = this.#context.now(), rtoMs = this.#send.rtt.rtoMs, probeMs = this.#probeMs();
+    this.#isProbe = probeMs < rtoMs;
+    this.retransmitAt = now + Math.min(probeMs, rtoMs);
     if (this.waitingSince < 0) this.waitingSince = now;
   }
 
   /** Nothing waits any more. */
   disarm(): void {
     this.retransmitAt = this.waitingSince = -1;
+  }
+
+  /** When a loss probe is due (RFC 8985 section 7.2); `Infinity` where it would tell nothing. */
+  #probeMs(): number {
+    const send = this.#send, srttMs = send.rtt.srttMs;
+    if (srttMs < 0 || !send.mayProbe) return Infinity;
+    // The peer may hold back its ACK of a single segment.
+    return 2 * srttMs + TAIL_PROBE_SLACK_MS + (send.flight <= send.mss ? RTO_MIN_MS : 0);
+  }
+
+  /** One segment whose report shows what before it was lost: new data where there is some and the peer's window lets it, else the last once more. */
+  #probeTail(): void {
+    const send = this.#send, most = this.#out.segmentPayload;
+    const fresh = Math.min(send.unsent, send.windowLeft, most);
+    if (fresh > 0) {
+      const fin = this.#finRides(fresh);
+      this.#out.fromQueue(send.next, fresh, fin);
+      this.#noteSent(fin ? fresh + 1 : fresh);
+      return send.tailProbeSent(send.next, false);
+    }
+    const fin = send.finSeq >= 0 ? 1 : 0, length = Math.min(send.flight - fin, most);
+    this.#out.fromQueue(seqAdd(send.next, -length - fin), length, fin === 1);
+    send.tailProbeSent(send.next, true);
   }
 
   #newData(): void {

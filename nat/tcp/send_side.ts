@@ -8,8 +8,13 @@
  * recovery that lasts until everything sent by then is acknowledged
  * (RFC 6675 section 5; without SACK RFC 6582). In it the holes below the highest SACKed byte are sent again, each once, as the congestion window
  * allows beside `pipe`, what is thought to be still on its way. A timeout calls everything unacknowledged lost. In both cases
- * `retransmitNext` walks through what is to be repeated. It begins anew where SACK reports bytes that were first sent after the last
- * repetition: a hole that is still there was then lost twice.
+ * `retransmitNext` walks through what is to be repeated. It begins anew where SACK reports what was sent after the first hole was repeated, be it
+ * new data or the repetition of a later hole, and a round trip has passed: that hole was then lost twice (RFC 8985 in spirit, by sequence numbers
+ * instead of a time for each segment).
+ *
+ * **Tail.** What is lost at the end of a flight has nothing behind it that would report it. A tail loss probe (RFC 8985 section 7) is sent after two round
+ * trips without an answer: new data or the last segment once more. If it is reported and something before it is not, that is a loss like any other. In a
+ * recovery the first hole is what is sent once more. There is one probe for each step forward; then the retransmission timeout has its turn.
  *
  * @module
  */
@@ -70,6 +75,15 @@ export class SendSide {
   #retransmitNext = 0;
   /** SND.NXT at the last repetition. */
   #repeatedAt = 0;
+  /** When the first hole was last repeated. */
+  #frontRepeatedMs = 0;
+  /** Whether SACK has reported a repetition since then. */
+  #repairReported = false;
+  /** The number after the outstanding tail loss probe; -1: there is none. */
+  #tailProbeEnd: number = -1;
+  /** Whether the first hole was repeated as a probe since the last step forward. */
+  #frontProbed = false;
+  #now: () => number;
   #probed = 0;
   /** Segment and time of the last window update (RFC 9293: SND.WL1, SND.WL2). */
   #updateSeq = 0;
@@ -82,6 +96,7 @@ export class SendSide {
   constructor(context: TcpContext) {
     this.queue = new ByteQueue(context.pool);
     this.congestion = new CongestionWindow(context.config.sendLimit);
+    this.#now = () => context.now();
   }
 
   /** Begins with this initial sequence number, the SYN not yet sent. */
@@ -170,7 +185,10 @@ export class SendSide {
       return false;
     }
     this.#board ??= new Scoreboard();
-    return this.#board.add(left, right);
+    if (!this.#board.add(left, right)) return false;
+    this.#frontProbed = false;
+    if (this.#recovery !== NONE && seqLess(left, this.#retransmitNext)) this.#repairReported = true;
+    return true;
   }
 
   /** Takes an ACK that covers new data, which had waited for it for `waitedMs`. */
@@ -184,6 +202,9 @@ export class SendSide {
     }
     this.una = ack;
     this.#synOutstanding = false;
+    this.#frontRepeatedMs = now;
+    this.#repairReported = this.#frontProbed = false;
+    if (this.#tailProbeEnd >= 0 && !seqLess(ack, this.#tailProbeEnd)) this.#tailProbeEnd = -1;
     if (seqLess(this.next, ack)) this.next = ack;
     this.queue.consume(bytes);
     this.bytes += bytes;
@@ -247,6 +268,32 @@ export class SendSide {
   repeated(seq: number, length: number): void {
     this.#retransmitNext = seqAdd(seq, length);
     this.#repeatedAt = this.next;
+    if (seq === this.una) {
+      this.#frontRepeatedMs = this.#now();
+      this.#repairReported = false;
+    }
+    this.retransmissions++;
+    this.#timedAt = -1;
+  }
+
+  /** Whether a loss probe would tell something, and none is under way already. */
+  get mayProbe(): boolean {
+    const isProbed = this.#recovery === NONE ? this.#tailProbeEnd >= 0 : this.#frontProbed;
+    return this.sackPermitted && !isProbed && !this.#synOutstanding && this.flight > 0;
+  }
+
+  /** Has the first hole repeated once more, in a recovery. Returns whether there is one. */
+  probeFront(): boolean {
+    if (this.#recovery === NONE) return false;
+    this.#frontProbed = true;
+    this.#retransmitNext = this.una;
+    return true;
+  }
+
+  /** Notes a tail loss probe that ends before `end`; `isRepetition` unless it is new data. */
+  tailProbeSent(end: number, isRepetition: boolean): void {
+    this.#tailProbeEnd = end;
+    if (!isRepetition) return;
     this.retransmissions++;
     this.#timedAt = -1;
   }
@@ -260,19 +307,27 @@ export class SendSide {
   #detectLoss(): void {
     const board = this.#board, several = (DUPLICATE_THRESHOLD - 1) * this.mss;
     if (this.#recovery === NONE) {
-      if (this.#duplicates < DUPLICATE_THRESHOLD && (board?.bytes ?? 0) <= several) return;
+      const isLoss = this.#duplicates >= DUPLICATE_THRESHOLD || (board?.bytes ?? 0) > several || this.#tailIsReported();
+      if (!isLoss) return;
       this.congestion.lost(this.flight, this.mss);
       this.#begin(FAST);
-    } else if (
-      board !== null && seqLess(this.una, this.#retransmitNext) && board.bytesFrom(this.#repeatedAt) > several
-    ) {
+    } else if (board !== null && seqLess(this.una, this.#retransmitNext)) {
+      const overtaken = this.#repairReported || board.bytesFrom(this.#repeatedAt) > several;
+      if (!overtaken || this.#now() - this.#frontRepeatedMs < this.rtt.srttMs) return;
       this.#retransmitNext = this.una;
       this.#repeatedAt = this.next;
     }
   }
 
+  #tailIsReported(): boolean {
+    const last = seqAdd(this.#tailProbeEnd, -1);
+    return this.#tailProbeEnd >= 0 && this.#board !== null && this.#board.skip(last) !== last;
+  }
+
   #begin(kind: typeof FAST | typeof TIMEOUT): void {
     this.#recovery = kind;
+    this.#tailProbeEnd = -1;
+    this.#repairReported = this.#frontProbed = false;
     this.#recoveryPoint = this.next;
     this.#retransmitNext = this.una;
     this.#timedAt = -1;
