@@ -12,6 +12,7 @@ export * from "./bytes.ts";
 export * from "./checksum.ts";
 export * from "./decode_error.ts";
 export * from "./dhcpv4.ts";
+export * from "./dns.ts";
 export * from "./ethernet.ts";
 export * from "./frame.ts";
 export * from "./icmpv4.ts";
