@@ -19,17 +19,18 @@
  */
 import { DenoHost } from "./forward/deno_host.ts";
 import { LinuxHost } from "./forward/linux_host.ts";
-import { hostResolver } from "./forward/resolver.ts";
+import { HostResolvers } from "./forward/resolver.ts";
 import { parseEndpoint } from "./forward/endpoint_text.ts";
 import type { Counters } from "./nat/counters.ts";
 import type { Endings } from "./nat/endings.ts";
 import type { FlowInfo } from "./nat/flow.ts";
 import type { HostNetwork } from "./nat/host.ts";
 import { type Logger, SILENT } from "./nat/logger.ts";
-import { Nat } from "./nat/nat.ts";
+import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
 import { createTranslationRules, type TranslationOptions } from "./nat/translate.ts";
 import type { Link } from "./net/link/link.ts";
+import { DNS_PORT } from "./net/wire/dns.ts";
 import { EventLoop } from "./net/linux/event_loop.ts";
 
 export type { Counters, DropReason } from "./nat/counters.ts";
@@ -48,8 +49,13 @@ export const MAX_FLOWS_DEFAULT = 4096;
 export interface GatewayOptions {
   /** The guests' subnet, at least a /27: the gateway is .2, DNS .3, the guest .15. Default `10.0.2.0/24`. */
   readonly subnet?: string;
-  /** Where DNS at .3 leads: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT` or `none`. Default the host's first resolver. */
+  /**
+   * Where DNS at .3 asks: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, or `none` for no DNS at all. Default the host's resolvers,
+   * as `resolvConf` names them at any time.
+   */
   readonly dns?: string;
+  /** The file that names the host's resolvers (resolv.conf(5)); read again when it has changed. Default `/etc/resolv.conf`. */
+  readonly resolvConf?: string;
   /** Guest-visible addresses for host addresses: `GUESTADDR=HOSTADDR`. */
   readonly maps?: readonly string[];
   /** Whether the gateway's address leads to the host's loopback. Default true. */
@@ -104,7 +110,7 @@ export class Gateway implements AsyncDisposable {
     const logger = options.logger ?? SILENT, maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
     const { tcp, maxBufferBytes } = options;
     const limits = { maxFlows, ...(tcp && { tcp }), ...(maxBufferBytes !== undefined && { maxBufferBytes }) };
-    const nat = new Nat({ host, rules, logger, random, ...limits });
+    const nat = new Nat({ host, rules, logger, random, ...resolvers(options), ...limits });
     const gateway = new Gateway(nat, host, logger);
     host.start(() => nat.turn());
     options.signal?.addEventListener("abort", () => void gateway[Symbol.asyncDispose](), { once: true });
@@ -159,18 +165,24 @@ export class Gateway implements AsyncDisposable {
 
 function translationOptions(options: GatewayOptions): TranslationOptions {
   return {
-    dnsServer: dnsServer(options.dns),
+    dnsServers: dnsServers(options.dns),
     ...(options.subnet !== undefined && { subnet: options.subnet }),
     ...(options.maps !== undefined && { maps: options.maps.map(parseMap) }),
     ...(options.hostLoopback !== undefined && { hostLoopback: options.hostLoopback }),
   };
 }
 
-function dnsServer(text: string | undefined): NonNullable<TranslationOptions["dnsServer"]> | null {
+function dnsServers(text: string | undefined): NonNullable<TranslationOptions["dnsServers"]> | null {
   if (text === "none") return null;
-  if (text !== undefined) return parseEndpoint(text, 53);
-  const address = hostResolver();
-  return address === null ? null : { address };
+  return text === undefined ? [] : [parseEndpoint(text, DNS_PORT)];
+}
+
+/** The host's resolvers where no other is named. They are read at once, so that a question for permission comes at the start. */
+function resolvers({ dns, resolvConf }: GatewayOptions): Pick<NatOptions, "resolvers"> {
+  if (dns !== undefined) return {};
+  const host = new HostResolvers(resolvConf === undefined ? {} : { path: resolvConf });
+  host.current();
+  return { resolvers: () => host.current() };
 }
 
 function parseMap(text: string): { guest: string; host: string } {

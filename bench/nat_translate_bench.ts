@@ -7,7 +7,7 @@ import { createTranslationRules, type Destination, translate } from "../nat/tran
 import { IpAddress } from "../net/wire/address.ts";
 
 const rules = createTranslationRules({
-  dnsServer: { address: "127.0.0.53" },
+  dnsServers: [{ address: "127.0.0.53" }],
   maps: [{ guest: "10.0.2.100", host: "127.0.0.1" }, { guest: "198.51.100.7", host: "192.0.2.1" }],
 });
 

@@ -5,3 +5,4 @@
  */
 export * from "./deno_host.ts";
 export * from "./linux_host.ts";
+export * from "./resolver.ts";

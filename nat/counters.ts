@@ -54,6 +54,14 @@ export const DROP_REASONS = {
   udpUnasked: "datagram to the guest from an address it has not asked",
   /** A datagram to the guest larger than the link's MTU. */
   udpTooLarge: "datagram to the guest larger than the link's MTU",
+  /** A message to the DNS address that is no query, or truncated. */
+  dnsMalformed: "message to the DNS address that is no DNS query",
+  /** A DNS query beyond the bound of those under way. */
+  dnsPendingLimit: "DNS query beyond the bound of those under way",
+  /** A DNS query that no resolver answered; the guest got SERVFAIL. */
+  dnsUnanswered: "DNS query that no resolver answered",
+  /** A datagram that is not the answer to the DNS query under way: another source, id or question. */
+  dnsMismatched: "datagram that is not the answer to the DNS query under way",
   /** A TCP header that is truncated or contradicts itself. */
   tcpMalformed: "TCP header truncated or contradictory",
   /** A wrong TCP checksum. */

@@ -13,6 +13,7 @@
  * @module
  */
 import { IpAddress } from "../net/wire/address.ts";
+import { DNS_PORT } from "../net/wire/dns.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import { BufferPool, LARGE_BUFFER } from "./buffers.ts";
 import { type Counters, createCounters, type DropReason } from "./counters.ts";
@@ -28,9 +29,10 @@ import type { Logger } from "./logger.ts";
 import { RateLimitedLog } from "./rate_limited_log.ts";
 import { TcpRelay } from "./relay/tcp.ts";
 import { type GuestDatagram, UdpRelay } from "./relay/udp.ts";
+import { DnsService } from "./service/dns.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
 import { TimerWheel } from "./timers.ts";
-import { translate, type TranslationRules } from "./translate.ts";
+import { type Target, translate, type TranslationRules, withDnsServers } from "./translate.ts";
 
 /** Host connects that may be under way at once. */
 export const MAX_CONNECTING = 1024;
@@ -55,6 +57,11 @@ export interface NatOptions {
   readonly maxFlows: number;
   /** Bytes of buffers that all flows together may use before they hold back. Default `MAX_BUFFER_BYTES`. */
   readonly maxBufferBytes?: number;
+  /**
+   * The host's resolvers as they are now, instead of those of the rules; asked whenever a guest needs one, and the same
+   * array as long as nothing has changed. Not asked where the rules say that there is no DNS.
+   */
+  readonly resolvers?: () => readonly Target[];
   /** Other limits and times than `TCP_DEFAULTS`. */
   readonly tcp?: Partial<TcpConfig>;
 }
@@ -77,13 +84,18 @@ export class Nat implements RelayContext {
   readonly tcp: TcpContext;
   /** A large buffer for packets that are put together; used within one call. */
   readonly scratch: Uint8Array = new Uint8Array(LARGE_BUFFER);
-  /** What addresses mean. */
-  readonly rules: TranslationRules;
+  /** What addresses mean; the resolvers in it are those that the host had when a guest last asked one. */
+  rules: TranslationRules;
+  /** DNS at the DNS address, over UDP; null where there is none. */
+  readonly dns: DnsService | null;
   /** The gateway's MAC address. */
   readonly mac: number = GATEWAY_MAC;
   /** The gateway's IPv4 address as a number. */
   readonly gateway: number;
 
+  #resolvers: (() => readonly Target[]) | null;
+  /** What `#resolvers` last answered. */
+  #resolversSeen: readonly Target[] | null = null;
   #flowLog: FlowLog;
   #maxFlows: number;
   #secret: number;
@@ -115,6 +127,13 @@ export class Nat implements RelayContext {
     };
     this.rules = options.rules;
     this.gateway = options.rules.gateway.ipv4;
+    this.#resolvers = options.rules.dnsServers === null ? null : options.resolvers ?? null;
+    this.dns = options.rules.dnsServers === null ? null : new DnsService(this, {
+      address: options.rules.dns.ipv4,
+      gateway: this.gateway,
+      random: options.random,
+      servers: () => this.#findResolvers() ?? [],
+    });
     this.#maxFlows = options.maxFlows;
     this.#secret = options.random();
     this.#flows = new FlowTable<Flow>(options.random());
@@ -148,6 +167,7 @@ export class Nat implements RelayContext {
     if (!this.#guests.has(guest.number)) return;
     const its = (flow: Flow) => flow.key.guest === guest.number;
     for (const flow of [...this.#flows.values(), ...this.#draining].filter(its)) flow.abort(ending);
+    this.dns?.forget(guest);
     this.#guests.delete(guest.number);
   }
 
@@ -182,6 +202,7 @@ export class Nat implements RelayContext {
 
   /** Begins a TCP flow for the packet `syn`, whose TCP header is at `tcp`. Returns why not, or null. */
   openTcp(guest: Guest, key: FlowKey, syn: Uint8Array, tcp: number): DropReason | null {
+    if (key.remotePort === DNS_PORT) this.#findResolvers();
     const translation = translate(this.rules, {
       family: 4,
       protocol: PROTOCOL_TCP,
@@ -210,6 +231,9 @@ export class Nat implements RelayContext {
 
   /** Sends a UDP datagram of a guest; `key` is that of its mapping. Returns why not, or null. */
   sendUdp(guest: Guest, key: FlowKey, datagram: GuestDatagram): DropReason | null {
+    if (this.dns !== null && datagram.port === DNS_PORT && datagram.destination === this.rules.dns.ipv4) {
+      return this.dns.ask(datagram, { guest, address: key.guestAddress.ipv4, port: key.guestPort });
+    }
     const address = IpAddress.fromIpv4(datagram.destination), port = datagram.port;
     const translation = translate(this.rules, { family: 4, protocol: PROTOCOL_UDP, address, port });
     if ("refusal" in translation) {
@@ -273,6 +297,16 @@ export class Nat implements RelayContext {
     if (flow instanceof UdpRelay) this.#mappings--;
     const guest = this.#guests.get(flow.key.guest);
     if (guest !== undefined) guest.flows--;
+  }
+
+  /** Brings the host's resolvers in the rules up to date and returns them. */
+  #findResolvers(): readonly Target[] | null {
+    const resolvers = this.#resolvers?.() ?? null;
+    if (resolvers !== null && resolvers !== this.#resolversSeen) {
+      this.#resolversSeen = resolvers;
+      this.rules = withDnsServers(this.rules, resolvers);
+    }
+    return this.rules.dnsServers;
   }
 
   #openUdp(guest: Guest, key: FlowKey): UdpRelay {

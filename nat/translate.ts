@@ -5,7 +5,8 @@
  * server at .3, neither of which exists; .15 is what DHCP gives out. In this order:
  *
  * 1. A destination that is never relayed is refused (`policy.ts`).
- * 2. The DNS address leads to the host's resolver, on port 53 alone.
+ * 2. The DNS address leads to the host's resolvers, on port 53 alone. Over UDP the gateway asks them itself
+ *    (`service/dns.ts`).
  * 3. A map leads to the host address it names, also one of loopback; it may name the gateway's own address.
  * 4. The gateway's address leads to the host's loopback: 127.0.0.1, and ::1 for servers that listen there alone.
  * 5. The rest of the subnet is refused: it must not reach a network of the host that has the same numbers.
@@ -17,11 +18,9 @@
  * @module
  */
 import { Cidr, formatEndpoint, IpAddress } from "../net/wire/address.ts";
+import { DNS_PORT } from "../net/wire/dns.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import { familyOf, findForbiddenTarget, findReserved, type IpFamily, isLoopback, NEVER_RELAYED } from "./policy.ts";
-
-/** The port of DNS. */
-export const DNS_PORT = 53;
 
 const DEFAULT_SUBNET = "10.0.2.0/24";
 const DEFAULT_GATEWAY_TARGETS = ["127.0.0.1", "::1"] as const;
@@ -57,8 +56,8 @@ export interface TranslationRules {
   readonly dns: IpAddress;
   /** The address that DHCP gives out: .15. */
   readonly guest: IpAddress;
-  /** Where DNS leads; `null`: nowhere. */
-  readonly dnsServer: Target | null;
+  /** Where DNS leads, in the order to try; empty: nowhere for now; `null`: there is no DNS. */
+  readonly dnsServers: readonly Target[] | null;
   /** Maps, each with another guest address. */
   readonly maps: readonly AddressMap[];
   /** Where the gateway's address leads, in the order to try. */
@@ -71,8 +70,8 @@ export interface TranslationRules {
 export interface TranslationOptions {
   /** IPv4, at least a /27; host bits are dropped. Default 10.0.2.0/24. */
   readonly subnet?: Cidr | string;
-  /** Where DNS leads; the port's default is 53. Default `null`: nowhere. */
-  readonly dnsServer?: { readonly address: IpAddress | string; readonly port?: number } | null;
+  /** Where DNS leads, in the order to try; the port's default is 53. Default `null`: there is no DNS. */
+  readonly dnsServers?: readonly { readonly address: IpAddress | string; readonly port?: number }[] | null;
   /** Guest-visible addresses for host addresses. Default none. */
   readonly maps?: readonly { readonly guest: IpAddress | string; readonly host: IpAddress | string }[];
   /** Where the gateway's address leads, in the order to try. Default 127.0.0.1, then ::1. */
@@ -131,7 +130,7 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
   for (const address of gatewayTargets) checkTarget(address, `lead the gateway to ${address}`);
   return {
     ...places,
-    dnsServer: checkDnsServer(options.dnsServer ?? null),
+    dnsServers: options.dnsServers?.map(checkDnsServer) ?? null,
     maps: checkMaps(
       (options.maps ?? []).map((map) => ({ guest: parseAddress(map.guest), host: parseAddress(map.host) })),
       {
@@ -144,12 +143,9 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
   };
 }
 
-/**
- * The same rules with another DNS server, for when the host's resolver has changed. Throws as `createTranslationRules`
- * does.
- */
-export function withDnsServer(rules: TranslationRules, dnsServer: TranslationOptions["dnsServer"]): TranslationRules {
-  return { ...rules, dnsServer: checkDnsServer(dnsServer ?? null) };
+/** The same rules with the host's resolvers as they are now. Those that are never relayed are left out. */
+export function withDnsServers(rules: TranslationRules, servers: readonly Target[]): TranslationRules {
+  return { ...rules, dnsServers: servers.filter(({ address }) => findForbiddenTarget(address) === undefined) };
 }
 
 /** Where `destination` leads under `rules`. Never throws. */
@@ -180,7 +176,8 @@ function translateDns(rules: TranslationRules, { protocol, port }: Destination):
   if (port !== DNS_PORT || (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_TCP)) {
     return { refusal: "neverRelayed", rule: `${rules.dns} beside port ${DNS_PORT}` };
   }
-  return rules.dnsServer === null ? { refusal: "denied", rule: "no DNS server" } : { targets: [rules.dnsServer] };
+  const targets = rules.dnsServers ?? [];
+  return targets.length === 0 ? { refusal: "denied", rule: "no DNS server" } : { targets };
 }
 
 function translateAddress(rules: TranslationRules, address: IpAddress, port: number): Translation {
@@ -221,8 +218,7 @@ function checkTarget(address: IpAddress, action: string): void {
   if (forbidden) throw new RangeError(`Cannot ${action}: ${forbidden.rule} (${forbidden.what}) is never relayed`);
 }
 
-function checkDnsServer(server: NonNullable<TranslationOptions["dnsServer"]> | null): Target | null {
-  if (server === null) return null;
+function checkDnsServer(server: NonNullable<TranslationOptions["dnsServers"]>[number]): Target {
   const address = parseAddress(server.address), port = server.port ?? DNS_PORT;
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
     throw new RangeError(`Cannot use DNS server ${address}: port ${port} is not from 1 to 65535`);

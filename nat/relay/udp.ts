@@ -2,8 +2,8 @@
  * UDP: one host socket for each address and port of a guest, whatever it talks to (RFC 4787 REQ-1: endpoint-independent mapping).
  *
  * A guest's datagram goes out of the mapping's socket to the translated address. A reply is accepted only from an address the guest has asked through this
- * mapping (address and port dependent filtering, RFC 4787 section 5) and reaches the guest from exactly the address it asked. DNS is nothing but a
- * translation: the gateway's DNS address stands for the host's resolver.
+ * mapping (address and port dependent filtering, RFC 4787 section 5) and reaches the guest from exactly the address it asked. DNS at the
+ * gateway's own address does not come here (`service/dns.ts`).
  *
  * **Time.** A mapping lives 30 s after its last datagram while it has seen no more than one question and one answer, 120 s once it is a stream (RFC 4787 REQ-5 is
  * for streams). A mapping remembers `MAX_PEERS` addresses; the one longest unused makes room.

@@ -35,7 +35,7 @@ export class Services {
       guestAddress: rules.guest.ipv4,
       mask,
       router: gateway,
-      dns: rules.dnsServer === null ? null : dns,
+      dns: rules.dnsServers === null ? null : dns,
       mtu: link.mtu,
     });
   }

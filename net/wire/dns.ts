@@ -49,6 +49,10 @@ export const DNS_FORMERR = 1;
 export const DNS_SERVFAIL = 2;
 /** Response code: there is no such name. */
 export const DNS_NXDOMAIN = 3;
+/** Response code: the server does not do such a thing. */
+export const DNS_NOTIMP = 4;
+/** Response code: the server will not. */
+export const DNS_REFUSED = 5;
 
 /** Record type: an IPv4 address. */
 export const DNS_TYPE_A = 1;

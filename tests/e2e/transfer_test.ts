@@ -3,7 +3,6 @@ import { requires } from "../support/requirements.ts";
 import { hawser, OrdinaryUser, shell } from "./run_support.ts";
 
 const SIZES = [0, 1, 1 << 20, 64 << 20];
-const run = requires("linux", "root", "tun", "unshare", "ip");
 const curl = requires("linux", "root", "tun", "unshare", "ip", "curl");
 const nc = requires("linux", "root", "tun", "unshare", "ip", "nc");
 const iperf3 = requires("linux", "root", "tun", "unshare", "ip", "iperf3");
@@ -152,34 +151,6 @@ Deno.test({
       assertEquals(forbidden.stdout, " 1\n");
       assert(performance.now() - began < 4000);
     });
-  },
-});
-
-Deno.test({
-  name: `hawser run sends DNS queries to --dns and the answer back${run.reason}`,
-  ignore: run.ignore,
-  fn: async () => {
-    // One answer for whatever is asked: an A record 192.0.2.7.
-    const { createSocket } = await import("node:dgram");
-    const socket = createSocket("udp4");
-    let asked = 0;
-    socket.on("message", (query, from) => {
-      asked++;
-      const question = query.subarray(12, query.indexOf(0, 12) + 5);
-      const isA = question.at(-3) === 1;
-      const head = [query[0]!, query[1]!, 0x81, 0x80, 0, 1, 0, isA ? 1 : 0, 0, 0, 0, 0];
-      const record = isA ? [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7] : [];
-      socket.send(Uint8Array.from([...head, ...question, ...record]), from.port, from.address);
-    });
-    await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
-    try {
-      const command = ["run", "--dns", `127.0.0.1:${socket.address().port}`, "--", "getent", "ahostsv4", "name.test"];
-      const { stdout } = await hawser(command);
-      assertEquals(stdout.split(/\s/)[0], "192.0.2.7");
-      assert(asked > 0);
-    } finally {
-      await new Promise<void>((resolve) => socket.close(() => resolve()));
-    }
   },
 });
 

@@ -6,7 +6,7 @@ import {
   translate,
   type TranslationOptions,
   type TranslationRules,
-  withDnsServer,
+  withDnsServers,
 } from "../../nat/translate.ts";
 import { Cidr, formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 
@@ -91,7 +91,7 @@ Deno.test("translate refuses everything that is never relayed, in every form", (
 
 Deno.test("translate takes no IPv4-mapped address of an IPv6 packet for gateway, DNS or a mapped address", () => {
   const rules = createTranslationRules({
-    dnsServer: { address: "127.0.0.53" },
+    dnsServers: [{ address: "127.0.0.53" }],
     maps: [{ guest: "198.51.100.1", host: "127.0.0.1" }],
   });
   for (const text of ["10.0.2.2", "10.0.2.3", "198.51.100.1", "93.184.216.34"]) {
@@ -111,7 +111,7 @@ Deno.test("translate refuses the rest of the subnet, its ends included", () => {
 });
 
 Deno.test("translate leads DNS to the resolver on port 53 alone, by UDP and TCP", () => {
-  const rules = createTranslationRules({ dnsServer: { address: "192.0.2.53", port: 5353 } });
+  const rules = createTranslationRules({ dnsServers: [{ address: "192.0.2.53", port: 5353 }] });
   assertEquals(ask(rules, "10.0.2.3", { protocol: UDP, port: 53 }), "192.0.2.53:5353");
   assertEquals(ask(rules, "10.0.2.3", { protocol: TCP, port: 53 }), "192.0.2.53:5353");
   const refused = "neverRelayed (10.0.2.3 beside port 53)";
@@ -125,28 +125,35 @@ Deno.test("translate denies DNS where there is no resolver", () => {
   assertEquals(ask(DEFAULTS, "10.0.2.3", { port: 80 }), "neverRelayed (10.0.2.3 beside port 53)");
 });
 
-Deno.test("withDnsServer changes the resolver in a copy and checks it", () => {
-  const rules = withDnsServer(DEFAULTS, { address: "::1" });
-  assertEquals(ask(rules, "10.0.2.3", { protocol: UDP, port: 53 }), "[::1]:53");
-  assertEquals([DEFAULTS.dnsServer, withDnsServer(rules, null).dnsServer], [null, null]);
+Deno.test("createTranslationRules leads DNS to several resolvers in order, and checks each", () => {
+  const rules = createTranslationRules({ dnsServers: [{ address: "::1" }, { address: "127.0.0.1", port: 5353 }] });
+  assertEquals(ask(rules, "10.0.2.3", { protocol: TCP, port: 53 }), "[::1]:53 127.0.0.1:5353");
   assertThrows(
-    () => withDnsServer(rules, { address: "0.0.0.0" }),
+    () => createTranslationRules({ dnsServers: [{ address: "::1" }, { address: "0.0.0.0" }] }),
     RangeError,
     "Cannot use DNS server 0.0.0.0:53: 0.0.0.0/8 (this host on this network) is never relayed",
   );
   for (const port of [0, -1, 65536, 1.5, NaN]) {
     assertThrows(
-      () => withDnsServer(rules, { address: "::1", port }),
+      () => createTranslationRules({ dnsServers: [{ address: "::1", port }] }),
       RangeError,
       `port ${port} is not from 1 to 65535`,
     );
   }
 });
 
+Deno.test("withDnsServers changes the resolvers in a copy, and leaves out what is never relayed", () => {
+  const target = (text: string) => ({ address: IpAddress.parse(text), port: 53 });
+  const rules = withDnsServers(DEFAULTS, ["0.0.0.0", "127.0.0.53", "ff02::1", "::1"].map(target));
+  assertEquals(ask(rules, "10.0.2.3", { protocol: UDP, port: 53 }), "127.0.0.53:53 [::1]:53");
+  assertEquals([DEFAULTS.dnsServers, withDnsServers(rules, []).dnsServers], [null, []]);
+  assertEquals(ask(withDnsServers(rules, []), "10.0.2.3", { port: 53 }), "denied (no DNS server)");
+});
+
 Deno.test("translate without host loopback denies the gateway and keeps DNS and maps", () => {
   const rules = createTranslationRules({
     hostLoopback: false,
-    dnsServer: { address: "127.0.0.53" },
+    dnsServers: [{ address: "127.0.0.53" }],
     maps: [{ guest: "10.0.2.100", host: "127.0.0.1" }, { guest: "10.0.2.101", host: "::1" }],
   });
   assertEquals(ask(rules, "10.0.2.2"), "denied (no host loopback)");
@@ -211,7 +218,7 @@ Deno.test("createTranslationRules refuses maps of addresses that are taken", () 
 Deno.test("translate refuses a forbidden host address even from rules that nobody checked", () => {
   const forged: TranslationRules = {
     ...DEFAULTS,
-    dnsServer: { address: IpAddress.parse("0.0.0.0"), port: 53 },
+    dnsServers: [{ address: IpAddress.parse("0.0.0.0"), port: 53 }],
     maps: [{ guest: IpAddress.parse("10.0.2.50"), host: IpAddress.parse("::ffff:224.0.0.1") }],
     gatewayTargets: [IpAddress.parse("127.0.0.1"), IpAddress.parse("::127.0.0.1")],
   };

@@ -1,0 +1,220 @@
+/**
+ * DNS at the gateway's .3, over UDP: local names, a cache, and the host's resolvers behind it.
+ *
+ * **Goal.** A guest asks one address, whatever resolvers the host has and however often they change. Nothing of a message
+ * is understood that need not be: what the gateway cannot answer is passed on byte by byte, and so is what comes back.
+ *
+ * **A query** (`dns_query.ts`) goes, in this order,
+ * 1. to the gateway itself, if it is for a local name (`dns_local.ts`);
+ * 2. to the cache (`dns_cache.ts`), which is empty again when the host's resolvers have changed;
+ * 3. to an exchange that is under way for the same question, so that no question is open twice (RFC 5452 section 5);
+ * 4. to an exchange of its own (`dns_exchange.ts`).
+ *
+ * **An answer** gets the guest's id and, where it may be one of several guests' or of the cache, the question as this one
+ * asked it: a guest that mixes upper and lower case to recognise forgeries finds its own letters. An answer larger than
+ * the guest takes over UDP, or than the link carries, is replaced by an empty one with the flag TC, and the guest asks
+ * over TCP.
+ *
+ * **Failure.** Where there is no resolver, or none answers in time, the guest gets SERVFAIL, which is not kept.
+ *
+ * **Time.** None is measured here: exchanges have a timer each, and the guest's repetitions are passed on.
+ *
+ * **Limits.** `MAX_DNS_PENDING` exchanges, for `MAX_DNS_WAITERS` each; beyond, a query is dropped and the guest will
+ * repeat it. All guests of a gateway share one cache and these limits.
+ *
+ * **Left out.** DNS over TCP is a TCP flow like any other, to a resolver: local names and the cache are not there.
+ *
+ * @module
+ */
+import { formatEndpoint, formatIpv4 } from "../../net/wire/address.ts";
+import { DNS_HEADER_LENGTH, DNS_PORT, DNS_SERVFAIL, dnsQuestionCount, dnsSetId } from "../../net/wire/dns.ts";
+import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
+import type { DropReason } from "../counters.ts";
+import type { RelayContext } from "../flow.ts";
+import type { Guest } from "../guest.ts";
+import type { GuestDatagram } from "../relay/udp.ts";
+import type { Target } from "../translate.ts";
+import { DnsCache } from "./dns_cache.ts";
+import { DnsExchange, type DnsWaiter } from "./dns_exchange.ts";
+import { encodeLocalDnsAnswer } from "./dns_local.ts";
+import { type DnsQuery, encodeDnsAnswer, encodeTruncatedDnsAnswer, readDnsQuery } from "./dns_query.ts";
+
+/** Exchanges that may be under way at once. */
+export const MAX_DNS_PENDING = 256;
+/** Guest queries that may wait for one exchange. */
+export const MAX_DNS_WAITERS = 32;
+
+/** Where a query came from, and where its answer goes. */
+export interface DnsClient {
+  /** The guest. */
+  readonly guest: Guest;
+  /** Its address as a 32-bit number. */
+  readonly address: number;
+  /** Its port. */
+  readonly port: number;
+}
+
+/** What the service is told once. */
+export interface DnsServiceOptions {
+  /** The address at which it is asked, as a 32-bit number. */
+  readonly address: number;
+  /** The gateway's address, which local names stand for, as a 32-bit number. */
+  readonly gateway: number;
+  /** Gives an unpredictable unsigned 32-bit number. */
+  readonly random: () => number;
+  /** The resolvers as they are now, best first; the same array as long as they have not changed. */
+  readonly servers: () => readonly Target[];
+}
+
+interface Asker {
+  readonly client: DnsClient;
+  readonly query: DnsQuery;
+}
+
+/** An exchange and who waits for it. */
+interface Pending {
+  readonly exchange: DnsExchange;
+  readonly askers: Asker[];
+}
+
+/** The DNS service of a gateway. */
+export class DnsService implements DnsWaiter {
+  #context: RelayContext;
+  #options: DnsServiceOptions;
+  #cache = new DnsCache();
+  #pending = new Map<string, Pending>();
+  #servers: readonly Target[] = [];
+
+  /** A service with nothing kept and nothing under way. */
+  constructor(context: RelayContext, options: DnsServiceOptions) {
+    this.#context = context;
+    this.#options = options;
+  }
+
+  /** Answers kept, for tests and measurements. */
+  get cached(): number {
+    return this.#cache.size;
+  }
+
+  /** Exchanges under way. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /** Takes a query. Returns why it has no answer, or null: it has one, now or later. */
+  ask(datagram: GuestDatagram, client: DnsClient): DropReason | null {
+    const query = readDnsQuery(datagram.bytes, datagram.start, datagram.end);
+    if (query === null) return "dnsMalformed";
+    const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, asker = { client, query };
+    const local = encodeLocalDnsAnswer(into, at, query, this.#options.gateway);
+    if (local > 0) return this.#send(asker, local);
+    const servers = this.#options.servers();
+    if (servers !== this.#servers) this.#cache.clear();
+    this.#servers = servers;
+    if (servers.length === 0) return this.#fail([asker], "dnsUnanswered", "the host has no resolver");
+    const known = query.key === null ? 0 : this.#cache.read(query.key, this.#context.now(), into, at);
+    if (known > 0) return this.#answer(asker, known);
+    return this.#lookUp(asker, datagram.bytes.slice(datagram.start, datagram.end));
+  }
+
+  /** A guest is gone: nobody waits for its answers. */
+  forget(guest: Guest): void {
+    for (const [key, { exchange, askers }] of [...this.#pending]) {
+      const left = askers.filter(({ client }) => client.guest !== guest);
+      askers.splice(0, askers.length, ...left);
+      if (left.length > 0) continue;
+      exchange.abort();
+      this.#pending.delete(key);
+    }
+  }
+
+  /** A resolver has answered. */
+  dnsAnswered(exchange: DnsExchange, bytes: Uint8Array, start: number, end: number): void {
+    const askers = this.#take(exchange), { key, type } = askers[0]!.query, now = this.#context.now();
+    if (key !== null) this.#cache.put(key, { bytes, start, end, type }, now);
+    for (const asker of askers) {
+      this.#context.tcp.scratch.set(bytes.subarray(start, end), SEGMENT_HEADROOM);
+      this.#answer(asker, end - start);
+    }
+  }
+
+  /** No resolver has answered. */
+  dnsUnanswered(exchange: DnsExchange): void {
+    const asked = exchange.asked.map(({ address, port }) => formatEndpoint(address, port)).join(", ");
+    const cause = exchange.exhausted ? "the host has no socket left" : `no answer from ${asked}`;
+    this.#fail(this.#take(exchange), exchange.exhausted ? "hostExhausted" : "dnsUnanswered", cause);
+  }
+
+  #lookUp(asker: Asker, message: Uint8Array): DropReason | null {
+    const { client, query } = asker;
+    // A query without a key is told from others by who asked it; such a client has one under each id.
+    const key = query.key ?? `${client.guest.number} ${client.address} ${client.port} ${query.id}`;
+    const pending = this.#pending.get(key);
+    if (pending !== undefined) {
+      if (query.key !== null || pending.exchange.isFor(message)) return this.#join(pending, asker);
+      pending.exchange.abort();
+      this.#pending.delete(key);
+    }
+    if (this.#pending.size >= MAX_DNS_PENDING) return "dnsPendingLimit";
+    const id = this.#options.random() & 0xffff, servers = this.#servers;
+    const exchange = new DnsExchange(this.#context, { key, query, message, servers, id, waiter: this });
+    this.#pending.set(key, { exchange, askers: [asker] });
+    exchange.start();
+    return null;
+  }
+
+  /** One more waits for what is under way; one that waits already wants it to be asked again. */
+  #join({ exchange, askers }: Pending, asker: Asker): DropReason | null {
+    const repeated = askers.findIndex((other) => isSameAsker(other, asker));
+    if (repeated >= 0) {
+      askers[repeated] = asker;
+      exchange.repeat();
+      return null;
+    }
+    if (askers.length >= MAX_DNS_WAITERS) return "dnsPendingLimit";
+    askers.push(asker);
+    return null;
+  }
+
+  /** Takes an exchange that is over out, and returns who waited. */
+  #take({ key }: DnsExchange): readonly Asker[] {
+    const askers = this.#pending.get(key)!.askers;
+    this.#pending.delete(key);
+    return askers;
+  }
+
+  /** Sends the resolver's answer of `length` bytes that stands in the scratch buffer. */
+  #answer(asker: Asker, length: number): null {
+    const { query } = asker, into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM;
+    if (query.key !== null && length > query.sizeLimit) return this.#send(asker, this.#truncate(query));
+    dnsSetId(into, at, query.id);
+    if (query.key !== null && dnsQuestionCount(into, at) === 1) into.set(query.question, at + DNS_HEADER_LENGTH);
+    return this.#send(asker, length);
+  }
+
+  #fail(askers: readonly Asker[], reason: DropReason, cause: string): null {
+    this.#context.counters[reason]++;
+    this.#context.log.warn(() => `DNS query of ${formatIpv4(askers[0]!.client.address)} failed: ${cause}`);
+    const into = this.#context.tcp.scratch, flags = DNS_SERVFAIL;
+    for (const asker of askers) this.#send(asker, encodeDnsAnswer(into, SEGMENT_HEADROOM, asker.query, { flags }));
+    return null;
+  }
+
+  /** Sends what stands in the scratch buffer, or where the link does not carry so much an answer that says so. */
+  #send({ client, query }: Asker, length: number): null {
+    const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, source = this.#options.address;
+    const path = { source, sourcePort: DNS_PORT, destination: client.address, destinationPort: client.port };
+    if (client.guest.out.udp(into, at, at + length, path)) return null;
+    client.guest.out.udp(into, at, at + this.#truncate(query), path);
+    return null;
+  }
+
+  #truncate(query: DnsQuery): number {
+    return encodeTruncatedDnsAnswer(this.#context.tcp.scratch, SEGMENT_HEADROOM, query);
+  }
+}
+
+function isSameAsker(a: Asker, b: Asker): boolean {
+  return a.query.id === b.query.id && a.client.guest === b.client.guest && a.client.address === b.client.address &&
+    a.client.port === b.client.port;
+}

@@ -1,0 +1,92 @@
+/**
+ * Names that the gateway answers by itself, because they mean the gateway: they are never sent to a resolver.
+ *
+ * `gateway.hawser.internal` and `host.hawser.internal` are Hawser's own, `host.docker.internal` and the like those that
+ * people have in their configuration already. All are the gateway's address, which leads to the host's loopback; all
+ * have an A record and nothing else: another type gets an answer without records (NODATA). Under `hawser.internal` there
+ * is nothing else (NXDOMAIN); of the other domains only these names are taken. `internal` is reserved for private use,
+ * so no such name can exist outside.
+ *
+ * An answer without records carries a SOA record, so that a guest may keep it (RFC 2308 section 3).
+ *
+ * @module
+ */
+import { writeUint32 } from "../../net/wire/bytes.ts";
+import {
+  DNS_AA,
+  DNS_CLASS_IN,
+  DNS_HEADER_LENGTH,
+  DNS_NAME_MAX,
+  DNS_NOERROR,
+  DNS_NXDOMAIN,
+  DNS_TYPE_A,
+  DNS_TYPE_ANY,
+  DNS_TYPE_SOA,
+  dnsOpcode,
+  encodeDnsName,
+} from "../../net/wire/dns.ts";
+import { type DnsQuery, encodeDnsAnswer } from "./dns_query.ts";
+
+/** The names that stand for the gateway. */
+export const LOCAL_DNS_NAMES: readonly string[] = [
+  "gateway.hawser.internal",
+  "host.hawser.internal",
+  "gateway.docker.internal",
+  "host.docker.internal",
+  "gateway.containers.internal",
+  "host.containers.internal",
+];
+/** The domain in which there is nothing but these names. */
+export const LOCAL_DNS_DOMAIN = "hawser.internal";
+
+/** Seconds for which a guest may keep what is said here. */
+const TTL = 60;
+
+const NAMES = new Set(LOCAL_DNS_NAMES.map(wireForm));
+const DOMAIN = wireForm(LOCAL_DNS_DOMAIN);
+/** MNAME: the zone itself. RNAME: nobody. Then serial, refresh, retry, expire, minimum (as RFC 6303 section 3 has it). */
+const SOA_TAIL = soaTail("nobody.invalid", [1, 3600, 1200, 604_800, TTL]);
+
+/** Writes the answer to a query for a local name at `into[at]` and returns its length; 0 where the name is not local. */
+export function encodeLocalDnsAnswer(into: Uint8Array, at: number, query: DnsQuery, gateway: number): number {
+  if (dnsOpcode(query.flags) !== 0) return 0;
+  const { name, type, question } = query;
+  const isName = NAMES.has(name),
+    inDomain = name.endsWith(DOMAIN) && isLabelBoundary(name, name.length - DOMAIN.length);
+  if (!isName && !inDomain) return 0;
+  const isInternet = question.at(-1) === DNS_CLASS_IN && question.at(-2) === 0;
+  if (isName && isInternet && (type === DNS_TYPE_A || type === DNS_TYPE_ANY)) {
+    const data = new Uint8Array(4);
+    writeUint32(data, 0, gateway);
+    const answer = { name: DNS_HEADER_LENGTH, type: DNS_TYPE_A, class: DNS_CLASS_IN, ttl: TTL, data };
+    return encodeDnsAnswer(into, at, query, { flags: DNS_AA, answer });
+  }
+  const zone = DNS_HEADER_LENGTH + (inDomain ? name.length - DOMAIN.length : 0);
+  const data = Uint8Array.of(0xc0 | (zone >>> 8), zone & 0xff, ...SOA_TAIL);
+  const authority = { name: zone, type: DNS_TYPE_SOA, class: DNS_CLASS_IN, ttl: TTL, data };
+  const exists = isName || name === DOMAIN;
+  return encodeDnsAnswer(into, at, query, { flags: DNS_AA | (exists ? DNS_NOERROR : DNS_NXDOMAIN), authority });
+}
+
+/** Whether a label of the name in wire form begins at `at`. */
+function isLabelBoundary(name: string, at: number): boolean {
+  let label = 0;
+  while (label < at) label += name.charCodeAt(label) + 1;
+  return label === at;
+}
+
+/** A name in the form in which `DnsQuery.name` has it. */
+function wireForm(name: string): string {
+  const bytes = new Uint8Array(DNS_NAME_MAX);
+  return String.fromCharCode(...bytes.subarray(0, encodeDnsName(bytes, 0, name)));
+}
+
+function soaTail(mailbox: string, numbers: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(DNS_NAME_MAX + 4 * numbers.length);
+  let end = encodeDnsName(bytes, 0, mailbox);
+  for (const number of numbers) {
+    writeUint32(bytes, end, number);
+    end += 4;
+  }
+  return bytes.subarray(0, end);
+}

@@ -1,0 +1,166 @@
+/**
+ * A guest's DNS query, read as far as the gateway needs it, and the answers that are made from it without a resolver.
+ *
+ * **Keys.** Most queries are of one form: one question, and at most an OPT record without options. Two of them want the
+ * same answer when name (in lower case, RFC 4343), type, class, the flags RD, AD and CD, the presence of EDNS and its flag
+ * DO agree; these make the key. Every other message (an update, several questions, a signature, a cookie, a question
+ * type that is no record type) has no key: it is passed on as it is, and its answer is for nobody else.
+ *
+ * **Answers** made here repeat the question as it was asked, letter by letter, and carry an OPT record where the query
+ * had one (RFC 6891 section 6.1.1).
+ *
+ * @module
+ */
+import { readUint16 } from "../../net/wire/bytes.ts";
+import {
+  checkDns,
+  DNS_AD,
+  DNS_CD,
+  DNS_EDNS_DO,
+  DNS_HEADER_LENGTH,
+  DNS_QR,
+  DNS_RA,
+  DNS_RD,
+  DNS_TC,
+  DNS_TYPE_OPT,
+  DNS_UDP_SIZE,
+  dnsFlags,
+  dnsId,
+  dnsLowerCase,
+  dnsQuestionClass,
+  dnsQuestionCount,
+  dnsQuestionEnd,
+  dnsQuestionType,
+  type DnsRecordFields,
+  DnsRecords,
+  encodeDnsHeader,
+  encodeDnsRecord,
+} from "../../net/wire/dns.ts";
+
+/** Size of UDP messages that answers made here advertise: with its headers it fits the least IPv6 packet. */
+const EDNS_SIZE = 1232;
+/** Flags that may be set in a query with a key; the operation must be 0. */
+const KEY_FLAGS = DNS_RD | DNS_AD | DNS_CD;
+/** From here to `LAST_META_TYPE` types are no records but transfers, signatures and the like (RFC 6895 section 3.1). */
+const FIRST_META_TYPE = 128;
+const LAST_META_TYPE = 255;
+const OPCODE_MASK = 0x7800;
+const EMPTY = new Uint8Array(0);
+
+/** A query. */
+export interface DnsQuery {
+  /** The number by which the guest knows it. */
+  readonly id: number;
+  /** The second word of its header. */
+  readonly flags: number;
+  /** Its question as asked, a copy; empty where there is not exactly one. */
+  readonly question: Uint8Array;
+  /** The question's name in lower case, its bytes as characters; empty where there is not exactly one question. */
+  readonly name: string;
+  /** The question's type. */
+  readonly type: number;
+  /** What queries for the same answer have in common; `null`: the answer is for this one alone. */
+  readonly key: string | null;
+  /** Largest answer that the guest takes over UDP. */
+  readonly sizeLimit: number;
+  /** Whether it has an OPT record. */
+  readonly edns: boolean;
+  /** The flags of its OPT record that an answer repeats: DO. */
+  readonly ednsFlags: number;
+}
+
+/** Reads the query `bytes[start, end)`; null where it is malformed, or no query. */
+export function readDnsQuery(bytes: Uint8Array, start: number, end: number): DnsQuery | null {
+  if (!checkDns(bytes, start, end)) return null;
+  const flags = dnsFlags(bytes, start);
+  if (flags & DNS_QR) return null;
+  const extras = readExtras(bytes, start, end);
+  const { edns, ednsFlags, sizeLimit } = extras;
+  const query = { id: dnsId(bytes, start), flags, edns, ednsFlags, sizeLimit };
+  if (dnsQuestionCount(bytes, start) !== 1) return { ...query, question: EMPTY, name: "", type: 0, key: null };
+  const questionStart = start + DNS_HEADER_LENGTH, questionEnd = dnsQuestionEnd(bytes, start, end);
+  const question = bytes.slice(questionStart, questionEnd), type = dnsQuestionType(bytes, questionEnd);
+  let name = "";
+  for (let i = questionStart; i < questionEnd - 4; i++) name += String.fromCharCode(dnsLowerCase(bytes[i]!));
+  const plain = extras.plain && (flags & ~KEY_FLAGS) === 0 && type !== DNS_TYPE_OPT &&
+    (type < FIRST_META_TYPE || type > LAST_META_TYPE);
+  if (!plain) return { ...query, question, name, type, key: null };
+  const bits = (flags & KEY_FLAGS) | (edns ? 1 : 0) | (ednsFlags ? 2 : 0);
+  const key = `${name}${type} ${dnsQuestionClass(bytes, questionEnd)} ${bits}`;
+  return { ...query, question, name, type, key };
+}
+
+/**
+ * Whether the question at `bytes[at]`, of a message that `checkDns` takes, is this one, whatever the case of its name.
+ * A name that is the same byte by byte ends where it ends.
+ */
+export function sameDnsQuestion(question: Uint8Array, bytes: Uint8Array, at: number): boolean {
+  const name = question.length - 4;
+  for (let i = 0; i < name; i++) if (dnsLowerCase(question[i]!) !== dnsLowerCase(bytes[at + i]!)) return false;
+  for (let i = name; i < question.length; i++) if (question[i] !== bytes[at + i]) return false;
+  return true;
+}
+
+/** What is said in an answer that is made here. */
+export interface DnsAnswerFields {
+  /** Response code and flags of its own, such as `DNS_TC`. */
+  readonly flags: number;
+  /** The record that answers. */
+  readonly answer?: DnsRecordFields;
+  /** A SOA record: there is no answer for so long. */
+  readonly authority?: DnsRecordFields;
+}
+
+/** Writes an answer to `query` at `into[at]` and returns its length: at most 512 bytes. */
+export function encodeDnsAnswer(into: Uint8Array, at: number, query: DnsQuery, fields: DnsAnswerFields): number {
+  const { answer, authority } = fields;
+  let end = at + encodeDnsHeader(into, at, {
+    id: query.id,
+    flags: DNS_QR | DNS_RA | (query.flags & (OPCODE_MASK | DNS_RD | DNS_CD)) | fields.flags,
+    questions: query.question.length > 0 ? 1 : 0,
+    answers: answer ? 1 : 0,
+    authorities: authority ? 1 : 0,
+    additionals: query.edns ? 1 : 0,
+  });
+  into.set(query.question, end);
+  end += query.question.length;
+  if (answer) end += encodeDnsRecord(into, end, answer);
+  if (authority) end += encodeDnsRecord(into, end, authority);
+  if (query.edns) {
+    const opt = { name: ".", type: DNS_TYPE_OPT, class: EDNS_SIZE, ttl: query.ednsFlags, data: EMPTY };
+    end += encodeDnsRecord(into, end, opt);
+  }
+  return end - at;
+}
+
+/** Writes an answer that tells the guest to ask over TCP (RFC 2181 section 9) and returns its length. */
+export function encodeTruncatedDnsAnswer(into: Uint8Array, at: number, query: DnsQuery): number {
+  return encodeDnsAnswer(into, at, query, { flags: DNS_TC });
+}
+
+interface Extras {
+  /** No record but an OPT record of version 0 without options, and nothing behind. */
+  plain: boolean;
+  edns: boolean;
+  ednsFlags: number;
+  sizeLimit: number;
+}
+
+function readExtras(bytes: Uint8Array, start: number, end: number): Extras {
+  const extras: Extras = { plain: true, edns: false, ednsFlags: 0, sizeLimit: DNS_UDP_SIZE };
+  const records = new DnsRecords(bytes, start, end);
+  while (records.next()) {
+    if (records.type !== DNS_TYPE_OPT || records.section !== 3 || extras.edns) {
+      extras.plain = false;
+      continue;
+    }
+    // The TTL of an OPT record is extended response code, version and flags (RFC 6891 section 6.1.3).
+    const version = readUint16(bytes, records.ttlAt), flags = readUint16(bytes, records.ttlAt + 2);
+    extras.edns = true;
+    extras.ednsFlags = flags & DNS_EDNS_DO;
+    extras.sizeLimit = Math.max(records.class, DNS_UDP_SIZE);
+    if (version !== 0 || flags !== extras.ednsFlags || records.dataEnd !== records.dataStart) extras.plain = false;
+  }
+  if (records.malformed || records.end !== end) extras.plain = false;
+  return extras;
+}

@@ -1,0 +1,187 @@
+import { assert, assertEquals } from "@std/assert";
+import { GuestStack } from "../guest/mod.ts";
+import { Gateway, type GatewayOptions } from "../mod.ts";
+import { parseIpv4 } from "../net/wire/address.ts";
+import { memoryLinkPair } from "../net/link/memory.ts";
+import type { Link } from "../net/link/link.ts";
+import { dnsQuery, dnsText } from "./support/dns_messages.ts";
+import { DnsServer, respondWith } from "./support/dns_server.ts";
+import { requires } from "./support/requirements.ts";
+import { readUdpFrameToGuest, udpFrameOfGuest } from "./support/udp_frames.ts";
+
+const needs = requires("linux", "ffi"), root = requires("linux", "ffi", "root");
+const DNS_IP = parseIpv4("10.0.2.3");
+
+/** A guest that sends queries from one port and takes answers in order. */
+class DnsGuest {
+  readonly #link: Link;
+  readonly #answers: Uint8Array[] = [];
+  #came: () => void = () => {};
+
+  constructor(link: Link) {
+    this.#link = link;
+    link.start({
+      receive: (frame) => {
+        this.#answers.push(readUdpFrameToGuest(frame).payload);
+        this.#came();
+      },
+      flush() {},
+      closed() {},
+    });
+  }
+
+  send(message: Uint8Array): void {
+    this.#link.send(udpFrameOfGuest({ remote: DNS_IP, remotePort: 53, guestPort: 40_000 }, message));
+    this.#link.flush();
+  }
+
+  async ask(message: Uint8Array): Promise<Uint8Array> {
+    this.send(message);
+    while (this.#answers.length === 0) await new Promise<void>((resolve) => this.#came = resolve);
+    return this.#answers.shift()!;
+  }
+}
+
+for (const host of ["deno", "ffi"] as const) {
+  const ignore = host === "ffi" && needs.ignore, reason = ignore ? needs.reason : "";
+  const test = (name: string, options: GatewayOptions, fn: (guest: DnsGuest, gateway: Gateway) => Promise<void>) =>
+    Deno.test({
+      name: `Gateway on ${host} sockets ${name}${reason}`,
+      ignore,
+      fn: async () => {
+        const [link, end] = memoryLinkPair();
+        await using gateway = await Gateway.start({ host, ...options });
+        await using _attached = gateway.attach(link);
+        await fn(new DnsGuest(end), gateway);
+      },
+    });
+
+  Deno.test({
+    name: `Gateway on ${host} sockets asks a resolver on loopback once, with ids and ports of its own${reason}`,
+    ignore,
+    fn: async () => {
+      await using server = await DnsServer.start(respondWith([192, 0, 2, 7]));
+      const [link, end] = memoryLinkPair();
+      await using gateway = await Gateway.start({ host, dns: `127.0.0.1:${server.port}` });
+      await using _attached = gateway.attach(link);
+      const guest = new DnsGuest(end);
+      for (let i = 0; i < 40; i++) {
+        const text = dnsText(await guest.ask(dnsQuery(`n${i >> 1}.test A`, { id: 7 })));
+        assertEquals(
+          text,
+          `DNS answer 7 NOERROR, A? n${i >> 1}.test., 1/0/0 records; n${i >> 1}.test. 1 300 192.0.2.7`,
+        );
+      }
+      const ids = new Set(server.queries.map(({ bytes }) => (bytes[0]! << 8) | bytes[1]!));
+      const ports = new Set(server.queries.map(({ port }) => port));
+      assertEquals(server.queries.length, 20);
+      assert(ids.size >= 19 && ports.size >= 15, `${ids.size} ids, ${ports.size} ports`);
+      // They are drawn, not counted up: most neighbours are far from each other.
+      const all = server.queries.map(({ port }) => port);
+      assert(all.filter((port, i) => i > 0 && Math.abs(port - all[i - 1]!) > 16).length >= 10, `${all}`);
+      assertEquals(gateway.flows(), []);
+      assert(Object.values(gateway.counters()).every((count) => count === 0));
+    },
+  });
+
+  Deno.test({
+    name: `Gateway on ${host} sockets relays DNS over TCP to the resolver${reason}`,
+    ignore,
+    fn: async () => {
+      await using server = await DnsServer.start(({ bytes }) => new Uint8Array([...bytes, 1, 2, 3]));
+      const [link, end] = memoryLinkPair();
+      await using gateway = await Gateway.start({ host, dns: `127.0.0.1:${server.port}` });
+      await using _attached = gateway.attach(link);
+      await using stack = new GuestStack(end);
+      const conn = await stack.connect({ hostname: "10.0.2.3", port: 53 });
+      const message = dnsQuery("name.test TXT");
+      await conn.write(new Uint8Array([0, message.length, ...message]));
+      const buffer = new Uint8Array(500);
+      let length = 0;
+      while (length < message.length + 5) length += (await conn.read(buffer.subarray(length)))!;
+      assertEquals([...buffer.subarray(0, length)], [0, message.length + 3, ...message, 1, 2, 3]);
+      assertEquals(server.queries.map(({ transport }) => transport), ["tcp"]);
+      conn.close();
+    },
+  });
+
+  test("answers local names without a resolver, and SERVFAIL at once for others", {
+    resolvConf: "/nonexistent/resolv.conf",
+  }, async (guest, gateway) => {
+    const local = dnsText(await guest.ask(dnsQuery("host.docker.internal A")));
+    assertEquals(
+      local,
+      "DNS answer 1 NOERROR, A? host.docker.internal., 1/0/0 records; host.docker.internal. 1 60 10.0.2.2",
+    );
+    assertEquals(dnsText(await guest.ask(dnsQuery("name.test A"))), "DNS answer 1 SERVFAIL, A? name.test.");
+    assertEquals(gateway.counters().dnsUnanswered, 1);
+  });
+
+  test("drops queries where there is no DNS", { dns: "none" }, async (guest, gateway) => {
+    guest.send(dnsQuery("host.hawser.internal A"));
+    while (gateway.counters().denied === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    assertEquals(gateway.counters().denied, 1);
+  });
+}
+
+Deno.test({
+  name: `Gateway on ffi sockets answers SERVFAIL at once for a resolver that does not listen${needs.reason}`,
+  ignore: needs.ignore,
+  fn: async () => {
+    const free = Deno.listen({ hostname: "127.0.0.1", port: 0 }), { port } = free.addr;
+    free.close();
+    const [link, end] = memoryLinkPair();
+    await using gateway = await Gateway.start({ host: "ffi", dns: `127.0.0.1:${port}` });
+    await using _attached = gateway.attach(link);
+    const began = performance.now();
+    assertEquals(dnsText(await new DnsGuest(end).ask(dnsQuery("name.test A"))), "DNS answer 1 SERVFAIL, A? name.test.");
+    assert(performance.now() - began < 1000);
+  },
+});
+
+Deno.test({
+  name: `Gateway takes the answer of the true resolver among forged ones${needs.reason}`,
+  ignore: needs.ignore,
+  fn: async () => {
+    // The resolver itself sends forgeries first; another socket sends from its own port.
+    const { createSocket } = await import("node:dgram");
+    const stranger = createSocket("udp4");
+    const respond = respondWith([192, 0, 2, 7]), forge = respondWith([203, 0, 113, 66]);
+    await using server = await DnsServer.start((query) => {
+      stranger.send(forge(query)!, query.port, "127.0.0.1");
+      return null;
+    });
+    const [link, end] = memoryLinkPair();
+    await using gateway = await Gateway.start({ host: "ffi", dns: `127.0.0.1:${server.port}` });
+    await using _attached = gateway.attach(link);
+    const guest = new DnsGuest(end), answer = guest.ask(dnsQuery("name.test A"));
+    while (gateway.counters().dnsMismatched === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    const query = server.queries[0]!, wrongId = forge(query)!;
+    wrongId[0]! ^= 1;
+    server.send(wrongId, query);
+    server.send(respond(query)!, query);
+    assertEquals(dnsText(await answer).slice(-9), "192.0.2.7");
+    assertEquals(gateway.counters().dnsMismatched, 2);
+    await new Promise<void>((resolve) => stranger.close(() => resolve()));
+  },
+});
+
+Deno.test({
+  name: `Gateway asks whom its resolv.conf names now, and forgets what another one said${root.reason}`,
+  ignore: root.ignore,
+  fn: async () => {
+    await using first = await DnsServer.start(respondWith([192, 0, 2, 1]), { hostname: "127.77.53.1", port: 53 });
+    await using second = await DnsServer.start(respondWith([192, 0, 2, 2]), { hostname: "127.77.53.2", port: 53 });
+    const resolvConf = await Deno.makeTempFile();
+    await Deno.writeTextFile(resolvConf, "nameserver 127.77.53.1\n");
+    const [link, end] = memoryLinkPair();
+    await using gateway = await Gateway.start({ host: "deno", resolvConf });
+    await using _attached = gateway.attach(link);
+    const guest = new DnsGuest(end), ask = async () => dnsText(await guest.ask(dnsQuery("name.test A"))).slice(-9);
+    assertEquals([await ask(), await ask(), first.queries.length], ["192.0.2.1", "192.0.2.1", 1]);
+    await Deno.writeTextFile(resolvConf, "nameserver 127.77.53.2\n");
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    assertEquals([await ask(), first.queries.length, second.queries.length], ["192.0.2.2", 1, 1]);
+    await Deno.remove(resolvConf);
+  },
+});

@@ -1,0 +1,105 @@
+/**
+ * DNS messages for tests, as short to write as they can be.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import {
+  decodeDns,
+  DNS_QR,
+  DNS_RA,
+  DNS_RD,
+  type DnsRecordFields,
+  encodeDnsHeader,
+  encodeDnsName,
+  encodeDnsQuestion,
+  encodeDnsRecord,
+  formatDns,
+} from "../../net/wire/dns.ts";
+
+/** Record types by name. */
+export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, TXT: 16, AAAA: 28, OPT: 41, AXFR: 252, ANY: 255 } as const;
+
+/** A message's parts; what is left out is that of a plain query. */
+export interface MessageFields {
+  id?: number;
+  flags?: number;
+  /** `NAME TYPE` each, of class IN unless a number follows. */
+  questions?: readonly string[];
+  answers?: readonly DnsRecordFields[];
+  authorities?: readonly DnsRecordFields[];
+  additionals?: readonly DnsRecordFields[];
+}
+
+/** A message as bytes. */
+export function dnsMessage(fields: MessageFields): Uint8Array {
+  const { questions = [], answers = [], authorities = [], additionals = [] } = fields;
+  const bytes = new Uint8Array(70_000);
+  let end = encodeDnsHeader(bytes, 0, {
+    id: fields.id ?? 1,
+    flags: fields.flags ?? DNS_RD,
+    questions: questions.length,
+    answers: answers.length,
+    authorities: authorities.length,
+    additionals: additionals.length,
+  });
+  for (const question of questions) {
+    const [name, type, klass = "1"] = question.split(" ");
+    const number = TYPE[type as keyof typeof TYPE] ?? Number(type);
+    end += encodeDnsQuestion(bytes, end, { name: name!, type: number, class: Number(klass) });
+  }
+  for (const record of [...answers, ...authorities, ...additionals]) end += encodeDnsRecord(bytes, end, record);
+  return bytes.slice(0, end);
+}
+
+/** A query for one name. */
+export function dnsQuery(question: string, fields: MessageFields = {}): Uint8Array {
+  return dnsMessage({ questions: [question], ...fields });
+}
+
+/** An answer: by default from a resolver that recurses. */
+export function dnsAnswer(question: string, fields: MessageFields = {}): Uint8Array {
+  return dnsMessage({ questions: [question], flags: DNS_QR | DNS_RD | DNS_RA, ...fields });
+}
+
+/** An A record; its name is the question's. */
+export function aRecord(ttl: number, address: readonly number[] = [192, 0, 2, 7]): DnsRecordFields {
+  return { name: 12, type: TYPE.A, class: 1, ttl, data: Uint8Array.from(address) };
+}
+
+/** A CNAME record for the question's name. */
+export function cnameRecord(ttl: number, target: string): DnsRecordFields {
+  const data = new Uint8Array(255);
+  return { name: 12, type: TYPE.CNAME, class: 1, ttl, data: data.slice(0, encodeDnsName(data, 0, target)) };
+}
+
+/** A TXT record for the question's name, of so many bytes of data. */
+export function txtRecord(ttl: number, length: number): DnsRecordFields {
+  return { name: 12, type: TYPE.TXT, class: 1, ttl, data: new Uint8Array(length).fill(97) };
+}
+
+/** A SOA record with this MINIMUM. */
+export function soaRecord(ttl: number, minimum: number, name = "test"): DnsRecordFields {
+  const data = new Uint8Array(22);
+  new DataView(data.buffer).setUint32(18, minimum);
+  return { name, type: TYPE.SOA, class: 1, ttl, data };
+}
+
+/** An OPT record: size, flags (DO is 0x8000), extended response code and version in the upper half, options. */
+export function optRecord(size = 1232, flags = 0, options: readonly number[] = []): DnsRecordFields {
+  return { name: ".", type: TYPE.OPT, class: size, ttl: flags, data: Uint8Array.from(options) };
+}
+
+/** What a message says, in one line: `formatDns`, and its records. */
+export function dnsText(bytes: Uint8Array): string {
+  const message = decodeDns(bytes);
+  const records = message.records.map(({ name, type, ttl, dataStart, dataEnd }) =>
+    `${name} ${type} ${ttl} ${type === TYPE.A ? bytes.subarray(dataStart, dataEnd).join(".") : dataEnd - dataStart}`
+  );
+  return [formatDns(message), ...records].join("; ");
+}
+
+/** Asserts that two messages are the same but for their ids. */
+export function assertSameButId(actual: Uint8Array, expected: Uint8Array): void {
+  assertEquals([...actual.subarray(2)], [...expected.subarray(2)]);
+}

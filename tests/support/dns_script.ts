@@ -1,0 +1,144 @@
+/**
+ * A gateway whose guests ask for names, on a virtual clock: queries in, what resolvers were sent and what guests were
+ * answered out.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import type { Guest } from "../../nat/guest.ts";
+import { FlowKey } from "../../nat/flow_key.ts";
+import { Nat } from "../../nat/nat.ts";
+import { createTranslationRules, type Target } from "../../nat/translate.ts";
+import { formatEndpoint, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
+import type { Frame } from "../../net/wire/frame.ts";
+import { encodeIpv4, Ipv4Header, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
+import { encodeTcp, TCP_SYN, TcpHeader } from "../../net/wire/tcp.ts";
+import { ScriptHost, type ScriptUdpSocket } from "./script_host.ts";
+import { readUdpFrameToGuest, udpFrameOfGuest } from "./udp_frames.ts";
+
+/** Where resolvers are. */
+export const SERVERS: readonly Target[] = [target("192.0.2.53"), target("127.0.0.53"), target("::1")];
+const DNS_IP = parseIpv4("10.0.2.3");
+
+/** A message that a guest got. */
+export interface GuestAnswer {
+  guest: number;
+  port: number;
+  bytes: Uint8Array;
+}
+
+/** A resolver's address. */
+export function target(address: string, port = 53): Target {
+  return { address: IpAddress.parse(address), port };
+}
+
+/** The gateway under test. */
+export class DnsScript {
+  readonly host = new ScriptHost();
+  readonly nat: Nat;
+  readonly warnings: string[] = [];
+  /** The host's resolvers; assign another array to change them. */
+  servers: readonly Target[];
+  /** The ids that upstream queries get, in order; counted up from 0x7000 once they are used up. */
+  readonly ids: number[] = [];
+  readonly guests: Guest[] = [];
+  #answers: GuestAnswer[] = [];
+  #seen = 0;
+  #nextId = 0x7000;
+
+  constructor(options: { servers?: readonly Target[]; guests?: number; mtu?: number } = {}) {
+    this.servers = options.servers ?? SERVERS.slice(0, 1);
+    const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
+    const rules = createTranslationRules({ dnsServers: [] });
+    const random = () => (this.ids.shift() ?? this.#nextId++) + 0xabcd0000;
+    const resolvers = () => this.servers;
+    this.nat = new Nat({ host: this.host, rules, logger, random, maxFlows: 8, resolvers });
+    this.#nextId = 0x7000;
+    this.host.start(() => this.nat.turn());
+    for (let number = 1; number <= (options.guests ?? 1); number++) {
+      const send = (frame: Frame) => this.#take(number, frame);
+      const link = { name: "script", mtu: options.mtu ?? 1500, offload: false, send, flush() {} };
+      this.guests.push(this.nat.attach(link));
+    }
+  }
+
+  /** A guest sends a message to DNS. */
+  ask(message: Uint8Array, from: { guest?: number; port?: number; to?: number } = {}): void {
+    const ends = { remote: DNS_IP, remotePort: from.to ?? 53, guestPort: from.port ?? 40000 };
+    this.guests[(from.guest ?? 1) - 1]!.receive(udpFrameOfGuest(ends, message));
+    this.host.wake();
+    this.host.run();
+  }
+
+  /** The first guest begins to connect to DNS over TCP; returns where that leads, if anywhere. */
+  connect(): string | null {
+    const bytes = new Uint8Array(54), ip = new Ipv4Header(), tcp = new TcpHeader(), guest = parseIpv4("10.0.2.15");
+    Object.assign(tcp, { sourcePort: 40_000 + this.host.sockets.length, destinationPort: 53, flags: TCP_SYN });
+    Object.assign(ip, { source: guest, destination: DNS_IP, protocol: PROTOCOL_TCP, totalLength: 40 });
+    encodeIpv4(bytes, 14, ip);
+    encodeTcp(bytes, 34, tcp);
+    const key = new FlowKey().setIpv4(1, PROTOCOL_TCP, guest, tcp.sourcePort, DNS_IP, 53),
+      known = this.host.sockets.length;
+    this.nat.openTcp(this.guests[0]!, key, bytes.subarray(14), 20);
+    const socket = this.host.sockets[known];
+    return socket === undefined ? null : `${socket}`;
+  }
+
+  /** What guests got since this was last called. */
+  take(): GuestAnswer[] {
+    return this.#answers.splice(0);
+  }
+
+  /** The one answer that the only guest got. */
+  answer(): Uint8Array {
+    const answers = this.take();
+    assertEquals(answers.length, 1, "answers");
+    return answers[0]!.bytes;
+  }
+
+  /** The sockets opened since this was last called. */
+  sockets(): ScriptUdpSocket[] {
+    const sockets = this.host.udpSockets.slice(this.#seen);
+    this.#seen = this.host.udpSockets.length;
+    return sockets;
+  }
+
+  /** The one socket opened since the last, and the message that it sent first. */
+  upstream(): { socket: ScriptUdpSocket; message: Uint8Array; id: number; to: string } {
+    const sockets = this.sockets();
+    assertEquals(sockets.length, 1, "sockets");
+    const socket = sockets[0]!, { bytes, to } = socket.sent[0]!;
+    return { socket, message: bytes, id: (bytes[0]! << 8) | bytes[1]!, to: formatEndpoint(to.address, to.port) };
+  }
+
+  /** A resolver sends bytes to a socket. */
+  reply(socket: ScriptUdpSocket, bytes: Uint8Array, from: Target = this.servers[0]!): void {
+    socket.hostSends(bytes, from);
+    this.host.run();
+  }
+
+  /** Lets time pass. */
+  advance(ms: number): void {
+    this.host.advance(ms);
+  }
+
+  /** A counter that is not 0 is one of these, and has this count. */
+  assertCounters(expected: Partial<Nat["counters"]>): void {
+    assertEquals(Object.fromEntries(Object.entries(this.nat.counters).filter(([, count]) => count > 0)), expected);
+  }
+
+  /** Nothing is under way: no exchange, timer or socket. */
+  assertIdle(): void {
+    assertEquals(this.nat.dns!.pending, 0, "exchanges");
+    assertEquals(this.nat.timers.size, 0, "timers");
+    assert(this.host.udpSockets.every((socket) => socket.closed), "sockets");
+    assertEquals(this.nat.flows(), []);
+  }
+
+  #take(guest: number, frame: Frame): boolean {
+    const { remote, remotePort, guestPort, payload } = readUdpFrameToGuest(frame);
+    assertEquals([remote, remotePort], [DNS_IP, 53]);
+    this.#answers.push({ guest, port: guestPort, bytes: payload });
+    return true;
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * UDP datagrams in frames, as a guest at 10.0.2.15 sends and gets them.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { parseIpv4 } from "../../net/wire/address.ts";
+import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
+import { Frame } from "../../net/wire/frame.ts";
+import { decodeIpv4, encodeIpv4, Ipv4Header, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
+import { decodeUdp, encodeUdp, udpChecksumValidIpv4, udpSetChecksumIpv4 } from "../../net/wire/udp.ts";
+
+const GUEST_IP = parseIpv4("10.0.2.15"), GUEST_MAC = 0x525400123456, GATEWAY_MAC = 0x525400123402;
+const PAYLOAD_AT = 42;
+
+/** The other end of a datagram of the guest's, and the guest's own port. */
+export interface UdpEnds {
+  /** The address the guest talks to, as a 32-bit number. */
+  remote: number;
+  /** The port the guest talks to. */
+  remotePort: number;
+  /** The guest's port. */
+  guestPort: number;
+}
+
+/** A frame of the guest. */
+export function udpFrameOfGuest(ends: UdpEnds, payload: Uint8Array): Frame {
+  const ip = new Ipv4Header(), bytes = new Uint8Array(PAYLOAD_AT + payload.length);
+  bytes.set(payload, PAYLOAD_AT);
+  ip.source = GUEST_IP;
+  ip.destination = ends.remote;
+  ip.protocol = PROTOCOL_UDP;
+  ip.totalLength = bytes.length - 14;
+  encodeEthernet(bytes, 0, GATEWAY_MAC, GUEST_MAC, ETHERTYPE_IPV4);
+  encodeIpv4(bytes, 14, ip);
+  encodeUdp(bytes, 34, ends.guestPort, ends.remotePort, payload.length + 8);
+  udpSetChecksumIpv4(bytes, 34, GUEST_IP, ends.remote);
+  return new Frame().set(bytes, 0, bytes.length);
+}
+
+/** What a frame to the guest holds; it must be a UDP datagram with a right checksum. */
+export function readUdpFrameToGuest(frame: Frame): UdpEnds & { payload: Uint8Array } {
+  const bytes = frame.bytes.slice(frame.start, frame.end), ip = decodeIpv4(bytes, 14, bytes.length);
+  assertEquals([ip.protocol, ip.destination], [PROTOCOL_UDP, GUEST_IP]);
+  assert(udpChecksumValidIpv4(bytes, ip.payloadStart, ip.source, GUEST_IP));
+  const udp = decodeUdp(bytes, ip.payloadStart, ip.payloadEnd);
+  return {
+    remote: ip.source,
+    remotePort: udp.sourcePort,
+    guestPort: udp.destinationPort,
+    payload: bytes.slice(udp.payloadStart, udp.payloadEnd),
+  };
+}
