@@ -425,8 +425,9 @@ export class TcpEndpoint {
     if (!this.send.sackPermitted || tcpHeaderLength(bytes, tcp) === 20) return false;
     readTcpOptions(bytes, tcp, options);
     let news = false;
+    const now = this.#context.now();
     for (let i = 0; i < options.sackCount; i++) {
-      if (this.send.sacked(options.sackEdges[2 * i]!, options.sackEdges[2 * i + 1]!)) news = true;
+      if (this.send.sacked(options.sackEdges[2 * i]!, options.sackEdges[2 * i + 1]!, now)) news = true;
     }
     return news;
   }
