@@ -9,6 +9,7 @@ export * from "./endpoint.ts";
 export * from "./output.ts";
 export * from "./reassembly.ts";
 export * from "./receive_side.ts";
+export * from "./recovery.ts";
 export * from "./rtt.ts";
 export * from "./scoreboard.ts";
 export * from "./send_side.ts";
