@@ -4,6 +4,8 @@
  * @module
  */
 export * from "../linux/event_loop.ts";
+export * from "./clock.ts";
 export * from "./link.ts";
+export * from "./lossy.ts";
 export * from "./memory.ts";
 export * from "./tap.ts";
