@@ -8,4 +8,5 @@ export * from "./clock.ts";
 export * from "./link.ts";
 export * from "./lossy.ts";
 export * from "./memory.ts";
+export * from "./pcap.ts";
 export * from "./tap.ts";

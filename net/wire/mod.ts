@@ -18,6 +18,7 @@ export * from "./frame.ts";
 export * from "./icmpv4.ts";
 export * from "./ipv4.ts";
 export * from "./ipv6.ts";
+export * from "./pcap.ts";
 export * from "./seq.ts";
 export * from "./tcp.ts";
 export * from "./udp.ts";
