@@ -10,3 +10,4 @@ export * from "./lossy.ts";
 export * from "./memory.ts";
 export * from "./pcap.ts";
 export * from "./tap.ts";
+export * from "./trace.ts";

@@ -15,6 +15,7 @@ export * from "./dhcpv4.ts";
 export * from "./dns.ts";
 export * from "./ethernet.ts";
 export * from "./frame.ts";
+export * from "./frame_text.ts";
 export * from "./icmpv4.ts";
 export * from "./ipv4.ts";
 export * from "./ipv6.ts";
