@@ -5,6 +5,7 @@
  */
 export * from "../linux/event_loop.ts";
 export * from "./clock.ts";
+export * from "./impair_spec.ts";
 export * from "./link.ts";
 export * from "./lossy.ts";
 export * from "./memory.ts";
