@@ -7,12 +7,13 @@
  */
 import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { helpText, versionText } from "./help.ts";
+import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
 import { HELP_ROW, readOptions } from "./option_table.ts";
 import { nearestWord, UsageError } from "./usage_error.ts";
 import { readMtu } from "./values.ts";
 
 /** What `hawser run` was told. */
-export interface RunOptions extends GatewaySettings {
+export interface RunOptions extends GatewaySettings, LinkSettings {
   /** The link's MTU in bytes. */
   readonly mtu: number;
   /** Whether the TAP leaves segmentation and checksums to the other side. */
@@ -30,6 +31,7 @@ export const RUN_ROWS = {
   "mtu": { letter: "m", metavar: "N", help: "MTU of eth0, 576 to 65520", shown: "65520", read: readMtu },
   "no-offload": { help: "plain frames: no segmentation, no checksum offload" },
   ...GATEWAY_ROWS,
+  ...LINK_ROWS,
   "log-level": { ...GATEWAY_ROWS["log-level"], shown: "warn" },
   ...HELP_ROW,
 } as const;
@@ -72,6 +74,7 @@ function parseRun(args: readonly string[]): CommandLine {
   if (values.help) return { kind: "text", text: helpText("run", RUN_ROWS) };
   const options: RunOptions = {
     ...gatewaySettings(program, values, { logLevel: "warn" }),
+    ...linkSettings(values),
     mtu: values.mtu ?? 65520,
     offload: !values["no-offload"],
   };

@@ -18,6 +18,8 @@ import { EventLoop } from "../net/linux/event_loop.ts";
 import { pidfdGetFd } from "../net/linux/pidfd.ts";
 import { formatReport } from "./flow_report.ts";
 import { gatewayOptions } from "./gateway_settings.ts";
+import { LinkWrapper } from "./link_settings.ts";
+import { stderrLogger } from "./log.ts";
 import type { FromWorker, StartMessage, ToWorker } from "./run_messages.ts";
 
 /** How long a guest's last bytes may take to reach the host after COMMAND has ended. */
@@ -48,8 +50,11 @@ async function serve({ pid, fd, options }: StartMessage): Promise<void> {
   const blocking = options.host === "ffi";
   if (!blocking) loop.start();
   const host: HostNetwork = blocking ? new LinuxHost(loop) : new DenoHost();
-  const { mtu, offload } = options;
-  await using link = tapLink({ loop, fd: pidfdGetFd(pid, fd), name: "eth0", mtu, offload });
+  const { mtu, offload, logLevel } = options;
+  using wrapper = new LinkWrapper(options, { clock: loop, logger: stderrLogger(logLevel) });
+  // The capture is open, and nothing else is ever written.
+  Deno.permissions.revokeSync({ name: "write" });
+  await using link = wrapper.wrap(tapLink({ loop, fd: pidfdGetFd(pid, fd), name: "eth0", mtu, offload }));
   await using gateway = await Gateway.start(gatewayOptions(options, host));
   await using _guest = gateway.attach(link);
   scope.postMessage({ kind: "started", wakeFd: blocking ? loop.wakeFd : undefined });

@@ -90,6 +90,12 @@ export function readMap(text: string): string {
   return text;
 }
 
+/** The file of a capture. */
+export function readCaptureFile(text: string): string {
+  if (text === "-") throw new TypeError("standard output is the command's, name a file");
+  return text;
+}
+
 /** Which host sockets. */
 export function readHostKind(text: string): HostKind {
   if (text === "ffi" || text === "deno") return text;

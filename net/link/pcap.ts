@@ -61,11 +61,25 @@ export interface PcapLinkOptions {
  * ```
  */
 export function pcapLink(link: Link, sink: PcapSink, options: PcapLinkOptions = {}): Link {
-  return new ObservedLink(link, new Recorder(link.name, sink, options));
+  return new PcapCapture(sink, options).record(link);
+}
+
+/** One capture of any number of links. */
+export class PcapCapture {
+  readonly #recorder: Recorder;
+
+  /** Begins a capture in `sink`, which stays the caller's. */
+  constructor(sink: PcapSink, options: PcapLinkOptions = {}) {
+    this.#recorder = new Recorder(sink, options);
+  }
+
+  /** Records what passes on `link`, which from then on belongs to what is returned. */
+  record(link: Link): Link {
+    return new ObservedLink(link, this.#recorder);
+  }
 }
 
 class Recorder implements FrameObserver {
-  readonly #name: string;
   readonly #logger: Logger;
   readonly #now: () => number;
   /** A record: its header and a frame. */
@@ -73,8 +87,7 @@ class Recorder implements FrameObserver {
   /** Undefined once it has failed. */
   #sink: PcapSink | undefined;
 
-  constructor(name: string, sink: PcapSink, options: PcapLinkOptions) {
-    this.#name = name;
+  constructor(sink: PcapSink, options: PcapLinkOptions) {
     this.#logger = options.logger ?? SILENT;
     this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
     this.#sink = sink;
@@ -111,7 +124,7 @@ class Recorder implements FrameObserver {
   #fail(error: unknown): void {
     this.#sink = undefined;
     const cause = error instanceof Error ? error.message : String(error);
-    this.#logger.warn(`Capture of ${this.#name} ended: ${cause}`);
+    this.#logger.warn(`Capture ended: ${cause}`);
   }
 }
 

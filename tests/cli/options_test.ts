@@ -13,6 +13,9 @@ const DEFAULTS: RunOptions = {
   maxFlows: undefined,
   host: "ffi",
   logLevel: "warn",
+  impair: undefined,
+  pcap: undefined,
+  trace: false,
 };
 
 /** Words after `hawser run`, the options they change, and the command they leave. */
@@ -54,6 +57,9 @@ const GOOD: [string[], Partial<RunOptions>, string[]][] = [
   [["--max-flows", "1", "true"], { maxFlows: 1 }, ["true"]],
   [["--host", "deno", "true"], { host: "deno" }, ["true"]],
   [["--log-level=debug", "true"], { logLevel: "debug" }, ["true"]],
+  [["--pcap", "a,b=c.pcap", "true"], { pcap: "a,b=c.pcap" }, ["true"]],
+  [["--impair", "loss=1%,delay=20ms", "true"], { impair: { loss: 0.01, delayMs: 20 } }, ["true"]],
+  [["--impair=loss=1%", "--trace", "true"], { impair: { loss: 0.01 }, trace: true }, ["true"]],
 ];
 
 Deno.test("parseCommandLine of run reads each option and leaves the command as it is", () => {
@@ -103,6 +109,10 @@ const BAD: [string[], string][] = [
   [["--subnet", "10.0.2.5/24", "x"], "it names an address in a network, write 10.0.2.0/24"],
   [["--subnet", "127.0.0.0/8", "x"], "neither loopback"],
   [["--subnet", "224.0.0.0/24", "x"], "neither loopback"],
+  [["--pcap", "-", "x"], "bad --pcap -: standard output is the command's, name a file"],
+  [["--impair", "slow", "x"], "bad --impair slow: it is a list of loss, delay, "],
+  [["--impair", "loss=2", "x"], "bad --impair loss=2: loss is a percentage from 0% to 100%, such as 1%"],
+  [["--trace=1", "x"], "--trace takes no value, leave out =1"],
   [["--dns", "localhost", "x"], "bad --dns localhost: it is ADDR, ADDR:PORT or none"],
   [["--dns", "127.0.0.1:", "x"], "its port is a whole number from 1 to 65535"],
   [["--dns", "127.0.0.1:0", "x"], "its port is a whole number from 1 to 65535"],

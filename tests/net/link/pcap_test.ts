@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { lossyLink } from "../../../net/link/lossy.ts";
 import { memoryLinkPair } from "../../../net/link/memory.ts";
-import { PcapFile, pcapLink, type PcapSink } from "../../../net/link/pcap.ts";
+import { PcapCapture, PcapFile, pcapLink, type PcapSink } from "../../../net/link/pcap.ts";
 import { readUint32 } from "../../../net/wire/bytes.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../../net/wire/frame.ts";
 import { naiveChecksum } from "../../support/naive_checksum.ts";
@@ -154,7 +154,7 @@ Deno.test("pcapLink whose sink fails ends the capture with one warning, and the 
       assert(link.send(frameOf(62)));
       link.flush();
     }
-    assertEquals(warnings, ["Capture of script ended: No space left on device"]);
+    assertEquals(warnings, ["Capture ended: No space left on device"]);
     assertEquals([gateway.frames.length, inner.sent.frames.length], [5, 6]);
     sink.failure = undefined;
     link.send(frameOf(63));
@@ -179,6 +179,16 @@ Deno.test("lossyLink around pcapLink records what reaches the guest and what it 
   link.send(frameOf(60));
   inner.receiver!.receive(frameOf(61));
   assertEquals(sink.records.map(({ frame }) => frame.length), [61]);
+});
+
+Deno.test("PcapCapture records several links in one file with one header", () => {
+  const sink = new Sink(), capture = new PcapCapture(sink), inner = [new ScriptLink(), new ScriptLink()];
+  const links = inner.map((link) => capture.record(link));
+  for (const link of links) link.start(new Recorder());
+  links[0]!.send(frameOf(60));
+  inner[1]!.receiver!.receive(frameOf(61));
+  links[1]!.send(frameOf(62));
+  assertEquals(sink.records.map(({ frame }) => frame.length), [60, 61, 62]);
 });
 
 Deno.test("pcapLink stamps with the time of day", async () => {
