@@ -24,3 +24,8 @@ export const SYSTEM_CLOCK: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Milliseconds since 1970 began (UTC), with a fraction: the time of day, for stamps. */
+export function wallClockMs(): number {
+  return performance.timeOrigin + performance.now();
+}

@@ -24,6 +24,7 @@ import {
   PCAP_SNAP_LENGTH,
 } from "../wire/pcap.ts";
 import { type Logger, SILENT } from "../../nat/logger.ts";
+import { wallClockMs } from "./clock.ts";
 import type { Link } from "./link.ts";
 import { type FrameObserver, ObservedLink } from "./observed.ts";
 
@@ -89,7 +90,7 @@ class Recorder implements FrameObserver {
 
   constructor(sink: PcapSink, options: PcapLinkOptions) {
     this.#logger = options.logger ?? SILENT;
-    this.#now = options.now ?? (() => performance.timeOrigin + performance.now());
+    this.#now = options.now ?? wallClockMs;
     this.#sink = sink;
     encodePcapHeader(this.#record, 0);
     this.#write(PCAP_HEADER_LENGTH);

@@ -8,6 +8,7 @@
  * @module
  */
 import { formatFrame } from "../wire/frame_text.ts";
+import { wallClockMs } from "./clock.ts";
 import type { Link } from "./link.ts";
 import { ObservedLink } from "./observed.ts";
 
@@ -31,7 +32,7 @@ export interface TraceLinkOptions {
  * ```
  */
 export function traceLink(link: Link, print: (line: string) => void, options: TraceLinkOptions = {}): Link {
-  const now = options.now ?? (() => performance.timeOrigin + performance.now());
+  const now = options.now ?? wallClockMs;
   return new ObservedLink(link, {
     frame: ({ bytes, start, end }) => print(`${timeOfDay(now())} ${formatFrame(bytes, start, end)}`),
     flush: () => {},
