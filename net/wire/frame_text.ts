@@ -10,6 +10,7 @@ import { formatIpv4 } from "./address.ts";
 import { decodeArp, formatArp } from "./arp.ts";
 import { DecodeError } from "./decode_error.ts";
 import { decodeDhcpv4, DHCP_CLIENT_PORT, DHCP_SERVER_PORT, formatDhcpv4 } from "./dhcpv4.ts";
+import { decodeDns, DNS_PORT, formatDns } from "./dns.ts";
 import { decodeEthernet, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, formatEthernet } from "./ethernet.ts";
 import { decodeIcmpv4, formatIcmpv4 } from "./icmpv4.ts";
 import { decodeIpv4, formatIpv4Packet, type Ipv4Packet, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "./ipv4.ts";
@@ -24,6 +25,7 @@ type PayloadText = (bytes: Uint8Array, start: number, end: number) => string;
 const UDP_PAYLOADS: ReadonlyMap<number, PayloadText> = new Map([
   [DHCP_SERVER_PORT, dhcpText],
   [DHCP_CLIENT_PORT, dhcpText],
+  [DNS_PORT, dnsText],
 ]);
 
 /** `IP 10.0.2.15.40000 > 10.0.2.2.80: Flags [S], seq 1, win 64240, options [mss 1460], length 0`, or what else the frame in `bytes[start, end)` is. */
@@ -80,6 +82,10 @@ function udpText(
 
 function dhcpText(bytes: Uint8Array, start: number, end: number): string {
   return formatDhcpv4(decodeDhcpv4(bytes, start, end));
+}
+
+function dnsText(bytes: Uint8Array, start: number, end: number): string {
+  return formatDns(decodeDns(bytes, start, end));
 }
 
 /** What `text` gives, or behind `prefix` why there is none. */

@@ -61,6 +61,25 @@ Deno.test("formatFrame shows DHCP in both directions, and an odd payload on its 
   );
 });
 
+Deno.test("formatFrame shows DNS in both directions, and an odd payload on its port as one that is malformed", () => {
+  const question = "0007 0100 0001 0000 0000 0000 04 74657374 07 6578616d706c65 00 0001 0001";
+  assertEquals(
+    formatFrame(ipv4(17, `9c40 0035 0026 0000 ${question}`)),
+    "IP 10.0.2.15.40000 > 10.0.2.2.53: DNS query 7, A? test.example.",
+  );
+  assertEquals(
+    formatFrame(ipv4(17, `0035 9c40 0026 0000 ${question.replace("0100", "8183")}`)),
+    "IP 10.0.2.15.53 > 10.0.2.2.40000: DNS answer 7 NXDOMAIN, A? test.example.",
+  );
+  // A name with a line break stays on its line.
+  const odd = "0007 0100 0001 0000 0000 0000 02 0a0d 00 0001 0001";
+  assertMatch(formatFrame(ipv4(17, `9c40 0035 001c 0000 ${odd}`)), /^IP [^\n\r]* DNS query 7, A\? [\x21-\x7e]+$/);
+  assertMatch(
+    formatFrame(ipv4(17, "9c40 0035 000a 0000 0102")),
+    /^IP 10\.0\.2\.15\.40000 > 10\.0\.2\.2\.53: malformed dns \(/,
+  );
+});
+
 Deno.test("formatFrame shows fragments as IPv4 alone, since ports stand in the first one only", () => {
   for (const fragment of ["2000", "0010"]) {
     assertMatch(formatFrame(ipv4(17, "1388 1389 0400 0000", fragment)), /^IP 10\.0\.2\.15 > 10\.0\.2\.2, proto 17, /);
