@@ -143,7 +143,7 @@ export class Guest {
     const payload = ip + ipv4HeaderLength(bytes, ip), end = ip + ipv4TotalLength(bytes, ip);
     const source = ipv4Source(bytes, ip), protocol = ipv4Protocol(bytes, ip);
     if (protocol === PROTOCOL_UDP && this.#isDhcp(bytes, payload, end)) return this.#receiveDhcp(bytes, payload);
-    if (source !== this.address && !this.#learnAddress(source)) return this.#drop("spoofedAddress");
+    if (!this.#learnAddress(source)) return this.#drop("spoofedAddress");
     if (protocol === PROTOCOL_TCP) this.#receiveTcp(frame, ip, payload, end);
     else if (protocol === PROTOCOL_UDP) this.#receiveUdp(frame, ip, payload, end);
     else if (protocol === PROTOCOL_ICMP) this.#receiveIcmp(bytes, ip, payload, end);
@@ -231,7 +231,8 @@ export class Guest {
 
   /** Whether the guest has or now takes this address. */
   #learnAddress(address: number): boolean {
-    if (address === this.address) return true;
+    // Before the guest is known its address is 0, and 0.0.0.0 is nobody's.
+    if (address === this.address) return address !== 0;
     if (!this.#services.isGuestAddress(address) || (this.address !== 0 && this.flows > 0)) return false;
     this.address = address;
     return true;
