@@ -60,10 +60,22 @@ export interface GatewayOptions {
   readonly maps?: readonly string[];
   /** Whether the gateway's address leads to the host's loopback. Default true. */
   readonly hostLoopback?: boolean;
+  /**
+   * Where guests may go: `CIDR`, `CIDR:PORTS` or `[IPv6-CIDR]:PORTS`, PORTS as in `80,8000-8099`. With any rule here, what none of them holds is
+   * refused, the gateway and maps included, but not DNS. Default anywhere.
+   */
+  readonly allow?: readonly string[];
+  /**
+   * Where guests may not go, written as those of `allow`. Of two rules for one address the more specific network counts, deny where they are equal.
+   * `none` among them leaves out the default, `169.254.0.0/16`.
+   */
+  readonly deny?: readonly string[];
   /** Flows at once; beyond, a SYN is answered with RST. Default 4096. */
   readonly maxFlows?: number;
   /** Bytes of buffers that all flows together use before each keeps only what it must. Default 256 MiB. */
   readonly maxBufferBytes?: number;
+  /** Flows that may begin in a second, of whatever protocol; as many may begin at once. Default no limit. */
+  readonly maxNewFlows?: number;
   /**
    * Whose sockets carry the bytes: `ffi` (Linux, `--allow-ffi`, fast), `deno` (everywhere), or a `HostNetwork`, which is disposed of with the gateway. Default `ffi` on
    * Linux where `--allow-ffi` is granted, else `deno`.
@@ -108,8 +120,13 @@ export class Gateway implements AsyncDisposable {
     const rules = createTranslationRules(translationOptions(options));
     const host = createHost(options.host);
     const logger = options.logger ?? SILENT, maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
-    const { tcp, maxBufferBytes } = options;
-    const limits = { maxFlows, ...(tcp && { tcp }), ...(maxBufferBytes !== undefined && { maxBufferBytes }) };
+    const { tcp, maxBufferBytes, maxNewFlows } = options;
+    const limits = {
+      maxFlows,
+      ...(maxNewFlows !== undefined && { maxNewFlows }),
+      ...(tcp && { tcp }),
+      ...(maxBufferBytes !== undefined && { maxBufferBytes }),
+    };
     const nat = new Nat({ host, rules, logger, random, ...resolvers(options), ...limits });
     const gateway = new Gateway(nat, host, logger);
     host.start(() => nat.turn());
@@ -169,6 +186,8 @@ function translationOptions(options: GatewayOptions): TranslationOptions {
     ...(options.subnet !== undefined && { subnet: options.subnet }),
     ...(options.maps !== undefined && { maps: options.maps.map(parseMap) }),
     ...(options.hostLoopback !== undefined && { hostLoopback: options.hostLoopback }),
+    ...(options.allow !== undefined && { allow: options.allow }),
+    ...(options.deny !== undefined && { deny: options.deny }),
   };
 }
 

@@ -92,6 +92,8 @@ export const DROP_REASONS = {
   denied: "destination that a rule forbids",
   /** A flow beyond `maxFlows`. */
   flowLimit: "flow beyond the limit of flows",
+  /** A flow beyond `maxNewFlows`. */
+  flowRate: "flow beyond the limit of new flows a second",
   /** A connect beyond the bound of connects under way. */
   connectLimit: "connection beyond the bound of connects under way",
   /** The host had no descriptor, port or memory left. */

@@ -27,7 +27,15 @@ import {
   ETHERTYPE_VLAN,
 } from "../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
-import { checkIcmpv4, encodeIcmpv4Error, icmpv4ChecksumValid } from "../net/wire/icmpv4.ts";
+import {
+  checkIcmpv4,
+  encodeIcmpv4Error,
+  ICMP_ADMIN_PROHIBITED,
+  ICMP_ECHO_REQUEST,
+  ICMP_UNREACHABLE,
+  icmpv4ChecksumValid,
+  icmpv4Type,
+} from "../net/wire/icmpv4.ts";
 import {
   checkIpv4,
   ipv4Destination,
@@ -189,7 +197,7 @@ export class Guest {
       destination,
       port: remotePort,
     });
-    if (refusal !== null) this.#drop(refusal);
+    if (refusal !== null) this.#refuse(refusal, bytes.subarray(ip, end));
   }
 
   #receiveIcmp(bytes: Uint8Array, ip: number, icmp: number, end: number): void {
@@ -197,7 +205,12 @@ export class Guest {
     if (!icmpv4ChecksumValid(bytes, icmp, end)) return this.#drop("icmpChecksum");
     const destination = ipv4Destination(bytes, ip), reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
     const length = this.#services.echo(destination, bytes, icmp, end, reply, at);
-    if (length === 0) return this.#drop("icmpNotRelayed");
+    if (length === 0) {
+      const key = this.#key.setIpv4(this.number, PROTOCOL_ICMP, ipv4Source(bytes, ip), 0, destination, 0);
+      const isEcho = icmpv4Type(bytes, icmp) === ICMP_ECHO_REQUEST;
+      const refusal = isEcho ? this.#nat.refuseIcmp(key) : null;
+      return refusal === null ? this.#drop("icmpNotRelayed") : this.#refuse(refusal, bytes.subarray(ip, end));
+    }
     this.out.ipv4(reply, at, at + length, PROTOCOL_ICMP, destination, ipv4Source(bytes, ip));
   }
 
@@ -262,6 +275,17 @@ export class Guest {
       : (tcpSeq(bytes, tcp) + length + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0)) >>> 0;
     const into = this.#nat.scratch, at = SEGMENT_HEADROOM;
     this.out.tcp(into, at, at + encodeTcp(into, at, header), 0, ipv4Destination(bytes, ip), ipv4Source(bytes, ip));
+  }
+
+  /**
+   * Drops a packet that is no segment, and tells the guest by ICMP where a rule or the rate was the cause (RFC 1812 section 5.2.7.1). What is
+   * never relayed stays unanswered: multicast and broadcast are among it (RFC 1122 section 3.2.2).
+   */
+  #refuse(reason: DropReason, packet: Uint8Array): void {
+    this.#drop(reason);
+    if (reason === "denied" || reason === "flowRate") {
+      this.sendIcmpError(ICMP_UNREACHABLE, ICMP_ADMIN_PROHIBITED, packet);
+    }
   }
 
   #drop(reason: DropReason): void {

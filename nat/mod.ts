@@ -5,6 +5,7 @@
  */
 export * from "./buffers.ts";
 export * from "./counters.ts";
+export * from "./egress.ts";
 export * from "./endings.ts";
 export * from "./flow.ts";
 export * from "./flow_key.ts";
@@ -18,7 +19,9 @@ export * from "./nat.ts";
 export * from "./policy.ts";
 export * from "./rate_limited_log.ts";
 export * from "./timers.ts";
+export * from "./token_bucket.ts";
 export * from "./translate.ts";
+export * from "./translation_cache.ts";
 export * from "./relay/tcp.ts";
 export * from "./relay/udp.ts";
 export * from "./service/arp.ts";

@@ -9,17 +9,17 @@
  *
  * **Limits.** At most `maxFlows` flows, of which `MAX_CONNECTING` wait for the host's connect; beyond, a SYN gets a RST. UDP mappings have a bound of their
  * own, where the stalest makes room. The buffers of all flows together have a bound too, at which each keeps only what it must.
+ * `maxNewFlows` rations the beginning of flows of every protocol; what is refused by a rule takes nothing from it.
  *
  * @module
  */
-import { IpAddress } from "../net/wire/address.ts";
 import { DNS_PORT } from "../net/wire/dns.ts";
-import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
+import { PROTOCOL_ICMP, PROTOCOL_TCP } from "../net/wire/ipv4.ts";
 import { BufferPool, LARGE_BUFFER } from "./buffers.ts";
 import { type Counters, createCounters, type DropReason } from "./counters.ts";
 import { createEndings, type Endings, type FlowEnding } from "./endings.ts";
 import type { EndsTurn, Flow, FlowInfo, RelayContext } from "./flow.ts";
-import type { FlowKey } from "./flow_key.ts";
+import { FlowKey } from "./flow_key.ts";
 import { FlowLog } from "./flow_log.ts";
 import { FlowTable, hashFlowKey } from "./flow_table.ts";
 import type { FrameSink } from "./frame_sender.ts";
@@ -32,7 +32,9 @@ import { type GuestDatagram, UdpRelay } from "./relay/udp.ts";
 import { DnsService } from "./service/dns.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
 import { TimerWheel } from "./timers.ts";
-import { type Target, translate, type TranslationRules, withDnsServers } from "./translate.ts";
+import { TokenBucket } from "./token_bucket.ts";
+import { type Refusal, type Target, translate, type TranslationRules, withDnsServers } from "./translate.ts";
+import { TranslationCache } from "./translation_cache.ts";
 
 /** Host connects that may be under way at once. */
 export const MAX_CONNECTING = 1024;
@@ -62,6 +64,8 @@ export interface NatOptions {
    * array as long as nothing has changed. Not asked where the rules say that there is no DNS.
    */
   readonly resolvers?: () => readonly Target[];
+  /** Flows that may begin in a second, of whatever protocol; as many may begin at once. Default no limit. */
+  readonly maxNewFlows?: number;
   /** Other limits and times than `TCP_DEFAULTS`. */
   readonly tcp?: Partial<TcpConfig>;
 }
@@ -98,6 +102,9 @@ export class Nat implements RelayContext {
   #resolversSeen: readonly Target[] | null = null;
   #flowLog: FlowLog;
   #maxFlows: number;
+  #maxNewFlows: number;
+  #newFlows: TokenBucket | null = null;
+  #translations: TranslationCache;
   #secret: number;
   #flows: FlowTable<Flow>;
   #draining = new Set<Flow>();
@@ -134,7 +141,13 @@ export class Nat implements RelayContext {
       random: options.random,
       servers: () => this.#findResolvers() ?? [],
     });
+    this.#translations = new TranslationCache(options.rules);
     this.#maxFlows = options.maxFlows;
+    this.#maxNewFlows = options.maxNewFlows ?? Infinity;
+    if (options.maxNewFlows !== undefined) {
+      const rate = { perSecond: options.maxNewFlows, burst: options.maxNewFlows };
+      this.#newFlows = new TokenBucket(rate, options.host.now());
+    }
     this.#secret = options.random();
     this.#flows = new FlowTable<Flow>(options.random());
     this.#readBuffer = this.pool.takeLarge();
@@ -209,18 +222,14 @@ export class Nat implements RelayContext {
       address: key.remoteAddress,
       port: key.remotePort,
     });
-    if ("refusal" in translation) {
-      this.log.warn(() => `Refused ${key}: ${translation.rule}`);
-      return translation.refusal;
-    }
+    if ("refusal" in translation) return this.#refuse(key, translation.refusal, translation.rule);
     if (this.flowCount >= this.#maxFlows) {
-      this.log.warn(() => `Refused ${key}: ${this.#maxFlows} flows are the limit (--max-flows)`);
-      return "flowLimit";
+      return this.#refuse(key, "flowLimit", `${this.#maxFlows} flows are the limit (--max-flows)`);
     }
     if (this.#connecting >= MAX_CONNECTING) {
-      this.log.warn(() => `Refused ${key}: ${MAX_CONNECTING} connects are under way`);
-      return "connectLimit";
+      return this.#refuse(key, "connectLimit", `${MAX_CONNECTING} connects are under way`);
     }
+    if (!this.#mayBegin()) return this.#refuseRate(key);
     const relay = new TcpRelay(this, { guest, key: key.clone(), targets: translation.targets, syn });
     this.#flows.set(relay.key, relay);
     this.#connecting++;
@@ -234,15 +243,19 @@ export class Nat implements RelayContext {
     if (this.dns !== null && datagram.port === DNS_PORT && datagram.destination === this.rules.dns.ipv4) {
       return this.dns.ask(datagram, { guest, address: key.guestAddress.ipv4, port: key.guestPort });
     }
-    const address = IpAddress.fromIpv4(datagram.destination), port = datagram.port;
-    const translation = translate(this.rules, { family: 4, protocol: PROTOCOL_UDP, address, port });
-    if ("refusal" in translation) {
-      this.log.warn(() => `Refused ${key} to ${address}:${port}: ${translation.rule}`);
-      return translation.refusal;
-    }
+    const translation = this.#translations.find(this.rules, datagram.destination, datagram.port);
+    if ("refusal" in translation) return this.#refuseDatagram(key, datagram, translation);
     const known = this.#flows.get(key);
+    if (known === undefined && !this.#mayBegin()) return this.#refuseRate(key);
     const relay = known instanceof UdpRelay ? known : this.#openUdp(guest, key);
     return relay.send(datagram, translation.targets[0]!);
+  }
+
+  /** Why an ICMP message of a guest, whose key has no ports, may not go where it asks, or null. */
+  refuseIcmp(key: FlowKey): DropReason | null {
+    const address = key.remoteAddress;
+    const translation = translate(this.rules, { family: 4, protocol: PROTOCOL_ICMP, address, port: 0 });
+    return "refusal" in translation ? this.#refuse(key, translation.refusal, translation.rule) : null;
   }
 
   // --- RelayContext ---
@@ -307,6 +320,30 @@ export class Nat implements RelayContext {
       this.rules = withDnsServers(this.rules, resolvers);
     }
     return this.rules.dnsServers;
+  }
+
+  /** Whether one more flow may begin now. */
+  #mayBegin(): boolean {
+    return this.#newFlows === null || this.#newFlows.take(this.now());
+  }
+
+  #refuse(key: FlowKey, reason: DropReason, why: string): DropReason {
+    this.log.warn(() => `Refused ${key} of guest ${key.guest}: ${why}`);
+    return reason;
+  }
+
+  #refuseRate(key: FlowKey): DropReason {
+    return this.#refuse(key, "flowRate", `${this.#maxNewFlows} new flows a second are the limit (--max-new-flows)`);
+  }
+
+  /** As `#refuse`, for a datagram: where it goes is not in its mapping's key. */
+  #refuseDatagram(key: FlowKey, { destination, port }: GuestDatagram, { refusal, rule }: Refusal): DropReason {
+    this.log.warn(() => {
+      const { guest, protocol, guestAddress, guestPort } = key;
+      const asked = new FlowKey().setIpv4(guest, protocol, guestAddress.ipv4, guestPort, destination, port);
+      return `Refused ${asked} of guest ${guest}: ${rule}`;
+    });
+    return refusal;
   }
 
   #openUdp(guest: Guest, key: FlowKey): UdpRelay {

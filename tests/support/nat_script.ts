@@ -9,7 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Nat } from "../../nat/nat.ts";
 import type { Guest } from "../../nat/guest.ts";
 import type { TcpConfig } from "../../nat/tcp/context.ts";
-import { createTranslationRules } from "../../nat/translate.ts";
+import { createTranslationRules, type TranslationOptions } from "../../nat/translate.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { Frame } from "../../net/wire/frame.ts";
 import { encodeIpv4, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
@@ -61,7 +61,14 @@ export class NatScript {
   #taken: number;
 
   constructor(
-    options: { tcp?: Partial<TcpConfig>; mtu?: number; maxFlows?: number; maxBufferBytes?: number } = {},
+    options: {
+      tcp?: Partial<TcpConfig>;
+      mtu?: number;
+      rules?: TranslationOptions;
+      maxFlows?: number;
+      maxNewFlows?: number;
+      maxBufferBytes?: number;
+    } = {},
   ) {
     const logger = {
       debug() {},
@@ -69,9 +76,10 @@ export class NatScript {
       warn: (line: string) => void this.warnings.push(line),
       error() {},
     };
-    const tcp = options.tcp ?? {};
-    const { maxFlows = 8, maxBufferBytes = Infinity } = options, rules = createTranslationRules();
-    this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, maxFlows, maxBufferBytes, tcp });
+    const { tcp = {}, maxFlows = 8, maxBufferBytes = Infinity, maxNewFlows } = options;
+    const limits = { maxFlows, maxBufferBytes, ...(maxNewFlows !== undefined && { maxNewFlows }) };
+    const rules = createTranslationRules(options.rules);
+    this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, ...limits, tcp });
     this.host.start(() => this.nat.turn());
     const send = (frame: Frame) => this.#take(frame);
     this.guest = this.nat.attach({ name: "script", mtu: options.mtu ?? 1500, offload: false, send, flush() {} });
