@@ -6,6 +6,7 @@
  * @module
  */
 import type { GatewayOptions } from "../mod.ts";
+import { DEFAULT_DENY } from "../nat/egress.ts";
 import type { HostNetwork } from "../nat/host.ts";
 import { Cidr, formatIpv4, IpAddress } from "../net/wire/address.ts";
 import { stderrLogger } from "./log.ts";
@@ -14,7 +15,9 @@ import { UsageError } from "./usage_error.ts";
 import {
   type HostKind,
   type LogLevel,
+  readDeny,
   readDns,
+  readEgressRule,
   readHostKind,
   readLogLevel,
   readMap,
@@ -32,8 +35,14 @@ export interface GatewaySettings {
   readonly maps: readonly string[];
   /** Whether the gateway's address leads to the host's loopback. */
   readonly hostLoopback: boolean;
+  /** Where guests may go: rules as `EgressRules` reads them. */
+  readonly allow: readonly string[];
+  /** Where they may not go, `none` included. */
+  readonly deny: readonly string[];
   /** How many flows there may be at once. */
   readonly maxFlows: number | undefined;
+  /** How many flows may begin in a second. */
+  readonly maxNewFlows: number | undefined;
   /** Which host sockets. */
   readonly host: HostKind;
   /** How much is logged. */
@@ -62,7 +71,21 @@ export const GATEWAY_ROWS = {
     read: readMap,
   },
   "no-host-loopback": { help: "nothing leads to the host's loopback unless a --map names it" },
+  "allow": {
+    metavar: "CIDR[:PORTS]",
+    help: "guests reach this and nothing else; ports as 80,8000-8099; repeatable",
+    repeatable: true,
+    read: readEgressRule,
+  },
+  "deny": {
+    metavar: "CIDR[:PORTS]|none",
+    help: "guests do not reach this; none: drop the default; repeatable",
+    repeatable: true,
+    shown: DEFAULT_DENY,
+    read: readDeny,
+  },
   "max-flows": { metavar: "N", help: "flows at once", shown: "4096", read: readMaxFlows },
+  "max-new-flows": { metavar: "N", help: "flows that begin in a second", shown: "no limit", read: readMaxFlows },
   "host": { metavar: "ffi|deno", help: "host sockets: epoll and FFI, or Deno's own", shown: "ffi", read: readHostKind },
   "log-level": { metavar: "LEVEL", help: "debug, info, warn or error", read: readLogLevel },
 } as const;
@@ -78,7 +101,10 @@ export function gatewaySettings(
     dns: values.dns,
     maps: values.map,
     hostLoopback: !values["no-host-loopback"],
+    allow: values.allow,
+    deny: values.deny,
     maxFlows: values["max-flows"],
+    maxNewFlows: values["max-new-flows"],
     host: values.host ?? "ffi",
     logLevel: values["log-level"] ?? defaults.logLevel,
   };
@@ -88,15 +114,18 @@ export function gatewaySettings(
 
 /** What `Gateway.start` is told, on this host. */
 export function gatewayOptions(settings: GatewaySettings, host: HostNetwork): GatewayOptions {
-  const { subnet, dns, maps, hostLoopback, maxFlows, logLevel } = settings;
+  const { subnet, dns, maps, hostLoopback, allow, deny, maxFlows, maxNewFlows, logLevel } = settings;
   return {
     subnet,
     maps,
     hostLoopback,
+    allow,
+    deny,
     host,
     logger: stderrLogger(logLevel),
     ...(dns === undefined ? {} : { dns }),
     ...(maxFlows === undefined ? {} : { maxFlows }),
+    ...(maxNewFlows === undefined ? {} : { maxNewFlows }),
   };
 }
 
