@@ -35,6 +35,10 @@ async function follow(line: CommandLine): Promise<number> {
     case "text":
       console.log(line.text.trimEnd());
       return 0;
+    case "forward": {
+      const { forward } = await import("./forward.ts");
+      return await forward(line);
+    }
     case "demo": {
       const { demo } = await import("./demo.ts");
       return await demo();

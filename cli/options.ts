@@ -5,12 +5,13 @@
  *
  * @module
  */
+import { parseStreamEndpoint, type StreamEndpoint } from "../forward/stream_endpoint.ts";
 import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { helpText, versionText } from "./help.ts";
 import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
 import { HELP_ROW, readOptions } from "./option_table.ts";
 import { nearestWord, UsageError } from "./usage_error.ts";
-import { readMtu } from "./values.ts";
+import { type LogLevel, readMaxConnections, readMtu, readSeconds } from "./values.ts";
 
 /** What `hawser run` was told. */
 export interface RunOptions extends GatewaySettings, LinkSettings {
@@ -20,8 +21,31 @@ export interface RunOptions extends GatewaySettings, LinkSettings {
   readonly offload: boolean;
 }
 
+/** What `hawser forward` was told. */
+export interface ForwardOptions {
+  /** After how many seconds without a byte a connection is cut; never where it was left out. */
+  readonly idleTimeoutS: number | undefined;
+  /** Clients served at once. */
+  readonly maxConnections: number | undefined;
+  /** How much is logged. */
+  readonly logLevel: LogLevel;
+}
+
+/** `hawser forward`: whence, whither and how. */
+export interface ForwardLine {
+  /** Tells the commands apart. */
+  readonly kind: "forward";
+  /** The options. */
+  readonly options: ForwardOptions;
+  /** Where clients connect. */
+  readonly listen: StreamEndpoint;
+  /** With what they are joined. */
+  readonly target: StreamEndpoint;
+}
+
 /** What a command line asks for. */
 export type CommandLine =
+  | ForwardLine
   | { readonly kind: "run"; readonly options: RunOptions; readonly command: readonly string[] }
   | { readonly kind: "demo" }
   | { readonly kind: "text"; readonly text: string };
@@ -36,14 +60,32 @@ export const RUN_ROWS = {
   ...HELP_ROW,
 } as const;
 
-const COMMANDS = ["run", "demo"];
+/** The options of `forward`. */
+export const FORWARD_ROWS = {
+  "idle-timeout": {
+    metavar: "SECONDS",
+    help: "cut a connection on which nothing has moved for so long",
+    shown: "never",
+    read: readSeconds,
+  },
+  "max-connections": {
+    metavar: "N",
+    help: "clients served at once; further ones wait",
+    shown: "1024",
+    read: readMaxConnections,
+  },
+  "log-level": { ...GATEWAY_ROWS["log-level"], shown: "warn" },
+  ...HELP_ROW,
+} as const;
+
+const COMMANDS = ["run", "forward", "demo"];
 
 /** Reads the words after `hawser`. Throws a `UsageError`. */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const [word, ...rest] = args;
   switch (word) {
     case undefined:
-      throw new UsageError("hawser", "missing command, say run, demo or --help");
+      throw new UsageError("hawser", "missing command, say run, forward, demo or --help");
     case "--help":
     case "-h":
       return { kind: "text", text: helpText("hawser") };
@@ -51,6 +93,8 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       return { kind: "text", text: versionText() };
     case "run":
       return parseRun(rest);
+    case "forward":
+      return parseForward(rest);
     case "demo":
       return parseDemo(rest);
     default: {
@@ -67,6 +111,38 @@ function parseDemo(args: readonly string[]): CommandLine {
   if (word === undefined) return { kind: "demo" };
   if (word === "--help" || word === "-h") return { kind: "text", text: helpText("demo") };
   throw new UsageError("hawser demo", `unexpected ${word}, it takes no options and no arguments`);
+}
+
+function parseForward(args: readonly string[]): CommandLine {
+  const program = "hawser forward", { values, rest } = readOptions(program, FORWARD_ROWS, args);
+  if (values.help) return { kind: "text", text: helpText("forward", FORWARD_ROWS) };
+  const [listen, target, further] = rest;
+  if (listen === undefined || target === undefined) {
+    const missing = listen === undefined ? "LISTEN and TARGET" : "TARGET";
+    throw new UsageError(program, `missing ${missing}, say hawser forward [options] LISTEN TARGET`);
+  }
+  if (further !== undefined) {
+    const right = further.startsWith("-") ? "options go before LISTEN" : "there is one LISTEN and one TARGET";
+    throw new UsageError(program, `unexpected ${further}, ${right}`);
+  }
+  function read(name: string, text: string, leastPort: 0 | 1): StreamEndpoint {
+    try {
+      return parseStreamEndpoint(text, leastPort);
+    } catch (error) {
+      throw new UsageError(program, `bad ${name} ${text}: ${(error as Error).message}`);
+    }
+  }
+  if (listen === target) throw new UsageError(program, `LISTEN and TARGET are both ${listen}, it would lead to itself`);
+  return {
+    kind: "forward",
+    listen: read("LISTEN", listen, 0),
+    target: read("TARGET", target, 1),
+    options: {
+      idleTimeoutS: values["idle-timeout"],
+      maxConnections: values["max-connections"],
+      logLevel: values["log-level"] ?? "warn",
+    },
+  };
 }
 
 function parseRun(args: readonly string[]): CommandLine {

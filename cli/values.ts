@@ -14,6 +14,7 @@ export const MOST_MTU = 65520;
 export const LONGEST_PREFIX = 27;
 const SHORTEST_PREFIX = 8;
 const MOST_FLOWS = 1_000_000;
+const MOST_SECONDS = 1_000_000;
 
 /** Which host sockets carry the flows. */
 export type HostKind = "ffi" | "deno";
@@ -37,6 +38,16 @@ export function readMtu(text: string): number {
 /** How many flows there may be at once, or may begin in a second. */
 export function readMaxFlows(text: string): number {
   return readInteger(text, 1, MOST_FLOWS);
+}
+
+/** How many clients a forwarder serves at once. */
+export function readMaxConnections(text: string): number {
+  return readInteger(text, 1, MOST_FLOWS);
+}
+
+/** A time in whole seconds. */
+export function readSeconds(text: string): number {
+  return readInteger(text, 1, MOST_SECONDS);
 }
 
 /** An IPv4 network of at least 32 addresses, as text. */

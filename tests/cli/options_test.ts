@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { addressesOf } from "../../cli/gateway_settings.ts";
-import { parseCommandLine, RUN_ROWS, type RunOptions } from "../../cli/options.ts";
+import { FORWARD_ROWS, type ForwardOptions, parseCommandLine, RUN_ROWS, type RunOptions } from "../../cli/options.ts";
 import { UsageError } from "../../cli/usage_error.ts";
 
 const DEFAULTS: RunOptions = {
@@ -166,15 +166,67 @@ Deno.test("parseCommandLine answers help and version before anything else is nee
   assertStringIncludes(help(["-h"]), "hawser run [options]");
   assertStringIncludes(help(["run", "--help"]), "--max-flows N");
   assertStringIncludes(help(["run", "-m", "1500", "-h", "--", "x"]), "--max-flows N");
+  assertStringIncludes(help(["forward", "--help"]), "hawser forward [options] LISTEN TARGET");
   assertStringIncludes(help(["demo", "--help"]), "in seconds");
   assertMatch(help(["--version"]), /^hawser \d+\.\d+\.\d+ \(Deno /);
 });
 
-Deno.test("the help of run names exactly the options that there are", () => {
-  const line = parseCommandLine(["run", "--help"]);
-  const text = line.kind === "text" ? line.text : "";
-  const named = [...text.matchAll(/^ {2}(?:-\w,| {3}) --([\w-]+)/gm)].map((match) => match[1]!);
-  assertEquals(named, Object.keys(RUN_ROWS));
+Deno.test("parseCommandLine of forward reads options, LISTEN and TARGET", () => {
+  const defaults: ForwardOptions = { idleTimeoutS: undefined, maxConnections: undefined, logLevel: "warn" };
+  const good: [string[], Partial<ForwardOptions>][] = [
+    [[], {}],
+    [["--"], {}],
+    [["--idle-timeout", "60", "--max-connections=5", "--log-level", "info"], {
+      idleTimeoutS: 60,
+      maxConnections: 5,
+      logLevel: "info",
+    }],
+  ];
+  for (const [words, changed] of good) {
+    assertEquals(parseCommandLine(["forward", ...words, "[::1]:0", "unix:/run/app.sock"]), {
+      kind: "forward",
+      options: { ...defaults, ...changed },
+      listen: { transport: "tcp", hostname: "::1", port: 0 },
+      target: { transport: "unix", path: "/run/app.sock" },
+    });
+  }
+});
+
+Deno.test("parseCommandLine of forward says in one line what is wrong and what would be right", () => {
+  const bad: [string[], string][] = [
+    [[], "missing LISTEN and TARGET, say hawser forward [options] LISTEN TARGET"],
+    [["a:1"], "missing TARGET"],
+    [["a:1", "b:2", "c:3"], "unexpected c:3, there is one LISTEN and one TARGET"],
+    [["a:1", "b:2", "--idle-timeout", "5"], "unexpected --idle-timeout, options go before LISTEN"],
+    [["8080", "b:2"], "bad LISTEN 8080: it is HOST:PORT, [V6]:PORT or unix:PATH"],
+    [["a:1", "b"], "bad TARGET b: it is HOST:PORT"],
+    [["a:1", "b:0"], "bad TARGET b:0: its port is from 1 to 65535"],
+    [["a:1", "unix:"], "bad TARGET unix:: it is HOST:PORT"],
+    [["a:1", "a:1"], "LISTEN and TARGET are both a:1, it would lead to itself"],
+    [["--idle-timeout", "0", "a:1", "b:2"], "bad --idle-timeout 0: it is a whole number from 1"],
+    [["--idle-timeout", "5s", "a:1", "b:2"], "bad --idle-timeout 5s"],
+    [["--max-connections", "0", "a:1", "b:2"], "bad --max-connections 0"],
+    [["--mtu", "1500", "a:1", "b:2"], "unknown option --mtu, see hawser forward --help"],
+    [["--idle", "5", "a:1", "b:2"], "unknown option --idle, did you mean --idle-timeout?"],
+  ];
+  for (const [words, part] of bad) {
+    const error = assertThrows(() => parseCommandLine(["forward", ...words]), UsageError, undefined, words.join(" "));
+    assertStringIncludes(error.message, part, words.join(" "));
+    assertEquals(error.program, "hawser forward");
+    assertMatch(error.message, /^[^\n]{10,160}$/);
+  }
+});
+
+Deno.test("the help of a command names exactly the options that there are", () => {
+  const help = (command: string) => {
+    const line = parseCommandLine([command, "--help"]);
+    return line.kind === "text" ? line.text : "";
+  };
+  for (const [command, rows] of [["run", RUN_ROWS], ["forward", FORWARD_ROWS]] as const) {
+    const named = [...help(command).matchAll(/^ {2}(?:-\w,| {3}) --([\w-]+)/gm)].map((match) => match[1]!);
+    assertEquals(named, Object.keys(rows));
+  }
+  const text = help("run");
   assertMatch(text, /^ {2}-m, --mtu N +MTU of eth0, 576 to 65520 \[65520\]$/m);
   assertMatch(text, /^ {6}--log-level LEVEL +debug, info, warn or error \[warn\]$/m);
 });
@@ -184,10 +236,10 @@ Deno.test("parseCommandLine refuses commands and options that there are not", ()
     const error = assertThrows(() => parseCommandLine(args), UsageError);
     return `${error.program}: ${error.message}`;
   };
-  assertEquals(complaint([]), "hawser: missing command, say run, demo or --help");
+  assertEquals(complaint([]), "hawser: missing command, say run, forward, demo or --help");
   assertEquals(complaint(["rnu"]), "hawser: unknown command rnu, did you mean run?");
   assertEquals(complaint(["serve"]), "hawser: unknown command serve, see hawser --help");
-  assertEquals(complaint(["forward", "a", "b"]), "hawser: unknown command forward, see hawser --help");
+  assertEquals(complaint(["foward", "a", "b"]), "hawser: unknown command foward, did you mean forward?");
   assertEquals(complaint(["--hepl"]), "hawser: unknown option --hepl, did you mean --help?");
   assertEquals(complaint(["-V"]), "hawser: unknown option -V, see hawser --help");
   assertEquals(complaint(["demo", "x"]), "hawser demo: unexpected x, it takes no options and no arguments");
