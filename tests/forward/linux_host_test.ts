@@ -36,7 +36,11 @@ class Pair implements AsyncDisposable {
 
   /** Runs turns until nothing is left to do. */
   run(): void {
-    this.loop.runBlocking(performance.now() + 1);
+    for (let quiet = 0; quiet < 2;) {
+      const told = this.owner.told.length;
+      this.loop.runBlocking(performance.now() + 1);
+      quiet = this.owner.told.length === told ? quiet + 1 : 0;
+    }
   }
 
   send(text: string, flags = 0): void {
