@@ -39,6 +39,14 @@ export interface Libc {
   socket(family: number, type: number, protocol: number): number;
   /** connect(2). */
   connect(fd: number, address: Uint8Array, length: number): number;
+  /** bind(2). */
+  bind(fd: number, address: Uint8Array, length: number): number;
+  /** listen(2). */
+  listen(fd: number, backlog: number): number;
+  /** accept4(2); `addressLength` holds one 32-bit length in and out. */
+  accept4(fd: number, address: Uint8Array, addressLength: Uint32Array, flags: number): number;
+  /** getsockname(2); `addressLength` holds one 32-bit length in and out. */
+  getsockname(fd: number, address: Uint8Array, addressLength: Uint32Array): number;
   /** recv(2). */
   recv(fd: number, bytes: Uint8Array, length: bigint, flags: number): number;
   /** send(2). */
@@ -111,6 +119,8 @@ export const MSG_ERRQUEUE = 0x2000;
 export const SHUT_WR = 1;
 /** setsockopt(2): options of every socket. */
 export const SOL_SOCKET = 1;
+/** A listener may take over a port on which only connections are left. */
+export const SO_REUSEADDR = 2;
 /** The pending error of a socket; reading clears it. */
 export const SO_ERROR = 4;
 /** Urgent data stays in the stream (RFC 6093 section 5). */
@@ -172,6 +182,8 @@ export const ENOSYS = 38;
 export const EBADFD = 77;
 /** The kernel does not know the address family. */
 export const EAFNOSUPPORT = 97;
+/** The address and port are in use. */
+export const EADDRINUSE = 98;
 /** No local address or port to use. */
 export const EADDRNOTAVAIL = 99;
 /** No route to the network. */
@@ -214,6 +226,7 @@ const ERRORS: Record<number, readonly [name: string, text: string]> = {
   [ENOSYS]: ["ENOSYS", "the kernel does not have this system call"],
   [EBADFD]: ["EBADFD", "the device is gone"],
   [EAFNOSUPPORT]: ["EAFNOSUPPORT", "address family not supported"],
+  [EADDRINUSE]: ["EADDRINUSE", "address in use"],
   [EADDRNOTAVAIL]: ["EADDRNOTAVAIL", "no address or port available"],
   [ENETUNREACH]: ["ENETUNREACH", "network unreachable"],
   [ECONNABORTED]: ["ECONNABORTED", "connection aborted"],
@@ -237,6 +250,10 @@ const SYMBOLS = {
   setns: { parameters: ["i32", "i32"], result: "i32" },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  listen: { parameters: ["i32", "i32"], result: "i32" },
+  accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "i32" },
