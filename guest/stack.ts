@@ -91,7 +91,11 @@ export class GuestStack implements AsyncDisposable {
     this.#gateway = IpAddress.parse(options.gateway ?? "10.0.2.2").ipv4;
     this.#now = options.now ?? (() => performance.now());
     this.#delay = options.delay ?? delay;
-    this.#out = new FrameSender(link, { sourceMac: options.mac ?? 0x525400123456, sent: () => {} });
+    this.#out = new FrameSender(link, {
+      sourceMac: options.mac ?? 0x525400123456,
+      sent: () => {},
+      unresolved: () => {},
+    });
     this.#timers = new TimerWheel(this.#now());
     this.#context = {
       config: { ...TCP_DEFAULTS, ...options.tcp },

@@ -8,12 +8,13 @@
  *
  * **Who the guest is.** Each link carries one guest. Its MAC and IPv4 address are learnt from its first frames: the address is what DHCP gave it or, for a static one, any
  * address of the subnet that is not taken by the gateway. While flows live, frames from another MAC or address are spoofed; without flows the guest
- * may have been replaced (a reboot, another network card) and is learnt anew.
+ * may have been replaced (a reboot, another network card) and is learnt anew. A flow that a client of the host has begun counts only once the guest has answered. Beside its
+ * own address a guest may use one that a forward names. A guest that has not spoken yet is asked for its MAC address (`arp_resolver.ts`).
  *
  * @module
  */
 import { isGroupMac, MAC_BROADCAST } from "../net/wire/address.ts";
-import { ARP_LENGTH, arpSenderIp, arpSenderMac, checkArp } from "../net/wire/arp.ts";
+import { ARP_LENGTH, ARP_REPLY, arpOperation, arpSenderIp, arpSenderMac, checkArp } from "../net/wire/arp.ts";
 import {
   checkEthernet,
   ETHERNET_HEADER_LENGTH,
@@ -74,11 +75,13 @@ import {
   udpSourcePort,
 } from "../net/wire/udp.ts";
 import { DHCP_SERVER_PORT } from "../net/wire/dhcpv4.ts";
+import { ArpResolver } from "./arp_resolver.ts";
 import type { DropReason } from "./counters.ts";
 import { FlowKey } from "./flow_key.ts";
 import { FrameSender, type FrameSink } from "./frame_sender.ts";
 import type { Nat } from "./nat.ts";
 import { Services } from "./service/services.ts";
+import { isGuestAddress } from "./translate.ts";
 
 /** A guest on its link. */
 export class Guest {
@@ -88,11 +91,12 @@ export class Guest {
   readonly out: FrameSender;
   /** Its IPv4 address as a number; 0 until it is known. */
   address = 0;
-  /** How many flows it has. */
+  /** How many flows it has, of those that it knows. */
   flows = 0;
 
   #nat: Nat;
   #services: Services;
+  #resolver: ArpResolver;
   #key = new FlowKey();
   #tcp = new TcpHeader();
 
@@ -107,7 +111,25 @@ export class Guest {
         if (!taken) nat.counters.linkFull++;
         nat.linkUsed(link);
       },
+      unresolved: (frame, destination) => this.#resolver.hold(frame, destination),
     });
+    this.#resolver = new ArpResolver({
+      timers: nat.timers,
+      counters: nat.counters,
+      now: () => nat.now(),
+      request: (address) => this.#requestMac(address),
+      send: (frame) => this.out.resume(frame),
+    });
+  }
+
+  /** Asks by ARP whether someone else has `address` by now, at most once a second. */
+  ask(address: number): void {
+    this.#resolver.ask(address);
+  }
+
+  /** Its link has ended. */
+  dispose(): void {
+    this.#resolver.dispose();
   }
 
   /** Its MAC address; -1 until it is known. */
@@ -138,6 +160,7 @@ export class Guest {
     const sender = arpSenderIp(bytes, arp);
     // A probe has no sender address yet (RFC 5227 section 2.1.1).
     if (sender !== 0 && !this.#learnAddress(sender)) return this.#drop("spoofedAddress");
+    if (arpOperation(bytes, arp) === ARP_REPLY && this.#resolver.isAnswer(sender)) return;
     const reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
     if (this.#services.arp(this.address, bytes, arp, reply, at) === 0) return this.#drop("arpIgnored");
     this.out.ethernet(reply, at, at + ARP_LENGTH, ETHERTYPE_ARP);
@@ -239,6 +262,7 @@ export class Guest {
     if (isGroupMac(mac) || mac === this.#nat.mac) return false;
     if (this.mac >= 0 && this.flows > 0) return false;
     this.out.destinationMac = mac;
+    this.#resolver.release();
     return true;
   }
 
@@ -246,12 +270,18 @@ export class Guest {
   #learnAddress(address: number): boolean {
     // Before the guest is known its address is 0, and 0.0.0.0 is nobody's.
     if (address === this.address) return address !== 0;
-    if (!this.#services.isGuestAddress(address) || (this.address !== 0 && this.flows > 0)) return false;
+    if (this.#nat.forwards.names(address)) return true;
+    if (!isGuestAddress(this.#nat.rules, address) || (this.address !== 0 && this.flows > 0)) return false;
     this.address = address;
     return true;
   }
 
   // --- out ---
+
+  #requestMac(address: number): void {
+    const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = this.#services.arpRequest(address, into, at);
+    this.out.ethernet(into, at, at + length, ETHERTYPE_ARP, MAC_BROADCAST);
+  }
 
   /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from the gateway. */
   sendIcmpError(type: number, code: number, packet: Uint8Array): void {

@@ -186,6 +186,13 @@ export function broadcastOf(subnet: Cidr): IpAddress {
   return IpAddress.fromIpv4(subnet.address.ipv4 | ~ipv4Mask(subnet.prefix));
 }
 
+/** Whether a guest may have this address, a 32-bit number: one of the subnet that is not taken. */
+export function isGuestAddress({ subnet, gateway, dns }: TranslationRules, address: number): boolean {
+  const network = subnet.address.ipv4, mask = ipv4Mask(subnet.prefix);
+  return (address & mask) >>> 0 === network && address !== network && address !== ((network | ~mask) >>> 0) &&
+    address !== gateway.ipv4 && address !== dns.ipv4;
+}
+
 function translateDns(rules: TranslationRules, { protocol, port }: Destination): Translation {
   if (port !== DNS_PORT || (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_TCP)) {
     return { refusal: "neverRelayed", rule: `${rules.dns} beside port ${DNS_PORT}` };
