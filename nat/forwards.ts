@@ -68,14 +68,15 @@ export class Forwards {
     this.#context = context;
   }
 
-  /** From now on the guest may use the address that `forward` names. Throws a `RangeError` for one that no guest can have. */
+  /** Why a forward cannot lead to `address`, in words, or null. */
+  problemOf(address: IpAddress): string | null {
+    const { rules } = this.#context;
+    if (isGuestAddress(rules, address.ipv4)) return null;
+    return `${address} is no address of a guest, which is one of ${rules.subnet} other than ${rules.gateway} and ${rules.dns}`;
+  }
+
+  /** From now on the guest may use the address that `forward` names. */
   add(forward: ForwardTarget): void {
-    const { guestAddress } = forward, { rules } = this.#context;
-    if (guestAddress !== null && !isGuestAddress(rules, guestAddress.ipv4)) {
-      throw new RangeError(
-        `Cannot forward ${forward.name}: ${guestAddress} is no address of a guest, it is one of ${rules.subnet} beside ${rules.gateway} and ${rules.dns}`,
-      );
-    }
     this.#live.add(forward);
   }
 

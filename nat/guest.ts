@@ -52,18 +52,13 @@ import {
 } from "../net/wire/ipv4.ts";
 import {
   checkTcp,
-  encodeTcp,
   TCP_ACK,
   TCP_FIN,
   TCP_RST,
   TCP_SYN,
-  tcpAck,
   tcpChecksumValidIpv4,
   tcpDestinationPort,
   tcpFlags,
-  TcpHeader,
-  tcpHeaderLength,
-  tcpSeq,
   tcpSourcePort,
 } from "../net/wire/tcp.ts";
 import {
@@ -81,6 +76,7 @@ import { FlowKey } from "./flow_key.ts";
 import { FrameSender, type FrameSink } from "./frame_sender.ts";
 import type { Nat } from "./nat.ts";
 import { Services } from "./service/services.ts";
+import { encodeStrayReset } from "./tcp/stray.ts";
 import { isGuestAddress } from "./translate.ts";
 
 /** A guest on its link. */
@@ -98,7 +94,6 @@ export class Guest {
   #services: Services;
   #resolver: ArpResolver;
   #key = new FlowKey();
-  #tcp = new TcpHeader();
 
   /** Guest `number` of `nat` on `link`. */
   constructor(nat: Nat, number: number, link: FrameSink) {
@@ -292,19 +287,9 @@ export class Guest {
 
   /** Answers a segment of no connection with RST (RFC 9293 section 3.10.7.1). */
   #resetStray(bytes: Uint8Array, ip: number, tcp: number, end: number): void {
-    const flags = tcpFlags(bytes, tcp);
-    if (flags & TCP_RST) return;
-    const header = this.#tcp, length = end - tcp - tcpHeaderLength(bytes, tcp);
-    header.sourcePort = tcpDestinationPort(bytes, tcp);
-    header.destinationPort = tcpSourcePort(bytes, tcp);
-    header.window = 0;
-    header.flags = flags & TCP_ACK ? TCP_RST : TCP_RST | TCP_ACK;
-    header.seq = flags & TCP_ACK ? tcpAck(bytes, tcp) : 0;
-    header.ack = flags & TCP_ACK
-      ? 0
-      : (tcpSeq(bytes, tcp) + length + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0)) >>> 0;
-    const into = this.#nat.scratch, at = SEGMENT_HEADROOM;
-    this.out.tcp(into, at, at + encodeTcp(into, at, header), 0, ipv4Destination(bytes, ip), ipv4Source(bytes, ip));
+    const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = encodeStrayReset(bytes, tcp, end, into, at);
+    if (length === 0) return;
+    this.out.tcp(into, at, at + length, 0, ipv4Destination(bytes, ip), ipv4Source(bytes, ip));
   }
 
   /**

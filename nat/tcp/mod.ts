@@ -14,5 +14,6 @@ export * from "./rtt.ts";
 export * from "./scoreboard.ts";
 export * from "./send_side.ts";
 export * from "./silence.ts";
+export * from "./stray.ts";
 export * from "./transitions.ts";
 export * from "./transmitter.ts";
