@@ -73,6 +73,7 @@ export interface GatewayOptions {
    * `none` among them leaves out the default, `169.254.0.0/16`.
    */
   readonly deny?: readonly string[];
+  /**
    * Ports of the host that lead to ports of a guest: `tcp:8080:80`, `udp:[::1]/5353`, `tcp:0.0.0.0/8000-8009:9000-9009`, `tcp:8080:10.0.2.20/80`; on 127.0.0.1 unless an address
    * is named. All are bound before anything else begins, or none. Default none; see `Gateway.forwards` for later ones.
    */

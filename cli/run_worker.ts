@@ -17,7 +17,7 @@ import { tapLink } from "../net/link/tap.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
 import { pidfdGetFd } from "../net/linux/pidfd.ts";
 import { formatReport } from "./flow_report.ts";
-import { gatewayOptions } from "./gateway_settings.ts";
+import { gatewayOptions, reportForwards } from "./gateway_settings.ts";
 import { LinkWrapper } from "./link_settings.ts";
 import { stderrLogger } from "./log.ts";
 import type { FromWorker, StartMessage, ToWorker } from "./run_messages.ts";
@@ -57,6 +57,7 @@ async function serve({ pid, fd, options }: StartMessage): Promise<void> {
   await using link = wrapper.wrap(tapLink({ loop, fd: pidfdGetFd(pid, fd), name: "eth0", mtu, offload }));
   await using gateway = await Gateway.start(gatewayOptions(options, host));
   await using _guest = gateway.attach(link);
+  reportForwards(gateway);
   scope.postMessage({ kind: "started", wakeFd: blocking ? loop.wakeFd : undefined });
   for (;;) {
     if (blocking) loop.runBlocking();

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { parsePortSpec } from "../forward/port_spec.ts";
 import { DENY_NONE, parseEgressRule } from "../nat/egress.ts";
 import { Cidr, IpAddress } from "../net/wire/address.ts";
 
@@ -115,6 +116,18 @@ export function readEgressRule(text: string): string {
 /** As `readEgressRule`, or `none`. */
 export function readDeny(text: string): string {
   return text === DENY_NONE ? text : readEgressRule(text);
+}
+
+/** Forwards of TCP ports, in the form that a gateway takes. */
+export function readTcpPorts(text: string): string {
+  parsePortSpec("tcp", text);
+  return `tcp:${text}`;
+}
+
+/** Forwards of UDP ports, in the form that a gateway takes. */
+export function readUdpPorts(text: string): string {
+  parsePortSpec("udp", text);
+  return `udp:${text}`;
 }
 
 /** Which host sockets. */

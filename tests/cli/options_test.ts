@@ -4,6 +4,7 @@ import { FORWARD_ROWS, type ForwardOptions, parseCommandLine, RUN_ROWS, type Run
 import { UsageError } from "../../cli/usage_error.ts";
 
 const DEFAULTS: RunOptions = {
+  forwards: [],
   subnet: "10.0.2.0/24",
   mtu: 65520,
   offload: true,
@@ -57,6 +58,15 @@ const GOOD: [string[], Partial<RunOptions>, string[]][] = [
     ["true"],
   ],
   [["--map", "fd00::1=::1", "true"], { maps: ["fd00::1=::1"] }, ["true"]],
+  [["-t", "8080:80", "true"], { forwards: ["tcp:8080:80"] }, ["true"]],
+  [["-t8080", "--tcp-ports=[::1]/8080", "-u", "0:53", "true"], {
+    forwards: ["tcp:8080", "tcp:[::1]/8080", "udp:0:53"],
+  }, ["true"]],
+  [["--udp-ports", "8080", "--tcp-ports", "8080", "true"], { forwards: ["tcp:8080", "udp:8080"] }, ["true"]],
+  [["--subnet", "10.9.0.0/16", "-t", "80:10.9.1.1/80", "true"], {
+    subnet: "10.9.0.0/16",
+    forwards: ["tcp:80:10.9.1.1/80"],
+  }, ["true"]],
   [["--max-flows", "1", "true"], { maxFlows: 1 }, ["true"]],
   [["--max-new-flows=50", "true"], { maxNewFlows: 50 }, ["true"]],
   [["--allow", "192.0.2.0/24:80,8000-8099", "true"], { allow: ["192.0.2.0/24:80,8000-8099"] }, ["true"]],
@@ -86,8 +96,13 @@ const BAD: [string[], string][] = [
   [["--mut", "1500", "x"], "unknown option --mut, did you mean --mtu?"],
   [["--no-ofload", "x"], "unknown option --no-ofload, did you mean --no-offload?"],
   [["--sub=10.0.2.0/24", "x"], "unknown option --sub, did you mean --subnet?"],
-  [["--tcp-ports", "80", "x"], "unknown option --tcp-ports"],
-  [["-t", "80", "x"], "unknown option -t"],
+  [["--tcp-ports", "80x", "x"], 'bad --tcp-ports 80x: "80x" is no port, write 8080, 8080:80 or 8000-8009:9000-9009'],
+  [["-t", "localhost/80", "x"], "bad --tcp-ports localhost/80: localhost before the slash is no IP address"],
+  [["-t", "80", "-t", "0.0.0.0/80:81", "x"], "tcp 0.0.0.0:80 -> 81 overlaps tcp 127.0.0.1:80 -> 80"],
+  [["-u", "80:10.0.3.4/80", "x"], "udp 127.0.0.1:80 -> 10.0.3.4:80 leads to no guest's address"],
+  [["--udp-ports", "http", "x"], 'bad --udp-ports http: "http" is no port'],
+  [["-u"], "-u needs a value"],
+  [["--tcp-port", "80", "x"], "unknown option --tcp-port, did you mean --tcp-ports?"],
   [["-mD", "80", "x"], "bad --mtu D"],
   [["-hx", "x"], "unknown option -hx"],
   [["--constructor", "x"], "unknown option --constructor"],

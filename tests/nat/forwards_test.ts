@@ -148,8 +148,15 @@ Deno.test("Forwards with a reset leave the flows of others alone", async () => {
   const script = await ForwardScript.start(["tcp:8080:80", "tcp:8081:80"]);
   const one = script.connect("127.0.0.1:1", 0), two = script.connect("127.0.0.1:2", 1);
   await script.live[0]!.remove({ reset: true });
-  assertEquals([one.wasReset, two.wasReset], [true, false]);
+  assertEquals([one.wasReset, two.wasReset, script.nat.endings.forwardRemoved], [true, false, 1]);
   script.nat.close();
+});
+
+Deno.test("Forwards reset a client for which every port is taken", async () => {
+  const script = await ForwardScript.start("tcp:8080:80");
+  script.nat.isTaken = () => true;
+  assertEquals(script.connect().wasReset, true);
+  assertEquals(script.nat.counters.forwardNoPort, 1);
 });
 
 Deno.test("Forwards count a client that the host could not accept", async () => {

@@ -69,7 +69,7 @@ Deno.test("TcpHostOpening resets the client at once when the guest refuses", asy
   const socket = script.connect();
   script.expectSyn();
   script.send({ flags: RST_ACK, seq: 0 });
-  assertEquals(socket.wasReset, true);
+  assertEquals([socket.wasReset, script.nat.endings.refusedByGuest], [true, 1]);
   script.expectNothing();
   script.assertEmpty();
 });
@@ -83,7 +83,7 @@ Deno.test("TcpHostOpening repeats its SYN with backoff and resets the client of 
   script.advance(2_450);
   assertEquals(socket.closed, false);
   script.advance(100);
-  assertEquals(socket.wasReset, true);
+  assertEquals([socket.wasReset, script.nat.endings.guestSilent], [true, 1]);
   assertEquals(script.warnings, [
     "Flow tcp 10.0.2.15:80 > 10.0.2.2:5000 to 127.0.0.1:5000 ended: the guest does not answer",
   ]);
@@ -108,7 +108,7 @@ Deno.test("TcpHostOpening ends at once when the client resets before the guest h
   script.expectSyn();
   socket.hostResets();
   script.host.run();
-  assertEquals([script.state, socket.closed], [null, true]);
+  assertEquals([script.state, socket.closed, script.nat.endings.resetByHost], [null, true, 1]);
   script.expectNothing();
   script.send({ flags: SYN_ACK });
   script.expect({ flags: TCP_RST, seq: script.ack });
