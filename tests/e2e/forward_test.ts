@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { createSocket } from "node:dgram";
 import { requires } from "../support/requirements.ts";
-import { hawser, OrdinaryUser, shell, startHawser, until } from "./run_support.ts";
+import { hawser, type HawserOptions, OrdinaryUser, shell, startHawser, until } from "./run_support.ts";
 
 const NEEDS = ["linux", "root", "tun", "unshare", "ip"];
 const run = requires(...NEEDS);
@@ -16,9 +16,9 @@ class ServingGuest implements AsyncDisposable {
   stdout = "";
   stderr = "";
 
-  private constructor(words: string[]) {
+  private constructor(words: string[], options: HawserOptions) {
     const server = [Deno.execPath(), "run", "--no-prompt", "--no-check", "--allow-net", SERVER];
-    this.#child = startHawser(["run", ...words, "--", ...server]);
+    this.#child = startHawser(["run", ...words, "--", ...server], options);
     const keep = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>, take: (text: string) => void) => {
       for await (const text of stream.pipeThrough(new TextDecoderStream())) take(text);
     };
@@ -28,8 +28,8 @@ class ServingGuest implements AsyncDisposable {
     ];
   }
 
-  static async start(...words: string[]): Promise<ServingGuest> {
-    const guest = new ServingGuest(words);
+  static async start(words: string[], options: HawserOptions = {}): Promise<ServingGuest> {
+    const guest = new ServingGuest(words, options);
     try {
       await until("the guest's servers are there", () => Promise.resolve(guest.stdout.includes("ready")));
     } catch (error) {
@@ -81,7 +81,7 @@ for (const host of ["ffi", "deno"]) {
     name: `hawser run --host ${host} -t forwards HTTP to a server in the guest, told in a line a port${curl.reason}`,
     ignore: curl.ignore,
     fn: async () => {
-      await using guest = await ServingGuest.start(...flags, "-t", "[::1]/0:80");
+      await using guest = await ServingGuest.start([...flags, "-t", "[::1]/0:80"]);
       assertMatch(
         guest.stderr,
         /^(forwarding (tcp|udp) (127\.0\.0\.1|\[::1\]):\d+ -> \d+\n){5}$/,
@@ -100,7 +100,7 @@ for (const host of ["ffi", "deno"]) {
     name: `hawser run --host ${host} -t carries both orders of closing between nc and the guest${nc.reason}`,
     ignore: nc.ignore,
     fn: async () => {
-      await using guest = await ServingGuest.start(...flags);
+      await using guest = await ServingGuest.start(flags);
       // The client says all it has, then FIN; the answer begins later.
       const asked = await shell(`head -c 3000000 /dev/zero | nc -N 127.0.0.1 ${guest.port("tcp", 81)}`);
       assertEquals(asked, "got 3000000");
@@ -118,7 +118,7 @@ for (const host of ["ffi", "deno"]) {
     name: `hawser run --host ${host} -t serves 1000 connections, 50 at once, and has its descriptors back${run.reason}`,
     ignore: run.ignore,
     fn: async () => {
-      await using guest = await ServingGuest.start(...flags);
+      await using guest = await ServingGuest.start(flags);
       const port = guest.port("tcp", 81);
       const ask = async (size: number) => {
         const conn = await Deno.connect({ hostname: "127.0.0.1", port });
@@ -141,7 +141,7 @@ for (const host of ["ffi", "deno"]) {
     name: `hawser run --host ${host} -u carries datagrams of 1 to 60000 bytes there and back${run.reason}`,
     ignore: run.ignore,
     fn: async () => {
-      await using guest = await ServingGuest.start(...flags);
+      await using guest = await ServingGuest.start(flags);
       const client = createSocket("udp4"), got: Uint8Array[] = [];
       client.on("message", (bytes) => void got.push(new Uint8Array(bytes)));
       for (const size of [1, 1400, 9000, 60000]) {
@@ -175,7 +175,7 @@ Deno.test({
   name: `hawser run -t turns a client away at once whom the guest refuses${nc.reason}`,
   ignore: nc.ignore,
   fn: async () => {
-    await using guest = await ServingGuest.start("-t", "0:80,0:99");
+    await using guest = await ServingGuest.start(["-t", "0:80,0:99"]);
     const began = performance.now();
     const lookAtEnd = async () => {
       const conn = await Deno.connect({ hostname: "127.0.0.1", port: guest.port("tcp", 99) });
@@ -224,19 +224,21 @@ Deno.test({
   name: `hawser run -t shows the guest the address of a client from elsewhere${curl.reason}`,
   ignore: curl.ignore,
   fn: async () => {
-    // Elsewhere is a namespace behind a veth pair.
-    const netns = `hawser-client-${Deno.pid}`, link = `hwc${Deno.pid % 100000}`;
-    await shell(`ip netns add ${netns} && ip link add ${link} type veth peer name eth0 netns ${netns} &&
-      ip addr add 192.0.2.1/24 dev ${link} && ip link set ${link} up &&
-      ip -n ${netns} addr add 192.0.2.2/24 dev eth0 && ip -n ${netns} link set eth0 up`);
+    // Hawser and the client are in two namespaces, at the ends of a veth pair.
+    const [near, far] = [`hawser-near-${Deno.pid}`, `hawser-far-${Deno.pid}`];
+    await shell(`ip netns add ${near} && ip netns add ${far} &&
+      ip -n ${near} link add eth0 type veth peer name eth0 netns ${far} &&
+      ip -n ${near} addr add 192.0.2.1/24 dev eth0 && ip -n ${far} addr add 192.0.2.2/24 dev eth0 &&
+      ip -n ${near} link set lo up && ip -n ${near} link set eth0 up && ip -n ${far} link set eth0 up`);
     try {
       for (const host of ["ffi", "deno"]) {
-        await using guest = await ServingGuest.start("--host", host, "-t", "192.0.2.1/0:80");
+        const around = `exec ip netns exec ${near} "$@"`;
+        await using guest = await ServingGuest.start(["--host", host, "-t", "192.0.2.1/0:80"], { around });
         const url = `http://192.0.2.1:${guest.port("tcp", 80)}/peer`;
-        assertEquals(await shell(`ip netns exec ${netns} curl -sS ${url}`), "192.0.2.2");
+        assertEquals(await shell(`ip netns exec ${far} curl -sS -m 5 ${url}`), "192.0.2.2");
       }
     } finally {
-      await shell(`ip link del ${link}; ip netns del ${netns}`);
+      await shell(`ip netns del ${near}; ip netns del ${far}`);
     }
   },
 });
