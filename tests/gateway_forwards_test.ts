@@ -101,8 +101,8 @@ for (const first of ["client", "guest"] as const) {
     assertSame(await answer, bytes);
     client.close();
     await world.noFlows();
-    const { tcpStray, arpIgnored, guestUnresolved } = world.gateway.counters();
-    assertEquals([tcpStray, arpIgnored, guestUnresolved], [0, 0, 0]);
+    const { arpIgnored, guestUnresolved, forwardNoGuest } = world.gateway.counters();
+    assertEquals([arpIgnored, guestUnresolved, forwardNoGuest], [0, 0, 0]);
   });
 }
 
