@@ -65,6 +65,8 @@ async function serve({ pid, fd, options }: StartMessage): Promise<void> {
     if (message.kind === "stop") break;
     if (message.kind === "flows") scope.postMessage({ kind: "flows", text: formatReport(gateway) });
   }
+  // A client that comes now would find nobody.
+  await gateway.forwards.close();
   const end = performance.now() + DRAIN_MS;
   while (gateway.flows().some(isUnderWay) && performance.now() < end) {
     if (blocking) loop.runBlocking(loop.now() + DRAIN_STEP_MS);

@@ -5,13 +5,14 @@
  */
 import type { GuestConn } from "./conn.ts";
 
-/** Connections that may wait for `accept`. */
+/** Connections that may be opening or wait for `accept`. */
 const BACKLOG = 128;
 
 /** A listening port of an in-process guest. */
 export class GuestListener implements AsyncIterable<GuestConn>, Disposable {
   /** The port. */
   readonly port: number;
+  #opening = 0;
   #waiting: GuestConn[] = [];
   #accepts: PromiseWithResolvers<GuestConn>[] = [];
   #closed: Error | null = null;
@@ -23,9 +24,9 @@ export class GuestListener implements AsyncIterable<GuestConn>, Disposable {
     this.#release = release;
   }
 
-  /** Whether a further connection may wait. */
+  /** Whether a further connection may be opened. */
   get hasRoom(): boolean {
-    return this.#waiting.length < BACKLOG;
+    return this.#opening + this.#waiting.length < BACKLOG;
   }
 
   /** The next connection. Rejects with `BadResource` once the listener is closed. */
@@ -38,8 +39,17 @@ export class GuestListener implements AsyncIterable<GuestConn>, Disposable {
     return accept.promise;
   }
 
-  /** For the stack: a connection is open. */
-  opened(conn: GuestConn): void {
+  /** For the stack: `conn` is being opened, until `opened` is settled. */
+  async admit(conn: GuestConn, opened: Promise<void>): Promise<void> {
+    this.#opening++;
+    try {
+      await opened;
+    } catch {
+      // It never was one.
+      return;
+    } finally {
+      this.#opening--;
+    }
     if (this.#closed !== null) return conn.abort();
     const accept = this.#accepts.shift();
     if (accept !== undefined) accept.resolve(conn);

@@ -264,7 +264,7 @@ export class GuestStack implements AsyncDisposable {
     const listener = this.#listeners.get(port);
     if (!isSyn || !listener?.hasRoom) return this.#resetStray(bytes, ip, tcp, end);
     const accepted = this.#addConn(port, remote, remotePort);
-    accepted.answer(bytes, tcp, randomUint32()).then(() => listener.opened(accepted), () => {});
+    void listener.admit(accepted, accepted.answer(bytes, tcp, randomUint32()));
   }
 
   #resetStray(bytes: Uint8Array, ip: number, tcp: number, end: number): void {

@@ -31,7 +31,7 @@ class ServingGuest implements AsyncDisposable {
   static async start(words: string[], options: HawserOptions = {}): Promise<ServingGuest> {
     const guest = new ServingGuest(words, options);
     try {
-      await until("the guest's servers are there", () => Promise.resolve(guest.stdout.includes("ready")));
+      await until("the guest's servers are there", () => Promise.resolve(guest.stdout.includes("ready")), 20_000);
     } catch (error) {
       await guest[Symbol.asyncDispose]();
       throw new Error(`${error}: ${guest.stderr}`);

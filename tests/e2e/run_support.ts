@@ -76,9 +76,9 @@ export async function shell(script: string, ...args: string[]): Promise<string> 
   return stdout.trim();
 }
 
-/** Waits until `condition` holds. Throws an `Error` after five seconds. */
-export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 5000;
+/** Waits until `condition` holds. Throws an `Error` after five seconds, unless told otherwise. */
+export async function until(what: string, condition: () => Promise<boolean>, timeoutMs = 5000): Promise<void> {
+  const end = performance.now() + timeoutMs;
   while (!await condition()) {
     if (performance.now() > end) throw new Error(`Waited in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
