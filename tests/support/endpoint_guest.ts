@@ -49,7 +49,7 @@ export class EndpointGuest implements SimGuest, TcpUser {
       scratch: new Uint8Array(LARGE_BUFFER),
       now: () => clock.now(),
     };
-    const out = new FrameSender(link, { sourceMac: MAC, sent: () => {} });
+    const out = new FrameSender(link, { sourceMac: MAC, sent: () => {}, unresolved: () => {} });
     out.destinationMac = GATEWAY_MAC;
     const lower: TcpLower = {
       localPort: 40000,
