@@ -179,7 +179,8 @@ function commonFields(fields: ReadonlyMap<string, string>): FrameFields {
   return common;
 }
 
-function payloadOf(fields: ReadonlyMap<string, string>): Uint8Array {
+/** The payload that a line says: `hex`, `text` or `len`. */
+export function payloadOf(fields: ReadonlyMap<string, string>): Uint8Array {
   if (fields.has("hex")) return hex(fields.get("hex")!);
   if (fields.has("text")) return new TextEncoder().encode(fields.get("text"));
   return new Uint8Array(Number(fields.get("len") ?? 0)).fill(0x78);

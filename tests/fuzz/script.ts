@@ -16,8 +16,8 @@
  * | `ip`      | any IPv4 packet: `protocol`, `len` or `hex`                                                                    |
  * | `ether`   | any frame: `type`, `len` or `hex`                                                                              |
  * | `frame`   | the bytes of a frame in hexadecimal; `vouched`: the link answers for its checksum                              |
- * | `host`    | `accept`, `refuse [ERROR]`, `send`, `eof`, `reset`, `budget=N`; `udp-send`, `udp-refuse`, `udp-takes=no`,      |
- * |           | `udp-open=ERROR`; `socket=N` for another than the latest                                                       |
+ * | `host`    | `accept`, `refuse [ERROR]`, `send`, `eof`, `reset`, `budget=N`; `udp-send`, `udp-refuse` with `from`,          |
+ * |           | `udp-takes takes=no`, `udp-open error=ERROR`; `socket=N` for another than the latest                           |
  * | `link`    | `full` or `ok`                                                                                                 |
  * | `wait`    | milliseconds that pass                                                                                         |
  * | `expect`  | `NAME=N`: a counter since the beginning; `state=NAME` of the latest connection, `none` where there is none     |

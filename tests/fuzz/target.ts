@@ -14,6 +14,7 @@ import type { Guest } from "../../nat/guest.ts";
 import type { HostError } from "../../nat/host.ts";
 import { SILENT } from "../../nat/logger.ts";
 import { MAX_UDP_MAPPINGS, Nat } from "../../nat/nat.ts";
+import { MAX_DNS_PENDING } from "../../nat/service/dns.ts";
 import type { TcpState } from "../../nat/tcp/transitions.ts";
 import { createTranslationRules } from "../../nat/translate.ts";
 import { IpAddress, isGroupMac } from "../../net/wire/address.ts";
@@ -37,7 +38,7 @@ import {
 import { checkTcp, tcpChecksumValidIpv4, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
 import { decodeUdp, udpChecksumValidIpv4, udpSourcePort } from "../../net/wire/udp.ts";
 import { ScriptHost, type ScriptTcpSocket, type ScriptUdpSocket } from "../support/script_host.ts";
-import { ScriptGuest } from "./guest_script.ts";
+import { payloadOf, ScriptGuest } from "./guest_script.ts";
 import { type Action, FRAME_VERBS } from "./script.ts";
 
 /** Frames that one frame of the guest may bring about: what a window of data is cut into. */
@@ -69,10 +70,10 @@ export class FuzzTarget {
     this.#mtu = number("mtu", 1500);
     this.#maxFlows = number("maxFlows", 16);
     this.#maxBufferBytes = number("maxBufferBytes", 1 << 20);
-    const dnsServer = options.get("dns") === "none" ? null : { address: options.get("dns") ?? "127.0.0.53" };
+    const dnsServers = options.get("dns") === "none" ? null : [{ address: options.get("dns") ?? "127.0.0.53" }];
     this.nat = new Nat({
       host: this.host,
-      rules: createTranslationRules({ dnsServer, hostLoopback: options.get("hostLoopback") !== "no" }),
+      rules: createTranslationRules({ dnsServers, hostLoopback: options.get("hostLoopback") !== "no" }),
       logger: SILENT,
       random: () => 7,
       maxFlows: this.#maxFlows,
@@ -119,7 +120,8 @@ export class FuzzTarget {
     this.host.run();
     const moved = total(this.nat.counters) - counted - (this.nat.counters.linkFull - full);
     assert(moved <= 1, `one frame moved counters ${moved} times`);
-    assert(moved === 1 || this.#signature(bytes) !== before, "the frame had no effect and moved no counter");
+    const hasEffect = this.#signature(bytes) !== before || asksDns(bytes, this.nat.rules.dns.ipv4);
+    assert(moved === 1 || hasEffect, "the frame had no effect and moved no counter");
     assert(this.#sent <= MOST_FRAMES, `one frame brought about ${this.#sent}`);
     this.#checkBounds();
   }
@@ -170,7 +172,7 @@ export class FuzzTarget {
     else if (words[0] === "refuse" && isPending(socket)) socket.refuse(words[1] as HostError | undefined);
     if (socket.state !== "connected" || socket.closed) return;
     try {
-      if (words[0] === "send") socket.hostSends(hostBytes(fields));
+      if (words[0] === "send") socket.hostSends(payloadOf(fields));
       else if (words[0] === "eof") socket.hostEof();
       else if (words[0] === "reset") socket.hostResets();
     } catch (error) {
@@ -190,7 +192,7 @@ export class FuzzTarget {
     if (socket === undefined || socket.closed) return;
     const [address, port] = (fields.get("from") ?? "127.0.0.1:80").split(":");
     const peer = { address: IpAddress.parse(address!), port: Number(port) };
-    if (verb === "udp-send") socket.hostSends(hostBytes(fields), peer);
+    if (verb === "udp-send") socket.hostSends(payloadOf(fields), peer);
     else if (verb === "udp-refuse") socket.hostRefuses(peer);
     else if (verb === "udp-takes") socket.takes = fields.get("takes") !== "no";
   }
@@ -201,7 +203,7 @@ export class FuzzTarget {
     const { nat } = this, flows = nat.flowCount;
     if (flows <= MANY_FLOWS) { for (const flow of nat.flows()) this.states.add(flow.state); }
     assert(flows <= this.#maxFlows + MAX_UDP_MAPPINGS, `${flows} flows`);
-    assert(nat.timers.size <= 4 * flows + 64, `${nat.timers.size} timers for ${flows} flows`);
+    assert(nat.timers.size <= 4 * flows + MAX_DNS_PENDING + 64, `${nat.timers.size} timers for ${flows} flows`);
     const most = this.#maxBufferBytes + (flows + 2) * 3 * LARGE_BUFFER;
     assert(nat.pool.takenBytes <= most, `${nat.pool.takenBytes} bytes of buffers for ${flows} flows`);
   }
@@ -293,6 +295,8 @@ function pick<T>(sockets: readonly T[], number: string | undefined): T | undefin
   return number === undefined ? sockets.at(-1) : sockets[Number(number)];
 }
 
-function hostBytes(fields: ReadonlyMap<string, string>): Uint8Array {
-  return new Uint8Array(Number(fields.get("len") ?? 100)).fill(0x79);
+/** Whether a frame goes to the DNS service, where one that waits for an answer with others leaves no trace. */
+function asksDns(frame: Uint8Array, dns: number): boolean {
+  const ip = 14, isUdp = checkIpv4(frame, ip, frame.length) && ipv4Protocol(frame, ip) === PROTOCOL_UDP;
+  return isUdp && ipv4Destination(frame, ip) === dns;
 }
