@@ -78,6 +78,7 @@ export class FuzzTarget {
       random: () => 7,
       maxFlows: this.#maxFlows,
       maxBufferBytes: this.#maxBufferBytes,
+      ...(options.has("maxNewFlows") && { maxNewFlows: number("maxNewFlows", 1) }),
       tcp: { receiveLimit: number("receiveLimit", 65536), sendLimit: number("sendLimit", 1 << 18) },
     });
     this.host.start(() => this.nat.turn());

@@ -31,14 +31,14 @@ class Sender {
   }
 
   sacked(from: number, to: number): boolean {
-    return this.send.sacked(this.seq(from), this.seq(to));
+    return this.send.sacked(this.seq(from), this.seq(to), this.now);
   }
 
   /** Where the next repetitions are, each noted as sent: `[from, to)`. */
   repeats(most: number = MSS): [number, number][] {
     const found: [number, number][] = [];
-    for (let seq = this.send.repeatFrom; seq >= 0; seq = this.send.repeatFrom) {
-      const length = this.send.repeatLength(seq, most);
+    for (let seq = this.send.recovery.repeatFrom; seq >= 0; seq = this.send.recovery.repeatFrom) {
+      const length = this.send.recovery.repeatLength(seq, most);
       if (length <= 0) break;
       this.send.repeated(seq, length);
       const from = seqDiff(seq, this.seq(0));
@@ -134,7 +134,7 @@ Deno.test("SendSide repeats the holes below the highest report, each once, after
   for (const [from, to] of [[100, 200], [300, 400]]) {
     one.sacked(from!, to!);
     one.send.duplicate(true);
-    assertEquals(one.send.repeatFrom, -1);
+    assertEquals(one.send.recovery.repeatFrom, -1);
   }
   one.sacked(500, 600);
   one.send.duplicate(true);
@@ -147,14 +147,14 @@ Deno.test("SendSide repeats the holes below the highest report, each once, after
 Deno.test("SendSide repeats one segment after three duplicate ACKs without SACK, and the next at a partial ACK", () => {
   const one = new Sender(10, { sack: false });
   for (let i = 0; i < 3; i++) {
-    assertEquals(one.send.repeatFrom, -1);
+    assertEquals(one.send.recovery.repeatFrom, -1);
     one.send.duplicate(false);
   }
   assertEquals(one.repeats(), [[0, 100]]);
   one.send.acknowledged(one.seq(400), 0, 0);
   assertEquals(one.repeats(), [[400, 500]]);
   one.send.acknowledged(one.seq(1000), 0, 0);
-  assertEquals(one.send.repeatFrom, -1);
+  assertEquals(one.send.recovery.repeatFrom, -1);
 });
 
 Deno.test("SendSide counts no duplicates while nothing is on its way, and with SACK none without news", () => {
@@ -163,7 +163,7 @@ Deno.test("SendSide counts no duplicates while nothing is on its way, and with S
     idle.send.duplicate(true);
     one.send.duplicate(false);
   }
-  assertEquals([idle.send.repeatFrom, one.send.repeatFrom], [-1, -1]);
+  assertEquals([idle.send.recovery.repeatFrom, one.send.recovery.repeatFrom], [-1, -1]);
 });
 
 Deno.test("SendSide calls all of it lost at a timeout, but for what was reported, and that too at the second", () => {
