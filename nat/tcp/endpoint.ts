@@ -306,7 +306,7 @@ export class TcpEndpoint {
     const atShutWindow = receive.window === 0 && seq === receive.next;
     if (receive.refuses(seq, length) && !atShutWindow) {
       // Below RCV.NXT by one and without news: a keep-alive probe, whose effect is its answer.
-      const isProbe = length <= 1 && !(flags & TCP_FIN) && seq === seqAdd(receive.next, -1);
+      const isProbe = length <= 1 && !(flags & (TCP_FIN | TCP_RST)) && seq === seqAdd(receive.next, -1);
       if (!isProbe) this.#drop(seqLess(seq, receive.next) ? "tcpRepeated" : "tcpUnacceptable");
       if (!(flags & TCP_RST)) this.#answerUnacceptable(length);
       return;
@@ -583,8 +583,9 @@ export class TcpEndpoint {
   /** Arms the timer for the earliest deadline. A later one is left to fire early and look again, so that an ACK costs nothing here. */
   #schedule(): void {
     if (this.#state === "CLOSED") return;
+    // While something waits for its answer nobody is probed, however long the silence: that deadline may have passed.
     let at = isSynchronized(this.#state) ? this.#silence.probeAt : Infinity;
-    if (this.#output.retransmitAt >= 0) at = Math.min(at, this.#output.retransmitAt);
+    if (this.#output.retransmitAt >= 0) at = this.#output.retransmitAt;
     if (this.#state === "TIME-WAIT") at = this.#timeWaitUntil;
     if (at === Infinity || (this.#timer.armed && this.#timer.deadline <= at)) return;
     this.#context.timers.schedule(this.#timer, at);
