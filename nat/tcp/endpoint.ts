@@ -398,7 +398,9 @@ export class TcpEndpoint {
 
   #synAcknowledged(ack: number, bytes: Uint8Array, tcp: number): void {
     this.#countAcknowledged(ack);
-    this.send.startWindow(tcpSeq(bytes, tcp), ack, tcpWindow(bytes, tcp) << this.send.shift);
+    // The window of a SYN, here of a simultaneous open, is never scaled (RFC 7323 section 2.2).
+    const shift = tcpFlags(bytes, tcp) & TCP_SYN ? 0 : this.send.shift;
+    this.send.startWindow(tcpSeq(bytes, tcp), ack, tcpWindow(bytes, tcp) << shift);
     this.#move("receiveAckOfSyn");
     this.#opened();
   }

@@ -131,7 +131,8 @@ export class SendSide {
 
   /** Takes the peer's window where the segment is newer than the last that gave one (RFC 9293 section 3.10.7.4). Returns whether it grew. */
   updateWindow(seq: number, ack: number, field: number): boolean {
-    if (!seqLess(this.#updateSeq, seq) && !(this.#updateSeq === seq && !seqLess(ack, this.#updateAck))) return false;
+    const newer = seqLess(this.#updateSeq, seq) || (this.#updateSeq === seq && !seqLess(ack, this.#updateAck));
+    if (!newer && !seqLess(this.una, ack)) return false;
     const before = this.window;
     this.window = field << this.shift;
     this.maxWindow = Math.max(this.maxWindow, this.window);

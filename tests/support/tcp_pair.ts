@@ -2,7 +2,7 @@
  * Two TCP endpoints, the users above them and a channel between them, on one virtual clock.
  *
  * The channel has a fate for each segment in the order in which they leave; once these are used up it is a good one, so whatever happened before must come to an end.
- * Everything is checked while it happens: each byte read is the one written at its place, what is acknowledged has arrived,
+ * Everything is checked while it happens: each byte read is the one written at its place, what is acknowledged has arrived, no segment goes beyond what the peer allowed,
  * a window once offered is not taken back, and a state follows from the one before.
  *
  * @module
@@ -171,6 +171,9 @@ export class PairSide implements TcpLower, TcpUser {
   #appetite: number;
   #over = false;
   #state: TcpState = "CLOSED";
+  /** The shift in the other side's window fields, and how far it has allowed us to send. */
+  #peerShift = 0;
+  #allowed: number;
   /** The shift in our own window fields, and how far we have allowed the other side to send. */
   #shift = 0;
   #offered: number | null = null;
@@ -186,7 +189,7 @@ export class PairSide implements TcpLower, TcpUser {
     this.maxSegmentSize = script.mss[number];
     this.maxBurst = script.mss[number] * script.burst;
     this.#appetite = script.eager ? Infinity : 0;
-    this.#sentTo = script.initial[number];
+    this.#allowed = this.#sentTo = script.initial[number];
     this.endpoint = new TcpEndpoint(context, { lower: this, user: this });
   }
 
@@ -322,11 +325,13 @@ export class PairSide implements TcpLower, TcpUser {
     this.tcpTurnDue();
     if (endpoint.state === "CLOSED" && !this.#asked && (flags & (TCP_SYN | TCP_ACK | TCP_RST)) === TCP_SYN) {
       this.#asked = true;
+      this.#noteAllowed(bytes);
       endpoint.listen(bytes, 0);
       this.#pair.schedule(this.#pair.now + this.#pair.script.acceptAfter, () => this.#accept());
     } else if (endpoint.state === "CLOSED") {
       this.#answerStray(bytes);
     } else {
+      this.#noteAllowed(bytes);
       endpoint.segmentArrived(bytes, 0, bytes.length);
     }
     this.check();
@@ -354,14 +359,31 @@ export class PairSide implements TcpLower, TcpUser {
 
   // --- what must hold ---
 
+  /** The other side's segment arrives: what it allows us to send. */
+  #noteAllowed(bytes: Uint8Array): void {
+    const flags = tcpFlags(bytes, 0);
+    if (flags & TCP_SYN) {
+      readTcpOptions(bytes, 0, options);
+      this.#peerShift = Math.max(0, options.windowShift);
+    }
+    const edge = tcpWindow(bytes, 0) << (flags & TCP_SYN ? 0 : this.#peerShift);
+    // A SYN alone is about what comes after our own.
+    const from = flags & TCP_ACK ? tcpAck(bytes, 0) : seqAdd(this.#pair.script.initial[this.#number], 1);
+    if (flags & (TCP_ACK | TCP_SYN)) this.#allowed = seqMax(this.#allowed, seqAdd(from, edge));
+  }
+
   #checkSent(bytes: Uint8Array): void {
     const flags = tcpFlags(bytes, 0), seq = tcpSeq(bytes, 0), length = lengthOf(bytes);
     if (flags & TCP_RST) return;
     if (flags & TCP_SYN) {
+      this.#allowed = seqMax(this.#allowed, seqAdd(seq, 1));
       this.#sentTo = seqMax(this.#sentTo, seqAdd(seq, 1));
       readTcpOptions(bytes, 0, options);
       this.#shift = this.#pair.script.plain ? 0 : Math.max(0, options.windowShift);
     } else {
+      // One number beyond the window is a probe of it.
+      const beyond = seqDiff(seqAdd(seq, length), this.#allowed);
+      assert(beyond <= 1 || length === 0, `side ${this.#number} sends ${beyond} bytes more than it was allowed`);
       this.#sentTo = seqMax(this.#sentTo, seqAdd(seq, length));
     }
     if (!(flags & TCP_ACK)) return;

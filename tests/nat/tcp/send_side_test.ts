@@ -97,6 +97,14 @@ Deno.test("SendSide takes a window from a newer segment, or a newer ACK on the s
   assertEquals(send.window, 800, "an older ACK");
 });
 
+Deno.test("SendSide takes the window of an older segment that acknowledges more, or it would count from the new ACK", () => {
+  const one = new Sender(3), { send } = one;
+  send.updateWindow(PEER + 1000, one.seq(0), 1000);
+  send.updateWindow(PEER, one.seq(200), 800);
+  send.acknowledged(one.seq(200), 0, 0);
+  assertEquals([send.window, send.windowLeft], [800, 700]);
+});
+
 Deno.test("SendSide may use what window and congestion window leave, and never less than nothing", () => {
   const one = new Sender(3), { send } = one;
   assertEquals([send.windowLeft, send.usable], [49_700, 49_700]);
