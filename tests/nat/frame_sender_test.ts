@@ -28,7 +28,11 @@ class Link {
 
   constructor(offload: boolean = false) {
     this.offload = offload;
-    this.sender = new FrameSender(this, { sourceMac: OWN_MAC, sent: (taken) => this.told.push(taken) });
+    this.sender = new FrameSender(this, {
+      sourceMac: OWN_MAC,
+      sent: (taken) => this.told.push(taken),
+      unresolved: () => {},
+    });
     this.sender.destinationMac = GUEST_MAC;
   }
 
