@@ -88,3 +88,15 @@ Deno.test("TcpEndpoint that is to reset waits for progress, not for mere answers
   script.take();
   script.assertEmpty();
 });
+
+Deno.test("TcpEndpoint asks a peer that it could not hear for days before it gives it up", () => {
+  const script = scriptIn("ESTABLISHED");
+  // The gateway was stopped: everything is due at once when it goes on, and the peer's answers are yet to be read.
+  script.time += 48 * 3600_000;
+  for (let turn = 0; turn < 20; turn++) script.timers.advance(script.time);
+  assertEquals([script.take().length, script.state], [1, "ESTABLISHED"]);
+  script.send();
+  script.advance(3600_000);
+  assertEquals([script.take().length, script.state], [0, "ESTABLISHED"]);
+  finish(script);
+});
