@@ -58,6 +58,8 @@ import {
 
 /** Least MSS that is believed: a smaller one would turn every byte into a segment. */
 export const MSS_MIN = 48;
+/** A retransmission deadline that is met so late was missed because the gateway did not run, in milliseconds. */
+export const STOPPED_MS = 5000;
 /** MSS of a peer that names none (RFC 9293 section 3.7.1). */
 export const MSS_DEFAULT = 536;
 
@@ -552,6 +554,8 @@ export class TcpEndpoint {
   // --- time ---
 
   #retransmitTimeout(now: number): void {
+    // Far too late: the gateway itself was stopped (^Z), and what the peer has answered since is yet to be read.
+    if (now - this.#output.retransmitAt > STOPPED_MS) this.#output.waitingSince = now;
     const limit = this.#silence.limitMs(this.#state, this.send.finSeq >= 0 || this.#resetWhenSent),
       since = this.#waitedSince();
     if (now - since >= limit) return this.#abort("timedOut");

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { TCP_RST } from "../../../net/wire/tcp.ts";
+import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
 import { EndpointScript, finish, scriptIn } from "../../support/endpoint_script.ts";
 
 for (const state of ["FIN-WAIT-1", "CLOSING", "LAST-ACK"] as const) {
@@ -100,3 +100,23 @@ Deno.test("TcpEndpoint asks a peer that it could not hear for days before it giv
   assertEquals([script.take().length, script.state], [0, "ESTABLISHED"]);
   finish(script);
 });
+
+for (const state of ["ESTABLISHED", "FIN-WAIT-1", "LAST-ACK"] as const) {
+  Deno.test(`TcpEndpoint in ${state} does not take its own standing still for the silence of its peer`, () => {
+    const script = scriptIn("ESTABLISHED");
+    if (state === "LAST-ACK") script.send({ flags: TCP_FIN | TCP_ACK });
+    script.write("under way");
+    if (state !== "ESTABLISHED") script.closeWrite();
+    script.receiveAll();
+    script.time += 600_000;
+    for (let turn = 0; turn < 20; turn++) script.turn();
+    assertEquals([script.state, script.user.ended], [state, undefined]);
+    // A peer that is silent from then on too is given up in the end.
+    script.advance(state === "ESTABLISHED" ? 119_000 : 59_000);
+    assertEquals(script.state, state);
+    script.advance(2_000);
+    assertEquals(script.user.ended, "timedOut");
+    script.take();
+    script.assertEmpty();
+  });
+}
