@@ -120,3 +120,14 @@ for (const state of ["ESTABLISHED", "FIN-WAIT-1", "LAST-ACK"] as const) {
     script.assertEmpty();
   });
 }
+
+Deno.test("TcpEndpoint whose probe is due while it repeats data does not ask for its timer again at once", () => {
+  const script = scriptIn("ESTABLISHED", { tcp: { keepAliveMs: 1000 } });
+  script.write("unheard");
+  script.advance(999);
+  script.time += 2;
+  script.turn();
+  assert(script.timers.nextDeadline() > script.time, `due at ${script.timers.nextDeadline()}, it is ${script.time}`);
+  script.take();
+  finish(script);
+});
