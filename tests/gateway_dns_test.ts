@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { delay } from "@std/async";
 import { GuestStack } from "../guest/mod.ts";
 import { Gateway, type GatewayOptions } from "../mod.ts";
 import { parseIpv4 } from "../net/wire/address.ts";
@@ -107,6 +108,8 @@ for (const host of ["deno", "ffi"] as const) {
       assertEquals([...buffer.subarray(0, length)], [0, message.length + 3, ...message, 1, 2, 3]);
       assertEquals(server.queries.map(({ transport }) => transport), ["tcp"]);
       conn.close();
+      // The server has heard the end before the test is over.
+      for (let i = 0; i < 200 && gateway.flows().some(({ state }) => state !== "TIME-WAIT"); i++) await delay(5);
     },
   });
 

@@ -19,11 +19,17 @@ for (const { name, text } of corpus) {
   });
 }
 
-// A flow that is CLOSED is none, and the gateway opens none itself.
-const NEVER_SEEN: readonly TcpState[] = ["CLOSED", "SYN-SENT"];
+// A flow that is CLOSED is none.
+const NEVER_SEEN: readonly TcpState[] = ["CLOSED"];
+// It would take 64,512 flows of one client: `tests/nat/forwards_test.ts` pretends that there are so many.
+const NEVER_COUNTED: readonly DropReason[] = ["forwardNoPort"];
 
 Deno.test("the corpus moves every counter and shows every TCP state", () => {
   const reasons = Object.keys(DROP_REASONS) as DropReason[];
-  assertEquals(reasons.filter((reason) => !counted.has(reason)), [], "counters that no script moves");
+  assertEquals(
+    reasons.filter((reason) => !counted.has(reason) && !NEVER_COUNTED.includes(reason)),
+    [],
+    "counters that no script moves",
+  );
   assertEquals(TCP_STATES.filter((state) => !states.has(state) && !NEVER_SEEN.includes(state)), [], "states not shown");
 });

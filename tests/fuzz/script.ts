@@ -17,8 +17,9 @@
  * | `ether`   | any frame: `type`, `len` or `hex`                                                                              |
  * | `frame`   | the bytes of a frame in hexadecimal; `vouched`: the link answers for its checksum                              |
  * | `host`    | `accept`, `refuse [ERROR]`, `send`, `eof`, `reset`, `budget=N`; `udp-send`, `udp-refuse` with `from`,          |
- * |           | `udp-takes takes=no`, `udp-open error=ERROR`; `socket=N` for another than the latest                           |
- * | `link`    | `full` or `ok`                                                                                                 |
+ * |           | `udp-takes takes=no`, `udp-open error=ERROR`; `socket=N` for another than the latest; `client` with `from` and |
+ * |           | `to=PORT`: one that comes to a forward                                                                         |
+ * | `link`    | `full` or `ok`; `gone`: it has ended                                                                           |
  * | `wait`    | milliseconds that pass                                                                                         |
  * | `expect`  | `NAME=N`: a counter since the beginning; `state=NAME` of the latest connection, `none` where there is none     |
  *

@@ -37,7 +37,8 @@ import {
 } from "../../net/wire/ipv4.ts";
 import { checkTcp, tcpChecksumValidIpv4, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
 import { decodeUdp, udpChecksumValidIpv4, udpSourcePort } from "../../net/wire/udp.ts";
-import { ScriptHost, type ScriptTcpSocket, type ScriptUdpSocket } from "../support/script_host.ts";
+import { endpoint } from "../support/forward_script.ts";
+import { ScriptHost, ScriptTcpSocket, type ScriptUdpSocket } from "../support/script_host.ts";
 import { payloadOf, ScriptGuest } from "./guest_script.ts";
 import { type Action, FRAME_VERBS } from "./script.ts";
 
@@ -148,7 +149,9 @@ export class FuzzTarget {
 
   #do({ verb, words, fields }: Action): void {
     if (verb === "wait") this.host.advance(Number(words[0]));
+    else if (verb === "link" && words[0] === "gone") this.nat.detach(this.guest);
     else if (verb === "link") this.#linkTakes = words[0] !== "full";
+    else if (words[0] === "client") this.#client(fields);
     else if (verb === "expect") this.#expect(fields);
     else if (words[0]?.startsWith("udp-")) this.#udp(words[0], fields);
     else this.#tcp(words, fields);
@@ -162,6 +165,15 @@ export class FuzzTarget {
       else if (!(name in DROP_REASONS)) throw new SyntaxError(`Cannot expect "${name}": it is no counter`);
       else assertEquals(this.nat.counters[name as DropReason], Number(value), name);
     }
+  }
+
+  /** A client comes to a forward that leads to the guest. */
+  #client(fields: ReadonlyMap<string, string>): void {
+    const client = endpoint(fields.get("from") ?? "127.0.0.1:5000"), socket = new ScriptTcpSocket(client);
+    const guestPort = Number(fields.get("to") ?? this.script.port);
+    const target = { name: "tcp 127.0.0.1:8080", guestAddress: null, guestPort };
+    const handler = this.nat.forwards.acceptTcp(target, this.host.addSocket(socket), client);
+    if (handler !== null) socket.serve(handler);
   }
 
   /** Does nothing where the socket is not in a state for it: the fuzzer does not know. */
@@ -191,8 +203,7 @@ export class FuzzTarget {
     }
     const socket = pick<ScriptUdpSocket>(this.host.udpSockets, fields.get("socket"));
     if (socket === undefined || socket.closed) return;
-    const [address, port] = (fields.get("from") ?? "127.0.0.1:80").split(":");
-    const peer = { address: IpAddress.parse(address!), port: Number(port) };
+    const peer = endpoint(fields.get("from") ?? "127.0.0.1:80");
     if (verb === "udp-send") socket.hostSends(payloadOf(fields), peer);
     else if (verb === "udp-refuse") socket.hostRefuses(peer);
     else if (verb === "udp-takes") socket.takes = fields.get("takes") !== "no";

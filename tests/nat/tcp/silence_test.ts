@@ -12,9 +12,12 @@ function silence(): { silence: Silence; clock: { now: number } } {
 }
 
 Deno.test("Silence probes after keepAliveMs, then at each interval, and gives up after the last probe", () => {
-  const { silence: one } = silence();
+  const { silence: one, clock } = silence();
   const probed: [number, boolean][] = [];
-  for (let i = 0; i < 4; i++) probed.push([one.probeAt, one.probe()]);
+  for (let i = 0; i < 4; i++) {
+    clock.now = one.probeAt;
+    probed.push([clock.now, one.probe()]);
+  }
   assertEquals(probed, [[1500, true], [1600, true], [1700, true], [1800, false]]);
 });
 
