@@ -5,5 +5,8 @@
  */
 export * from "../linux/event_loop.ts";
 export * from "./link.ts";
+export * from "./listener.ts";
 export * from "./memory.ts";
+export * from "./stream.ts";
+export * from "./stream_listener.ts";
 export * from "./tap.ts";

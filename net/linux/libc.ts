@@ -37,6 +37,18 @@ export interface Libc {
   setns(fd: number, kind: number): number;
   /** socket(2). */
   socket(family: number, type: number, protocol: number): number;
+  /** bind(2). */
+  bind(fd: number, address: Uint8Array, length: number): number;
+  /** listen(2). */
+  listen(fd: number, backlog: number): number;
+  /** accept4(2), which does not tell the peer's address. */
+  accept(fd: number, address: null, addressLength: null, flags: number): number;
+  /** getsockname(2); `addressLength` holds one 32-bit length in and out. */
+  getsockname(fd: number, address: Uint8Array, addressLength: Uint32Array): number;
+  /** getpeername(2); `addressLength` holds one 32-bit length in and out. */
+  getpeername(fd: number, address: Uint8Array, addressLength: Uint32Array): number;
+  /** unlink(2). */
+  unlink(path: Uint8Array): number;
   /** connect(2). */
   connect(fd: number, address: Uint8Array, length: number): number;
   /** recv(2). */
@@ -91,6 +103,8 @@ export const O_RDWR = 2;
 export const O_NONBLOCK = 0x800;
 /** open(2): not inherited by programs that are started. */
 export const O_CLOEXEC = 0x80000;
+/** socket(2): paths of this machine. */
+export const AF_UNIX = 1;
 /** socket(2): IPv4. */
 export const AF_INET = 2;
 /** socket(2): IPv6. */
@@ -111,8 +125,12 @@ export const MSG_ERRQUEUE = 0x2000;
 export const SHUT_WR = 1;
 /** setsockopt(2): options of every socket. */
 export const SOL_SOCKET = 1;
+/** A listening address may be taken over from connections that have ended. */
+export const SO_REUSEADDR = 2;
 /** The pending error of a socket; reading clears it. */
 export const SO_ERROR = 4;
+/** Ask a silent peer now and then whether it is there. */
+export const SO_KEEPALIVE = 9;
 /** Urgent data stays in the stream (RFC 6093 section 5). */
 export const SO_OOBINLINE = 10;
 /** What close(2) does with unsent data. */
@@ -164,14 +182,20 @@ export const ENFILE = 23;
 export const EMFILE = 24;
 /** The descriptor's file does not know the request. */
 export const ENOTTY = 25;
+/** The directory is none. */
+export const ENOTDIR = 20;
 /** The other end does not read any more. */
 export const EPIPE = 32;
 /** The kernel does not know the system call. */
 export const ENOSYS = 38;
 /** The device behind the descriptor is gone. */
 export const EBADFD = 77;
+/** The socket is of another type. */
+export const EPROTOTYPE = 91;
 /** The kernel does not know the address family. */
 export const EAFNOSUPPORT = 97;
+/** The address is in use. */
+export const EADDRINUSE = 98;
 /** No local address or port to use. */
 export const EADDRNOTAVAIL = 99;
 /** No route to the network. */
@@ -210,10 +234,13 @@ const ERRORS: Record<number, readonly [name: string, text: string]> = {
   [ENFILE]: ["ENFILE", "the system has no file descriptors left"],
   [EMFILE]: ["EMFILE", "the process has no file descriptors left"],
   [ENOTTY]: ["ENOTTY", "wrong kind of file"],
+  [ENOTDIR]: ["ENOTDIR", "not a directory"],
   [EPIPE]: ["EPIPE", "broken pipe"],
   [ENOSYS]: ["ENOSYS", "the kernel does not have this system call"],
   [EBADFD]: ["EBADFD", "the device is gone"],
+  [EPROTOTYPE]: ["EPROTOTYPE", "socket of another type"],
   [EAFNOSUPPORT]: ["EAFNOSUPPORT", "address family not supported"],
+  [EADDRINUSE]: ["EADDRINUSE", "address in use"],
   [EADDRNOTAVAIL]: ["EADDRNOTAVAIL", "no address or port available"],
   [ENETUNREACH]: ["ENETUNREACH", "network unreachable"],
   [ECONNABORTED]: ["ECONNABORTED", "connection aborted"],
@@ -236,6 +263,12 @@ const SYMBOLS = {
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  listen: { parameters: ["i32", "i32"], result: "i32" },
+  accept: { name: "accept4", parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  unlink: { parameters: ["buffer"], result: "i32" },
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
