@@ -4,9 +4,11 @@
  * @module
  */
 export * from "../linux/event_loop.ts";
+export * from "./datagram.ts";
 export * from "./link.ts";
 export * from "./listener.ts";
 export * from "./memory.ts";
 export * from "./stream.ts";
 export * from "./stream_listener.ts";
 export * from "./tap.ts";
+export * from "./websocket.ts";

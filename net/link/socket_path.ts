@@ -58,6 +58,19 @@ export async function bindSocketPath<T>(path: string, steps: PathSteps<T>): Prom
   return { socket, release };
 }
 
+/**
+ * Whether some program has the socket at this path open, by Deno's own means. A socket of datagrams refuses a stream in another
+ * way when it is open than when it was left behind.
+ */
+export async function denoPathIsServed(path: string): Promise<boolean> {
+  try {
+    (await Deno.connect({ transport: "unix", path })).close();
+    return true;
+  } catch (error) {
+    return !(error instanceof Deno.errors.ConnectionRefused || error instanceof Deno.errors.NotFound);
+  }
+}
+
 function look(path: string): Deno.FileInfo | undefined {
   try {
     return Deno.lstatSync(path);

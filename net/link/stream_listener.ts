@@ -13,7 +13,7 @@ import { IPPROTO_TCP, libc, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY } from "../lin
 import { acceptConnection, listenTcp, listenUnix, peerOf, removeSocket, unixPathIsServed } from "../linux/sockets.ts";
 import { LinuxStreamLink } from "./linux_stream.ts";
 import { GuestCount, type LinkListener, type ListenerOptions } from "./listener.ts";
-import { bindSocketPath } from "./socket_path.ts";
+import { bindSocketPath, denoPathIsServed } from "./socket_path.ts";
 import { streamLink } from "./stream.ts";
 
 const REST_MS = 100;
@@ -155,7 +155,7 @@ class DenoListener implements LinkListener {
     const { path } = address;
     const { socket, release } = await bindSocketPath(path, {
       bind: () => listenOnPath(path),
-      isServed: () => isServed(path),
+      isServed: () => denoPathIsServed(path),
       remove: () => Deno.removeSync(path),
     });
     return new DenoListener(socket, release, options);
@@ -219,15 +219,6 @@ function listenOnPath(path: string): Deno.Listener {
       `Cannot listen on ${path}: a permission is missing, run with --allow-read, --allow-write and --allow-net for this path`,
       { cause: error },
     );
-  }
-}
-
-async function isServed(path: string): Promise<boolean> {
-  try {
-    (await Deno.connect({ transport: "unix", path })).close();
-    return true;
-  } catch (error) {
-    return !(error instanceof Deno.errors.ConnectionRefused || error instanceof Deno.errors.NotFound);
   }
 }
 

@@ -32,7 +32,11 @@ function pause(): Promise<void> {
 export async function connectUnix(path: string): Promise<TestConn> {
   const c = libc(), fd = c.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK_CLOEXEC, 0), address = unixSockaddr(path);
   while (c.connect(fd, address, address.length) < 0) {
-    if (errno() !== EAGAIN) throw new Error(`Cannot connect to ${path}: ${errno()}`);
+    const code = errno();
+    if (code !== EAGAIN) {
+      c.close(fd);
+      throw new Error(`Cannot connect to ${path}: ${code}`);
+    }
     await pause();
   }
   let open = true;
