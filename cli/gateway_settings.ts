@@ -79,7 +79,7 @@ export function gatewaySettings(
     maps: values.map,
     hostLoopback: !values["no-host-loopback"],
     maxFlows: values["max-flows"],
-    host: values.host ?? "ffi",
+    host: values.host ?? (Deno.build.os === "linux" ? "ffi" : "deno"),
     logLevel: values["log-level"] ?? defaults.logLevel,
   };
   checkMaps(program, settings);

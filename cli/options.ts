@@ -8,6 +8,7 @@
 import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { helpText, versionText } from "./help.ts";
 import { HELP_ROW, readOptions } from "./option_table.ts";
+import { parseServe, SERVE_ROWS, type ServeOptions } from "./serve_options.ts";
 import { nearestWord, UsageError } from "./usage_error.ts";
 import { readMtu } from "./values.ts";
 
@@ -22,6 +23,7 @@ export interface RunOptions extends GatewaySettings {
 /** What a command line asks for. */
 export type CommandLine =
   | { readonly kind: "run"; readonly options: RunOptions; readonly command: readonly string[] }
+  | { readonly kind: "serve"; readonly options: ServeOptions }
   | { readonly kind: "demo" }
   | { readonly kind: "text"; readonly text: string };
 
@@ -34,14 +36,14 @@ export const RUN_ROWS = {
   ...HELP_ROW,
 } as const;
 
-const COMMANDS = ["run", "demo"];
+const COMMANDS = ["run", "serve", "demo"];
 
 /** Reads the words after `hawser`. Throws a `UsageError`. */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const [word, ...rest] = args;
   switch (word) {
     case undefined:
-      throw new UsageError("hawser", "missing command, say run, demo or --help");
+      throw new UsageError("hawser", "missing command, say run, serve, demo or --help");
     case "--help":
     case "-h":
       return { kind: "text", text: helpText("hawser") };
@@ -49,6 +51,10 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       return { kind: "text", text: versionText() };
     case "run":
       return parseRun(rest);
+    case "serve": {
+      const options = parseServe(rest);
+      return options ? { kind: "serve", options } : { kind: "text", text: helpText("serve", SERVE_ROWS) };
+    }
     case "demo":
       return parseDemo(rest);
     default: {

@@ -1,9 +1,10 @@
 /**
- * The Worker of `hawser run`: the gateway, in a thread that does nothing else.
+ * The Worker of `hawser run` and `hawser serve`: the gateway, in a thread that does nothing else.
  *
  * With FFI sockets the thread blocks in `EventLoop.runBlocking`, which returns when the main thread has posted a message and
  * woken the loop; then this gives way until the message is here, answers it, and blocks again. With Deno's sockets it is an
- * ordinary program of promises, and only the TAP is in the event loop.
+ * ordinary program of promises, and only TAPs and the like are in the event loop. So it is, with FFI sockets beside the promises,
+ * where guests come by WebSocket.
  *
  * @module
  */
@@ -13,14 +14,15 @@ import { LinuxHost } from "../forward/linux_host.ts";
 import { Gateway } from "../mod.ts";
 import type { FlowInfo } from "../nat/flow.ts";
 import type { HostNetwork } from "../nat/host.ts";
-import { tapLink } from "../net/link/tap.ts";
+import { RateLimitedLog } from "../nat/rate_limited_log.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
-import { pidfdGetFd } from "../net/linux/pidfd.ts";
 import { formatReport } from "./flow_report.ts";
 import { gatewayOptions } from "./gateway_settings.ts";
-import type { FromWorker, StartMessage, ToWorker } from "./run_messages.ts";
+import { type GuestSource, needsPromises, openSource, wantsLoop } from "./guest_source.ts";
+import { stderrLogger } from "./log.ts";
+import type { FromWorker, StartMessage, StopMessage, ToWorker } from "./run_messages.ts";
 
-/** How long a guest's last bytes may take to reach the host after COMMAND has ended. */
+/** How long a guest's last bytes may take to reach the host when the gateway is told to end. */
 const DRAIN_MS = 1000;
 const DRAIN_STEP_MS = 5;
 
@@ -43,27 +45,54 @@ async function nextMessage(): Promise<ToWorker> {
   return messages.shift()!;
 }
 
-async function serve({ pid, fd, options }: StartMessage): Promise<void> {
-  await using loop = new EventLoop();
-  const blocking = options.host === "ffi";
-  if (!blocking) loop.start();
-  const host: HostNetwork = blocking ? new LinuxHost(loop) : new DenoHost();
-  const { mtu, offload } = options;
-  await using link = tapLink({ loop, fd: pidfdGetFd(pid, fd), name: "eth0", mtu, offload });
-  await using gateway = await Gateway.start(gatewayOptions(options, host));
-  await using _guest = gateway.attach(link);
-  scope.postMessage({ kind: "started", wakeFd: blocking ? loop.wakeFd : undefined });
+async function serve({ sources, settings }: StartMessage): Promise<void> {
+  await using resources = new AsyncDisposableStack();
+  const isFfi = settings.host === "ffi", blocking = isFfi && !sources.some(needsPromises);
+  const loop = isFfi || wantsAnyLoop(sources) ? resources.use(new EventLoop()) : undefined;
+  if (!blocking) loop?.start();
+  const host: HostNetwork = isFfi ? new LinuxHost(loop!) : new DenoHost();
+  const gateway = resources.use(await Gateway.start(gatewayOptions(settings, host)));
+  const log = new RateLimitedLog(stderrLogger(settings.logLevel), () => host.now());
+  const opened = [];
+  for (const source of sources) {
+    opened.push(resources.use(
+      await openSource(source, {
+        loop,
+        socketLoop: isFfi ? loop : undefined,
+        attach: (link) => gateway.attach(link),
+        refused: (message) => log.warn(() => message),
+      }),
+    ));
+  }
+  const addresses = opened.map(({ address }) => address);
+  scope.postMessage({ kind: "started", wakeFd: blocking ? loop!.wakeFd : undefined, addresses });
+  let stop: StopMessage;
   for (;;) {
-    if (blocking) loop.runBlocking();
+    if (blocking) loop!.runBlocking();
     const message = await nextMessage();
-    if (message.kind === "stop") break;
+    if (message.kind === "stop") {
+      stop = message;
+      break;
+    }
     if (message.kind === "flows") scope.postMessage({ kind: "flows", text: formatReport(gateway) });
   }
   const end = performance.now() + DRAIN_MS;
-  while (gateway.flows().some(isUnderWay) && performance.now() < end) {
-    if (blocking) loop.runBlocking(loop.now() + DRAIN_STEP_MS);
+  const isAwaited = stop.guestsHaveEnded ? isUnderWay : isDraining;
+  while (gateway.flows().some(isAwaited) && performance.now() < end) {
+    if (blocking) loop!.runBlocking(loop!.now() + DRAIN_STEP_MS);
     else await delay(DRAIN_STEP_MS);
   }
+}
+
+/** Whether the guest's side of a flow is over, and the host has not taken everything. */
+function isDraining(flow: FlowInfo): boolean {
+  return flow.state === "draining";
+}
+
+/** A loop of Linux serves these even where the gateway's own sockets are Deno's, if it can be had. */
+function wantsAnyLoop(sources: readonly GuestSource[]): boolean {
+  const canHaveOne = Deno.build.os === "linux" && Deno.permissions.querySync({ name: "ffi" }).state === "granted";
+  return sources.some((source) => source.kind === "tap" || (canHaveOne && wantsLoop(source)));
 }
 
 /**
