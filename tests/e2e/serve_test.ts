@@ -1,0 +1,270 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { type GuestConn, GuestStack } from "../../guest/mod.ts";
+import { streamLink } from "../../net/link/stream.ts";
+import { pattern } from "../support/bytes.ts";
+import { framed } from "../support/link_peer.ts";
+import { requires } from "../support/requirements.ts";
+import { leaveStaleSocket } from "../support/unix_client.ts";
+import { shell } from "./run_support.ts";
+import { Serve, serveFails } from "./serve_support.ts";
+
+const needs = requires("linux", "ffi");
+const FLOWS = 500;
+
+function test(name: string, fn: (folder: string) => Promise<void>): void {
+  Deno.test({
+    name: `hawser serve ${name}${needs.reason}`,
+    ignore: needs.ignore,
+    fn: async () => {
+      const folder = await Deno.makeTempDir({ prefix: "hawser-serve-" });
+      try {
+        await fn(folder);
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  });
+}
+
+/** A guest on the port of `serve`, in this program. */
+async function connectGuest(port: number): Promise<GuestStack> {
+  return new GuestStack(streamLink(await Deno.connect({ hostname: "127.0.0.1", port })));
+}
+
+/** A server on loopback that sends back what it is sent, and closes when its peer has. */
+function echoServer(): { port: number; close: () => Promise<void> } {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }), served: Promise<void>[] = [];
+  const accepting = (async () => {
+    for await (const conn of listener) served.push(echo(conn));
+  })();
+  return {
+    port: listener.addr.port,
+    close: async () => {
+      listener.close();
+      await accepting;
+      await Promise.all(served);
+    },
+  };
+}
+
+async function echo(conn: Deno.Conn): Promise<void> {
+  const buffer = new Uint8Array(65536);
+  try {
+    for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) {
+      for (let at = 0; at < n;) at += await conn.write(buffer.subarray(at, n));
+    }
+  } catch {
+    // The guest was hostile, or is gone.
+  }
+  conn.close();
+}
+
+/** Sends `bytes` and expects them back; then FIN both ways. */
+async function exchange(conn: GuestConn, bytes: Uint8Array): Promise<void> {
+  const back = new Uint8Array(bytes.length);
+  const sending = (async () => {
+    for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+    conn.closeWrite();
+  })();
+  let at = 0;
+  for (let n = await conn.read(back); n !== null && n > 0; n = await conn.read(back.subarray(at))) {
+    at += n;
+    if (at === back.length) break;
+  }
+  await sending;
+  assertEquals(at, bytes.length);
+  const wrong = back.findIndex((byte, i) => byte !== bytes[i]);
+  assertEquals(wrong, -1, `byte ${wrong} is wrong`);
+  assertEquals(await conn.read(new Uint8Array(1)), null);
+}
+
+for (const host of ["ffi", "deno"]) {
+  test(`on ${host} sockets serves guests, tells its flows on USR1, and ends with code 0 when told to`, async (folder) => {
+    const links = ["--listen", "tcp:127.0.0.1:0", ...(host === "ffi" ? ["--listen", `unix:${folder}/vm.sock`] : [])];
+    const serve = await Serve.start([...links, "--listen", "tcp:[::1]:0", "--host", host, "--dns", "none"]);
+    const server = echoServer();
+    assertMatch(serve.addresses[0]!, /^tcp:127\.0\.0\.1:[1-9]\d*$/);
+    assertMatch(serve.addresses.at(-1)!, /^tcp:\[::1\]:[1-9]\d*$/);
+    {
+      await using first = await connectGuest(serve.port), second = await connectGuest(serve.port);
+      for (const guest of [first, second]) {
+        await exchange(await guest.connect({ hostname: "10.0.2.2", port: server.port }), pattern(3 << 20));
+      }
+      const idle = await first.connect({ hostname: "10.0.2.2", port: server.port });
+      serve.kill("SIGUSR1");
+      await serve.says("flows", (text) => /^tcp .*10\.0\.2\.15.*ESTABLISHED/m.test(text));
+      await idle[Symbol.asyncDispose]();
+    }
+    await serve.says("guests ended", (text) => text.match(/Guest \d on .* ended/g)?.length === 2);
+    serve.kill(host === "ffi" ? "SIGTERM" : "SIGINT");
+    const { code, stderr } = await serve.ended();
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /info: Guest 1 on tcp:127\.0\.0\.1:\d+ from 127\.0\.0\.1:\d+ began/);
+    assertEquals(stderr.match(/ (warn|error): /g), null, stderr);
+    assertEquals([...Deno.readDirSync(folder)], []);
+    await server.close();
+  });
+}
+
+test("serves a guest that comes again as a new one", async () => {
+  await using serve = await Serve.start(["--listen", "tcp:127.0.0.1:0", "--dns", "none"]);
+  const server = echoServer();
+  for (let i = 0; i < 3; i++) {
+    await using guest = await connectGuest(serve.port);
+    await exchange(await guest.connect({ hostname: "10.0.2.2", port: server.port }), pattern(100_000));
+  }
+  await serve.says("three guests", (text) => text.includes("Guest 3 on"));
+  await server.close();
+});
+
+test("takes over a socket that was left behind, not one that is served, and removes no other file", async (folder) => {
+  const path = `${folder}/vm.sock`;
+  leaveStaleSocket(path);
+  const first = await Serve.start(["--listen", `unix:${path}`]);
+  const refused = await serveFails(["--listen", `unix:${path}`]);
+  assertEquals([refused.code, refused.stderr], [
+    125,
+    `hawser: Cannot listen on ${path}: another program serves there, take another path\n`,
+  ]);
+  first.kill("SIGKILL");
+  assertEquals((await first.ended()).signal, "SIGKILL");
+  assert((await Deno.lstat(path)).isSocket);
+  {
+    await using _second = await Serve.start(["--listen", `unixgram:${path}`]);
+  }
+  await Deno.writeTextFile(path, "mine");
+  const other = await serveFails(["--listen", `unix:${path}`]);
+  assertEquals(other.code, 125);
+  assertStringIncludes(other.stderr, "there is a file of that name that is no socket, remove it or take another path");
+  assertEquals(await Deno.readTextFile(path), "mine");
+});
+
+test("says that a port is in use or an address is none of its own, and leaves nothing", async (folder) => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  for (const kind of ["tcp", "ws"]) {
+    const links = ["--listen", `unix:${folder}/vm.sock`, "--listen", `${kind}:127.0.0.1:${port}`];
+    const { code, stderr } = await serveFails(links);
+    assertEquals(code, 125);
+    assertMatch(
+      stderr,
+      new RegExp(
+        `^hawser: Cannot listen on port ${port} of 127.0.0.1: it is in use, [^\n]*\n$`,
+      ),
+    );
+    assertEquals([...Deno.readDirSync(folder)], []);
+  }
+  const { stderr } = await serveFails(["--listen", `unix:${folder}/none/vm.sock`]);
+  assertMatch(stderr, /there is no such folder/);
+});
+
+test("says on --ready-fd when it is ready, and ends when --exit-fd does", async (folder) => {
+  await shell(`mkfifo "$1/ready" "$1/exit"`, folder);
+  const around = `exec "$@" 7>${folder}/ready 8<${folder}/exit`;
+  const starting = Serve.start(["--listen", "tcp:127.0.0.1:0", "--ready-fd", "7", "--exit-fd", "8"], { around });
+  const ready = Deno.readTextFile(`${folder}/ready`), exit = await Deno.open(`${folder}/exit`, { write: true });
+  assertEquals(await ready, "1");
+  const serve = await starting;
+  // Words are no end.
+  await exit.write(new TextEncoder().encode("wait"));
+  await using guest = await connectGuest(serve.port);
+  assertEquals(guest.connections, 0);
+  exit.close();
+  const { code, stderr } = await serve.ended();
+  assertEquals(code, 0);
+  assertStringIncludes(stderr, "info: ending, --exit-fd was closed");
+});
+
+test("says that a descriptor is none that it can use", async () => {
+  for (const option of ["--ready-fd", "--exit-fd"]) {
+    const around = 'exec "$@" 7</etc/hostname 8>/dev/null';
+    for (const fd of ["7", "99"]) {
+      const { code, stderr } = await serveFails(["--listen", "tcp:127.0.0.1:0", option, fd], { around });
+      assertEquals(code, 125);
+      assertStringIncludes(
+        stderr,
+        `hawser: cannot use descriptor ${fd} (${option}): it must be an open pipe or socket\n`,
+      );
+    }
+  }
+});
+
+test("gives 500 flows of one guest every byte while another sends garbage", async () => {
+  await using serve = await Serve.start(["--listen", "tcp:127.0.0.1:0", "--dns", "none"]);
+  const server = echoServer();
+  await using good = await connectGuest(serve.port);
+  let hostile = true;
+  const attacking = attack(serve.port, server.port, () => hostile);
+  const began = performance.now();
+  let rounds = 0;
+  do {
+    const conns = await Promise.all(
+      Array.from({ length: FLOWS }, () => good.connect({ hostname: "10.0.2.2", port: server.port })),
+    );
+    await Promise.all(conns.map((conn, i) => exchange(conn, pattern(20_000 + i * 100))));
+    rounds++;
+  } while (performance.now() - began < 3000);
+  hostile = false;
+  const sent = await attacking;
+  assert(rounds > 0 && sent > 1000, `${rounds} rounds against ${sent} frames`);
+  serve.kill("SIGUSR1");
+  await serve.says("no flow is left", (text) => /no flows|0 flows/i.test(text));
+  // What it can provoke in the log is rationed.
+  assert(serve.stderr.split("\n").length < 60, serve.stderr);
+  await server.close();
+});
+
+/** Floods `serve` with SYNs, noise, truncated frames and broken framing, with a new connection whenever it is cut off. Resolves to how many frames were sent. */
+async function attack(port: number, target: number, goesOn: () => boolean): Promise<number> {
+  const mine = [0x52, 0x54, 0, 0x66, 0x66, 0x66], gateway = [0x52, 0x54, 0, 0x12, 0x34, 2];
+  let sent = 0;
+  while (goesOn()) {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+    const draining = conn.read(new Uint8Array(1 << 20)).then(() => {}, () => {});
+    try {
+      for (let burst = 0; burst < 50 && goesOn(); burst++) {
+        const frames = Array.from({ length: 64 }, (_, i) => {
+          const frame = crypto.getRandomValues(new Uint8Array(54 + ((burst * 67 + i * 31) % 1400)));
+          frame.set([...gateway, ...mine, 8, 0]);
+          if (i % 4 === 0) {
+            frame.set([0x45, 0, 0, frame.length - 14, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2], 14);
+          }
+          if (i % 4 === 1) frame.set(syn(target, sent + i), 14);
+          return i % 4 === 2 ? frame.subarray(0, 14 + i) : frame;
+        });
+        const bytes = framed(...frames);
+        for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+        sent += frames.length;
+      }
+      // The last frame never comes whole, or was never one.
+      await conn.write(
+        sent % 2 === 0 ? new Uint8Array([0, 0, 4, 0, 1, 2, 3]) : crypto.getRandomValues(new Uint8Array(64)),
+      );
+    } catch {
+      // It was cut off.
+    }
+    conn.close();
+    await draining;
+  }
+  return sent;
+}
+
+/** An IPv4 header and a TCP header with SYN, all checksums right, from a port that `n` decides. */
+function syn(port: number, n: number): Uint8Array {
+  const bytes = new Uint8Array(40), view = new DataView(bytes.buffer);
+  bytes.set([0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2]);
+  view.setUint16(10, sum(bytes, 0, 20, 0));
+  view.setUint16(20, 1024 + (n % 60000));
+  view.setUint16(22, port);
+  view.setUint32(24, n * 7919);
+  bytes.set([0x50, 2, 0xff, 0xff], 32);
+  view.setUint16(36, sum(bytes, 20, 40, 0x0a00 + 0x020f + 0x0a00 + 0x0202 + 6 + 20));
+  return bytes;
+}
+
+function sum(bytes: Uint8Array, start: number, end: number, before: number): number {
+  let total = before;
+  for (let i = start; i < end; i += 2) total += (bytes[i]! << 8) | bytes[i + 1]!;
+  while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
+  return ~total & 0xffff;
+}
