@@ -10,7 +10,7 @@
 import { IpAddress } from "../wire/address.ts";
 import { type EventLoop, READABLE, type Watch } from "../linux/event_loop.ts";
 import { IPPROTO_TCP, libc, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY } from "../linux/libc.ts";
-import { acceptConnection, listenTcp, listenUnix, peerOf, removeSocket, unixPathIsServed } from "../linux/sockets.ts";
+import { acceptConnection, listenTcp, listenUnix, removeSocket, unixPathIsServed } from "../linux/sockets.ts";
 import { LinuxStreamLink } from "./linux_stream.ts";
 import { GuestCount, type LinkListener, type ListenerOptions } from "./listener.ts";
 import { bindSocketPath, denoPathIsServed } from "./socket_path.ts";
@@ -99,10 +99,10 @@ class LinuxListener implements LinkListener {
   #accept(listener: number): void {
     try {
       for (let i = 0; i < ACCEPTS_PER_TURN; i++) {
-        const fd = acceptConnection(listener);
-        if (fd === undefined) return;
-        if (this.#guests.take()) this.#serve(fd);
-        else libc().close(fd);
+        const conn = acceptConnection(listener);
+        if (conn === undefined) return;
+        if (this.#guests.take()) this.#serve(conn.fd, conn.from);
+        else libc().close(conn.fd);
       }
     } catch (error) {
       this.#options.refused?.(error instanceof Error ? error.message : String(error));
@@ -111,14 +111,14 @@ class LinuxListener implements LinkListener {
     }
   }
 
-  #serve(fd: number): void {
+  #serve(fd: number, from: string): void {
     let name = this.address;
     if (this.#isTcp) {
       const c = libc();
       c.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ENABLE, ENABLE.length);
       // A guest whose machine has died says nothing any more.
       c.setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, ENABLE, ENABLE.length);
-      name += ` from ${peerOf(fd)}`;
+      name += ` from ${from}`;
     }
     const { mtu = 1500, attach } = this.#options;
     attach(new LinuxStreamLink({ loop: this.#loop, fd, name, mtu, ended: this.#guests.gone }));

@@ -37,20 +37,18 @@ export interface Libc {
   setns(fd: number, kind: number): number;
   /** socket(2). */
   socket(family: number, type: number, protocol: number): number;
-  /** bind(2). */
-  bind(fd: number, address: Uint8Array, length: number): number;
-  /** listen(2). */
-  listen(fd: number, backlog: number): number;
-  /** accept4(2), which does not tell the peer's address. */
-  accept(fd: number, address: null, addressLength: null, flags: number): number;
-  /** getsockname(2); `addressLength` holds one 32-bit length in and out. */
-  getsockname(fd: number, address: Uint8Array, addressLength: Uint32Array): number;
-  /** getpeername(2); `addressLength` holds one 32-bit length in and out. */
-  getpeername(fd: number, address: Uint8Array, addressLength: Uint32Array): number;
   /** unlink(2). */
   unlink(path: Uint8Array): number;
   /** connect(2). */
   connect(fd: number, address: Uint8Array, length: number): number;
+  /** bind(2). */
+  bind(fd: number, address: Uint8Array, length: number): number;
+  /** listen(2). */
+  listen(fd: number, backlog: number): number;
+  /** accept4(2); `addressLength` holds one 32-bit length in and out. */
+  accept4(fd: number, address: Uint8Array, addressLength: Uint32Array, flags: number): number;
+  /** getsockname(2); `addressLength` holds one 32-bit length in and out. */
+  getsockname(fd: number, address: Uint8Array, addressLength: Uint32Array): number;
   /** recv(2). */
   recv(fd: number, bytes: Uint8Array, length: bigint, flags: number): number;
   /** send(2). */
@@ -125,7 +123,7 @@ export const MSG_ERRQUEUE = 0x2000;
 export const SHUT_WR = 1;
 /** setsockopt(2): options of every socket. */
 export const SOL_SOCKET = 1;
-/** A listening address may be taken over from connections that have ended. */
+/** A listener may take over a port on which only connections are left. */
 export const SO_REUSEADDR = 2;
 /** The pending error of a socket; reading clears it. */
 export const SO_ERROR = 4;
@@ -194,7 +192,7 @@ export const EBADFD = 77;
 export const EPROTOTYPE = 91;
 /** The kernel does not know the address family. */
 export const EAFNOSUPPORT = 97;
-/** The address is in use. */
+/** The address and port are in use. */
 export const EADDRINUSE = 98;
 /** No local address or port to use. */
 export const EADDRNOTAVAIL = 99;
@@ -263,13 +261,12 @@ const SYMBOLS = {
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  listen: { parameters: ["i32", "i32"], result: "i32" },
-  accept: { name: "accept4", parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
-  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
-  getpeername: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   unlink: { parameters: ["buffer"], result: "i32" },
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  listen: { parameters: ["i32", "i32"], result: "i32" },
+  accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
   recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "i32" },

@@ -30,7 +30,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from "./libc.ts";
-import { readSockaddr, SOCKADDR_SIZE, unixSockaddr, writeSockaddr } from "./sockaddr.ts";
+import { readSockaddr, SOCKADDR_SIZE, SOCKADDR_UN_SIZE, unixSockaddr, writeSockaddr } from "./sockaddr.ts";
 
 const BACKLOG = 128;
 const ENABLE = new Uint8Array([1, 0, 0, 0]);
@@ -80,28 +80,26 @@ export function removeSocket(path: string): void {
   if (code !== ENOENT) throw bindFailure(`Cannot remove ${path}`, code);
 }
 
+const peer = new Uint8Array(SOCKADDR_UN_SIZE);
+const peerLength = new Uint32Array(1);
+
 /**
- * The next connection of a listening socket; `undefined` when none waits, or the one that did has given up. Throws an
- * `Error` when descriptors have run out.
+ * The next connection of a listening socket, and who connected as text, empty for a unix socket; `undefined` when none waits, or
+ * the one that did has given up. Throws an `Error` when descriptors have run out.
  */
-export function acceptConnection(listener: number): number | undefined {
-  const fd = libc().accept(listener, null, null, SOCK_NONBLOCK_CLOEXEC);
-  if (fd >= 0) return fd;
+export function acceptConnection(listener: number): { fd: number; from: string } | undefined {
+  peerLength[0] = peer.length;
+  const fd = libc().accept4(listener, peer, peerLength, SOCK_NONBLOCK_CLOEXEC);
+  if (fd >= 0) return { fd, from: peerText() };
   const code = errno();
   if (code !== EMFILE && code !== ENFILE) return undefined;
   throw new Error(`Cannot accept a connection: ${describeErrno(code)}, raise the limit of open files (ulimit -n)`);
 }
 
-/** Who is connected on a TCP socket, as text. */
-export function peerOf(fd: number): string {
-  const bytes = new Uint8Array(SOCKADDR_SIZE);
-  if (libc().getpeername(fd, bytes, new Uint32Array([bytes.length])) < 0) return "?";
-  const peer = readSockaddr(bytes);
-  return peer === undefined
-    ? "?"
-    : peer.address.isIpv4
-    ? `${peer.address}:${peer.port}`
-    : `[${peer.address}]:${peer.port}`;
+function peerText(): string {
+  const from = readSockaddr(peer);
+  if (from === undefined) return "";
+  return from.address.isIpv4 ? `${from.address}:${from.port}` : `[${from.address}]:${from.port}`;
 }
 
 function bindUnix(action: string, path: string, type: number): number {
