@@ -49,7 +49,7 @@ LINK:
   tap:NAME[@NETNS]          a TAP interface; NETNS is a name of "ip netns", a path, or pid:N (Linux)
 
 A line "listening on LINK", with the real port, says when it is ready. Every guest has an Ethernet link of its own with the same
-addresses, and never sees another. INT and TERM end it with exit code 0; USR1 prints the open flows to stderr.
+addresses, and never sees another. INT, TERM and HUP end it with exit code 0; USR1 prints the open flows to stderr.
 
 Exit codes: 0 when it was told to end, 125 if it cannot begin or go on, 2 for a usage error.
 `;

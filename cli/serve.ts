@@ -2,7 +2,7 @@
  * `hawser serve`: a gateway for guests from outside, from start to end.
  *
  * The gateway runs in the Worker that `run` has too: there it may block in its event loop, and this thread stays free for signals
- * and the terminal. INT, TERM and the end of `--exit-fd` end it in an orderly way: no guest is taken any more, what
+ * and the terminal. INT, TERM, HUP and the end of `--exit-fd` end it in an orderly way: no guest is taken any more, what
  * the host has not yet taken is given a second, sockets and paths are freed. A second signal ends it at once. USR1 prints
  * the flow table.
  *
@@ -18,7 +18,8 @@ import type { ServeOptions } from "./serve_options.ts";
 
 const TAP_MTU = 65520;
 const ETHERNET_MTU = 1500;
-const ENDING: readonly Deno.Signal[] = ["SIGINT", "SIGTERM"];
+const isWindows = Deno.build.os === "windows";
+const ENDING: readonly Deno.Signal[] = isWindows ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /** Serves guests until it is told to end. Resolves to the exit code; throws an `Error` where it cannot begin or go on. */
 export async function serve(worker: GatewayWorker, options: ServeOptions): Promise<number> {
@@ -48,7 +49,7 @@ export async function serve(worker: GatewayWorker, options: ServeOptions): Promi
 /** Resolves when a signal asks for the end; until the function that is returned is called, USR1 has `report` called. */
 function takeSignals(report: () => void): [Promise<string>, () => void] {
   const told = Promise.withResolvers<string>();
-  const listeners = new Map<Deno.Signal, () => void>([["SIGUSR1", report]]);
+  const listeners = new Map<Deno.Signal, () => void>(isWindows ? [] : [["SIGUSR1", report]]);
   const release = () => {
     for (const [signal, listener] of listeners) Deno.removeSignalListener(signal, listener);
     listeners.clear();
