@@ -61,7 +61,13 @@ export class LinuxDatagramListener implements LinkListener {
     this.#loop = loop;
     this.#fd = bound.socket;
     this.#release = bound.release;
-    this.#watch = loop.watch(bound.socket, { ready: () => this.#read() }, { level: true });
+    try {
+      this.#watch = loop.watch(bound.socket, { ready: () => this.#read() }, { level: true });
+    } catch (error) {
+      this.#libc.close(bound.socket);
+      bound.release();
+      throw error;
+    }
     this.#endTurns = loop.onTurnEnd(() => this.#endVanished());
     this.#watch.setInterest(READABLE);
   }

@@ -66,7 +66,13 @@ class LinuxListener implements LinkListener {
     this.#guests = new GuestCount(socket.address, options);
     this.#release = socket.release;
     this.#isTcp = socket.isTcp;
-    this.#watch = loop.watch(socket.fd, { ready: () => this.#accept(socket.fd) }, { level: true });
+    try {
+      this.#watch = loop.watch(socket.fd, { ready: () => this.#accept(socket.fd) }, { level: true });
+    } catch (error) {
+      libc().close(socket.fd);
+      socket.release();
+      throw error;
+    }
     this.#endTurns = loop.onTurnEnd(() => this.#wake());
     this.#watch.setInterest(READABLE);
   }
@@ -121,7 +127,14 @@ class LinuxListener implements LinkListener {
       name += ` from ${from}`;
     }
     const { mtu = 1500, attach } = this.#options;
-    attach(new LinuxStreamLink({ loop: this.#loop, fd, name, mtu, ended: this.#guests.gone }));
+    let link: LinuxStreamLink;
+    try {
+      link = new LinuxStreamLink({ loop: this.#loop, fd, name, mtu, ended: this.#guests.gone });
+    } catch (error) {
+      this.#guests.gone();
+      throw error;
+    }
+    attach(link);
   }
 
   #wake(): number {
