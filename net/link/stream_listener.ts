@@ -188,6 +188,8 @@ class DenoListener implements LinkListener {
         this.#serve(await this.#listener.accept());
       } catch (error) {
         if (this.#closed) return;
+        // Who has gone before he was accepted is nobody's concern.
+        if (error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.ConnectionAborted) continue;
         this.#options.refused?.(`Cannot accept a connection on ${this.address}: ${messageOf(error)}`);
         await new Promise((resolve) => setTimeout(resolve, REST_MS));
       }

@@ -36,12 +36,20 @@ async function connectGuest(port: number): Promise<GuestStack> {
 /** A server on loopback that sends back what it is sent, and closes when its peer has. */
 function echoServer(): { port: number; close: () => Promise<void> } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }), served: Promise<void>[] = [];
+  let open = true;
   const accepting = (async () => {
-    for await (const conn of listener) served.push(echo(conn));
+    while (open) {
+      try {
+        served.push(echo(await listener.accept()));
+      } catch {
+        // It was reset before it was accepted, or the server closes.
+      }
+    }
   })();
   return {
     port: listener.addr.port,
     close: async () => {
+      open = false;
       listener.close();
       await accepting;
       await Promise.all(served);
