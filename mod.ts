@@ -19,6 +19,7 @@
  */
 import { DenoHost } from "./forward/deno_host.ts";
 import { LinuxHost } from "./forward/linux_host.ts";
+import { PortForwards } from "./forward/port_forwards.ts";
 import { HostResolvers } from "./forward/resolver.ts";
 import { parseEndpoint } from "./forward/endpoint_text.ts";
 import type { Counters } from "./nat/counters.ts";
@@ -34,6 +35,8 @@ import type { Link } from "./net/link/link.ts";
 import { DNS_PORT } from "./net/wire/dns.ts";
 import { EventLoop } from "./net/linux/event_loop.ts";
 
+export type { Forward, PortForwards } from "./forward/port_forwards.ts";
+export type { ForwardProtocol } from "./forward/port_spec.ts";
 export type { Counters, DropReason } from "./nat/counters.ts";
 export type { Endings, FlowEnding } from "./nat/endings.ts";
 export type { FlowInfo } from "./nat/flow.ts";
@@ -61,10 +64,27 @@ export interface GatewayOptions {
   readonly maps?: readonly string[];
   /** Whether the gateway's address leads to the host's loopback. Default true. */
   readonly hostLoopback?: boolean;
+  /**
+   * Where guests may go: `CIDR`, `CIDR:PORTS` or `[IPv6-CIDR]:PORTS`, PORTS as in `80,8000-8099`. With any rule here, what none of them holds is
+   * refused, the gateway and maps included, but not DNS. Default anywhere.
+   */
+  readonly allow?: readonly string[];
+  /**
+   * Where guests may not go, written as those of `allow`. Of two rules for one address the more specific network counts, deny where they are equal.
+   * `none` among them leaves out the default, `169.254.0.0/16`.
+   */
+  readonly deny?: readonly string[];
+  /**
+   * Ports of the host that lead to ports of a guest: `tcp:8080:80`, `udp:[::1]/5353`, `tcp:0.0.0.0/8000-8009:9000-9009`, `tcp:8080:10.0.2.20/80`; on 127.0.0.1 unless an address
+   * is named. All are bound before anything else begins, or none. Default none; see `Gateway.forwards` for later ones.
+   */
+  readonly forwards?: readonly string[];
   /** Flows at once; beyond, a SYN is answered with RST. Default 4096. */
   readonly maxFlows?: number;
   /** Bytes of buffers that all flows together use before each keeps only what it must. Default 256 MiB. */
   readonly maxBufferBytes?: number;
+  /** Flows that may begin in a second, of whatever protocol; as many may begin at once. Default no limit. */
+  readonly maxNewFlows?: number;
   /**
    * Whose sockets carry the bytes: `ffi` (Linux, `--allow-ffi`, fast), `deno` (everywhere), or a `HostNetwork`, which is disposed of with the gateway. Default `ffi` on
    * Linux where `--allow-ffi` is granted, else `deno`.
@@ -88,6 +108,9 @@ export interface AttachedGuest extends AsyncDisposable {
 
 /** A gateway for any number of guests, each on a link of its own; they never see each other. */
 export class Gateway implements AsyncDisposable {
+  /** Ports of the host that lead to guests: add, list and remove them while the gateway runs. */
+  readonly forwards: PortForwards;
+
   #nat: Nat;
   #host: HostNetwork;
   #arrivals: RateLimitedLog;
@@ -98,24 +121,37 @@ export class Gateway implements AsyncDisposable {
     this.#nat = nat;
     this.#host = host;
     this.#arrivals = new RateLimitedLog(logger, () => host.now());
+    this.forwards = new PortForwards(host, nat);
   }
 
   /**
    * Starts a gateway without guests. Throws a `RangeError` or `TypeError` for options that make no sense, `Deno.errors.NotSupported` for a host that this
-   * system does not have, and the signal's reason where it is aborted already.
+   * system does not have, what `PortForwards.add` says of a port that cannot be had, and the signal's reason where it is aborted already. A `HostNetwork` of the caller's
+   * stays his where it throws.
    */
   static async start(options: GatewayOptions = {}): Promise<Gateway> {
     options.signal?.throwIfAborted();
     const rules = createTranslationRules(translationOptions(options));
     const host = createHost(options.host);
     const logger = options.logger ?? SILENT, maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
-    const { tcp, maxBufferBytes } = options;
-    const limits = { maxFlows, ...(tcp && { tcp }), ...(maxBufferBytes !== undefined && { maxBufferBytes }) };
+    const { tcp, maxBufferBytes, maxNewFlows } = options;
+    const limits = {
+      maxFlows,
+      ...(maxNewFlows !== undefined && { maxNewFlows }),
+      ...(tcp && { tcp }),
+      ...(maxBufferBytes !== undefined && { maxBufferBytes }),
+    };
     const nat = new Nat({ host, rules, logger, random, ...resolvers(options), ...limits });
     const gateway = new Gateway(nat, host, logger);
+    try {
+      await gateway.forwards.add(options.forwards ?? []);
+    } catch (error) {
+      if (host !== options.host) await host[Symbol.asyncDispose]();
+      throw error;
+    }
     host.start(() => nat.turn());
     options.signal?.addEventListener("abort", () => void gateway[Symbol.asyncDispose](), { once: true });
-    return await Promise.resolve(gateway);
+    return gateway;
   }
 
   /** Serves the guest on `link`, which begins at once and is closed with the guest or the gateway. */
@@ -161,7 +197,9 @@ export class Gateway implements AsyncDisposable {
   }
 
   async #dispose(): Promise<void> {
+    const portsFree = this.forwards.close();
     this.#nat.close();
+    await portsFree;
     await Promise.all([...this.#links].map((link) => link.close()));
     await this.#host[Symbol.asyncDispose]();
   }
@@ -173,6 +211,8 @@ function translationOptions(options: GatewayOptions): TranslationOptions {
     ...(options.subnet !== undefined && { subnet: options.subnet }),
     ...(options.maps !== undefined && { maps: options.maps.map(parseMap) }),
     ...(options.hostLoopback !== undefined && { hostLoopback: options.hostLoopback }),
+    ...(options.allow !== undefined && { allow: options.allow }),
+    ...(options.deny !== undefined && { deny: options.deny }),
   };
 }
 

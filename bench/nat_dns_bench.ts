@@ -32,6 +32,8 @@ const host: HostNetwork = {
     },
     close() {},
   }),
+  listenTcp: () => "other",
+  bindUdp: () => "other",
   [Symbol.asyncDispose]: () => Promise.resolve(),
 };
 const rules = createTranslationRules({ dnsServers: [SERVER] });

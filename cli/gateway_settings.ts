@@ -5,25 +5,34 @@
  *
  * @module
  */
-import type { GatewayOptions } from "../mod.ts";
+import { checkOverlaps, formatPortSpec, parseForward } from "../forward/port_spec.ts";
+import type { Gateway, GatewayOptions } from "../mod.ts";
+import { DEFAULT_DENY } from "../nat/egress.ts";
 import type { HostNetwork } from "../nat/host.ts";
+import { createTranslationRules, isGuestAddress } from "../nat/translate.ts";
 import { Cidr, formatIpv4, IpAddress } from "../net/wire/address.ts";
-import { stderrLogger } from "./log.ts";
+import { stderrLogger, writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";
 import { UsageError } from "./usage_error.ts";
 import {
   type HostKind,
   type LogLevel,
+  readDeny,
   readDns,
+  readEgressRule,
   readHostKind,
   readLogLevel,
   readMap,
   readMaxFlows,
   readSubnet,
+  readTcpPorts,
+  readUdpPorts,
 } from "./values.ts";
 
 /** What a gateway was told on the command line. What the user left out is `undefined` where something else knows the default. */
 export interface GatewaySettings {
+  /** Ports of the host that lead to the guest, `tcp:SPEC` and `udp:SPEC`. */
+  readonly forwards: readonly string[];
   /** The guests' network. */
   readonly subnet: string;
   /** Where DNS queries go: `ADDR[:PORT]`, `none`, or the host's resolver. */
@@ -32,8 +41,14 @@ export interface GatewaySettings {
   readonly maps: readonly string[];
   /** Whether the gateway's address leads to the host's loopback. */
   readonly hostLoopback: boolean;
+  /** Where guests may go: rules as `EgressRules` reads them. */
+  readonly allow: readonly string[];
+  /** Where they may not go, `none` included. */
+  readonly deny: readonly string[];
   /** How many flows there may be at once. */
   readonly maxFlows: number | undefined;
+  /** How many flows may begin in a second. */
+  readonly maxNewFlows: number | undefined;
   /** Which host sockets. */
   readonly host: HostKind;
   /** How much is logged. */
@@ -42,6 +57,21 @@ export interface GatewaySettings {
 
 /** The rows of these options. The default of `--log-level` is each command's own. */
 export const GATEWAY_ROWS = {
+  "tcp-ports": {
+    letter: "t",
+    metavar: "SPEC",
+    help: "host TCP ports that lead to the guest's: 8080, 8080:80, 80,443:8443, [::1]/80,\n" +
+      "8000-8009:9000-9009, 127.0.0.1/8080:10.0.2.20/80; 0:80 takes a free one; repeatable",
+    repeatable: true,
+    read: readTcpPorts,
+  },
+  "udp-ports": {
+    letter: "u",
+    metavar: "SPEC",
+    help: "the same for UDP",
+    repeatable: true,
+    read: readUdpPorts,
+  },
   "subnet": {
     metavar: "CIDR",
     help: "gateway .2, DNS .3, guest .15 (at least a /27)",
@@ -62,7 +92,21 @@ export const GATEWAY_ROWS = {
     read: readMap,
   },
   "no-host-loopback": { help: "nothing leads to the host's loopback unless a --map names it" },
+  "allow": {
+    metavar: "CIDR[:PORTS]",
+    help: "guests reach this and nothing else; ports as 80,8000-8099; repeatable",
+    repeatable: true,
+    read: readEgressRule,
+  },
+  "deny": {
+    metavar: "CIDR[:PORTS]|none",
+    help: "guests do not reach this; none: drop the default; repeatable",
+    repeatable: true,
+    shown: DEFAULT_DENY,
+    read: readDeny,
+  },
   "max-flows": { metavar: "N", help: "flows at once", shown: "4096", read: readMaxFlows },
+  "max-new-flows": { metavar: "N", help: "flows that begin in a second", shown: "no limit", read: readMaxFlows },
   "host": { metavar: "ffi|deno", help: "host sockets: epoll and FFI, or Deno's own", shown: "ffi", read: readHostKind },
   "log-level": { metavar: "LEVEL", help: "debug, info, warn or error", read: readLogLevel },
 } as const;
@@ -74,29 +118,38 @@ export function gatewaySettings(
   defaults: { logLevel: LogLevel },
 ): GatewaySettings {
   const settings: GatewaySettings = {
+    forwards: [...values["tcp-ports"], ...values["udp-ports"]],
     subnet: values.subnet ?? "10.0.2.0/24",
     dns: values.dns,
     maps: values.map,
     hostLoopback: !values["no-host-loopback"],
+    allow: values.allow,
+    deny: values.deny,
     maxFlows: values["max-flows"],
+    maxNewFlows: values["max-new-flows"],
     host: values.host ?? (Deno.build.os === "linux" ? "ffi" : "deno"),
     logLevel: values["log-level"] ?? defaults.logLevel,
   };
+  checkForwards(program, settings);
   checkMaps(program, settings);
   return settings;
 }
 
 /** What `Gateway.start` is told, on this host. */
 export function gatewayOptions(settings: GatewaySettings, host: HostNetwork): GatewayOptions {
-  const { subnet, dns, maps, hostLoopback, maxFlows, logLevel } = settings;
+  const { forwards, subnet, dns, maps, hostLoopback, allow, deny, maxFlows, maxNewFlows, logLevel } = settings;
   return {
+    forwards,
     subnet,
     maps,
     hostLoopback,
+    allow,
+    deny,
     host,
     logger: stderrLogger(logLevel),
     ...(dns === undefined ? {} : { dns }),
     ...(maxFlows === undefined ? {} : { maxFlows }),
+    ...(maxNewFlows === undefined ? {} : { maxNewFlows }),
   };
 }
 
@@ -109,6 +162,26 @@ export function addressesOf(subnet: string): { gateway: string; resolver: string
     guest: formatIpv4(address.ipv4 + 15),
     prefix,
   };
+}
+
+/** Tells where each forward listens and leads, a line each, whatever is logged. */
+export function reportForwards(gateway: Gateway): void {
+  for (const forward of gateway.forwards.list()) writeStderr(`forwarding ${forward}\n`);
+}
+
+/** Of several forwards no two may want the same port, and one may name an address of the guest's network only. */
+function checkForwards(program: string, { forwards, subnet }: GatewaySettings): void {
+  const specs = forwards.flatMap(parseForward), rules = createTranslationRules({ subnet });
+  try {
+    checkOverlaps(specs);
+  } catch (error) {
+    throw new UsageError(program, error instanceof Error ? error.message : String(error));
+  }
+  for (const spec of specs) {
+    if (spec.guestAddress === null || isGuestAddress(rules, spec.guestAddress.ipv4)) continue;
+    const right = `it is one of ${rules.subnet} other than ${rules.gateway} and ${rules.dns}`;
+    throw new UsageError(program, `${formatPortSpec(spec)} leads to no guest's address, ${right}`);
+  }
 }
 
 /** A map may rename the gateway, but neither the guest itself nor the resolver, and each address once. */

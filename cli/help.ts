@@ -11,6 +11,7 @@ const HAWSER = `Hawser: user-mode networking. Gives a command, a sandbox or a vi
 Usage:
   hawser run [options] [--] COMMAND [ARG…]   run COMMAND in a fresh network namespace behind a gateway (Linux; root or not)
   hawser serve [options] --listen LINK       serve guests on a link until interrupted
+  hawser forward [options] LISTEN TARGET     host only: a forwarder with true half-close, no guest
   hawser demo                                show it working, on any machine, in seconds
   hawser --help | --version | COMMAND --help
 
@@ -54,6 +55,23 @@ addresses, and never sees another. INT, TERM and HUP end it with exit code 0; US
 Exit codes: 0 when it was told to end, 125 if it cannot begin or go on, 2 for a usage error.
 `;
 
+const FORWARD =
+  `Forwards every connection to LISTEN to TARGET, on the host alone. Each direction ends by itself: when one side has
+finished, the other goes on.
+
+Usage:
+  hawser forward [options] LISTEN TARGET
+
+LISTEN and TARGET are HOST:PORT, [V6]:PORT or unix:PATH; port 0 of LISTEN takes a free one. Options go before them:
+OPTIONS
+
+When it is ready it prints "listening on LISTEN" to stderr, with the real port. A target that cannot be reached closes the client. A
+socket file that nobody listens on is replaced; no other file is. INT or TERM ends it: it accepts no more, gives
+connections 5 seconds, and cuts them at a second signal.
+
+Exit codes: 0 once it was told to end, 125 if it cannot listen, 2 for a usage error.
+`;
+
 const DEMO = `Shows Hawser working: a conversation through the gateway, in seconds, checked byte by byte.
 
 Usage:
@@ -64,8 +82,11 @@ only if every byte arrived.
 `;
 
 /** The help of `hawser` itself or of one command, whose options are those of `table`. */
-export function helpText(topic: "hawser" | "run" | "serve" | "demo", table: OptionTable = {}): string {
-  return { hawser: HAWSER, run: RUN, serve: SERVE, demo: DEMO }[topic].replace("OPTIONS", () => optionHelp(table));
+export function helpText(topic: "hawser" | "run" | "serve" | "forward" | "demo", table: OptionTable = {}): string {
+  return { hawser: HAWSER, run: RUN, serve: SERVE, forward: FORWARD, demo: DEMO }[topic].replace(
+    "OPTIONS",
+    () => optionHelp(table),
+  );
 }
 
 /** `hawser 0.1.0`, and what it runs on. */

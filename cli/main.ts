@@ -35,6 +35,10 @@ async function follow(line: CommandLine): Promise<number> {
     case "text":
       console.log(line.text.trimEnd());
       return 0;
+    case "forward": {
+      const { forward } = await import("./forward.ts");
+      return await forward(line);
+    }
     case "demo": {
       const { demo } = await import("./demo.ts");
       return await demo();
@@ -49,6 +53,8 @@ async function follow(line: CommandLine): Promise<number> {
       if (Deno.build.os !== "linux") {
         throw new Error(`cannot run a command in a namespace: this needs Linux, not ${Deno.build.os}`);
       }
+      // Nothing but a capture is ever written, so without one that right is given up; with one, by the Worker that opens it.
+      if (line.options.pcap === undefined) Deno.permissions.revokeSync({ name: "write" });
       // The Worker loads while the rest of this thread's modules do.
       const { GatewayWorker } = await import("./gateway_worker.ts");
       const worker = new GatewayWorker();

@@ -3,7 +3,7 @@
  *
  * Options end at `--` or at the first word that is none, so that whatever follows belongs to the command's own arguments, `--` and
  * options of another program included. A value is attached (`--mtu=1500`, `-m1500`, `-m=1500`) or the next word, which must
- * not look like an option. Of an option that is not repeatable the last one counts.
+ * not look like an option (`-` alone does not). Of an option that is not repeatable the last one counts.
  *
  * @module
  */
@@ -103,7 +103,7 @@ function splitOptions(
       continue;
     }
     const value = attached ?? args[++i];
-    if (value === undefined || value === "" || (attached === undefined && value.startsWith("-"))) {
+    if (value === undefined || value === "" || (attached === undefined && value.startsWith("-") && value !== "-")) {
       throw new UsageError(program, `${spelling} needs a value, see ${program} --help`);
     }
     options.push(`--${name}=${value}`);

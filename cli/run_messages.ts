@@ -7,6 +7,7 @@
  * @module
  */
 import type { GatewaySettings } from "./gateway_settings.ts";
+import type { LinkSettings } from "./link_settings.ts";
 import type { GuestSource } from "./guest_source.ts";
 
 /** Serve the guests that come from these sources. */
@@ -16,7 +17,7 @@ export interface StartMessage {
   /** Where guests come from. */
   readonly sources: readonly GuestSource[];
   /** What the gateway was told on the command line. */
-  readonly settings: GatewaySettings;
+  readonly settings: GatewaySettings & LinkSettings;
 }
 
 /** End. */

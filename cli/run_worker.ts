@@ -15,10 +15,12 @@ import { Gateway } from "../mod.ts";
 import type { FlowInfo } from "../nat/flow.ts";
 import type { HostNetwork } from "../nat/host.ts";
 import { RateLimitedLog } from "../nat/rate_limited_log.ts";
+import { SYSTEM_CLOCK } from "../net/link/clock.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
 import { formatReport } from "./flow_report.ts";
-import { gatewayOptions } from "./gateway_settings.ts";
+import { gatewayOptions, reportForwards } from "./gateway_settings.ts";
 import { type GuestSource, needsPromises, openSource, wantsLoop } from "./guest_source.ts";
+import { LinkWrapper } from "./link_settings.ts";
 import { stderrLogger } from "./log.ts";
 import type { FromWorker, StartMessage, StopMessage, ToWorker } from "./run_messages.ts";
 
@@ -51,19 +53,24 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
   const loop = isFfi || wantsAnyLoop(sources) ? resources.use(new EventLoop()) : undefined;
   if (!blocking) loop?.start();
   const host: HostNetwork = isFfi ? new LinuxHost(loop!) : new DenoHost();
+  const logger = stderrLogger(settings.logLevel);
+  const wrapper = resources.use(new LinkWrapper(settings, { clock: loop ?? SYSTEM_CLOCK, logger }));
   const gateway = resources.use(await Gateway.start(gatewayOptions(settings, host)));
-  const log = new RateLimitedLog(stderrLogger(settings.logLevel), () => host.now());
+  const log = new RateLimitedLog(logger, () => host.now());
   const opened = [];
   for (const source of sources) {
     opened.push(resources.use(
       await openSource(source, {
         loop,
         socketLoop: isFfi ? loop : undefined,
-        attach: (link) => gateway.attach(link),
+        attach: (link) => gateway.attach(wrapper.wrap(link)),
         refused: (message) => log.warn(() => message),
       }),
     ));
   }
+  // The capture is open, and nothing else is ever written; Deno's own sockets at paths would be.
+  if (isFfi) Deno.permissions.revokeSync({ name: "write" });
+  reportForwards(gateway);
   const addresses = opened.map(({ address }) => address);
   scope.postMessage({ kind: "started", wakeFd: blocking ? loop!.wakeFd : undefined, addresses });
   let stop: StopMessage;
@@ -76,6 +83,8 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
     }
     if (message.kind === "flows") scope.postMessage({ kind: "flows", text: formatReport(gateway) });
   }
+  // A client that comes now would find nobody.
+  await gateway.forwards.close();
   const end = performance.now() + DRAIN_MS;
   const isAwaited = stop.guestsHaveEnded ? isUnderWay : isDraining;
   while (gateway.flows().some(isAwaited) && performance.now() < end) {

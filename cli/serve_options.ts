@@ -5,12 +5,13 @@
  */
 import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { type LinkSpec, readLink } from "./link_spec.ts";
+import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
 import { HELP_ROW, readOptions } from "./option_table.ts";
 import { UsageError } from "./usage_error.ts";
 import { readInteger, readMtu } from "./values.ts";
 
 /** What `hawser serve` was told. */
-export interface ServeOptions extends GatewaySettings {
+export interface ServeOptions extends GatewaySettings, LinkSettings {
   /** Where guests are waited for, at least one. */
   readonly links: readonly LinkSpec[];
   /** The links' MTU in bytes; `undefined`: 65520 on a TAP, 1500 elsewhere. */
@@ -44,6 +45,7 @@ export const SERVE_ROWS = {
   },
   "no-offload": { help: "plain frames on a TAP: no segmentation, no checksum offload" },
   ...GATEWAY_ROWS,
+  ...LINK_ROWS,
   "ws-token": {
     metavar: "TOKEN",
     help: "what a WebSocket client must send: ?token=TOKEN",
@@ -76,6 +78,7 @@ export function parseServe(args: readonly string[]): ServeOptions | undefined {
   }
   return {
     ...gatewaySettings(program, values, { logLevel: "info" }),
+    ...linkSettings(values),
     links,
     mtu: values.mtu,
     offload: !values["no-offload"],

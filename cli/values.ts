@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { parsePortSpec } from "../forward/port_spec.ts";
+import { DENY_NONE, parseEgressRule } from "../nat/egress.ts";
 import { Cidr, IpAddress } from "../net/wire/address.ts";
 
 /** Least MTU: what every IPv4 host must be able to receive (RFC 791 section 3.2). */
@@ -13,6 +15,7 @@ export const MOST_MTU = 65520;
 export const LONGEST_PREFIX = 27;
 const SHORTEST_PREFIX = 8;
 const MOST_FLOWS = 1_000_000;
+const MOST_SECONDS = 1_000_000;
 
 /** Which host sockets carry the flows. */
 export type HostKind = "ffi" | "deno";
@@ -33,9 +36,19 @@ export function readMtu(text: string): number {
   return readInteger(text, LEAST_MTU, MOST_MTU);
 }
 
-/** How many flows there may be at once. */
+/** How many flows there may be at once, or may begin in a second. */
 export function readMaxFlows(text: string): number {
   return readInteger(text, 1, MOST_FLOWS);
+}
+
+/** How many clients a forwarder serves at once. */
+export function readMaxConnections(text: string): number {
+  return readInteger(text, 1, MOST_FLOWS);
+}
+
+/** A time in whole seconds. */
+export function readSeconds(text: string): number {
+  return readInteger(text, 1, MOST_SECONDS);
 }
 
 /** An IPv4 network of at least 32 addresses, as text. */
@@ -48,12 +61,10 @@ export function readSubnet(text: string): string {
     );
   }
   if (network.prefix < SHORTEST_PREFIX) throw new RangeError(`it is too large, at most a /${SHORTEST_PREFIX} will do`);
-  const hostBits = 2 ** (32 - network.prefix), address = network.address.ipv4;
-  if (address % hostBits !== 0) {
-    const base = new Cidr(IpAddress.fromIpv4(address - address % hostBits), network.prefix);
+  const base = network.network, first = base.address.ipv4 >>> 24;
+  if (!base.address.equals(network.address)) {
     throw new RangeError(`it names an address in a network, write ${base}`);
   }
-  const first = address >>> 24;
   if (first === 0 || first === 127 || first >= 224) {
     throw new RangeError("it must be neither loopback, multicast nor reserved, take one such as 10.0.2.0/24");
   }
@@ -88,6 +99,35 @@ export function readMap(text: string): string {
   }
   if (guest.isIpv4 !== host.isIpv4) throw new TypeError("both its addresses are of one family, IPv4 or IPv6");
   return text;
+}
+
+/** The file of a capture. */
+export function readCaptureFile(text: string): string {
+  if (text === "-") throw new TypeError("standard output is the command's, name a file");
+  return text;
+}
+
+/** `CIDR[:PORTS]`: where guests may go or may not, as text. */
+export function readEgressRule(text: string): string {
+  parseEgressRule(text);
+  return text;
+}
+
+/** As `readEgressRule`, or `none`. */
+export function readDeny(text: string): string {
+  return text === DENY_NONE ? text : readEgressRule(text);
+}
+
+/** Forwards of TCP ports, in the form that a gateway takes. */
+export function readTcpPorts(text: string): string {
+  parsePortSpec("tcp", text);
+  return `tcp:${text}`;
+}
+
+/** Forwards of UDP ports, in the form that a gateway takes. */
+export function readUdpPorts(text: string): string {
+  parsePortSpec("udp", text);
+  return `udp:${text}`;
 }
 
 /** Which host sockets. */

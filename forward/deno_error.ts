@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { HostError } from "../nat/host.ts";
+import type { HostError, HostListenError } from "../nat/host.ts";
 
 const BY_CODE: ReadonlyMap<string, HostError> = new Map<string, HostError>([
   ["ECONNREFUSED", "refused"],
@@ -41,6 +41,26 @@ const BY_NAME: ReadonlyMap<string, HostError> = new Map<string, HostError>([
   ["AddrInUse", "exhausted"],
 ]);
 
+const LISTEN_BY_CODE: ReadonlyMap<string, HostListenError> = new Map<string, HostListenError>([
+  ["EADDRINUSE", "addressInUse"],
+  ["EACCES", "privileged"],
+  ["EPERM", "privileged"],
+  ["EADDRNOTAVAIL", "addressNotAvailable"],
+  ["EAFNOSUPPORT", "addressNotAvailable"],
+  ["EMFILE", "exhausted"],
+  ["ENFILE", "exhausted"],
+  ["ENOBUFS", "exhausted"],
+  ["ENOMEM", "exhausted"],
+]);
+
+const LISTEN_BY_NAME: ReadonlyMap<string, HostListenError> = new Map<string, HostListenError>([
+  ["AddrInUse", "addressInUse"],
+  ["PermissionDenied", "privileged"],
+  // Deno's own refusal: the permission is missing, not a right that the system grants.
+  ["NotCapable", "notPermitted"],
+  ["AddrNotAvailable", "addressNotAvailable"],
+]);
+
 // Deno gives no code to some errors that reach it as a number only.
 const BY_LINUX_NUMBER: ReadonlyMap<string, string> = new Map([
   ["1", "EPERM"],
@@ -61,10 +81,23 @@ const BY_LINUX_NUMBER: ReadonlyMap<string, string> = new Map([
  * included.
  */
 export function hostErrorOf(error: unknown): HostError {
+  return classOf(error, BY_CODE, BY_NAME);
+}
+
+/** The class of an error thrown by `Deno.listen` or by the `bind` of `node:dgram`, found the same way. */
+export function listenErrorOf(error: unknown): HostListenError {
+  return classOf(error, LISTEN_BY_CODE, LISTEN_BY_NAME);
+}
+
+function classOf<T extends string>(
+  error: unknown,
+  byCode: ReadonlyMap<string, T>,
+  byName: ReadonlyMap<string, T>,
+): T | "other" {
   if (!(error instanceof Error)) return "other";
-  const code = "code" in error && typeof error.code === "string" ? BY_CODE.get(error.code) : undefined;
-  const known = code ?? BY_NAME.get(error.name);
+  const code = "code" in error && typeof error.code === "string" ? byCode.get(error.code) : undefined;
+  const known = code ?? byName.get(error.name);
   if (known !== undefined) return known;
   const number = /\(os error (\d+)\)/.exec(error.message)?.[1];
-  return BY_CODE.get(BY_LINUX_NUMBER.get(number ?? "") ?? "") ?? "other";
+  return byCode.get(BY_LINUX_NUMBER.get(number ?? "") ?? "") ?? "other";
 }

@@ -1,8 +1,8 @@
 /**
  * The host on Deno's own sockets: every platform, no FFI, no unstable flag, `--allow-net` alone.
  *
- * It is assembled from `deno_reactor.ts` (turns and the timer), `deno_tcp.ts` (connections by `Deno.connect`) and
- * `deno_udp.ts` (datagrams by `node:dgram`). Each of them says in its head how it works and what it cannot do; in
+ * It is assembled from `deno_reactor.ts` (turns and the timer), `deno_tcp.ts` (connections by `Deno.connect`),
+ * `deno_listener.ts` (clients by `Deno.listen`) and `deno_udp.ts` (datagrams by `node:dgram`). Each of them says in its head how it works and what it cannot do; in
  * short, against `LinuxHost`: a reset becomes an orderly close (counted in `resetsAsClose`), no ICMP error of a UDP
  * peer is seen, one copy more a direction, and each operation waits for a promise.
  *
@@ -13,18 +13,23 @@
  * @module
  */
 import type {
+  HostBoundUdpSocket,
+  HostConnectHandler,
+  HostEndpoint,
   HostError,
+  HostListener,
+  HostListenError,
+  HostListenHandler,
   HostNetwork,
-  HostTcpHandler,
   HostTcpSocket,
   HostUdpHandler,
   HostUdpSocket,
   Turn,
 } from "../nat/host.ts";
-import type { IpAddress } from "../net/wire/address.ts";
+import { type DenoListenContext, DenoListener, listenDenoTcp } from "./deno_listener.ts";
 import { DenoReactor } from "./deno_reactor.ts";
-import { BufferPool, type DenoTcpContext, DenoTcpSocket } from "./deno_tcp.ts";
-import { type DenoUdpContext, DenoUdpSocket } from "./deno_udp.ts";
+import { BufferPool, DenoTcpSocket } from "./deno_tcp.ts";
+import { bindDenoUdp, type DenoUdpContext, DenoUdpSocket } from "./deno_udp.ts";
 import { hostErrorOf } from "./deno_error.ts";
 
 const LINGER_MS = 60_000;
@@ -52,9 +57,10 @@ export class DenoHost implements HostNetwork {
   readonly #reactor = new DenoReactor();
   readonly #tcp = new Set<DenoTcpSocket>();
   readonly #udp = new Set<DenoUdpSocket>();
+  readonly #listeners = new Set<DenoListener>();
   /** Closed sockets that still drain and when they are cut off; the earliest first, since all wait equally long. */
   readonly #lingering = new Map<DenoTcpSocket, number>();
-  readonly #context: DenoTcpContext & DenoUdpContext;
+  readonly #context: DenoListenContext & DenoUdpContext;
   #started = false;
   #resetsAsClose = 0;
   #disposed: Promise<void> | undefined;
@@ -69,6 +75,9 @@ export class DenoHost implements HostNetwork {
       wake: () => this.#reactor.wake(),
       lingering: (socket) => this.#linger(socket),
       gone: (socket) => this.#gone(socket),
+      listenerReady: (listener) => this.#reactor.ready(listener),
+      accepted: (socket) => void this.#tcp.add(socket),
+      listenerGone: (listener) => this.#gone(listener),
       resetAsClose: () => void this.#resetsAsClose++,
     };
     this.#reactor.addTurn(() => this.#cutLingering());
@@ -79,9 +88,9 @@ export class DenoHost implements HostNetwork {
     return this.#resetsAsClose;
   }
 
-  /** Sockets that hold a descriptor or wait for one: open, connecting, or closed and draining. */
+  /** Sockets that hold a descriptor or wait for one: open, listening, connecting, or closed and draining. */
   get socketCount(): number {
-    return this.#tcp.size + this.#udp.size;
+    return this.#tcp.size + this.#udp.size + this.#listeners.size;
   }
 
   /** `performance.now()`. */
@@ -102,23 +111,39 @@ export class DenoHost implements HostNetwork {
   }
 
   /** Begins to connect; see `HostTcpHandler` for what follows. */
-  connectTcp(target: { address: IpAddress; port: number }, handler: HostTcpHandler): HostTcpSocket {
-    const socket = new DenoTcpSocket(target, handler, this.#context);
+  connectTcp(target: HostEndpoint, handler: HostConnectHandler): HostTcpSocket {
+    const socket = new DenoTcpSocket(this.#context, { target, handler });
     this.#tcp.add(socket);
     if (this.#disposed !== undefined) socket.cut();
     return socket;
+  }
+
+  /** Listens on `local`. */
+  listenTcp(local: HostEndpoint, handler: HostListenHandler): HostListener | HostListenError {
+    if (this.#disposed !== undefined) return "other";
+    const listener = listenDenoTcp(this.#context, local, handler);
+    if (typeof listener !== "string") this.#listeners.add(listener);
+    return listener;
   }
 
   /** Opens a UDP socket, which is bound by its first datagram. */
   openUdp(family: 4 | 6, handler: HostUdpHandler): HostUdpSocket | HostError {
     if (this.#disposed !== undefined) return "other";
     try {
-      const socket = new DenoUdpSocket(family, handler, this.#context);
+      const socket = new DenoUdpSocket(this.#context, { family }, handler);
       this.#udp.add(socket);
       return socket;
     } catch (error) {
       return hostErrorOf(error);
     }
+  }
+
+  /** Opens a UDP socket on `local`. */
+  bindUdp(local: HostEndpoint, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError {
+    if (this.#disposed !== undefined) return "other";
+    const socket = bindDenoUdp(this.#context, local, handler);
+    if (typeof socket !== "string") this.#udp.add(socket);
+    return socket;
   }
 
   /** Closes every socket and ends the turns; no handler is called any more. */
@@ -128,6 +153,7 @@ export class DenoHost implements HostNetwork {
 
   async #dispose(): Promise<void> {
     this.#reactor.stop();
+    for (const listener of this.#listeners) listener.close();
     for (const socket of this.#tcp) if (!socket.isClosed) socket.cut();
     for (const socket of this.#udp) socket.cut();
     const cutAll = () => this.#tcp.forEach((socket) => socket.cut());
@@ -153,8 +179,10 @@ export class DenoHost implements HostNetwork {
     return Infinity;
   }
 
-  #gone(socket: DenoTcpSocket | DenoUdpSocket): void {
-    if (socket instanceof DenoTcpSocket) {
+  #gone(socket: DenoTcpSocket | DenoUdpSocket | DenoListener): void {
+    if (socket instanceof DenoListener) {
+      this.#listeners.delete(socket);
+    } else if (socket instanceof DenoTcpSocket) {
       this.#tcp.delete(socket);
       this.#lingering.delete(socket);
     } else {

@@ -29,6 +29,8 @@
  */
 import {
   FAILED,
+  type HostConnectHandler,
+  type HostEndpoint,
   type HostError,
   type HostTcpHandler,
   type HostTcpSocket,
@@ -36,7 +38,6 @@ import {
   WOULD_BLOCK,
   WRITE,
 } from "../nat/host.ts";
-import type { IpAddress } from "../net/wire/address.ts";
 import { hostErrorOf } from "./deno_error.ts";
 import type { Dispatchable } from "./deno_reactor.ts";
 
@@ -85,17 +86,18 @@ interface Chunk {
   end: number;
 }
 
-/** One connection; made by `DenoHost.connectTcp`. */
+/** One connection: one that connects, or one that a listener has accepted. */
 export class DenoTcpSocket implements HostTcpSocket, Dispatchable {
   queued = false;
   error: HostError = "other";
 
   readonly #context: DenoTcpContext;
-  readonly #handler: HostTcpHandler;
   readonly #abort = new AbortController();
+  #handler: HostTcpHandler | undefined;
   #conn: Deno.TcpConn | undefined;
-  #connecting = true;
-  #connectTold = false;
+  #connecting: boolean;
+  /** Who is to be told of the connect, until that is done. */
+  #connectHandler: HostConnectHandler | undefined;
   #interest = 0;
   #closed = false;
   #connClosed = false;
@@ -117,11 +119,27 @@ export class DenoTcpSocket implements HostTcpSocket, Dispatchable {
   #finAsked = false;
   #finSent = false;
 
-  /** Begins to connect; a port of 0 is refused, as Linux does. */
-  constructor(target: { address: IpAddress; port: number }, handler: HostTcpHandler, context: DenoTcpContext) {
-    this.#handler = handler;
+  /**
+   * Connects to `from.target`, where a port of 0 is refused, as Linux does; or takes over `from.accepted`, whose handler `serve` names.
+   */
+  constructor(
+    context: DenoTcpContext,
+    from: { target: HostEndpoint; handler: HostConnectHandler } | { accepted: Deno.TcpConn },
+  ) {
     this.#context = context;
-    this.#connect(target.address.toString(), target.port);
+    this.#connecting = "target" in from;
+    if ("target" in from) {
+      this.#handler = this.#connectHandler = from.handler;
+      this.#connect(from.target.address.toString(), from.target.port);
+    } else {
+      this.#take(from.accepted);
+    }
+  }
+
+  /** Names the handler of an accepted connection. */
+  serve(handler: HostTcpHandler): void {
+    this.#handler = handler;
+    this.setInterest(this.#interest);
   }
 
   /** Whether the owner has closed it and it only lives on to drain. */
@@ -209,21 +227,22 @@ export class DenoTcpSocket implements HostTcpSocket, Dispatchable {
 
   dispatch(): boolean {
     if (this.#closed || this.#connecting) return false;
+    const connectHandler = this.#connectHandler;
+    this.#connectHandler = undefined;
     if (this.#conn === undefined) {
       this.#closed = true;
       this.#context.gone(this);
-      this.#handler.hostConnectFailed(this.error);
+      connectHandler?.hostConnectFailed(this.error);
       return false;
     }
-    if (!this.#connectTold) {
-      this.#connectTold = true;
-      this.#handler.hostConnected();
-    }
-    if (this.#isReadable()) this.#handler.hostReadable();
-    if (this.#isWritable()) this.#handler.hostWritable();
+    connectHandler?.hostConnected();
+    const handler = this.#handler;
+    if (handler === undefined) return false;
+    if (this.#isReadable()) handler.hostReadable();
+    if (this.#isWritable()) handler.hostWritable();
     if (this.#failed && !this.#closed && !this.#failureTold && !this.#willShowFailure()) {
       this.#failureTold = true;
-      this.#handler.hostFailed(this.error);
+      handler.hostFailed(this.error);
     }
     return this.#isReadable() || this.#isWritable();
   }
@@ -232,16 +251,25 @@ export class DenoTcpSocket implements HostTcpSocket, Dispatchable {
     try {
       if (port === 0) throw new Deno.errors.ConnectionRefused(`Cannot connect to ${hostname}: port 0 is reserved`);
       const conn = await Deno.connect({ hostname, port, signal: this.#abort.signal });
-      this.#conn = conn;
-      // The NAT decides what makes a segment; a connection that is reset already has no such option any more.
-      if (!this.#closed) conn.setNoDelay(true);
+      this.#take(conn);
     } catch (error) {
-      if (this.#conn === undefined) this.error = hostErrorOf(error);
+      this.error = hostErrorOf(error);
     }
     this.#connecting = false;
     if (!this.#closed) return this.#connected();
     if (this.#conn !== undefined) this.#closeConn();
     else this.#context.gone(this);
+  }
+
+  #take(conn: Deno.TcpConn): void {
+    this.#conn = conn;
+    if (this.#closed) return;
+    try {
+      // The NAT decides what makes a segment.
+      conn.setNoDelay(true);
+    } catch {
+      // A connection that is reset already has no such option any more; reading and writing tell.
+    }
   }
 
   #connected(): void {
@@ -250,13 +278,18 @@ export class DenoTcpSocket implements HostTcpSocket, Dispatchable {
     this.#context.ready(this);
   }
 
+  /** Whether its owner does not know yet that it is connected. */
+  get #isUntold(): boolean {
+    return this.#connectHandler !== undefined || this.#handler === undefined;
+  }
+
   #isReadable(): boolean {
-    if ((this.#interest & READ) === 0 || this.#closed || !this.#connectTold) return false;
+    if ((this.#interest & READ) === 0 || this.#closed || this.#isUntold) return false;
     return this.#input !== undefined || ((this.#eof || this.#readFailed) && !this.#endTold);
   }
 
   #isWritable(): boolean {
-    if ((this.#interest & WRITE) === 0 || this.#closed || !this.#connectTold) return false;
+    if ((this.#interest & WRITE) === 0 || this.#closed || this.#isUntold) return false;
     return this.#failed ? !this.#failureTold : !this.#finAsked && this.#hasRoom();
   }
 

@@ -15,9 +15,16 @@ import type { Buffer } from "node:buffer";
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 // Where nothing has loaded this, Deno 2.9 runs no callback of `process.nextTick`, and a socket never says that it is closed.
 import "node:process";
-import type { HostError, HostUdpHandler, HostUdpSocket } from "../nat/host.ts";
+import type {
+  HostBoundUdpSocket,
+  HostEndpoint,
+  HostError,
+  HostListenError,
+  HostUdpHandler,
+  HostUdpSocket,
+} from "../nat/host.ts";
 import { IpAddress } from "../net/wire/address.ts";
-import { hostErrorOf } from "./deno_error.ts";
+import { hostErrorOf, listenErrorOf } from "./deno_error.ts";
 
 /** Most bytes of datagrams that wait to be sent. */
 export const SEND_QUEUE_BYTES = 262144;
@@ -31,14 +38,9 @@ type Lookup = (
   callback: (error: null, address: string, family: number) => void,
 ) => void;
 
-interface Endpoint {
-  address: IpAddress;
-  port: number;
-}
-
 interface Datagram {
   readonly bytes: Uint8Array;
-  readonly to: Endpoint;
+  readonly to: HostEndpoint;
 }
 
 /** What a UDP socket needs of its host. */
@@ -54,6 +56,7 @@ export class DenoUdpSocket implements HostUdpSocket {
   readonly #context: DenoUdpContext;
   readonly #handler: HostUdpHandler;
   readonly #socket: Socket;
+  readonly #takesBoth: boolean;
   #queue: Datagram[] = [];
   #queuedBytes = 0;
   #sending = false;
@@ -61,17 +64,22 @@ export class DenoUdpSocket implements HostUdpSocket {
   #bound = false;
   #broken = false;
   #socketClosed = false;
-  #lastFrom: Endpoint = { address: IpAddress.fromIpv4(0), port: 0 };
+  #lastFrom: HostEndpoint = { address: IpAddress.fromIpv4(0), port: 0 };
   #lastFromText = "";
 
-  /** Makes a socket of one family; nothing is bound yet. */
-  constructor(family: 4 | 6, handler: HostUdpHandler, context: DenoUdpContext) {
+  /** Makes a socket of one family, nothing is bound yet; or one for `bind`, which in the case of IPv6 takes both families. */
+  constructor(
+    context: DenoUdpContext,
+    { family, toBind = false }: { family: 4 | 6; toBind?: boolean },
+    handler: HostUdpHandler,
+  ) {
     this.#handler = handler;
     this.#context = context;
+    this.#takesBoth = family === 6 && toBind;
     const lookup: Lookup = (hostname, _family, callback) => callback(null, hostname, family);
     const options = family === 4
       ? { type: "udp4" as const, lookup }
-      : { type: "udp6" as const, lookup, ipv6Only: true };
+      : { type: "udp6" as const, lookup, ipv6Only: !toBind };
     this.#socket = createSocket(options);
     this.#socket.on("message", this.#onMessage);
     this.#socket.on("error", this.#onError);
@@ -79,13 +87,26 @@ export class DenoUdpSocket implements HostUdpSocket {
     this.#socket.on("close", () => this.#context.gone(this));
   }
 
-  send(bytes: Uint8Array, start: number, end: number, to: { address: IpAddress; port: number }): boolean {
+  send(bytes: Uint8Array, start: number, end: number, to: HostEndpoint): boolean {
     const cost = end - start + DATAGRAM_COST_BYTES;
     if (this.#closed || this.#broken || to.port === 0 || this.#queuedBytes + cost > SEND_QUEUE_BYTES) return false;
     this.#queue.push({ bytes: bytes.slice(start, end), to });
     this.#queuedBytes += cost;
     this.#sendNext();
     return true;
+  }
+
+  /** Binds it and answers where. Throws what the system says. */
+  bind({ address, port }: HostEndpoint): HostEndpoint {
+    let failure: unknown;
+    const note = (error: unknown) => void (failure = error);
+    this.#socket.once("error", note);
+    // Nothing is looked up, so this is done, or has failed, when it returns.
+    this.#socket.bind({ address: address.toString(), port, exclusive: true });
+    this.#socket.off("error", note);
+    if (failure !== undefined) throw failure;
+    this.#bound = true;
+    return { address, port: this.#socket.address().port };
   }
 
   close(): void {
@@ -105,7 +126,10 @@ export class DenoUdpSocket implements HostUdpSocket {
     if (this.#sending || next === undefined) return;
     this.#sending = true;
     try {
-      this.#socket.send(next.bytes, 0, next.bytes.length, next.to.port, next.to.address.toString(), this.#onSent);
+      const { address, port } = next.to;
+      // A socket of both families names a peer of IPv4 in its mapped form (RFC 4291 section 2.5.5.2).
+      const to = this.#takesBoth && address.isIpv4 ? `::ffff:${address}` : address.toString();
+      this.#socket.send(next.bytes, 0, next.bytes.length, port, to, this.#onSent);
     } catch (error) {
       queueMicrotask(() => this.#onSent(error));
     }
@@ -151,8 +175,38 @@ export class DenoUdpSocket implements HostUdpSocket {
     else this.#socket.close();
   }
 
-  #tellFailure(error: HostError, to: Endpoint): void {
+  #tellFailure(error: HostError, to: HostEndpoint): void {
     this.#handler.hostDatagramFailed(error, to);
     this.#context.wake();
+  }
+}
+
+/** Opens a UDP socket on `local`, or answers why that cannot be. `gone` resolves when its descriptor is closed. */
+export function bindDenoUdp(
+  context: DenoUdpContext,
+  local: HostEndpoint,
+  handler: HostUdpHandler,
+): (DenoUdpSocket & HostBoundUdpSocket) | HostListenError {
+  const { promise: gone, resolve } = Promise.withResolvers<void>();
+  const whenGone: DenoUdpContext = {
+    wake: context.wake,
+    gone: (socket) => {
+      context.gone(socket);
+      resolve();
+    },
+  };
+  const socket = new DenoUdpSocket(whenGone, { family: local.address.isIpv4 ? 4 : 6, toBind: true }, handler);
+  try {
+    const bound = socket.bind(local);
+    return Object.assign(socket, {
+      local: bound,
+      [Symbol.asyncDispose]: async () => {
+        socket.close();
+        await gone;
+      },
+    });
+  } catch (error) {
+    socket.close();
+    return listenErrorOf(error);
   }
 }

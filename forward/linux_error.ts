@@ -3,9 +3,10 @@
  *
  * @module
  */
-import type { HostError } from "../nat/host.ts";
+import type { HostError, HostListenError } from "../nat/host.ts";
 import {
   EACCES,
+  EADDRINUSE,
   EADDRNOTAVAIL,
   EAFNOSUPPORT,
   EAGAIN,
@@ -51,6 +52,27 @@ export function hostError(code: number): HostError {
     case ENOMEM:
     case EADDRNOTAVAIL:
     case EAGAIN:
+      return "exhausted";
+    default:
+      return "other";
+  }
+}
+
+/** The class of an error number of socket(2), bind(2) or listen(2). */
+export function listenError(code: number): HostListenError {
+  switch (code) {
+    case EADDRINUSE:
+      return "addressInUse";
+    case EACCES:
+    case EPERM:
+      return "privileged";
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+      return "addressNotAvailable";
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
       return "exhausted";
     default:
       return "other";

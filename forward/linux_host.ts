@@ -3,27 +3,33 @@
  *
  * `HostNetwork` asks for readiness and synchronous calls, which is what the kernel offers, so this maps one to one: each
  * `read` and `write` is one system call that never waits. It needs `--allow-ffi`; where that or Linux is missing
- * `DenoHost` does the same on promises. The mechanisms are told in `linux_tcp.ts`, `linux_udp.ts` and `event_loop.ts`.
+ * `DenoHost` does the same on promises. The mechanisms are told in `linux_tcp.ts`, `linux_listener.ts`, `linux_udp.ts` and
+ * `event_loop.ts`.
  *
  * A host that has run out of descriptors, ports or memory says so to the one flow that asked (`exhausted`) and throws
  * nothing.
  *
  * @module
  */
-import type { IpAddress } from "../net/wire/address.ts";
 import type {
+  HostBoundUdpSocket,
+  HostConnectHandler,
+  HostEndpoint,
   HostError,
+  HostListener,
+  HostListenError,
+  HostListenHandler,
   HostNetwork,
-  HostTcpHandler,
   HostTcpSocket,
   HostUdpHandler,
   HostUdpSocket,
   Turn,
 } from "../nat/host.ts";
 import type { EventLoop } from "../net/linux/event_loop.ts";
-import { type Libc, libc } from "../net/linux/libc.ts";
+import { libc } from "../net/linux/libc.ts";
+import { type LinuxListenOwner, listenLinuxTcp } from "./linux_listener.ts";
 import { LinuxTcpSocket } from "./linux_tcp.ts";
-import { type LinuxUdpSocket, openLinuxUdp } from "./linux_udp.ts";
+import { bindLinuxUdp, type LinuxUdpOwner, openLinuxUdp } from "./linux_udp.ts";
 
 /**
  * A `HostNetwork` on the sockets of Linux.
@@ -38,14 +44,14 @@ export class LinuxHost implements HostNetwork {
   /** `ffi`. */
   readonly name = "ffi";
   readonly #loop: EventLoop;
-  readonly #tcp: { loop: EventLoop; libc: Libc; open: Set<LinuxTcpSocket> };
-  readonly #udp: { loop: EventLoop; libc: Libc; open: Set<LinuxUdpSocket> };
+  readonly #tcp: LinuxListenOwner;
+  readonly #udp: LinuxUdpOwner;
   #endTurns: (() => void) | undefined;
 
   /** Uses `loop`, which stays the caller's to run and to dispose of. */
   constructor(loop: EventLoop) {
     this.#loop = loop;
-    this.#tcp = { loop, libc: libc(), open: new Set() };
+    this.#tcp = { loop, libc: libc(), open: new Set(), listeners: new Set(), spare: -1 };
     this.#udp = { loop, libc: libc(), open: new Set() };
   }
 
@@ -66,8 +72,13 @@ export class LinuxHost implements HostNetwork {
   }
 
   /** Begins to connect; see `HostTcpHandler` for what follows. */
-  connectTcp(target: { address: IpAddress; port: number }, handler: HostTcpHandler): HostTcpSocket {
-    return new LinuxTcpSocket(this.#tcp, target, handler);
+  connectTcp(target: HostEndpoint, handler: HostConnectHandler): HostTcpSocket {
+    return new LinuxTcpSocket(this.#tcp, { target, handler });
+  }
+
+  /** Listens on `local`. */
+  listenTcp(local: HostEndpoint, handler: HostListenHandler): HostListener | HostListenError {
+    return listenLinuxTcp(this.#tcp, local, handler);
   }
 
   /** Opens a UDP socket. */
@@ -75,10 +86,16 @@ export class LinuxHost implements HostNetwork {
     return openLinuxUdp(this.#udp, family, handler);
   }
 
+  /** Opens a UDP socket on `local`. */
+  bindUdp(local: HostEndpoint, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError {
+    return bindLinuxUdp(this.#udp, local, handler);
+  }
+
   /** Ends the turns and closes every socket; no handler is called any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#endTurns?.();
     this.#endTurns = undefined;
+    for (const listener of this.#tcp.listeners) listener.close();
     for (const socket of this.#tcp.open) socket.close();
     for (const socket of this.#udp.open) socket.close();
     await this.#loop.allClosed();

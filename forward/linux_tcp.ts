@@ -18,8 +18,16 @@
  *
  * @module
  */
-import type { IpAddress } from "../net/wire/address.ts";
-import { FAILED, type HostError, type HostTcpHandler, type HostTcpSocket, READ, WOULD_BLOCK } from "../nat/host.ts";
+import {
+  FAILED,
+  type HostConnectHandler,
+  type HostEndpoint,
+  type HostError,
+  type HostTcpHandler,
+  type HostTcpSocket,
+  READ,
+  WOULD_BLOCK,
+} from "../nat/host.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -61,34 +69,56 @@ export interface LinuxTcpOwner {
   readonly open: Set<LinuxTcpSocket>;
 }
 
-/** A `HostTcpSocket` on a descriptor. Made by `LinuxHost.connectTcp`. */
+/** A `HostTcpSocket` on a descriptor: one that connects, or one that a listener has accepted. */
 export class LinuxTcpSocket implements HostTcpSocket {
   /** Why the last `read` or `write` answered `FAILED`. */
   error: HostError = "other";
   readonly #owner: LinuxTcpOwner;
-  readonly #handler: HostTcpHandler;
+  #handler: HostTcpHandler | undefined;
   readonly #send: Libc["send"];
   readonly #recv: Libc["recv"];
   readonly #fd: number;
   readonly #watch: Watch;
-  #connecting = true;
-  #connectError: HostError | undefined;
+  #connecting: HostConnectHandler | undefined;
+  #startError: HostError | undefined;
   #interest = 0;
   #ended = false;
   #failed = false;
   #closed = false;
 
-  /** Begins to connect. Throws nothing: what fails is told to the handler later. */
-  constructor(owner: LinuxTcpOwner, target: { address: IpAddress; port: number }, handler: HostTcpHandler) {
+  /**
+   * Connects to `from.target`, or takes over `from.accepted`, a connected descriptor, whose handler `serve` names. Throws nothing: what fails is told to the handler
+   * later.
+   */
+  constructor(
+    owner: LinuxTcpOwner,
+    from: { target: HostEndpoint; handler: HostConnectHandler } | { accepted: number },
+  ) {
     this.#owner = owner;
-    this.#handler = handler;
     this.#send = owner.libc.send;
     this.#recv = owner.libc.recv;
-    this.#fd = this.#connect(target);
+    if ("target" in from) {
+      this.#handler = this.#connecting = from.handler;
+      this.#fd = this.#connect(from.target);
+    } else {
+      // Its options are the listener's (`setTcpOptions`).
+      this.#fd = from.accepted;
+    }
     this.#watch = this.#register();
     owner.open.add(this);
-    this.#watch.setInterest(WRITABLE | BROKEN);
-    if (this.#connectError !== undefined) this.#watch.raise(BROKEN);
+    if (this.#connecting !== undefined) this.#watch.setInterest(WRITABLE | BROKEN);
+    if (this.#startError !== undefined) this.#watch.raise(BROKEN);
+  }
+
+  /** Why there is no connection, where that was known at once. An accepted socket with such an error is of no use but to be closed. */
+  get startError(): HostError | undefined {
+    return this.#startError;
+  }
+
+  /** Names the handler of an accepted socket. */
+  serve(handler: HostTcpHandler): void {
+    this.#handler = handler;
+    this.#applyInterest();
   }
 
   setInterest(interest: number): void {
@@ -156,29 +186,30 @@ export class LinuxTcpSocket implements HostTcpSocket {
 
   /** For the loop: the socket is ready. */
   ready(due: number): void {
-    if (this.#connecting) return this.#connected(due);
+    const handler = this.#handler;
+    if (this.#connecting !== undefined) return this.#connected(this.#connecting, due);
+    if (handler === undefined) return;
     if ((due & READABLE) !== 0) {
-      this.#handler.hostReadable();
+      handler.hostReadable();
       // The handler may have closed the socket or lost its interest in writing.
       due &= this.#closed ? 0 : this.#watch.ready & this.#watch.interest;
     }
-    if ((due & WRITABLE) !== 0) return this.#handler.hostWritable();
-    if ((due & BROKEN) !== 0) this.#broke();
+    if ((due & WRITABLE) !== 0) return handler.hostWritable();
+    if ((due & BROKEN) !== 0) this.#broke(handler);
   }
 
-  #connect(target: { address: IpAddress; port: number }): number {
-    const { libc } = this.#owner, { address, port } = target;
+  #connect({ address, port }: HostEndpoint): number {
+    const { libc } = this.#owner;
     const fd = libc.socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK_CLOEXEC, 0);
     if (fd < 0) {
-      this.#connectError = hostError(errno());
+      this.#startError = hostError(errno());
       return -1;
     }
-    libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ENABLE, ENABLE.length);
-    libc.setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, ENABLE, ENABLE.length);
+    setTcpOptions(libc, fd);
     if (libc.connect(fd, sockaddr, writeSockaddr(sockaddr, address, port)) < 0) {
       const code = errno();
       if (code !== EINPROGRESS && code !== EINTR) {
-        this.#connectError = hostError(code);
+        this.#startError = hostError(code);
         libc.close(fd);
         return -1;
       }
@@ -193,23 +224,23 @@ export class LinuxTcpSocket implements HostTcpSocket {
     } catch {
       // The kernel limits watches as it limits descriptors (epoll_ctl(2), max_user_watches).
       libc.close(this.#fd);
-      this.#connectError = "exhausted";
+      this.#startError = "exhausted";
       return loop.watch(-1, this);
     }
   }
 
-  #connected(due: number): void {
-    this.#connecting = false;
-    const error = this.#connectError ?? ((due & BROKEN) !== 0 ? this.#takeError() : undefined);
+  #connected(handler: HostConnectHandler, due: number): void {
+    this.#connecting = undefined;
+    const error = this.#startError ?? ((due & BROKEN) !== 0 ? this.#takeError() : undefined);
     if (error !== undefined) {
       this.close();
-      return this.#handler.hostConnectFailed(error);
+      return handler.hostConnectFailed(error);
     }
     this.#applyInterest();
-    this.#handler.hostConnected();
+    handler.hostConnected();
   }
 
-  #broke(): void {
+  #broke(handler: HostTcpHandler): void {
     this.#watch.ready &= ~BROKEN;
     // The peer's last bytes come before its reset: while there are some, the error waits behind them for a read.
     const count = this.#recv(this.#fd, errorBytes, 1n, MSG_PEEK);
@@ -217,7 +248,7 @@ export class LinuxTcpSocket implements HostTcpSocket {
     const error = count < 0 ? hostError(errno()) : this.#takeError();
     if (error === undefined) return;
     this.#fail(error);
-    this.#handler.hostFailed(error);
+    handler.hostFailed(error);
   }
 
   #fail(error: HostError): number {
@@ -235,9 +266,15 @@ export class LinuxTcpSocket implements HostTcpSocket {
   }
 
   #applyInterest(): void {
-    if (this.#connecting || this.#failed) return;
+    if (this.#connecting !== undefined || this.#handler === undefined || this.#failed) return;
     const shown = this.#ended ? this.#interest & ~READ : this.#interest;
     // READ and WRITE have the values of READABLE and WRITABLE.
     this.#watch.setInterest(shown === 0 ? BROKEN : shown);
   }
+}
+
+/** Sets what every TCP socket has; on a listener, for the sockets that it accepts. */
+export function setTcpOptions(libc: Libc, fd: number): void {
+  libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ENABLE, ENABLE.length);
+  libc.setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, ENABLE, ENABLE.length);
 }

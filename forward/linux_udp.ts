@@ -11,7 +11,14 @@
  * @module
  */
 import type { IpAddress } from "../net/wire/address.ts";
-import type { HostError, HostUdpHandler, HostUdpSocket } from "../nat/host.ts";
+import type {
+  HostBoundUdpSocket,
+  HostEndpoint,
+  HostError,
+  HostListenError,
+  HostUdpHandler,
+  HostUdpSocket,
+} from "../nat/host.ts";
 import {
   addressOf,
   AF_INET,
@@ -31,6 +38,7 @@ import {
 import { BROKEN, type EventLoop, READABLE, type Watch } from "../net/linux/event_loop.ts";
 import { readSockaddr, SOCKADDR_SIZE, writeSockaddr } from "../net/linux/sockaddr.ts";
 import { hostError } from "./linux_error.ts";
+import { bindLinux } from "./linux_listener.ts";
 
 const DATAGRAMS_PER_TURN = 32;
 const ENABLE = new Uint8Array([1, 0, 0, 0]);
@@ -144,17 +152,40 @@ export function openLinuxUdp(owner: LinuxUdpOwner, family: 4 | 6, handler: HostU
   const { libc } = owner;
   const fd = libc.socket(family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK_CLOEXEC, 0);
   if (fd < 0) return hostError(errno());
-  if (family === 4) {
-    libc.setsockopt(fd, IPPROTO_IP, IP_RECVERR, ENABLE, ENABLE.length);
-  } else {
-    libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ENABLE, ENABLE.length);
-    libc.setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, ENABLE, ENABLE.length);
-  }
+  if (family === 6) libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ENABLE, ENABLE.length);
+  return watch(owner, fd, handler) ?? "exhausted";
+}
+
+/** Opens a UDP socket on `local`, or answers why that cannot be. */
+export function bindLinuxUdp(
+  owner: LinuxUdpOwner,
+  local: HostEndpoint,
+  handler: HostUdpHandler,
+): HostBoundUdpSocket | HostListenError {
+  const bound = bindLinux(owner.libc, SOCK_DGRAM, local);
+  if (typeof bound === "string") return bound;
+  const socket = watch(owner, bound.fd, handler);
+  if (socket === undefined) return "exhausted";
+  return Object.assign(socket, {
+    local: bound.local,
+    [Symbol.asyncDispose]: async () => {
+      socket.close();
+      await owner.loop.allClosed();
+    },
+  });
+}
+
+/** Has the loop watch a socket of either family; closes it and answers nothing where that cannot be. */
+function watch(owner: LinuxUdpOwner, fd: number, handler: HostUdpHandler): LinuxUdpSocket | undefined {
+  const { libc } = owner;
+  // Each is refused by a socket of the other family; a socket of IPv6 that takes both has both queues.
+  libc.setsockopt(fd, IPPROTO_IP, IP_RECVERR, ENABLE, ENABLE.length);
+  libc.setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, ENABLE, ENABLE.length);
   try {
     return new LinuxUdpSocket(owner, fd, handler);
   } catch {
     libc.close(fd);
-    return "exhausted";
+    return undefined;
   }
 }
 

@@ -4,5 +4,11 @@
  * @module
  */
 export * from "./deno_host.ts";
+export * from "./forwarder.ts";
 export * from "./linux_host.ts";
+export * from "./pump.ts";
+export * from "./port_forwards.ts";
+export * from "./port_spec.ts";
 export * from "./resolver.ts";
+export * from "./stream_endpoint.ts";
+export * from "./stream_listener.ts";

@@ -50,14 +50,16 @@ export class GuestConn implements TcpUser, AsyncDisposable {
     return this.endpoint.state;
   }
 
-  /** Whether segments from this port are the peer's. */
-  isPeer(port: number): boolean {
-    return port === this.#parts.lower.peerPort;
-  }
-
   /** Sends SYN; resolves when the connection is open, rejects when it is refused or nobody answers. */
   async open(initialSequence: number): Promise<void> {
     this.endpoint.connect(initialSequence);
+    await this.#opened.promise;
+  }
+
+  /** Answers the SYN at `bytes[tcp]`; resolves when the connection is open, rejects when it never is. */
+  async answer(bytes: Uint8Array, tcp: number, initialSequence: number): Promise<void> {
+    this.endpoint.listen(bytes, tcp);
+    this.endpoint.accept(initialSequence);
     await this.#opened.promise;
   }
 
@@ -113,6 +115,12 @@ export class GuestConn implements TcpUser, AsyncDisposable {
   abort(): void {
     this.endpoint.abort();
     this.#parts.act();
+  }
+
+  /** TIME-WAIT gives way to a new connection with the same ports. */
+  giveUpKey(): void {
+    this.endpoint.leaveTimeWait();
+    this.#parts.over();
   }
 
   /** The link has ended. */

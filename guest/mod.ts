@@ -4,4 +4,5 @@
  * @module
  */
 export * from "./conn.ts";
+export * from "./listener.ts";
 export * from "./stack.ts";

@@ -1,8 +1,9 @@
 /**
  * A guest inside this program: TCP connections over a link, without a kernel.
  *
- * The same endpoint that faces guests in the gateway faces the gateway here, from the other side: `connect` opens actively, `read`, `write`, `closeWrite` and
- * `close` are those of `Deno.Conn`, half-close included. It knows one station on its link, the gateway, which it finds by ARP (RFC 826).
+ * The same endpoint that faces guests in the gateway faces the gateway here, from the other side: `connect` opens actively, `listen` passively, `read`, `write`, `closeWrite` and
+ * `close` are those of `Deno.Conn`, half-close included. It knows one station on its link, the gateway, which it finds by ARP (RFC 826) or by hearing from it. A SYN to
+ * a port that nobody listens on is refused with RST, and so is one beyond a listener's backlog.
  *
  * What happens is driven by the link's batches and by one timer; both can be given, so that a test runs on a virtual clock.
  *
@@ -23,6 +24,7 @@ import {
 import {
   checkEthernet,
   ETHERNET_HEADER_LENGTH,
+  ethernetSource,
   ethernetType,
   ETHERTYPE_ARP,
   ETHERTYPE_IPV4,
@@ -39,13 +41,27 @@ import {
   ipv4TotalLength,
   PROTOCOL_TCP,
 } from "../net/wire/ipv4.ts";
-import { checkTcp, tcpChecksumValidIpv4, tcpDestinationPort, tcpSourcePort } from "../net/wire/tcp.ts";
+import {
+  checkTcp,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_RST,
+  TCP_SYN,
+  tcpChecksumValidIpv4,
+  tcpDestinationPort,
+  tcpFlags,
+  tcpSourcePort,
+} from "../net/wire/tcp.ts";
 import type { Link } from "../net/link/link.ts";
 import { BufferPool, LARGE_BUFFER } from "../nat/buffers.ts";
+import { FlowKey } from "../nat/flow_key.ts";
+import { FlowTable } from "../nat/flow_table.ts";
 import { FrameSender } from "../nat/frame_sender.ts";
 import { createTcpDrops, TCP_DEFAULTS, type TcpConfig, type TcpContext, type TcpLower } from "../nat/tcp/context.ts";
+import { encodeStrayReset } from "../nat/tcp/stray.ts";
 import { TimerWheel } from "../nat/timers.ts";
 import { GuestConn } from "./conn.ts";
+import { GuestListener } from "./listener.ts";
 
 const FIRST_PORT = 49152;
 const PORTS = 65536 - FIRST_PORT;
@@ -76,7 +92,9 @@ export class GuestStack implements AsyncDisposable {
   #timers: TimerWheel;
   #now: () => number;
   #delay: (turn: () => void, ms: number) => () => void;
-  #conns = new Map<number, GuestConn>();
+  #conns = new FlowTable<GuestConn>(randomUint32());
+  #listeners = new Map<number, GuestListener>();
+  #key = new FlowKey();
   #due: GuestConn[] = [];
   #nextPort = FIRST_PORT;
   #cancelDelay: (() => void) | null = null;
@@ -91,7 +109,11 @@ export class GuestStack implements AsyncDisposable {
     this.#gateway = IpAddress.parse(options.gateway ?? "10.0.2.2").ipv4;
     this.#now = options.now ?? (() => performance.now());
     this.#delay = options.delay ?? delay;
-    this.#out = new FrameSender(link, { sourceMac: options.mac ?? 0x525400123456, sent: () => {} });
+    this.#out = new FrameSender(link, {
+      sourceMac: options.mac ?? 0x525400123456,
+      sent: () => {},
+      unresolved: () => {},
+    });
     this.#timers = new TimerWheel(this.#now());
     this.#context = {
       config: { ...TCP_DEFAULTS, ...options.tcp },
@@ -119,24 +141,26 @@ export class GuestStack implements AsyncDisposable {
   async connect(target: { hostname: string; port: number }): Promise<GuestConn> {
     if (this.#closed !== null) throw this.#closed;
     await this.#findGateway();
-    const remote = IpAddress.parse(target.hostname).ipv4, localPort = this.#takePort();
-    const lower = this.#lower(localPort, target.port, remote);
-    const conn = new GuestConn(this.#context, {
-      lower,
-      name: formatEndpoint(IpAddress.fromIpv4(remote), target.port),
-      due: (it) => this.#due.push(it),
-      act: () => this.#turn(),
-      over: () => this.#conns.delete(localPort),
-    });
-    this.#conns.set(localPort, conn);
-    const opened = conn.open(crypto.getRandomValues(new Uint32Array(1))[0]!);
+    const remote = IpAddress.parse(target.hostname).ipv4;
+    const conn = this.#addConn(this.#takePort(remote, target.port), remote, target.port);
+    const opened = conn.open(randomUint32());
     this.#turn();
     await opened;
     return conn;
   }
 
+  /** Listens on `port`, from 1 to 65535. Throws `AddrInUse` where it is listened on already. */
+  listen(port: number): GuestListener {
+    if (this.#closed !== null) throw this.#closed;
+    if (this.#listeners.has(port)) throw new Deno.errors.AddrInUse(`Cannot listen on port ${port}: it is in use`);
+    const listener = new GuestListener(port, () => this.#listeners.delete(port));
+    this.#listeners.set(port, listener);
+    return listener;
+  }
+
   /** Aborts every connection and closes the link. */
   async close(): Promise<void> {
+    for (const listener of this.#listeners.values()) listener.close();
     for (const conn of this.#conns.values()) conn.abort();
     this.#turn();
     this.#cancelDelay?.();
@@ -161,13 +185,29 @@ export class GuestStack implements AsyncDisposable {
     };
   }
 
-  #takePort(): number {
+  #takePort(remote: number, remotePort: number): number {
     for (let tried = 0; tried < PORTS; tried++) {
       const port = this.#nextPort;
       this.#nextPort = port === 65535 ? FIRST_PORT : port + 1;
-      if (!this.#conns.has(port)) return port;
+      if (!this.#conns.has(this.#keyOf(port, remote, remotePort))) return port;
     }
     throw new Deno.errors.AddrNotAvailable("Cannot connect: every local port is in use");
+  }
+
+  #keyOf(localPort: number, remote: number, remotePort: number): FlowKey {
+    return this.#key.setIpv4(0, PROTOCOL_TCP, this.#address, localPort, remote, remotePort);
+  }
+
+  #addConn(localPort: number, remote: number, remotePort: number): GuestConn {
+    const conn = new GuestConn(this.#context, {
+      lower: this.#lower(localPort, remotePort, remote),
+      name: formatEndpoint(IpAddress.fromIpv4(remote), remotePort),
+      due: (it) => this.#due.push(it),
+      act: () => this.#turn(),
+      over: () => void this.#conns.delete(this.#keyOf(localPort, remote, remotePort)),
+    });
+    this.#conns.set(this.#keyOf(localPort, remote, remotePort), conn);
+    return conn;
   }
 
   async #findGateway(): Promise<void> {
@@ -188,6 +228,8 @@ export class GuestStack implements AsyncDisposable {
 
   #receive(frame: Frame): void {
     if (!checkEthernet(frame.bytes, frame.start, frame.end)) return;
+    // Whoever sends frames on this link is the gateway.
+    if (this.#out.destinationMac < 0) this.#foundGateway(ethernetSource(frame.bytes, frame.start));
     const type = ethernetType(frame.bytes, frame.start), payload = frame.start + ETHERNET_HEADER_LENGTH;
     if (type === ETHERTYPE_ARP) this.#receiveArp(frame.bytes, payload, frame.end);
     else if (type === ETHERTYPE_IPV4) this.#receiveIpv4(frame, payload);
@@ -198,8 +240,7 @@ export class GuestStack implements AsyncDisposable {
     const sender = arpSenderIp(bytes, arp), mac = arpSenderMac(bytes, arp);
     if (arpOperation(bytes, arp) === ARP_REPLY) {
       if (sender !== this.#gateway) return;
-      this.#out.destinationMac = mac;
-      this.#gatewayFound?.resolve();
+      this.#foundGateway(mac);
     } else if (arpTargetIp(bytes, arp) === this.#address) {
       this.#sendArp(ARP_REPLY, mac, sender, mac);
     }
@@ -213,8 +254,27 @@ export class GuestStack implements AsyncDisposable {
     if (!checkTcp(bytes, tcp, end)) return;
     const vouched = frame.checksum !== CHECKSUM_COMPLETE;
     if (!vouched && !tcpChecksumValidIpv4(bytes, tcp, end, ipv4Source(bytes, ip), this.#address)) return;
-    const conn = this.#conns.get(tcpDestinationPort(bytes, tcp));
-    if (conn?.isPeer(tcpSourcePort(bytes, tcp))) conn.endpoint.segmentArrived(bytes, tcp, end);
+    const port = tcpDestinationPort(bytes, tcp), remote = ipv4Source(bytes, ip), remotePort = tcpSourcePort(bytes, tcp);
+    const conn = this.#conns.get(this.#keyOf(port, remote, remotePort));
+    const isSyn = (tcpFlags(bytes, tcp) & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN;
+    if (conn !== undefined && !(isSyn && conn.endpoint.yieldsTo(bytes, tcp))) {
+      return conn.endpoint.segmentArrived(bytes, tcp, end);
+    }
+    conn?.giveUpKey();
+    const listener = this.#listeners.get(port);
+    if (!isSyn || !listener?.hasRoom) return this.#resetStray(bytes, ip, tcp, end);
+    const accepted = this.#addConn(port, remote, remotePort);
+    void listener.admit(accepted, accepted.answer(bytes, tcp, randomUint32()));
+  }
+
+  #resetStray(bytes: Uint8Array, ip: number, tcp: number, end: number): void {
+    const into = this.#context.scratch, at = SEGMENT_HEADROOM, length = encodeStrayReset(bytes, tcp, end, into, at);
+    if (length > 0) this.#out.tcp(into, at, at + length, 0, this.#address, ipv4Source(bytes, ip));
+  }
+
+  #foundGateway(mac: number): void {
+    this.#out.destinationMac = mac;
+    this.#gatewayFound?.resolve();
   }
 
   #turn(): void {
@@ -237,8 +297,13 @@ export class GuestStack implements AsyncDisposable {
     this.#gatewayFound?.reject(this.#closed);
     this.#cancelDelay?.();
     this.#cancelDelay = null;
-    for (const conn of [...this.#conns.values()]) conn.fail(this.#closed);
+    for (const listener of this.#listeners.values()) listener.close();
+    for (const conn of this.#conns.values()) conn.fail(this.#closed);
   }
+}
+
+function randomUint32(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!;
 }
 
 function delay(turn: () => void, ms: number): () => void {

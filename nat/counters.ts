@@ -94,10 +94,18 @@ export const DROP_REASONS = {
   denied: "destination that a rule forbids",
   /** A flow beyond `maxFlows`. */
   flowLimit: "flow beyond the limit of flows",
+  /** A flow beyond `maxNewFlows`. */
+  flowRate: "flow beyond the limit of new flows a second",
   /** A connect beyond the bound of connects under way. */
   connectLimit: "connection beyond the bound of connects under way",
   /** The host had no descriptor, port or memory left. */
   hostExhausted: "host out of descriptors, ports or memory",
+  /** A client of a forward without a guest, or with more than one, to go to. */
+  forwardNoGuest: "client of a forward that leads to no guest, or to more than one",
+  /** A client of a forward that came while every port it could have was taken. */
+  forwardNoPort: "client of a forward for which the guest has no port left",
+  /** A frame to a guest that did not answer ARP, or one too many while it was asked. */
+  guestUnresolved: "frame to a guest that does not answer ARP",
   /** A frame to the guest that the link did not take. */
   linkFull: "frame to the guest that the link did not take",
 } as const;

@@ -18,6 +18,8 @@ export const FLOW_ENDINGS = {
   resetByGuest: "reset by the guest",
   /** The host connection was reset, or broke otherwise. */
   resetByHost: "reset by the host",
+  /** The guest refused a client of a forward. */
+  refusedByGuest: "refused by the guest",
   /** The host refused the connect. */
   refusedByHost: "refused by the host",
   /** The host has no way to the target or may not go there. */
@@ -30,6 +32,8 @@ export const FLOW_ENDINGS = {
   guestSilent: "the guest fell silent",
   /** The guest's link ended. */
   guestGone: "the guest is gone",
+  /** The forward through which the client came was removed, with its flows. */
+  forwardRemoved: "its forward was removed",
   /** The gateway was closed. */
   gatewayClosed: "the gateway was closed",
   /** A datagram flow was unused for long enough. */

@@ -7,6 +7,7 @@ import type { BufferPool } from "./buffers.ts";
 import type { Counters } from "./counters.ts";
 import type { FlowEnding } from "./endings.ts";
 import type { FlowKey } from "./flow_key.ts";
+import type { ForwardTarget } from "./forwards.ts";
 import type { HostNetwork } from "./host.ts";
 import type { RateLimitedLog } from "./rate_limited_log.ts";
 import type { TcpContext } from "./tcp/context.ts";
@@ -21,10 +22,12 @@ export interface FlowInfo {
   readonly guestNumber: number;
   /** The guest's address and port. */
   readonly guest: string;
-  /** The address and port that the guest asked for; for UDP the latest of them. */
+  /** The address and port that the guest asked for, for UDP the latest of them; for a forward, as which the guest sees the client. */
   readonly target: string;
-  /** The host address and port that stand for it. */
+  /** The host address and port that stand for it; for a forward the client's own. */
   readonly host: string;
+  /** Who began: the guest, or a client of a forward. */
+  readonly openedBy: "guest" | "host";
   /** The state of the endpoint that faces the guest; `draining` when only the host side is left; `open` for UDP. */
   readonly state: TcpState | "draining" | "open";
   /** Payload bytes received from the guest in order. */
@@ -53,6 +56,10 @@ export interface EndsTurn {
 export interface Flow extends EndsTurn {
   /** Its key. */
   readonly key: FlowKey;
+  /** The forward whose client began it; `null`: the guest did. */
+  readonly forward: ForwardTarget | null;
+  /** Whether the guest knows of it, so that it counts as one of the guest's: it began it or has answered. */
+  readonly known: boolean;
   /** What `flows()` shows. */
   info(): FlowInfo;
   /** Ends it at once; `ending` is why. */

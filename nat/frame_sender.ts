@@ -8,7 +8,14 @@
  */
 import { encodeEthernet, ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV4 } from "../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../net/wire/frame.ts";
-import { encodeIpv4, IPV4_HEADER_LENGTH, Ipv4Header, PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
+import {
+  encodeIpv4,
+  IPV4_HEADER_LENGTH,
+  ipv4Destination,
+  Ipv4Header,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from "../net/wire/ipv4.ts";
 import { tcpSetChecksumIpv4, tcpSetPartialChecksumIpv4 } from "../net/wire/tcp.ts";
 import { encodeUdp, UDP_HEADER_LENGTH, udpSetChecksumIpv4 } from "../net/wire/udp.ts";
 
@@ -54,14 +61,26 @@ export class FrameSender {
   destinationMac: number = -1;
 
   #sent: (taken: boolean) => void;
+  #unresolved: (frame: Frame, destination: number) => void;
   #frame = new Frame();
   #header = new Ipv4Header();
 
-  /** `sent` is called after each frame with whether the link took it. */
-  constructor(link: FrameSink, options: { sourceMac: number; sent: (taken: boolean) => void }) {
+  /**
+   * `sent` is called after each frame with whether the link took it. `unresolved` is given the frames of IPv4 packets for which no MAC address is known, with
+   * the packet's destination; they are valid until it returns.
+   */
+  constructor(
+    link: FrameSink,
+    options: {
+      sourceMac: number;
+      sent: (taken: boolean) => void;
+      unresolved: (frame: Frame, destination: number) => void;
+    },
+  ) {
     this.link = link;
     this.sourceMac = options.sourceMac;
     this.#sent = options.sent;
+    this.#unresolved = options.unresolved;
   }
 
   /** Largest TCP payload in a packet of the link. */
@@ -126,7 +145,13 @@ export class FrameSender {
     return this.#frame.set(bytes, ip - ETHERNET_HEADER_LENGTH, end);
   }
 
+  /** Sends a frame that `unresolved` was given, or a copy of it, now that the MAC address is known. */
+  resume(frame: Frame): void {
+    this.#give(frame, this.destinationMac, ETHERTYPE_IPV4);
+  }
+
   #give(frame: Frame, mac: number, type: number): void {
+    if (mac < 0) return this.#unresolved(frame, ipv4Destination(frame.bytes, frame.start + ETHERNET_HEADER_LENGTH));
     encodeEthernet(frame.bytes, frame.start, mac, this.sourceMac, type);
     this.#sent(this.link.send(frame));
   }

@@ -8,12 +8,13 @@
  *
  * **Who the guest is.** Each link carries one guest. Its MAC and IPv4 address are learnt from its first frames: the address is what DHCP gave it or, for a static one, any
  * address of the subnet that is not taken by the gateway. While flows live, frames from another MAC or address are spoofed; without flows the guest
- * may have been replaced (a reboot, another network card) and is learnt anew.
+ * may have been replaced (a reboot, another network card) and is learnt anew. A flow that a client of the host has begun counts only once the guest has answered. Beside its
+ * own address a guest may use one that a forward names. A guest that has not spoken yet is asked for its MAC address (`arp_resolver.ts`).
  *
  * @module
  */
 import { isGroupMac, MAC_BROADCAST } from "../net/wire/address.ts";
-import { ARP_LENGTH, arpSenderIp, arpSenderMac, checkArp } from "../net/wire/arp.ts";
+import { ARP_LENGTH, ARP_REPLY, arpOperation, arpSenderIp, arpSenderMac, checkArp } from "../net/wire/arp.ts";
 import {
   checkEthernet,
   ETHERNET_HEADER_LENGTH,
@@ -27,7 +28,15 @@ import {
   ETHERTYPE_VLAN,
 } from "../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
-import { checkIcmpv4, encodeIcmpv4Error, icmpv4ChecksumValid } from "../net/wire/icmpv4.ts";
+import {
+  checkIcmpv4,
+  encodeIcmpv4Error,
+  ICMP_ADMIN_PROHIBITED,
+  ICMP_ECHO_REQUEST,
+  ICMP_UNREACHABLE,
+  icmpv4ChecksumValid,
+  icmpv4Type,
+} from "../net/wire/icmpv4.ts";
 import {
   checkIpv4,
   ipv4Destination,
@@ -43,18 +52,13 @@ import {
 } from "../net/wire/ipv4.ts";
 import {
   checkTcp,
-  encodeTcp,
   TCP_ACK,
   TCP_FIN,
   TCP_RST,
   TCP_SYN,
-  tcpAck,
   tcpChecksumValidIpv4,
   tcpDestinationPort,
   tcpFlags,
-  TcpHeader,
-  tcpHeaderLength,
-  tcpSeq,
   tcpSourcePort,
 } from "../net/wire/tcp.ts";
 import {
@@ -66,11 +70,14 @@ import {
   udpSourcePort,
 } from "../net/wire/udp.ts";
 import { DHCP_SERVER_PORT } from "../net/wire/dhcpv4.ts";
+import { ArpResolver } from "./arp_resolver.ts";
 import type { DropReason } from "./counters.ts";
 import { FlowKey } from "./flow_key.ts";
 import { FrameSender, type FrameSink } from "./frame_sender.ts";
 import type { Nat } from "./nat.ts";
 import { Services } from "./service/services.ts";
+import { encodeStrayReset } from "./tcp/stray.ts";
+import { isGuestAddress } from "./translate.ts";
 
 /** An 802.1Q tag, with which a frame may be this much longer. */
 const VLAN_TAG_LENGTH = 4;
@@ -83,14 +90,14 @@ export class Guest {
   readonly out: FrameSender;
   /** Its IPv4 address as a number; 0 until it is known. */
   address = 0;
-  /** How many flows it has. */
+  /** How many flows it has, of those that it knows. */
   flows = 0;
 
   #nat: Nat;
   #services: Services;
   #longestFrame: number;
+  #resolver: ArpResolver;
   #key = new FlowKey();
-  #tcp = new TcpHeader();
 
   /** Guest `number` of `nat` on `link`. */
   constructor(nat: Nat, number: number, link: FrameSink) {
@@ -104,7 +111,25 @@ export class Guest {
         if (!taken) nat.counters.linkFull++;
         nat.linkUsed(link);
       },
+      unresolved: (frame, destination) => this.#resolver.hold(frame, destination),
     });
+    this.#resolver = new ArpResolver({
+      timers: nat.timers,
+      counters: nat.counters,
+      now: () => nat.now(),
+      request: (address) => this.#requestMac(address),
+      send: (frame) => this.out.resume(frame),
+    });
+  }
+
+  /** Asks by ARP whether someone else has `address` by now, at most once a second. */
+  ask(address: number): void {
+    this.#resolver.ask(address);
+  }
+
+  /** Its link has ended. */
+  dispose(): void {
+    this.#resolver.dispose();
   }
 
   /** Its MAC address; -1 until it is known. */
@@ -142,6 +167,7 @@ export class Guest {
     const sender = arpSenderIp(bytes, arp);
     // A probe has no sender address yet (RFC 5227 section 2.1.1).
     if (sender !== 0 && !this.#learnAddress(sender)) return this.#drop("spoofedAddress");
+    if (arpOperation(bytes, arp) === ARP_REPLY && this.#resolver.isAnswer(sender)) return;
     const reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
     if (this.#services.arp(this.address, bytes, arp, reply, at) === 0) return this.#drop("arpIgnored");
     this.out.ethernet(reply, at, at + ARP_LENGTH, ETHERTYPE_ARP);
@@ -155,7 +181,7 @@ export class Guest {
     const payload = ip + ipv4HeaderLength(bytes, ip), end = ip + ipv4TotalLength(bytes, ip);
     const source = ipv4Source(bytes, ip), protocol = ipv4Protocol(bytes, ip);
     if (protocol === PROTOCOL_UDP && this.#isDhcp(bytes, payload, end)) return this.#receiveDhcp(bytes, payload);
-    if (source !== this.address && !this.#learnAddress(source)) return this.#drop("spoofedAddress");
+    if (!this.#learnAddress(source)) return this.#drop("spoofedAddress");
     if (protocol === PROTOCOL_TCP) this.#receiveTcp(frame, ip, payload, end);
     else if (protocol === PROTOCOL_UDP) this.#receiveUdp(frame, ip, payload, end);
     else if (protocol === PROTOCOL_ICMP) this.#receiveIcmp(bytes, ip, payload, end);
@@ -201,7 +227,7 @@ export class Guest {
       destination,
       port: remotePort,
     });
-    if (refusal !== null) this.#drop(refusal);
+    if (refusal !== null) this.#refuse(refusal, bytes.subarray(ip, end));
   }
 
   #receiveIcmp(bytes: Uint8Array, ip: number, icmp: number, end: number): void {
@@ -209,7 +235,12 @@ export class Guest {
     if (!icmpv4ChecksumValid(bytes, icmp, end)) return this.#drop("icmpChecksum");
     const destination = ipv4Destination(bytes, ip), reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
     const length = this.#services.echo(destination, bytes, icmp, end, reply, at);
-    if (length === 0) return this.#drop("icmpNotRelayed");
+    if (length === 0) {
+      const key = this.#key.setIpv4(this.number, PROTOCOL_ICMP, ipv4Source(bytes, ip), 0, destination, 0);
+      const isEcho = icmpv4Type(bytes, icmp) === ICMP_ECHO_REQUEST;
+      const refusal = isEcho ? this.#nat.refuseIcmp(key) : null;
+      return refusal === null ? this.#drop("icmpNotRelayed") : this.#refuse(refusal, bytes.subarray(ip, end));
+    }
     this.out.ipv4(reply, at, at + length, PROTOCOL_ICMP, destination, ipv4Source(bytes, ip));
   }
 
@@ -238,18 +269,26 @@ export class Guest {
     if (isGroupMac(mac) || mac === this.#nat.mac) return false;
     if (this.mac >= 0 && this.flows > 0) return false;
     this.out.destinationMac = mac;
+    this.#resolver.release();
     return true;
   }
 
   /** Whether the guest has or now takes this address. */
   #learnAddress(address: number): boolean {
-    if (address === this.address) return true;
-    if (!this.#services.isGuestAddress(address) || (this.address !== 0 && this.flows > 0)) return false;
+    // Before the guest is known its address is 0, and 0.0.0.0 is nobody's.
+    if (address === this.address) return address !== 0;
+    if (this.#nat.forwards.names(address)) return true;
+    if (!isGuestAddress(this.#nat.rules, address) || (this.address !== 0 && this.flows > 0)) return false;
     this.address = address;
     return true;
   }
 
   // --- out ---
+
+  #requestMac(address: number): void {
+    const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = this.#services.arpRequest(address, into, at);
+    this.out.ethernet(into, at, at + length, ETHERTYPE_ARP, MAC_BROADCAST);
+  }
 
   /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from the gateway. */
   sendIcmpError(type: number, code: number, packet: Uint8Array): void {
@@ -260,19 +299,20 @@ export class Guest {
 
   /** Answers a segment of no connection with RST (RFC 9293 section 3.10.7.1). */
   #resetStray(bytes: Uint8Array, ip: number, tcp: number, end: number): void {
-    const flags = tcpFlags(bytes, tcp);
-    if (flags & TCP_RST) return;
-    const header = this.#tcp, length = end - tcp - tcpHeaderLength(bytes, tcp);
-    header.sourcePort = tcpDestinationPort(bytes, tcp);
-    header.destinationPort = tcpSourcePort(bytes, tcp);
-    header.window = 0;
-    header.flags = flags & TCP_ACK ? TCP_RST : TCP_RST | TCP_ACK;
-    header.seq = flags & TCP_ACK ? tcpAck(bytes, tcp) : 0;
-    header.ack = flags & TCP_ACK
-      ? 0
-      : (tcpSeq(bytes, tcp) + length + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0)) >>> 0;
-    const into = this.#nat.scratch, at = SEGMENT_HEADROOM;
-    this.out.tcp(into, at, at + encodeTcp(into, at, header), 0, ipv4Destination(bytes, ip), ipv4Source(bytes, ip));
+    const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = encodeStrayReset(bytes, tcp, end, into, at);
+    if (length === 0) return;
+    this.out.tcp(into, at, at + length, 0, ipv4Destination(bytes, ip), ipv4Source(bytes, ip));
+  }
+
+  /**
+   * Drops a packet that is no segment, and tells the guest by ICMP where a rule or the rate was the cause (RFC 1812 section 5.2.7.1). What is
+   * never relayed stays unanswered: multicast and broadcast are among it (RFC 1122 section 3.2.2).
+   */
+  #refuse(reason: DropReason, packet: Uint8Array): void {
+    this.#drop(reason);
+    if (reason === "denied" || reason === "flowRate") {
+      this.sendIcmpError(ICMP_UNREACHABLE, ICMP_ADMIN_PROHIBITED, packet);
+    }
   }
 
   #drop(reason: DropReason): void {

@@ -35,18 +35,43 @@ export type HostError =
   | "exhausted"
   | "other";
 
-/** What a TCP socket tells its owner. None is called after `close` or `reset`, and none from within a call of the owner. */
+/** Why a host cannot listen on a port, in the classes that a user can do something about. */
+export type HostListenError =
+  | "addressInUse"
+  /** A port that ordinary users may not listen on. */
+  | "privileged"
+  /** No interface has the address. */
+  | "addressNotAvailable"
+  /** This program has not been granted the address. */
+  | "notPermitted"
+  /** Out of descriptors, ports or memory. */
+  | "exhausted"
+  | "other";
+
+/** An address and a port of the host, or of a peer of it. */
+export interface HostEndpoint {
+  /** The address. */
+  readonly address: IpAddress;
+  /** The port. */
+  readonly port: number;
+}
+
+/** What an open TCP socket tells its owner. None is called after `close` or `reset`, and none from within a call of the owner. */
 export interface HostTcpHandler {
-  /** The connect succeeded; called once, before any other. */
-  hostConnected(): void;
-  /** The connect failed. The socket is closed already. */
-  hostConnectFailed(error: HostError): void;
   /** There are bytes, EOF or an error to `read`, and interest in `READ`. Called once a turn while that holds. */
   hostReadable(): void;
   /** `write` will take bytes or fail, and there is interest in `WRITE`. Called once a turn while that holds. */
   hostWritable(): void;
   /** The connection broke while there was no interest that would have shown it. The owner still closes the socket. */
   hostFailed(error: HostError): void;
+}
+
+/** The same for a socket that connects first. */
+export interface HostConnectHandler extends HostTcpHandler {
+  /** The connect succeeded; called once, before any other. */
+  hostConnected(): void;
+  /** The connect failed. The socket is closed already. */
+  hostConnectFailed(error: HostError): void;
 }
 
 /** A TCP connection of the host. */
@@ -67,20 +92,45 @@ export interface HostTcpSocket {
   reset(): void;
 }
 
+/** What a listener tells its owner; nothing after `close`, and nothing from within a call of the owner. */
+export interface HostListenHandler {
+  /**
+   * A client has connected. Nothing of it is read before it is asked for. Returns who is told of the rest, or null where the socket was closed or reset
+   * within this call.
+   */
+  hostAccepted(socket: HostTcpSocket, client: HostEndpoint): HostTcpHandler | null;
+  /** A client could not be accepted and was turned away. */
+  hostAcceptFailed(error: HostError): void;
+}
+
+/** A TCP port of the host that is listened on. */
+export interface HostListener extends AsyncDisposable {
+  /** Where it listens, with the port that was found where a free one was asked for. */
+  readonly local: HostEndpoint;
+  /** Takes no more clients; those that wait are turned away. `asyncDispose` does the same and tells when the port is free. */
+  close(): void;
+}
+
 /** What a UDP socket tells its owner. */
 export interface HostUdpHandler {
   /** A datagram came. The bytes are valid until this returns. */
-  hostDatagram(bytes: Uint8Array, start: number, end: number, from: { address: IpAddress; port: number }): void;
+  hostDatagram(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void;
   /** A datagram sent to `to` was refused by an ICMP error, where the host can tell. */
-  hostDatagramFailed(error: HostError, to: { address: IpAddress; port: number }): void;
+  hostDatagramFailed(error: HostError, to: HostEndpoint): void;
 }
 
 /** A UDP socket of the host: one local port, any number of peers. */
 export interface HostUdpSocket {
   /** Sends `bytes[start, end)`; returns whether the host took it. */
-  send(bytes: Uint8Array, start: number, end: number, to: { address: IpAddress; port: number }): boolean;
+  send(bytes: Uint8Array, start: number, end: number, to: HostEndpoint): boolean;
   /** Closes the socket. */
   close(): void;
+}
+
+/** A UDP socket on a port that was asked for. */
+export interface HostBoundUdpSocket extends HostUdpSocket, AsyncDisposable {
+  /** Where it is bound, with the port that was found where a free one was asked for. */
+  readonly local: HostEndpoint;
 }
 
 /** The end of a turn: fires due timers, sends what is due, returns when to be called again (`now()` time; `Infinity`: never). */
@@ -97,7 +147,11 @@ export interface HostNetwork extends AsyncDisposable {
   /** Tells that events came from outside the host (a link): the turn is called soon, once for many tellings. */
   wake(): void;
   /** Connects to `address`; the answer comes to the handler, never before this returns. Throws nothing. */
-  connectTcp(target: { address: IpAddress; port: number }, handler: HostTcpHandler): HostTcpSocket;
+  connectTcp(target: HostEndpoint, handler: HostConnectHandler): HostTcpSocket;
+  /** Listens on `local`, port 0 for a free one, or answers why it cannot. `::` takes clients of both families. */
+  listenTcp(local: HostEndpoint, handler: HostListenHandler): HostListener | HostListenError;
   /** Opens a UDP socket of the family of `address`. Returns the error where the host has no more. */
   openUdp(family: 4 | 6, handler: HostUdpHandler): HostUdpSocket | HostError;
+  /** Opens a UDP socket on `local`, port 0 for a free one, or answers why it cannot. `::` takes datagrams of both families. */
+  bindUdp(local: HostEndpoint, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError;
 }

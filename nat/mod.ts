@@ -3,13 +3,16 @@
  *
  * @module
  */
+export * from "./arp_resolver.ts";
 export * from "./buffers.ts";
 export * from "./counters.ts";
+export * from "./egress.ts";
 export * from "./endings.ts";
 export * from "./flow.ts";
 export * from "./flow_key.ts";
 export * from "./flow_log.ts";
 export * from "./flow_table.ts";
+export * from "./forwards.ts";
 export * from "./frame_sender.ts";
 export * from "./guest.ts";
 export * from "./host.ts";
@@ -18,9 +21,14 @@ export * from "./nat.ts";
 export * from "./policy.ts";
 export * from "./rate_limited_log.ts";
 export * from "./timers.ts";
+export * from "./token_bucket.ts";
 export * from "./translate.ts";
+export * from "./translation_cache.ts";
 export * from "./relay/tcp.ts";
+export * from "./relay/tcp_guest_opening.ts";
+export * from "./relay/tcp_host_opening.ts";
 export * from "./relay/udp.ts";
+export * from "./relay/udp_forward.ts";
 export * from "./service/arp.ts";
 export * from "./service/dhcp.ts";
 export * from "./service/dns.ts";

@@ -9,30 +9,35 @@
  *
  * **Limits.** At most `maxFlows` flows, of which `MAX_CONNECTING` wait for the host's connect; beyond, a SYN gets a RST. UDP mappings have a bound of their
  * own, where the stalest makes room. The buffers of all flows together have a bound too, at which each keeps only what it must.
+ * `maxNewFlows` rations the beginning of flows of every protocol; what is refused by a rule takes nothing from it.
  *
  * @module
  */
-import { IpAddress } from "../net/wire/address.ts";
 import { DNS_PORT } from "../net/wire/dns.ts";
-import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
+import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import { BufferPool, LARGE_BUFFER } from "./buffers.ts";
 import { type Counters, createCounters, type DropReason } from "./counters.ts";
 import { createEndings, type Endings, type FlowEnding } from "./endings.ts";
-import type { EndsTurn, Flow, FlowInfo, RelayContext } from "./flow.ts";
-import type { FlowKey } from "./flow_key.ts";
+import type { EndsTurn, Flow, FlowInfo } from "./flow.ts";
+import { FlowKey } from "./flow_key.ts";
 import { FlowLog } from "./flow_log.ts";
 import { FlowTable, hashFlowKey } from "./flow_table.ts";
+import { type ForwardContext, Forwards, type ForwardTarget } from "./forwards.ts";
 import type { FrameSink } from "./frame_sender.ts";
 import { Guest } from "./guest.ts";
 import type { HostNetwork } from "./host.ts";
 import type { Logger } from "./logger.ts";
 import { RateLimitedLog } from "./rate_limited_log.ts";
 import { TcpRelay } from "./relay/tcp.ts";
+import { TcpGuestOpening } from "./relay/tcp_guest_opening.ts";
 import { type GuestDatagram, UdpRelay } from "./relay/udp.ts";
+import { UdpForward, UdpForwardFlow } from "./relay/udp_forward.ts";
 import { DnsService } from "./service/dns.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
 import { TimerWheel } from "./timers.ts";
-import { type Target, translate, type TranslationRules, withDnsServers } from "./translate.ts";
+import { TokenBucket } from "./token_bucket.ts";
+import { type Refusal, type Target, translate, type TranslationRules, withDnsServers } from "./translate.ts";
+import { TranslationCache } from "./translation_cache.ts";
 
 /** Host connects that may be under way at once. */
 export const MAX_CONNECTING = 1024;
@@ -62,12 +67,14 @@ export interface NatOptions {
    * array as long as nothing has changed. Not asked where the rules say that there is no DNS.
    */
   readonly resolvers?: () => readonly Target[];
+  /** Flows that may begin in a second, of whatever protocol; as many may begin at once. Default no limit. */
+  readonly maxNewFlows?: number;
   /** Other limits and times than `TCP_DEFAULTS`. */
   readonly tcp?: Partial<TcpConfig>;
 }
 
 /** The state of a gateway. */
-export class Nat implements RelayContext {
+export class Nat implements ForwardContext {
   /** The host. */
   readonly host: HostNetwork;
   /** The gateway's timers. */
@@ -92,17 +99,26 @@ export class Nat implements RelayContext {
   readonly mac: number = GATEWAY_MAC;
   /** The gateway's IPv4 address as a number. */
   readonly gateway: number;
+  /** What clients of the host's ports meet. */
+  readonly forwards: Forwards = new Forwards(this);
+  /** An unpredictable unsigned 32-bit number. */
+  readonly random: () => number;
 
   #resolvers: (() => readonly Target[]) | null;
   /** What `#resolvers` last answered. */
   #resolversSeen: readonly Target[] | null = null;
   #flowLog: FlowLog;
   #maxFlows: number;
+  #maxNewFlows: number;
+  #newFlows: TokenBucket | null = null;
+  #translations: TranslationCache;
   #secret: number;
   #flows: FlowTable<Flow>;
   #draining = new Set<Flow>();
   #connecting = 0;
   #mappings = 0;
+  #forwardedUdp = 0;
+  #forwardedKey = new FlowKey();
   #guests = new Map<number, Guest>();
   #nextGuest = 1;
   #due: EndsTurn[] = [];
@@ -134,7 +150,14 @@ export class Nat implements RelayContext {
       random: options.random,
       servers: () => this.#findResolvers() ?? [],
     });
+    this.#translations = new TranslationCache(options.rules);
     this.#maxFlows = options.maxFlows;
+    this.#maxNewFlows = options.maxNewFlows ?? Infinity;
+    if (options.maxNewFlows !== undefined) {
+      const rate = { perSecond: options.maxNewFlows, burst: options.maxNewFlows };
+      this.#newFlows = new TokenBucket(rate, options.host.now());
+    }
+    this.random = options.random;
     this.#secret = options.random();
     this.#flows = new FlowTable<Flow>(options.random());
     this.#readBuffer = this.pool.takeLarge();
@@ -152,7 +175,17 @@ export class Nat implements RelayContext {
 
   /** Every flow. */
   flows(): FlowInfo[] {
-    return [...this.#flows.values(), ...this.#draining].map((flow) => flow.info());
+    return this.allFlows().map((flow) => flow.info());
+  }
+
+  /** Every flow itself. */
+  allFlows(): Flow[] {
+    return [...this.#flows.values(), ...this.#draining];
+  }
+
+  /** The guests that are attached. */
+  guests(): Guest[] {
+    return [...this.#guests.values()];
   }
 
   /** A new guest on `link`, whose frames go to its `receive`. */
@@ -165,15 +198,15 @@ export class Nat implements RelayContext {
   /** The guest's link has ended: its flows end too. */
   detach(guest: Guest, ending: FlowEnding = "guestGone"): void {
     if (!this.#guests.has(guest.number)) return;
-    const its = (flow: Flow) => flow.key.guest === guest.number;
-    for (const flow of [...this.#flows.values(), ...this.#draining].filter(its)) flow.abort(ending);
+    for (const flow of this.allFlows()) if (flow.key.guest === guest.number) flow.abort(ending);
     this.dns?.forget(guest);
+    guest.dispose();
     this.#guests.delete(guest.number);
   }
 
   /** Ends every flow. */
   close(): void {
-    for (const guest of [...this.#guests.values()]) this.detach(guest, "gatewayClosed");
+    for (const guest of this.guests()) this.detach(guest, "gatewayClosed");
     this.turn();
   }
 
@@ -209,40 +242,67 @@ export class Nat implements RelayContext {
       address: key.remoteAddress,
       port: key.remotePort,
     });
-    if ("refusal" in translation) {
-      this.log.warn(() => `Refused ${key}: ${translation.rule}`);
-      return translation.refusal;
-    }
-    if (this.flowCount >= this.#maxFlows) {
-      this.log.warn(() => `Refused ${key}: ${this.#maxFlows} flows are the limit (--max-flows)`);
-      return "flowLimit";
+    if ("refusal" in translation) return this.#refuse(key, translation.refusal, translation.rule);
+    const limit = this.refusesFlow();
+    if (limit !== null) {
+      return this.#refuse(key, limit, `${this.#maxFlows} flows are the limit (--max-flows)`);
     }
     if (this.#connecting >= MAX_CONNECTING) {
-      this.log.warn(() => `Refused ${key}: ${MAX_CONNECTING} connects are under way`);
-      return "connectLimit";
+      return this.#refuse(key, "connectLimit", `${MAX_CONNECTING} connects are under way`);
     }
-    const relay = new TcpRelay(this, { guest, key: key.clone(), targets: translation.targets, syn });
-    this.#flows.set(relay.key, relay);
+    if (!this.#mayBegin()) return this.#refuseRate(key);
+    const { targets } = translation, opening = new TcpGuestOpening(this, { targets, packet: syn, tcp });
+    const relay = new TcpRelay(this, { guest, key: key.clone(), hostEnd: targets[0]!, forward: null, opening });
+    this.enter(relay);
     this.#connecting++;
     guest.flows++;
-    relay.open(syn, tcp);
+    relay.open();
     return null;
   }
 
   /** Sends a UDP datagram of a guest; `key` is that of its mapping. Returns why not, or null. */
   sendUdp(guest: Guest, key: FlowKey, datagram: GuestDatagram): DropReason | null {
+    const forwarded = this.#forwardedUdp > 0 ? this.#forwardedFlow(key, datagram) : undefined;
+    if (forwarded !== undefined) return forwarded.answer(datagram);
     if (this.dns !== null && datagram.port === DNS_PORT && datagram.destination === this.rules.dns.ipv4) {
       return this.dns.ask(datagram, { guest, address: key.guestAddress.ipv4, port: key.guestPort });
     }
-    const address = IpAddress.fromIpv4(datagram.destination), port = datagram.port;
-    const translation = translate(this.rules, { family: 4, protocol: PROTOCOL_UDP, address, port });
-    if ("refusal" in translation) {
-      this.log.warn(() => `Refused ${key} to ${address}:${port}: ${translation.rule}`);
-      return translation.refusal;
-    }
+    const translation = this.#translations.find(this.rules, datagram.destination, datagram.port);
+    if ("refusal" in translation) return this.#refuseDatagram(key, datagram, translation);
     const known = this.#flows.get(key);
+    if (known === undefined && !this.#mayBegin()) return this.#refuseRate(key);
     const relay = known instanceof UdpRelay ? known : this.#openUdp(guest, key);
     return relay.send(datagram, translation.targets[0]!);
+  }
+
+  /** Why an ICMP message of a guest, whose key has no ports, may not go where it asks, or null. */
+  refuseIcmp(key: FlowKey): DropReason | null {
+    const address = key.remoteAddress;
+    const translation = translate(this.rules, { family: 4, protocol: PROTOCOL_ICMP, address, port: 0 });
+    return "refusal" in translation ? this.#refuse(key, translation.refusal, translation.rule) : null;
+  }
+
+  /** A handler for the host socket of a UDP forward. */
+  forwardUdp(target: ForwardTarget): UdpForward {
+    return new UdpForward(this, this.forwards, target);
+  }
+
+  // --- ForwardContext ---
+
+  /** `flowLimit` where there are as many flows as there may be, or null. */
+  refusesFlow(): DropReason | null {
+    return this.flowCount >= this.#maxFlows ? "flowLimit" : null;
+  }
+
+  /** Whether a flow has this key. */
+  isTaken(key: FlowKey): boolean {
+    return this.#flows.has(key);
+  }
+
+  /** Takes a flow into the table. */
+  enter(flow: Flow): void {
+    this.#flows.set(flow.key, flow);
+    if (flow instanceof UdpForwardFlow) this.#forwardedUdp++;
   }
 
   // --- RelayContext ---
@@ -295,8 +355,23 @@ export class Nat implements RelayContext {
     if (this.#flows.get(flow.key) === flow) this.#flows.delete(flow.key);
     else this.#draining.delete(flow);
     if (flow instanceof UdpRelay) this.#mappings--;
+    if (flow instanceof UdpForwardFlow) this.#forwardedUdp--;
     const guest = this.#guests.get(flow.key.guest);
-    if (guest !== undefined) guest.flows--;
+    if (guest !== undefined && flow.known) guest.flows--;
+  }
+
+  /** The flow of a forward's client that a guest's datagram answers; `key` is that of the guest's mapping. */
+  #forwardedFlow(key: FlowKey, { destination, port }: GuestDatagram): UdpForwardFlow | undefined {
+    const full = this.#forwardedKey.setIpv4(
+      key.guest,
+      PROTOCOL_UDP,
+      key.guestAddress.ipv4,
+      key.guestPort,
+      destination,
+      port,
+    );
+    const flow = this.#flows.get(full);
+    return flow instanceof UdpForwardFlow ? flow : undefined;
   }
 
   /** Brings the host's resolvers in the rules up to date and returns them. */
@@ -309,10 +384,34 @@ export class Nat implements RelayContext {
     return this.rules.dnsServers;
   }
 
+  /** Whether one more flow may begin now. */
+  #mayBegin(): boolean {
+    return this.#newFlows === null || this.#newFlows.take(this.now());
+  }
+
+  #refuse(key: FlowKey, reason: DropReason, why: string): DropReason {
+    this.log.warn(() => `Refused ${key} of guest ${key.guest}: ${why}`);
+    return reason;
+  }
+
+  #refuseRate(key: FlowKey): DropReason {
+    return this.#refuse(key, "flowRate", `${this.#maxNewFlows} new flows a second are the limit (--max-new-flows)`);
+  }
+
+  /** As `#refuse`, for a datagram: where it goes is not in its mapping's key. */
+  #refuseDatagram(key: FlowKey, { destination, port }: GuestDatagram, { refusal, rule }: Refusal): DropReason {
+    this.log.warn(() => {
+      const { guest, protocol, guestAddress, guestPort } = key;
+      const asked = new FlowKey().setIpv4(guest, protocol, guestAddress.ipv4, guestPort, destination, port);
+      return `Refused ${asked} of guest ${guest}: ${rule}`;
+    });
+    return refusal;
+  }
+
   #openUdp(guest: Guest, key: FlowKey): UdpRelay {
     if (this.#mappings >= MAX_UDP_MAPPINGS) this.#evictStalest();
     const relay = new UdpRelay(this, { guest, key: key.clone() });
-    this.#flows.set(relay.key, relay);
+    this.enter(relay);
     this.#mappings++;
     guest.flows++;
     return relay;

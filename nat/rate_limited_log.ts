@@ -7,6 +7,7 @@
  * @module
  */
 import type { Logger } from "./logger.ts";
+import { TokenBucket } from "./token_bucket.ts";
 
 /** Lines that may come at once unless told otherwise. */
 export const BURST = 10;
@@ -17,19 +18,15 @@ export const REFILL_MS = 1000;
 export class RateLimitedLog {
   #logger: Logger;
   #now: () => number;
-  #burst: number;
-  #refillMs: number;
-  #tokens: number;
-  #filledAt: number;
+  #bucket: TokenBucket;
   #suppressed = 0;
 
   /** Lines go to `logger`; `now` gives monotonic milliseconds. */
   constructor(logger: Logger, now: () => number, ration: { burst?: number; refillMs?: number } = {}) {
     this.#logger = logger;
     this.#now = now;
-    this.#burst = this.#tokens = ration.burst ?? BURST;
-    this.#refillMs = ration.refillMs ?? REFILL_MS;
-    this.#filledAt = now();
+    const perSecond = 1000 / (ration.refillMs ?? REFILL_MS);
+    this.#bucket = new TokenBucket({ perSecond, burst: ration.burst ?? BURST }, now());
   }
 
   /** Lines left out since the last one that came. */
@@ -48,16 +45,10 @@ export class RateLimitedLog {
   }
 
   #pass(level: "warn" | "info", message: () => string): void {
-    const elapsed = this.#now() - this.#filledAt, refilled = Math.floor(elapsed / this.#refillMs);
-    if (refilled > 0) {
-      this.#tokens = Math.min(this.#burst, this.#tokens + refilled);
-      this.#filledAt += refilled * this.#refillMs;
-    }
-    if (this.#tokens === 0) {
+    if (!this.#bucket.take(this.#now())) {
       this.#suppressed++;
       return;
     }
-    this.#tokens--;
     const suffix = this.#suppressed > 0 ? ` (${this.#suppressed} such lines left out)` : "";
     this.#suppressed = 0;
     this.#logger[level](message() + suffix);

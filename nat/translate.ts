@@ -12,7 +12,9 @@
  * 5. The rest of the subnet is refused: it must not reach a network of the host that has the same numbers.
  * 6. Anything else is itself.
  *
- * Whatever came out is then matched with `policy.ts` once more. Rules are checked when they are made, so that a wrong
+ * Whatever came out is then matched with `policy.ts` once more, and together with what was asked with the user's rules (`egress.ts`). Those do
+ * not concern DNS: `dnsServers` says where it leads, or that it leads nowhere. Of the gateway's two targets one that is denied takes the
+ * other with it, since both are the same place to whoever wrote the rule. Rules are checked when they are made, so that a wrong
  * one is an error of whoever configures the gateway and not a refusal that a guest runs into.
  *
  * @module
@@ -20,6 +22,7 @@
 import { Cidr, formatEndpoint, IpAddress } from "../net/wire/address.ts";
 import { DNS_PORT } from "../net/wire/dns.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
+import { EgressRules } from "./egress.ts";
 import { familyOf, findForbiddenTarget, findReserved, type IpFamily, isLoopback, NEVER_RELAYED } from "./policy.ts";
 
 const DEFAULT_SUBNET = "10.0.2.0/24";
@@ -64,6 +67,8 @@ export interface TranslationRules {
   readonly gatewayTargets: readonly IpAddress[];
   /** Whether the gateway's address may lead to loopback. */
   readonly hostLoopback: boolean;
+  /** Where guests may go. */
+  readonly egress: EgressRules;
 }
 
 /** What rules are made from; addresses as objects or as text. */
@@ -78,6 +83,10 @@ export interface TranslationOptions {
   readonly gatewayTargets?: readonly (IpAddress | string)[];
   /** Whether the gateway's address may lead to loopback. Default true. */
   readonly hostLoopback?: boolean;
+  /** Where guests may go, as `EgressRules` reads it. Default anywhere. */
+  readonly allow?: readonly string[];
+  /** Where guests may not go, as `EgressRules` reads it. Default 169.254.0.0/16, which `none` leaves out. */
+  readonly deny?: readonly string[];
 }
 
 /** What a guest asks for. */
@@ -114,7 +123,7 @@ export type Translation = Translated | Refusal;
  *
  * Throws a `RangeError` for a subnet that is not IPv4, smaller than a /27 or in a reserved range, for a map or target
  * in a range that is never relayed (loopback may be one), for two maps of one address, for a map of an address that is
- * taken; and a `TypeError` for text that is no address.
+ * taken; either for an egress rule that cannot be followed; and a `TypeError` for text that is no address.
  */
 export function createTranslationRules(options: TranslationOptions = {}): TranslationRules {
   const subnet = checkSubnet(options.subnet ?? DEFAULT_SUBNET);
@@ -140,6 +149,10 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
     ),
     gatewayTargets,
     hostLoopback: options.hostLoopback ?? true,
+    egress: new EgressRules({
+      ...(options.allow !== undefined && { allow: options.allow }),
+      ...(options.deny !== undefined && { deny: options.deny }),
+    }),
   };
 }
 
@@ -153,13 +166,14 @@ export function translate(rules: TranslationRules, destination: Destination): Tr
   const { address, port } = destination;
   const reserved = findReserved(destination.family, address);
   if (reserved !== undefined) return { refusal: "neverRelayed", rule: reserved.rule };
-  const answer = address.equals(rules.dns) ? translateDns(rules, destination) : translateAddress(rules, address, port);
+  const isDns = address.equals(rules.dns);
+  const answer = isDns ? translateDns(rules, destination) : translateAddress(rules, address, port);
   if ("refusal" in answer) return answer;
   for (const target of answer.targets) {
     const forbidden = findForbiddenTarget(target.address);
     if (forbidden !== undefined) return { refusal: "neverRelayed", rule: forbidden.rule };
   }
-  return answer;
+  return isDns ? answer : permitted(rules.egress, address, answer.targets);
 }
 
 /** The mask of a prefix length as a 32-bit number. */
@@ -170,6 +184,13 @@ export function ipv4Mask(prefix: number): number {
 /** The last address of an IPv4 subnet: its directed broadcast. */
 export function broadcastOf(subnet: Cidr): IpAddress {
   return IpAddress.fromIpv4(subnet.address.ipv4 | ~ipv4Mask(subnet.prefix));
+}
+
+/** Whether a guest may have this address, a 32-bit number: one of the subnet that is not taken. */
+export function isGuestAddress({ subnet, gateway, dns }: TranslationRules, address: number): boolean {
+  const network = subnet.address.ipv4, mask = ipv4Mask(subnet.prefix);
+  return (address & mask) >>> 0 === network && address !== network && address !== ((network | ~mask) >>> 0) &&
+    address !== gateway.ipv4 && address !== dns.ipv4;
 }
 
 function translateDns(rules: TranslationRules, { protocol, port }: Destination): Translation {
@@ -193,6 +214,21 @@ function translateAddress(rules: TranslationRules, address: IpAddress, port: num
   return { targets: [{ address, port }] };
 }
 
+/** Those of `targets` that a guest may reach by asking for `asked`. */
+function permitted(egress: EgressRules, asked: IpAddress, targets: readonly Target[]): Translation {
+  let allowed = targets;
+  for (const target of targets) {
+    const denial = egress.denial(asked, target.address, target.port);
+    if (denial === null) continue;
+    if (denial !== "notAllowed") {
+      const leads = target.address.equals(asked) ? "" : `, ${asked} leads to ${target.address}`;
+      return { refusal: "denied", rule: `${denial.text}${leads}` };
+    }
+    allowed = allowed.filter((other) => other !== target);
+  }
+  return allowed.length > 0 ? { targets: allowed } : { refusal: "denied", rule: "no allow rule holds it" };
+}
+
 function parseAddress(address: IpAddress | string): IpAddress {
   return typeof address === "string" ? IpAddress.parse(address) : address;
 }
@@ -203,8 +239,7 @@ function checkSubnet(given: Cidr | string): Cidr {
   if (written.prefix > LONGEST_PREFIX) {
     throw new RangeError(`Cannot use subnet ${written}: it is smaller than a /${LONGEST_PREFIX}`);
   }
-  const base = written.address.ipv4 & ipv4Mask(written.prefix);
-  const subnet = new Cidr(IpAddress.fromIpv4(base), written.prefix);
+  const subnet = written.network;
   // Of two networks one holds the other or they share nothing, so their first addresses tell.
   const reserved = NEVER_RELAYED.find(({ family, range }) =>
     family === 4 && (range.contains(subnet.address) || subnet.contains(range.address))

@@ -121,12 +121,28 @@ Deno.test("Gateway refuses a port that the host refuses", async () => {
   assertEquals(stack.connections, 0);
 });
 
+Deno.test("Gateway refuses what its rules deny and counts it", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }), { port } = listener.addr;
+  for (const rules of [{ deny: ["127.0.0.0/8"] }, { allow: ["192.0.2.0/24"] }, { allow: [`127.0.0.1:${port ^ 1}`] }]) {
+    const [link, end] = memoryLinkPair();
+    await using gateway = await Gateway.start({ host: "deno", dns: "none", ...rules });
+    gateway.attach(link);
+    await using stack = new GuestStack(end);
+    await assertRejects(() => stack.connect({ hostname: "10.0.2.2", port }), Deno.errors.ConnectionRefused);
+    assertEquals(gateway.counters().denied, 1);
+  }
+  listener.close();
+});
+
 Deno.test("Gateway.start refuses options that make no sense, and says why", async () => {
   const bad: [GatewayOptions, string][] = [
     [{ subnet: "10.0.2.0/28" }, "/27"],
     [{ subnet: "ten" }, "ten"],
     [{ maps: ["10.0.2.9"] }, "GUESTADDR=HOSTADDR"],
     [{ dns: "1.2.3.4:99999" }, "1 to 65535"],
+    [{ allow: ["somewhere"] }, 'Cannot allow "somewhere": it is CIDR'],
+    [{ deny: ["10.0.0.5/8"] }, "write 10.0.0.0/8"],
+    [{ maxNewFlows: 0 }, "nothing would pass"],
   ];
   for (const [options, text] of bad) {
     await assertRejects(() => Gateway.start({ host: "deno", ...options }), Error, text);

@@ -1,9 +1,8 @@
 /**
  * A TCP flow: an endpoint that faces the guest, paired with a host socket.
  *
- * **Opening.** The guest's SYN waits in LISTEN while the host connects; SYN-ACK goes out only after that succeeded, so a port that is refused on the
- * host is refused to the guest. A connect that fails otherwise is told by ICMP first (RFC 1122 section 3.2.2.1), then RST, so that the guest's
- * kernel reports the true cause.
+ * **Opening** is another's business (`tcp_guest_opening.ts` where the guest began, `tcp_host_opening.ts` where a client of the host did): it gives the relay its host
+ * socket and sets the endpoint going. The socket is not read before the endpoint can send, that is, before the guest is connected.
  *
  * **Two directions.** Guest to host: bytes go to the socket as they arrive; what it does not take waits in the endpoint's queue, whose free space is
  * the window. Host to guest: the socket is read only for what the endpoint can send. Each direction ends by itself: the guest's FIN becomes `closeWrite()` once every
@@ -24,27 +23,35 @@
  */
 import { formatEndpoint } from "../../net/wire/address.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
-import {
-  ICMP_ADMIN_PROHIBITED,
-  ICMP_HOST_UNREACHABLE,
-  ICMP_NET_UNREACHABLE,
-  ICMP_UNREACHABLE,
-} from "../../net/wire/icmpv4.ts";
 import type { FlowEnding } from "../endings.ts";
 import type { FlowKey } from "../flow_key.ts";
 import type { Flow, FlowInfo, RelayContext } from "../flow.ts";
+import type { ForwardTarget } from "../forwards.ts";
 import type { Guest } from "../guest.ts";
-import { FAILED, type HostError, type HostTcpHandler, type HostTcpSocket, READ, WOULD_BLOCK, WRITE } from "../host.ts";
+import {
+  FAILED,
+  type HostEndpoint,
+  type HostError,
+  type HostTcpHandler,
+  type HostTcpSocket,
+  READ,
+  WOULD_BLOCK,
+  WRITE,
+} from "../host.ts";
 import type { TcpEnd, TcpLower, TcpUser } from "../tcp/context.ts";
 import { TcpEndpoint } from "../tcp/endpoint.ts";
 import type { TcpState } from "../tcp/transitions.ts";
-import { Timer } from "../timers.ts";
-import type { Target } from "../translate.ts";
 
 /** Reads of a host socket in one turn. */
 const READS_PER_TURN = 16;
-/** Bytes of the guest's SYN packet that are kept for an ICMP error to quote. */
-const QUOTE_BYTES = 128;
+
+/** What begins a flow. */
+export interface TcpOpening {
+  /** Gives `relay` its host socket, now or later, and sets its endpoint going. */
+  begin(relay: TcpRelay): void;
+  /** The flow is over; what is still under way is given up. */
+  cancel(): void;
+}
 
 /** A guest's TCP connection and its host socket. */
 export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
@@ -52,17 +59,20 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   readonly key: FlowKey;
   /** The guest's connection. */
   readonly endpoint: TcpEndpoint;
+  /** The guest. */
+  readonly guest: Guest;
+  /** The forward whose client began; `null`: the guest did. */
+  readonly forward: ForwardTarget | null;
+  /** Whether the guest knows of the connection. */
+  known: boolean;
 
   #context: RelayContext;
-  #guest: Guest;
   #guestAddress: number;
   #remoteAddress: number;
-  #targets: readonly Target[];
-  #target = 0;
+  #opening: TcpOpening;
+  #hostEnd: HostEndpoint;
   #socket: HostTcpSocket | null = null;
-  #connecting = true;
-  #connectTimer: Timer;
-  #syn: Uint8Array | null;
+  #synSent = false;
   #since: number;
   #due = false;
   #endpointEnd: TcpEnd | null = null;
@@ -78,33 +88,51 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   #bytesToHost = 0;
   #bytesFromHost = 0;
 
-  /** A flow for the SYN at `bytes[ip, end)`, not yet begun. The targets are tried in order while they refuse. */
+  /** A flow between `guest` and `hostEnd`, not yet begun. */
   constructor(
     context: RelayContext,
-    flow: { guest: Guest; key: FlowKey; targets: readonly Target[]; syn: Uint8Array },
+    flow: { guest: Guest; key: FlowKey; hostEnd: HostEndpoint; forward: ForwardTarget | null; opening: TcpOpening },
   ) {
     this.#context = context;
-    this.#guest = flow.guest;
+    this.guest = flow.guest;
     this.key = flow.key;
+    this.forward = flow.forward;
+    this.known = flow.forward === null;
     this.#guestAddress = flow.key.guestAddress.ipv4;
     this.#remoteAddress = flow.key.remoteAddress.ipv4;
-    this.#targets = flow.targets;
-    this.#syn = flow.syn.slice(0, QUOTE_BYTES);
+    this.#hostEnd = flow.hostEnd;
+    this.#opening = flow.opening;
     this.#since = context.now();
     this.endpoint = new TcpEndpoint(context.tcp, { lower: this, user: this });
-    this.#connectTimer = new Timer(this);
   }
 
-  /** Begins: the SYN at `bytes[tcp]` is kept and the host connects. */
-  open(bytes: Uint8Array, tcp: number): void {
-    this.endpoint.listen(bytes, tcp);
-    this.#context.timers.schedule(this.#connectTimer, this.#context.now() + this.#context.tcp.config.connectTimeoutMs);
-    this.#connect();
+  /** Begins. */
+  open(): void {
+    this.#opening.begin(this);
   }
 
-  /** Whether the host connect is under way. */
-  get isConnecting(): boolean {
-    return this.#connecting;
+  /** For the opening: the host socket and where it leads, or that there is none. */
+  setHost(socket: HostTcpSocket | null, end: HostEndpoint = this.#hostEnd): void {
+    this.#socket = socket;
+    this.#hostEnd = end;
+  }
+
+  /** For the opening: the host socket is given up before it is connected. */
+  abandonHost(): void {
+    this.#socket?.close();
+    this.#socket = null;
+  }
+
+  /** The flow will not end in order. What comes first names the ending. */
+  breakOff(ending: FlowEnding): void {
+    if (this.#isBrokenOff) return;
+    this.#isBrokenOff = true;
+    this.#ending = ending;
+  }
+
+  /** For the opening: a log line about this flow. */
+  warn(what: string): void {
+    this.#context.log.warn(() => `Flow ${this.key} to ${this.#hostText()} ended: ${what}`);
   }
 
   /** What `flows()` shows. */
@@ -114,7 +142,8 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
       guestNumber: this.key.guest,
       guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
       target: formatEndpoint(this.key.remoteAddress, this.key.remotePort),
-      host: this.#targetText(),
+      host: this.#hostText(),
+      openedBy: this.forward === null ? "guest" : "host",
       state: this.#endpointEnd !== null && this.endpoint.state === "CLOSED" ? "draining" : this.endpoint.state,
       bytesFromGuest: this.endpoint.receive.bytes,
       bytesToGuest: this.endpoint.send.bytes,
@@ -135,7 +164,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   /** Ends the flow at once on both sides. */
   abort(ending: FlowEnding): void {
     // Without a socket everything has passed already, and only TIME-WAIT is cut short.
-    if (this.#socket !== null) this.#breakOff(ending);
+    if (this.#socket !== null) this.breakOff(ending);
     this.endpoint.abort();
     this.#finish(true);
   }
@@ -154,23 +183,31 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
 
   /** The link's MTU less the headers. */
   get maxSegmentSize(): number {
-    return this.#guest.out.maxSegmentSize;
+    return this.guest.out.maxSegmentSize;
   }
 
   /** 64 KiB where the link segments. */
   get maxBurst(): number {
-    return this.#guest.out.maxBurst;
+    return this.guest.out.maxBurst;
   }
 
   /** Sends a segment to the guest. */
   transmit(bytes: Uint8Array, start: number, end: number, segmentSize: number): void {
-    this.#guest.out.tcp(bytes, start, end, segmentSize, this.#remoteAddress, this.#guestAddress);
+    this.guest.out.tcp(bytes, start, end, segmentSize, this.#remoteAddress, this.#guestAddress);
+    if (this.known) return;
+    // A guest that has not answered may be another one by now, with another network card.
+    if (this.#synSent) this.guest.ask(this.#guestAddress);
+    this.#synSent = true;
   }
 
   // --- TcpUser: the endpoint ---
 
   /** The handshake with the guest is complete: the host socket may be read. */
   tcpOpened(): void {
+    if (!this.known) {
+      this.known = true;
+      this.guest.flows++;
+    }
     this.#context.flowOpened(this);
     this.#makeDue();
   }
@@ -204,8 +241,9 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   /** The endpoint is over. */
   tcpEnded(reason: TcpEnd): void {
     this.#endpointEnd = reason;
-    if (reason === "reset") this.#breakOff("resetByGuest");
-    else if (reason === "timedOut") this.#breakOff("guestSilent");
+    if (reason === "reset") this.breakOff("resetByGuest");
+    else if (reason === "refused") this.breakOff("refusedByGuest");
+    else if (reason === "timedOut") this.breakOff("guestSilent");
     this.#makeDue();
   }
 
@@ -220,22 +258,6 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   }
 
   // --- HostTcpHandler: the socket ---
-
-  /** The host is connected: the guest gets its SYN-ACK. */
-  hostConnected(): void {
-    this.#connectOver();
-    this.endpoint.accept(this.#context.initialSequence(this.key));
-  }
-
-  /** The next target, or the guest learns why. */
-  hostConnectFailed(error: HostError): void {
-    this.#socket = null;
-    if (error === "refused" && this.#target + 1 < this.#targets.length) {
-      this.#target++;
-      return this.#connect();
-    }
-    this.#refuse(error);
-  }
 
   /** Bytes, EOF or an error to read. */
   hostReadable(): void {
@@ -253,14 +275,6 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
     this.#noteHostError(error);
   }
 
-  /** The connect has taken too long. */
-  timerFired(): void {
-    if (!this.#connecting) return;
-    this.#socket?.close();
-    this.#socket = null;
-    this.#refuse("timedOut");
-  }
-
   // --- what is due ---
 
   /** Writes, closes and ends what this turn made possible, then lets the endpoint acknowledge. */
@@ -269,33 +283,11 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
     if (this.#ended) return;
     this.#writeHost();
     if (this.#hostError !== null && this.endpoint.readRoom > 0) this.#readHost();
-    if (this.#hostError !== null && this.#hostEof) this.#breakGuest();
+    // A client that goes before the guest has answered leaves nothing to deliver.
+    if (this.#hostError !== null && (this.#hostEof || !this.known)) this.#breakGuest();
     this.#setInterest();
     this.endpoint.endTurn();
     if (this.#endpointEnd !== null) this.#settle();
-  }
-
-  #connect(): void {
-    this.#socket = this.#context.host.connectTcp(this.#targets[this.#target]!, this);
-  }
-
-  #connectOver(): void {
-    this.#connecting = false;
-    this.#syn = null;
-    this.#context.connectEnded();
-    this.#context.timers.cancel(this.#connectTimer);
-  }
-
-  #refuse(error: HostError): void {
-    this.#breakOff(connectEnding(error));
-    const code = unreachableCode(error);
-    if (code >= 0 && this.#syn !== null) this.#guest.sendIcmpError(ICMP_UNREACHABLE, code, this.#syn);
-    if (error === "exhausted") {
-      this.#context.counters.hostExhausted++;
-      this.#warn("the host has no descriptor, port or memory left");
-    }
-    this.#connectOver();
-    this.endpoint.abort();
   }
 
   /** Host to guest: what the endpoint has room for. */
@@ -325,7 +317,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   /** Guest to host: what is queued, then the end. */
   #writeHost(): void {
     const socket = this.#socket, queue = this.endpoint.receive.queue;
-    if (socket === null || this.#connecting) return;
+    if (socket === null) return;
     if (this.#hostError !== null) return queue.clear();
     let moved = false;
     while (queue.length > 0) {
@@ -346,15 +338,8 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   /** The host connection broke: nothing more goes to it, and nothing is expected from it but what it still holds. */
   #noteHostError(error: HostError): void {
     this.#hostError ??= error;
-    this.#breakOff("resetByHost");
+    this.breakOff("resetByHost");
     this.#makeDue();
-  }
-
-  /** The flow will not end in order. What comes first names the ending. */
-  #breakOff(ending: FlowEnding): void {
-    if (this.#isBrokenOff) return;
-    this.#isBrokenOff = true;
-    this.#ending = ending;
   }
 
   /** The host connection is broken and everything read from it is queued: RST after it. */
@@ -364,7 +349,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   }
 
   #setInterest(): void {
-    if (this.#socket === null || this.#connecting || this.#endpointEnd === "reset") return;
+    if (this.#socket === null || this.#endpointEnd === "reset") return;
     const read = !this.#hostEof && this.endpoint.readRoom > 0 ? READ : 0;
     const write = this.endpoint.receive.queue.length > 0 && this.#hostError === null ? WRITE : 0;
     this.#socket.setInterest(read | write);
@@ -374,7 +359,9 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   #settle(): void {
     const owed = this.endpoint.receive.queue.length > 0 && this.#hostError === null && this.#socket !== null;
     const orderly = this.#endpointEnd === "finished";
-    if (this.#endpointEnd === "timedOut" && !owed) this.#warn("the guest fell silent");
+    if (this.#endpointEnd === "timedOut" && !owed) {
+      this.warn(this.known ? "the guest fell silent" : "the guest does not answer");
+    }
     if (!owed || this.#endpointEnd === "reset" || this.#endpointEnd === "aborted") {
       this.#closeSocket(!orderly && (owed || !this.#guestFinished || !this.#hostEof));
     }
@@ -393,7 +380,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   #finish(reset: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#connecting) this.#connectOver();
+    this.#opening.cancel();
     this.#closeSocket(reset);
     this.endpoint.dispose();
     this.#context.flowEnded(this, this.#ending!);
@@ -405,13 +392,8 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
     this.#context.due(this);
   }
 
-  #targetText(): string {
-    const target = this.#targets[this.#target]!;
-    return formatEndpoint(target.address, target.port);
-  }
-
-  #warn(what: string): void {
-    this.#context.log.warn(() => `Flow ${this.key} to ${this.#targetText()} ended: ${what}`);
+  #hostText(): string {
+    return formatEndpoint(this.#hostEnd.address, this.#hostEnd.port);
   }
 }
 
@@ -419,41 +401,4 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
 function firstToFinish(state: TcpState): FlowEnding {
   if (state === "CLOSE-WAIT") return "guestFirst";
   return state === "CLOSING" ? "bothAtOnce" : "hostFirst";
-}
-
-/** The ending of a flow whose connect failed so. */
-function connectEnding(error: HostError): FlowEnding {
-  switch (error) {
-    case "refused":
-      return "refusedByHost";
-    case "reset":
-      return "resetByHost";
-    case "timedOut":
-      return "connectTimedOut";
-    case "exhausted":
-      return "hostExhausted";
-    case "networkUnreachable":
-    case "hostUnreachable":
-    case "prohibited":
-    case "other":
-      return "unreachable";
-  }
-}
-
-/** The ICMP code that tells a guest why, or -1 where RST alone does. */
-function unreachableCode(error: HostError): number {
-  switch (error) {
-    case "networkUnreachable":
-      return ICMP_NET_UNREACHABLE;
-    case "hostUnreachable":
-    case "timedOut":
-      return ICMP_HOST_UNREACHABLE;
-    case "prohibited":
-      return ICMP_ADMIN_PROHIBITED;
-    case "refused":
-    case "reset":
-    case "exhausted":
-    case "other":
-      return -1;
-  }
 }

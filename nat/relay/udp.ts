@@ -55,6 +55,10 @@ export interface GuestDatagram {
 export class UdpRelay implements Flow, HostUdpHandler {
   /** The flow's key; its remote address and port are 0. */
   readonly key: FlowKey;
+  /** It is the guest's. */
+  readonly forward = null;
+  /** The guest began it. */
+  readonly known = true;
   /** When it was last used, in `now()` time. */
   usedAt: number;
 
@@ -92,6 +96,7 @@ export class UdpRelay implements Flow, HostUdpHandler {
       guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
       target: peer === null ? "" : formatEndpoint(IpAddress.fromIpv4(peer.address), peer.port),
       host: peer === null ? "" : formatEndpoint(peer.target.address, peer.target.port),
+      openedBy: "guest",
       state: "open",
       bytesFromGuest: this.#bytesFromGuest,
       bytesToGuest: this.#bytesToGuest,

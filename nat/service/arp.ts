@@ -1,6 +1,8 @@
 /**
  * Which ARP requests the gateway answers (RFC 826), and the answer.
  *
+ * It also asks, about the guest itself, where a client of the host comes before the guest has spoken (`arpRequest`).
+ *
  * Nothing else is on the guest's link, yet the guest believes to be in a subnet full of hosts. So the gateway's own MAC
  * address stands for every address of the subnet: packets to mapped addresses arrive then, and those to addresses that
  * are nothing are refused at once instead of waiting for ARP to give up.
@@ -39,6 +41,7 @@ export interface ArpSegment {
 
 const UNKNOWN = 0;
 
+const REQUEST: ArpMessage = { operation: ARP_REQUEST, senderMac: 0, senderIp: 0, targetMac: 0, targetIp: 0 };
 const REPLY: ArpMessage = { operation: ARP_REPLY, senderMac: 0, senderIp: 0, targetMac: 0, targetIp: 0 };
 
 /** Whether a request by `sender` for `target` is answered. `guest` is the guest's address, 0 while it is not known. */
@@ -70,6 +73,14 @@ export function arpReply(
   REPLY.targetMac = arpSenderMac(bytes, start);
   REPLY.targetIp = sender;
   return encodeArp(into, at, REPLY);
+}
+
+/** Writes the gateway's request for the MAC address of `target` at `into[at]` and returns its length. It goes to everyone on the link. */
+export function arpRequest(segment: ArpSegment, target: number, into: Uint8Array, at: number): number {
+  REQUEST.senderMac = segment.mac;
+  REQUEST.senderIp = segment.gateway;
+  REQUEST.targetIp = target;
+  return encodeArp(into, at, REQUEST);
 }
 
 /** Whether `address` is one that a host of the subnet can have, and not `other`. */

@@ -8,7 +8,7 @@
  * @module
  */
 import { readUint16, writeUint16 } from "../../net/wire/bytes.ts";
-import { checksumUpdate16 } from "../../net/wire/checksum.ts";
+import { checksum, checksumUpdate16 } from "../../net/wire/checksum.ts";
 import { checkIcmpv4, ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, icmpv4Checksum } from "../../net/wire/icmpv4.ts";
 
 const CHECKSUM = 2;
@@ -22,9 +22,11 @@ export function echoReply(bytes: Uint8Array, start: number, end: number, into: U
   // Type and code as one word: no code but 0 is assigned to either.
   const request = readUint16(bytes, start), reply = ICMP_ECHO_REPLY << 8;
   if (request !== ICMP_ECHO_REQUEST << 8 || end - start > into.length - at) return 0;
-  const checksum = checksumUpdate16(icmpv4Checksum(bytes, start), request, reply);
+  const updated = checksumUpdate16(icmpv4Checksum(bytes, start), request, reply);
   into.set(bytes.subarray(start, end), at);
   writeUint16(into, at, reply);
-  writeUint16(into, at + CHECKSUM, checksum);
+  // All zero, and only that, has a sum of +0 where the update makes it -0 (RFC 1624 section 3).
+  writeUint16(into, at + CHECKSUM, 0);
+  writeUint16(into, at + CHECKSUM, updated === 0 ? checksum(into, at, at + end - start) : updated);
   return end - start;
 }

@@ -6,8 +6,8 @@
 import { checkDhcpv4, decodeDhcpv4, encodeDhcpv4 } from "../../net/wire/dhcpv4.ts";
 import { DecodeError } from "../../net/wire/decode_error.ts";
 import type { DropReason } from "../counters.ts";
-import { broadcastOf, ipv4Mask, type TranslationRules } from "../translate.ts";
-import { arpReply, type ArpSegment } from "./arp.ts";
+import { ipv4Mask, type TranslationRules } from "../translate.ts";
+import { arpReply, arpRequest, type ArpSegment } from "./arp.ts";
 import { type DhcpDestination, DhcpServer } from "./dhcp.ts";
 import { echoReply } from "./echo.ts";
 
@@ -23,13 +23,11 @@ export interface DhcpAnswer {
 export class Services {
   #segment: ArpSegment;
   #dhcp: DhcpServer;
-  #broadcast: number;
 
   /** For a guest under `rules`, on a link of `mtu`; the gateway's MAC address is `mac`. */
   constructor(rules: TranslationRules, link: { mac: number; mtu: number }) {
     const mask = ipv4Mask(rules.subnet.prefix), gateway = rules.gateway.ipv4, dns = rules.dns.ipv4;
     this.#segment = { mac: link.mac, network: rules.subnet.address.ipv4, mask, gateway, dns };
-    this.#broadcast = broadcastOf(rules.subnet).ipv4;
     this.#dhcp = new DhcpServer({
       serverAddress: gateway,
       guestAddress: rules.guest.ipv4,
@@ -40,12 +38,9 @@ export class Services {
     });
   }
 
-  /** Whether a guest may have this address: one of the subnet that is not taken. */
-  isGuestAddress(address: number): boolean {
-    const { network, mask, gateway, dns } = this.#segment;
-    return (address & mask) >>> 0 === network && address !== network && address !== this.#broadcast &&
-      address !== gateway &&
-      address !== dns;
+  /** Writes the request for the MAC address of `target` to `into[at]`; returns its length. */
+  arpRequest(target: number, into: Uint8Array, at: number): number {
+    return arpRequest(this.#segment, target, into, at);
   }
 
   /** Writes the answer to the ARP message at `bytes[arp]` to `into[at]`; returns its length, 0 where there is none. */

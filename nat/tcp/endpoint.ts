@@ -58,6 +58,8 @@ import {
 
 /** Least MSS that is believed: a smaller one would turn every byte into a segment. */
 export const MSS_MIN = 48;
+/** A retransmission deadline that is met so late was missed because the gateway did not run, in milliseconds. */
+export const STOPPED_MS = 5000;
 /** MSS of a peer that names none (RFC 9293 section 3.7.1). */
 export const MSS_DEFAULT = 536;
 
@@ -306,7 +308,7 @@ export class TcpEndpoint {
     const atShutWindow = receive.window === 0 && seq === receive.next;
     if (receive.refuses(seq, length) && !atShutWindow) {
       // Below RCV.NXT by one and without news: a keep-alive probe, whose effect is its answer.
-      const isProbe = length <= 1 && !(flags & TCP_FIN) && seq === seqAdd(receive.next, -1);
+      const isProbe = length <= 1 && !(flags & (TCP_FIN | TCP_RST)) && seq === seqAdd(receive.next, -1);
       if (!isProbe) this.#drop(seqLess(seq, receive.next) ? "tcpRepeated" : "tcpUnacceptable");
       if (!(flags & TCP_RST)) this.#answerUnacceptable(length);
       return;
@@ -398,7 +400,9 @@ export class TcpEndpoint {
 
   #synAcknowledged(ack: number, bytes: Uint8Array, tcp: number): void {
     this.#countAcknowledged(ack);
-    this.send.startWindow(tcpSeq(bytes, tcp), ack, tcpWindow(bytes, tcp) << this.send.shift);
+    // The window of a SYN, here of a simultaneous open, is never scaled (RFC 7323 section 2.2).
+    const shift = tcpFlags(bytes, tcp) & TCP_SYN ? 0 : this.send.shift;
+    this.send.startWindow(tcpSeq(bytes, tcp), ack, tcpWindow(bytes, tcp) << shift);
     this.#move("receiveAckOfSyn");
     this.#opened();
   }
@@ -425,8 +429,9 @@ export class TcpEndpoint {
     if (!this.send.sackPermitted || tcpHeaderLength(bytes, tcp) === 20) return false;
     readTcpOptions(bytes, tcp, options);
     let news = false;
+    const now = this.#context.now();
     for (let i = 0; i < options.sackCount; i++) {
-      if (this.send.sacked(options.sackEdges[2 * i]!, options.sackEdges[2 * i + 1]!)) news = true;
+      if (this.send.sacked(options.sackEdges[2 * i]!, options.sackEdges[2 * i + 1]!, now)) news = true;
     }
     return news;
   }
@@ -549,6 +554,8 @@ export class TcpEndpoint {
   // --- time ---
 
   #retransmitTimeout(now: number): void {
+    // Far too late: the gateway itself was stopped (^Z), and what the peer has answered since is yet to be read.
+    if (now - this.#output.retransmitAt > STOPPED_MS) this.#output.waitingSince = now;
     const limit = this.#silence.limitMs(this.#state, this.send.finSeq >= 0 || this.#resetWhenSent),
       since = this.#waitedSince();
     if (now - since >= limit) return this.#abort("timedOut");
@@ -582,8 +589,9 @@ export class TcpEndpoint {
   /** Arms the timer for the earliest deadline. A later one is left to fire early and look again, so that an ACK costs nothing here. */
   #schedule(): void {
     if (this.#state === "CLOSED") return;
+    // While something waits for its answer nobody is probed, however long the silence: that deadline may have passed.
     let at = isSynchronized(this.#state) ? this.#silence.probeAt : Infinity;
-    if (this.#output.retransmitAt >= 0) at = Math.min(at, this.#output.retransmitAt);
+    if (this.#output.retransmitAt >= 0) at = this.#output.retransmitAt;
     if (this.#state === "TIME-WAIT") at = this.#timeWaitUntil;
     if (at === Infinity || (this.#timer.armed && this.#timer.deadline <= at)) return;
     this.#context.timers.schedule(this.#timer, at);

@@ -13,8 +13,10 @@ import { RTO_MIN_MS } from "./rtt.ts";
 import type { SendSide } from "./send_side.ts";
 import type { Transmitter } from "./transmitter.ts";
 
-/** What a tail loss probe waits beyond two round trips, for the timers' own coarseness, in milliseconds. */
-const TAIL_PROBE_SLACK_MS = 2;
+/** Bytes that a tail loss probe sends again at most: any will be reported. */
+const PROBE_BYTES = 1400;
+/** What a loss probe waits beyond two round trips, for the timers' own coarseness, in milliseconds. */
+const PROBE_SLACK_MS = 2;
 
 /** Sends for one connection and keeps the retransmission deadline. */
 export class Output {
@@ -58,7 +60,9 @@ export class Output {
   /** Sends the newest `length` queued bytes, which lie at `buffer[start]` behind their headroom, in place where that may be now; else as `run` does. */
   fresh(buffer: Uint8Array, start: number, length: number): void {
     const send = this.#send;
-    if (send.unsent > length || length > send.usable || length > this.#out.payloadLimit || send.repeatFrom >= 0) {
+    if (
+      send.unsent > length || length > send.usable || length > this.#out.payloadLimit || send.recovery.repeatFrom >= 0
+    ) {
       return this.run();
     }
     this.#out.inPlace(buffer, start, send.next, length);
@@ -69,8 +73,8 @@ export class Output {
   /** Sends what may be sent. */
   run(): void {
     const send = this.#send;
-    for (let seq = send.repeatFrom; seq >= 0; seq = send.repeatFrom) {
-      const length = send.repeatLength(seq, this.#out.payloadLimit);
+    for (let seq = send.recovery.repeatFrom; seq >= 0; seq = send.recovery.repeatFrom) {
+      const length = send.recovery.repeatLength(seq, this.#out.payloadLimit);
       if (length <= 0) break;
       const fin = send.finSeq >= 0 && seqLess(send.finSeq, seqAdd(seq, length)) ? 1 : 0;
       this.#out.fromQueue(seq, length - fin, fin === 1);
@@ -78,7 +82,7 @@ export class Output {
       // The answer to this is waited for from now on.
       this.retransmitAt = -1;
     }
-    if (send.repeatFrom < 0) this.#newData();
+    if (send.recovery.repeatFrom < 0) this.#newData();
     if (send.flight > 0 || this.isBlocked) this.arm();
   }
 
@@ -99,7 +103,7 @@ export class Output {
     } else if (send.flight === 0) {
       return;
     } else if (this.#isProbe) {
-      if (send.probeFront()) this.run();
+      if (send.recovery.probeFront()) this.run();
       else this.#probeTail();
     } else {
       send.timedOut();
@@ -124,13 +128,14 @@ export class Output {
 
   /** When a loss probe is due (RFC 8985 section 7.2); `Infinity` where it would tell nothing. */
   #probeMs(): number {
-    const send = this.#send, srttMs = send.rtt.srttMs;
-    if (srttMs < 0 || !send.mayProbe) return Infinity;
-    // The peer may hold back its ACK of a single segment.
-    return 2 * srttMs + TAIL_PROBE_SLACK_MS + (send.flight <= send.mss ? RTO_MIN_MS : 0);
+    const send = this.#send, overdueMs = send.rtt.overdueMs;
+    if (overdueMs < 0 || !send.mayProbe) return Infinity;
+    const { probes, isActive } = send.recovery, waitMs = (overdueMs + PROBE_SLACK_MS) * 2 ** probes;
+    // The peer may hold back its ACK of a single segment that fills no gap.
+    return probes === 0 && !isActive && send.flight <= send.mss ? waitMs + RTO_MIN_MS : waitMs;
   }
 
-  /** One segment whose report shows what before it was lost: new data where there is some and the peer's window lets it, else the last once more. */
+  /** One segment whose report shows what before it was lost: new data where there is some and the peer's window lets it, else the last bytes once more. */
   #probeTail(): void {
     const send = this.#send, most = this.#out.segmentPayload;
     const fresh = Math.min(send.unsent, send.windowLeft, most);
@@ -138,11 +143,11 @@ export class Output {
       const fin = this.#finRides(fresh);
       this.#out.fromQueue(send.next, fresh, fin);
       this.#noteSent(fin ? fresh + 1 : fresh);
-      return send.tailProbeSent(send.next, false);
+      return send.tailProbeSent(0);
     }
-    const fin = send.finSeq >= 0 ? 1 : 0, length = Math.min(send.flight - fin, most);
+    const fin = send.finSeq >= 0 ? 1 : 0, length = Math.min(send.flight - fin, most, PROBE_BYTES);
     this.#out.fromQueue(seqAdd(send.next, -length - fin), length, fin === 1);
-    send.tailProbeSent(send.next, true);
+    send.tailProbeSent(length + fin);
   }
 
   #newData(): void {

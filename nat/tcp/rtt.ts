@@ -34,6 +34,11 @@ export class RttEstimator {
     return this.#rtoMs;
   }
 
+  /** When an answer is overdue, in milliseconds: two round trips, or as much as they vary; -1 before the first measurement. */
+  get overdueMs(): number {
+    return this.#srttMs < 0 ? -1 : this.#srttMs + Math.max(this.#srttMs, 4 * this.#rttvarMs);
+  }
+
   /** Takes a measurement in milliseconds; ends any backoff. */
   sample(rttMs: number): void {
     if (this.#srttMs < 0) {

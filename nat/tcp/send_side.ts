@@ -1,20 +1,10 @@
 /**
- * The send side of a connection: what is queued, sent, acknowledged, lost (RFC 9293 section 3.4, RFC 6675, RFC 6298).
+ * The send side of a connection: what is queued, sent and acknowledged (RFC 9293 section 3.4, RFC 6298); what is lost is told in `recovery.ts`.
  *
  * **Sequence space.** `una` ≤ `next` ≤ the queue's end. The queue holds every byte from `una` on; SYN and FIN take one number each and no byte.
  * A zero-window probe may cover one number beyond `next` without moving it (`probed`); if the peer takes it, `next` follows its ACK.
  *
- * **Loss.** Three duplicate ACKs, or SACK blocks that amount to them (on whichever ACK they come: a peer that merges segments merges ACKs too), start a
- * recovery that lasts until everything sent by then is acknowledged
- * (RFC 6675 section 5; without SACK RFC 6582). In it the holes below the highest SACKed byte are sent again, each once, as the congestion window
- * allows beside `pipe`, what is thought to be still on its way. A timeout calls everything unacknowledged lost. In both cases
- * `retransmitNext` walks through what is to be repeated. It begins anew where SACK reports what was sent after the first hole was repeated, be it
- * new data or the repetition of a later hole, and a round trip has passed: that hole was then lost twice (RFC 8985 in spirit, by sequence numbers
- * instead of a time for each segment).
- *
- * **Tail.** What is lost at the end of a flight has nothing behind it that would report it. A tail loss probe (RFC 8985 section 7) is sent after two round
- * trips without an answer: new data or the last segment once more. If it is reported and something before it is not, that is a loss like any other. In a
- * recovery the first hole is what is sent once more. There is one probe for each step forward; then the retransmission timeout has its turn.
+ * **Round trips** are timed one segment at a time, until its ACK or the SACK block that reports it.
  *
  * @module
  */
@@ -22,15 +12,8 @@ import { seqAdd, seqDiff, seqLess, seqMax } from "../../net/wire/seq.ts";
 import { ByteQueue } from "../buffers.ts";
 import { CongestionWindow } from "./congestion.ts";
 import type { TcpContext } from "./context.ts";
+import { Recovery } from "./recovery.ts";
 import { RttEstimator } from "./rtt.ts";
-import { Scoreboard } from "./scoreboard.ts";
-
-/** Duplicate ACKs that mean a loss (RFC 5681 section 3.2). */
-export const DUPLICATE_THRESHOLD = 3;
-
-const NONE = 0;
-const FAST = 1;
-const TIMEOUT = 2;
 
 /** What one connection sends. */
 export class SendSide {
@@ -64,26 +47,11 @@ export class SendSide {
   readonly rtt: RttEstimator = new RttEstimator();
   /** Congestion window. */
   readonly congestion: CongestionWindow;
+  /** What was lost. */
+  readonly recovery: Recovery;
 
   /** Whether our SYN is not yet acknowledged: it takes a number and no byte. */
   #synOutstanding = false;
-  #board: Scoreboard | null = null;
-  #duplicates = 0;
-  #recovery: typeof NONE | typeof FAST | typeof TIMEOUT = NONE;
-  /** What was sent when the recovery began: it ends when this is acknowledged. */
-  #recoveryPoint = 0;
-  #retransmitNext = 0;
-  /** SND.NXT at the last repetition. */
-  #repeatedAt = 0;
-  /** When the first hole was last repeated. */
-  #frontRepeatedMs = 0;
-  /** Whether SACK has reported a repetition since then. */
-  #repairReported = false;
-  /** The number after the outstanding tail loss probe; -1: there is none. */
-  #tailProbeEnd: number = -1;
-  /** Whether the first hole was repeated as a probe since the last step forward. */
-  #frontProbed = false;
-  #now: () => number;
   #probed = 0;
   /** Segment and time of the last window update (RFC 9293: SND.WL1, SND.WL2). */
   #updateSeq = 0;
@@ -96,7 +64,7 @@ export class SendSide {
   constructor(context: TcpContext) {
     this.queue = new ByteQueue(context.pool);
     this.congestion = new CongestionWindow(context.config.sendLimit);
-    this.#now = () => context.now();
+    this.recovery = new Recovery(this, this.congestion);
   }
 
   /** Begins with this initial sequence number, the SYN not yet sent. */
@@ -138,7 +106,7 @@ export class SendSide {
 
   /** Bytes of new data that may be sent now, by the peer's window and the congestion window. */
   get usable(): number {
-    return Math.max(0, Math.min(this.windowLeft, this.congestion.bytes - this.#pipe()));
+    return Math.max(0, Math.min(this.windowLeft, this.congestion.bytes - this.recovery.pipe));
   }
 
   /** Whether `ack` acknowledges something that was sent (at most a probe's byte beyond `next`). */
@@ -163,7 +131,8 @@ export class SendSide {
 
   /** Takes the peer's window where the segment is newer than the last that gave one (RFC 9293 section 3.10.7.4). Returns whether it grew. */
   updateWindow(seq: number, ack: number, field: number): boolean {
-    if (!seqLess(this.#updateSeq, seq) && !(this.#updateSeq === seq && !seqLess(ack, this.#updateAck))) return false;
+    const newer = seqLess(this.#updateSeq, seq) || (this.#updateSeq === seq && !seqLess(ack, this.#updateAck));
+    if (!newer && !seqLess(this.una, ack)) return false;
     const before = this.window;
     this.window = field << this.shift;
     this.maxWindow = Math.max(this.maxWindow, this.window);
@@ -179,180 +148,83 @@ export class SendSide {
     this.window = this.maxWindow = window;
   }
 
-  /** Takes a block of a SACK option; returns whether it told anything new. Blocks that make no sense are ignored (RFC 2018 section 4, D-SACK too). */
-  sacked(left: number, right: number): boolean {
-    if (!this.sackPermitted || !seqLess(left, right) || !seqLess(this.una, left) || seqLess(this.next, right)) {
-      return false;
-    }
-    this.#board ??= new Scoreboard();
-    if (!this.#board.add(left, right)) return false;
-    this.#frontProbed = false;
-    if (this.#recovery !== NONE && seqLess(left, this.#retransmitNext)) this.#repairReported = true;
+  /** Takes a block of a SACK option; returns whether it told anything new. */
+  sacked(left: number, right: number, now: number): boolean {
+    if (!this.recovery.sacked(left, right)) return false;
+    if (this.#timedAt >= 0 && this.recovery.isReported(seqAdd(this.#timedSeq, -1))) this.#takeSample(now);
     return true;
   }
 
   /** Takes an ACK that covers new data, which had waited for it for `waitedMs`. */
   acknowledged(ack: number, now: number, waitedMs: number): void {
     const bytes = this.#bytesBelow(ack);
-    if (this.#timedAt >= 0 && !seqLess(ack, this.#timedSeq)) {
-      this.rtt.sample(now - this.#timedAt);
-      this.#timedAt = -1;
+    const answersTimed = this.#timedAt >= 0 && !seqLess(ack, this.#timedSeq);
+    // In a recovery the ACK may have waited for what was sent again.
+    if (answersTimed && !this.recovery.isActive) {
+      this.#takeSample(now);
     } else {
+      if (answersTimed) this.#timedAt = -1;
       this.rtt.restore(waitedMs);
     }
     this.una = ack;
     this.#synOutstanding = false;
-    this.#frontRepeatedMs = now;
-    this.#repairReported = this.#frontProbed = false;
-    if (this.#tailProbeEnd >= 0 && !seqLess(ack, this.#tailProbeEnd)) this.#tailProbeEnd = -1;
     if (seqLess(this.next, ack)) this.next = ack;
     this.queue.consume(bytes);
     this.bytes += bytes;
-    this.#duplicates = 0;
-    if (this.#board !== null) {
-      this.#board.advance(ack);
-      if (this.#board.isEmpty) this.#board = null;
-    }
-    if (this.#recovery === NONE) {
-      this.congestion.acknowledged(bytes, this.mss);
-    } else if (!seqLess(ack, this.#recoveryPoint)) {
-      this.#recovery = NONE;
-    } else {
-      if (this.#recovery === TIMEOUT) this.congestion.acknowledged(bytes, this.mss);
-      // RFC 6582 section 3.2 step 3: a partial ACK without SACK names the next lost segment.
-      if (this.#board === null && this.#recovery === FAST) this.#retransmitNext = ack;
-      this.#retransmitNext = seqMax(this.#retransmitNext, ack);
-    }
-    if (this.#board !== null) this.#detectLoss();
+    this.recovery.acknowledged(bytes);
   }
 
-  /** Takes an ACK that covers nothing new while something is outstanding, `news` if its SACK blocks told something. Three of them begin a recovery. */
+  /** Takes an ACK that covers nothing new, `news` if its SACK blocks told something. */
   duplicate(news: boolean): void {
-    if (this.flight === 0) return;
-    if (news || !this.sackPermitted) this.#duplicates++;
-    this.#detectLoss();
+    if (this.flight > 0) this.recovery.duplicate(news);
   }
 
-  /** The retransmission timer fired: everything unacknowledged counts as lost (RFC 6298 section 5.4 to 5.6, RFC 5681 section 3.1). */
+  /** The retransmission timer fired. */
   timedOut(): void {
-    // A second timeout for the same byte: the peer may have reneged on what it reported.
-    if (this.#recovery === TIMEOUT && this.#recoveryPoint === this.next) this.#board = null;
-    if (this.#recovery !== TIMEOUT) this.congestion.timedOut(this.flight, this.mss);
-    this.#begin(TIMEOUT);
+    this.#timedAt = -1;
+    this.recovery.timedOut();
     this.rtt.backOff();
   }
 
-  /** A shut window has opened: what is outstanding was refused, not lost, and is sent again without a penalty. */
+  /** A shut window has opened. */
   windowOpened(): void {
+    this.#timedAt = -1;
     this.rtt.restore(0);
-    if (this.flight > 0) this.#begin(TIMEOUT);
+    this.recovery.windowOpened();
   }
 
-  /** Where the next repetition begins, or -1 where nothing is to be repeated now. */
-  get repeatFrom(): number {
-    if (this.#recovery === NONE) return -1;
-    const seq = this.#board?.skip(this.#retransmitNext) ?? this.#retransmitNext;
-    return seqLess(seq, this.#lostEnd()) ? seq : -1;
-  }
-
-  /** Sequence numbers that may be repeated from `seq` on, beside what is thought to be on its way. */
-  repeatLength(seq: number, most: number): number {
-    const hole = seqDiff(this.#board?.holeEnd(seq, this.#lostEnd()) ?? this.#lostEnd(), seq);
-    const allowed = seq === this.una
-      ? Math.max(this.mss, this.congestion.bytes - this.#pipe())
-      : this.congestion.bytes - this.#pipe();
-    return allowed < Math.min(this.mss, hole) ? 0 : Math.min(hole, most, Math.max(allowed, this.mss));
-  }
-
-  /** Notes that `[seq, seq + length)` was repeated; it is timed no more (Karn). */
+  /** Notes that `[seq, seq + length)` was sent again; what of it is timed is so no more (Karn). */
   repeated(seq: number, length: number): void {
-    this.#retransmitNext = seqAdd(seq, length);
-    this.#repeatedAt = this.next;
-    if (seq === this.una) {
-      this.#frontRepeatedMs = this.#now();
-      this.#repairReported = false;
-    }
-    this.retransmissions++;
-    this.#timedAt = -1;
+    this.recovery.repeated(seq, length);
+    this.#countRepetition(seq, length);
   }
 
-  /** Whether a loss probe would tell something, and none is under way already. */
+  /** Whether a loss probe would tell something. */
   get mayProbe(): boolean {
-    const isProbed = this.#recovery === NONE ? this.#tailProbeEnd >= 0 : this.#frontProbed;
-    return this.sackPermitted && !isProbed && !this.#synOutstanding && this.flight > 0;
+    return this.sackPermitted && this.flight > 0 && !this.#synOutstanding;
   }
 
-  /** Has the first hole repeated once more, in a recovery. Returns whether there is one. */
-  probeFront(): boolean {
-    if (this.#recovery === NONE) return false;
-    this.#frontProbed = true;
-    this.#retransmitNext = this.una;
-    return true;
-  }
-
-  /** Notes a tail loss probe that ends before `end`; `isRepetition` unless it is new data. */
-  tailProbeSent(end: number, isRepetition: boolean): void {
-    this.#tailProbeEnd = end;
-    if (!isRepetition) return;
-    this.retransmissions++;
-    this.#timedAt = -1;
+  /** Notes a tail loss probe that ends before `next` and sends `length` numbers again. */
+  tailProbeSent(length: number): void {
+    this.recovery.tailProbeSent(this.next);
+    if (length > 0) this.#countRepetition(seqAdd(this.next, -length), length);
   }
 
   /** Frees everything. */
   clear(): void {
     this.queue.clear();
-    this.#board = null;
+    this.recovery.clear();
   }
 
-  #detectLoss(): void {
-    const board = this.#board, several = (DUPLICATE_THRESHOLD - 1) * this.mss;
-    if (this.#recovery === NONE) {
-      const isLoss = this.#duplicates >= DUPLICATE_THRESHOLD || (board?.bytes ?? 0) > several || this.#tailIsReported();
-      if (!isLoss) return;
-      this.congestion.lost(this.flight, this.mss);
-      this.#begin(FAST);
-    } else if (board !== null && seqLess(this.una, this.#retransmitNext)) {
-      const overtaken = this.#repairReported || board.bytesFrom(this.#repeatedAt) > several;
-      if (!overtaken || this.#now() - this.#frontRepeatedMs < this.rtt.srttMs) return;
-      this.#retransmitNext = this.una;
-      this.#repeatedAt = this.next;
-    }
+  #countRepetition(seq: number, length: number): void {
+    this.retransmissions++;
+    const last = seqAdd(this.#timedSeq, -1);
+    if (this.#timedAt >= 0 && !seqLess(last, seq) && seqLess(last, seqAdd(seq, length))) this.#timedAt = -1;
   }
 
-  #tailIsReported(): boolean {
-    const last = seqAdd(this.#tailProbeEnd, -1);
-    return this.#tailProbeEnd >= 0 && this.#board !== null && this.#board.skip(last) !== last;
-  }
-
-  #begin(kind: typeof FAST | typeof TIMEOUT): void {
-    this.#recovery = kind;
-    this.#tailProbeEnd = -1;
-    this.#repairReported = this.#frontProbed = false;
-    this.#recoveryPoint = this.next;
-    this.#retransmitNext = this.una;
+  #takeSample(now: number): void {
+    this.rtt.sample(now - this.#timedAt);
     this.#timedAt = -1;
-  }
-
-  /** The end of what counts as lost. */
-  #lostEnd(): number {
-    if (this.#recovery === TIMEOUT) return this.#recoveryPoint;
-    if (this.#board !== null) return this.#board.highest;
-    // Without SACK only the first segment is known to be missing (RFC 6582).
-    const first = seqAdd(this.una, this.mss);
-    return seqLess(first, this.next) ? first : this.next;
-  }
-
-  /** What is thought to be on its way: sent, not reported, not lost or sent again (RFC 6675 section 4). */
-  #pipe(): number {
-    const reported = this.#board?.bytes ?? 0;
-    if (this.#recovery === NONE) return this.flight - reported;
-    const end = this.#lostEnd();
-    let lost = seqLess(this.#retransmitNext, end) ? seqDiff(end, this.#retransmitNext) : 0;
-    if (lost > 0 && this.#board !== null) {
-      lost -= this.#board.bytesFrom(this.#retransmitNext) - this.#board.bytesFrom(end);
-    }
-    const departed = this.sackPermitted ? reported : this.#duplicates * this.mss;
-    return Math.max(0, this.flight - departed - lost);
   }
 
   /** Bytes of the queue below `ack`: SYN and FIN are numbers without a byte. */

@@ -11,14 +11,13 @@
  * @module
  */
 import { clearImmediate, setImmediate } from "node:timers";
-import { CHECKSUM_PARTIAL, type ChecksumState, Frame } from "../wire/frame.ts";
+import { CHECKSUM_PARTIAL, type Frame } from "../wire/frame.ts";
+import { FrameStore } from "./frame_store.ts";
 import type { Link, LinkReceiver } from "./link.ts";
 
 /** Ethernet header in front of an IP packet. */
 const ETHERNET_HEADER = 14;
 const LARGEST_PACKET = 65535;
-/** Queue buffers kept for reuse hold at most this many bytes in each direction. */
-const POOL_BYTES = 4 << 20;
 
 /** How a pair of memory links behaves. */
 export interface MemoryLinkOptions {
@@ -48,15 +47,6 @@ export function memoryLinkPair(options: MemoryLinkOptions = {}): [Link, Link] {
   return [a, b];
 }
 
-interface Slot {
-  bytes: Uint8Array;
-  length: number;
-  checksum: ChecksumState;
-  transport: number;
-  checksumField: number;
-  segmentSize: number;
-}
-
 class MemoryLink implements Link {
   readonly name = "memory";
   readonly mtu: number;
@@ -66,14 +56,12 @@ class MemoryLink implements Link {
   readonly #capacity: number;
   readonly #schedule: ((deliver: () => void) => void) | undefined;
   readonly #largest: number;
-  readonly #frame = new Frame();
+  readonly #store = new FrameStore();
   readonly #deliverNow = (): void => this.#deliver();
   #peer: MemoryLink | undefined;
   #receiver: LinkReceiver | undefined;
-  #incoming: Slot[] = [];
-  #delivering: Slot[] = [];
-  #pool: Slot[] = [];
-  #pooledBytes = 0;
+  #incoming: Frame[] = [];
+  #delivering: Frame[] = [];
   #queued = 0;
   #scheduled = false;
   #immediate: ReturnType<typeof setImmediate> | undefined;
@@ -128,14 +116,7 @@ class MemoryLink implements Link {
 
   #enqueue(frame: Frame): boolean {
     if (this.#queued === this.#capacity) return false;
-    const length = frame.length, slot = this.#takeSlot(length);
-    slot.bytes.set(frame.bytes.subarray(frame.start, frame.end));
-    slot.length = length;
-    slot.checksum = frame.checksum;
-    slot.transport = frame.transport - frame.start;
-    slot.checksumField = frame.checksumField;
-    slot.segmentSize = frame.segmentSize;
-    this.#incoming.push(slot);
+    this.#incoming.push(this.#store.hold(frame));
     this.#queued++;
     if (this.#receiver) this.#scheduleDelivery();
     return true;
@@ -151,40 +132,18 @@ class MemoryLink implements Link {
   #deliver(): void {
     this.#scheduled = false;
     this.#immediate = undefined;
-    const batch = this.#incoming, receiver = this.#receiver, frame = this.#frame;
+    const batch = this.#incoming, receiver = this.#receiver;
     if (this.#closed || !receiver || batch.length === 0) return;
     this.#incoming = this.#delivering;
     this.#delivering = batch;
-    for (const slot of batch) {
+    for (const frame of batch) {
       if (this.#closed) return;
-      frame.set(slot.bytes, 0, slot.length);
-      frame.checksum = slot.checksum;
-      frame.transport = slot.transport;
-      frame.checksumField = slot.checksumField;
-      frame.segmentSize = slot.segmentSize;
       receiver.receive(frame);
       this.#queued--;
-      this.#giveSlot(slot);
+      this.#store.release(frame);
     }
     batch.length = 0;
     if (!this.#closed) receiver.flush();
-  }
-
-  #takeSlot(length: number): Slot {
-    const slot = this.#pool.pop();
-    if (slot) {
-      this.#pooledBytes -= slot.bytes.length;
-      if (slot.bytes.length >= length) return slot;
-    }
-    // Sizes are rounded up so that a buffer soon fits whatever comes.
-    const bytes = new Uint8Array(Math.max(2048, 1 << (32 - Math.clz32(length - 1))));
-    return { bytes, length: 0, checksum: 0, transport: 0, checksumField: 0, segmentSize: 0 };
-  }
-
-  #giveSlot(slot: Slot): void {
-    if (this.#pooledBytes + slot.bytes.length > POOL_BYTES) return;
-    this.#pooledBytes += slot.bytes.length;
-    this.#pool.push(slot);
   }
 
   #end(): void {
@@ -194,7 +153,7 @@ class MemoryLink implements Link {
     this.#immediate = undefined;
     this.#incoming = [];
     this.#delivering = [];
-    this.#pool = [];
+    this.#store.clear();
     this.#queued = 0;
     this.#receiver?.closed();
   }

@@ -1,10 +1,10 @@
 /**
  * One thread's event loop over `epoll_wait`: readiness in, synchronous calls out.
  *
- * **Turns.** A turn is: wait; read the clock once; mark what the kernel says is ready; call the handlers; call the turn
- * ends (the gateway), which answer when they want to be called even if nothing happens; close what was released. The least
- * of these times is the next wait's limit, rounded up to epoll's milliseconds so that a timer is late rather than polled
- * for.
+ * **Turns.** A turn is: wait; read the clock once; mark what the kernel says is ready; call the handlers; call what was
+ * delayed until now; call the turn ends (the gateway), which answer when they want to be called even if nothing happens;
+ * close what was released. The least of these times, and of the delays, is the next wait's limit, rounded up to epoll's
+ * milliseconds so that a timer is late rather than polled for.
  *
  * **Sockets are registered once**, edge-triggered, for everything. What is ready is kept as bits in the `Watch`, beside
  * the bits the owner is interested in, so a change of interest costs no system call. The handler is called once a turn
@@ -126,6 +126,12 @@ export class Watch {
   }
 }
 
+/** A call that is to come. */
+interface Delay {
+  readonly callback: () => void;
+  readonly at: number;
+}
+
 /**
  * Makes the loop that owns `wakeFd` (its `EventLoop.wakeFd`) turn, from any thread, and `runBlocking` return once for it.
  * Not to be called after the loop is disposed of: the number may belong to something else then.
@@ -166,6 +172,7 @@ export class EventLoop implements AsyncDisposable {
   #head: Watch | undefined;
   #tail: Watch | undefined;
   #turns: Turn[] = [];
+  #delays: Delay[] = [];
   #closing: Watch[] = [];
   #whenClosed: (() => void)[] = [];
   #phase = IDLE;
@@ -274,6 +281,17 @@ export class EventLoop implements AsyncDisposable {
     };
   }
 
+  /** Calls `callback` once, before the turn ends of the first turn at least `ms` from now. Returns what prevents that. */
+  delay(callback: () => void, ms: number): () => void {
+    const delay = { callback, at: this.now() + ms };
+    this.#delays.push(delay);
+    // The wait under way, or the next one, may be longer than that.
+    if (this.#phase !== DISPATCHING && this.#phase !== ENDING) this.requestTurn();
+    return () => {
+      this.#delays = this.#delays.filter((each) => each !== delay);
+    };
+  }
+
   /** Makes a turn due now; within a turn's events that is the one under way. For the loop's own thread. */
   requestTurn(): void {
     if (this.#phase === DISPATCHING || this.#turnWanted) return;
@@ -374,9 +392,11 @@ export class EventLoop implements AsyncDisposable {
     try {
       this.#markReady(count);
       this.#callHandlers();
+      if (this.#delays.length > 0) this.#callDelays();
       this.#phase = ENDING;
       let deadline = Infinity;
       for (const turn of this.#turns) deadline = Math.min(deadline, turn());
+      for (const { at } of this.#delays) deadline = Math.min(deadline, at);
       this.#deadline = deadline;
     } finally {
       this.#phase = IDLE;
@@ -416,6 +436,16 @@ export class EventLoop implements AsyncDisposable {
         if ((watch.ready & watch.interest) !== 0 && !watch.released && !watch.listed) this.#enlist(watch);
       }
       watch = next;
+    }
+  }
+
+  #callDelays(): void {
+    const due = this.#delays.filter(({ at }) => at <= this.#clock);
+    for (const delay of due) {
+      // One that came before may have prevented this one.
+      if (!this.#delays.includes(delay)) continue;
+      this.#delays = this.#delays.filter((each) => each !== delay);
+      delay.callback();
     }
   }
 

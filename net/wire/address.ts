@@ -203,6 +203,18 @@ export class Cidr {
       sameBits(address.w2, this.address.w2, bits - 64) && sameBits(address.w3, this.address.w3, bits - 96);
   }
 
+  /** The same network without host bits. */
+  get network(): Cidr {
+    const { w0, w1, w2, w3 } = this.address, bits = this.address.isIpv4 ? this.prefix + 96 : this.prefix;
+    const base = new IpAddress(
+      w0 & leadingBits(bits),
+      w1 & leadingBits(bits - 32),
+      w2 & leadingBits(bits - 64),
+      w3 & leadingBits(bits - 96),
+    );
+    return new Cidr(base, this.prefix);
+  }
+
   /** `10.0.2.0/24`. */
   toString(): string {
     return `${this.address}/${this.prefix}`;
@@ -212,4 +224,10 @@ export class Cidr {
 function sameBits(a: number, b: number, bits: number): boolean {
   if (bits <= 0) return true;
   return bits >= 32 ? a === b : (a ^ b) >>> (32 - bits) === 0;
+}
+
+/** A word whose first `bits` bits are set. */
+function leadingBits(bits: number): number {
+  if (bits <= 0) return 0;
+  return bits >= 32 ? 0xffffffff : ~(0xffffffff >>> bits);
 }

@@ -337,8 +337,11 @@ export function formatTcpFlags(flags: number): string {
   return text || "none";
 }
 
-/** `TCP 40000 > 80: Flags [S], seq 1, win 64240, options [mss 1460,sackOK,wscale 7], length 0`. */
-export function formatTcp(segment: TcpSegment): string {
+/**
+ * `TCP 40000 > 80: Flags [S], seq 1, win 64240, options [mss 1460,sackOK,wscale 7], length 0`. What stands before the colon
+ * is `ends` where that is given.
+ */
+export function formatTcp(segment: TcpSegment, ends?: string): string {
   const { options } = segment;
   const shown: string[] = [];
   if (options.mss >= 0) shown.push(`mss ${options.mss}`);
@@ -354,7 +357,9 @@ export function formatTcp(segment: TcpSegment): string {
   const ack = (segment.flags & TCP_ACK) !== 0 ? `, ack ${segment.ack}` : "";
   const urgent = (segment.flags & TCP_URG) !== 0 ? `, urg ${segment.urgentPointer}` : "";
   const list = shown.length > 0 ? `, options [${shown.join(",")}]` : "";
-  return `TCP ${segment.sourcePort} > ${segment.destinationPort}: Flags [${formatTcpFlags(segment.flags)}], ` +
+  return `${ends ?? `TCP ${segment.sourcePort} > ${segment.destinationPort}`}: Flags [${
+    formatTcpFlags(segment.flags)
+  }], ` +
     `seq ${segment.seq}${ack}, win ${segment.window}${urgent}${list}, ` +
     `length ${segment.payloadEnd - segment.payloadStart}`;
 }

@@ -106,11 +106,12 @@ export function encodeUdp(
   return UDP_HEADER_LENGTH;
 }
 
-/** `UDP 68 > 67, length 300`, the payload's length as tcpdump has it. */
-export function formatUdp(datagram: UdpDatagram): string {
+/** `UDP 68 > 67, length 300`, the payload's length as tcpdump has it; with `ends`, `ends: UDP, length 300`. */
+export function formatUdp(datagram: UdpDatagram, ends?: string): string {
   const none = datagram.checksum === 0 ? ", no cksum" : "";
   const length = datagram.length - UDP_HEADER_LENGTH;
-  return `UDP ${datagram.sourcePort} > ${datagram.destinationPort}${none}, length ${length}`;
+  const head = ends === undefined ? `UDP ${datagram.sourcePort} > ${datagram.destinationPort}` : `${ends}: UDP`;
+  return `${head}${none}, length ${length}`;
 }
 
 function datagramChecksum(bytes: Uint8Array, offset: number, source: number, destination: number): number {

@@ -10,6 +10,7 @@ const FLOW: FlowInfo = {
   guest: "10.0.2.15:40000",
   target: "10.0.2.2:80",
   host: "127.0.0.1:80",
+  openedBy: "guest",
   state: "ESTABLISHED",
   bytesFromGuest: 5,
   bytesToGuest: 1234567,

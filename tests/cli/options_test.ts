@@ -1,18 +1,25 @@
 import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { addressesOf } from "../../cli/gateway_settings.ts";
-import { parseCommandLine, RUN_ROWS, type RunOptions } from "../../cli/options.ts";
+import { FORWARD_ROWS, type ForwardOptions, parseCommandLine, RUN_ROWS, type RunOptions } from "../../cli/options.ts";
 import { UsageError } from "../../cli/usage_error.ts";
 
 const DEFAULTS: RunOptions = {
+  forwards: [],
   subnet: "10.0.2.0/24",
   mtu: 65520,
   offload: true,
   dns: undefined,
   maps: [],
   hostLoopback: true,
+  allow: [],
+  deny: [],
   maxFlows: undefined,
+  maxNewFlows: undefined,
   host: "ffi",
   logLevel: "warn",
+  impair: undefined,
+  pcap: undefined,
+  trace: false,
 };
 
 /** Words after `hawser run`, the options they change, and the command they leave. */
@@ -51,9 +58,25 @@ const GOOD: [string[], Partial<RunOptions>, string[]][] = [
     ["true"],
   ],
   [["--map", "fd00::1=::1", "true"], { maps: ["fd00::1=::1"] }, ["true"]],
+  [["-t", "8080:80", "true"], { forwards: ["tcp:8080:80"] }, ["true"]],
+  [["-t8080", "--tcp-ports=[::1]/8080", "-u", "0:53", "true"], {
+    forwards: ["tcp:8080", "tcp:[::1]/8080", "udp:0:53"],
+  }, ["true"]],
+  [["--udp-ports", "8080", "--tcp-ports", "8080", "true"], { forwards: ["tcp:8080", "udp:8080"] }, ["true"]],
+  [["--subnet", "10.9.0.0/16", "-t", "80:10.9.1.1/80", "true"], {
+    subnet: "10.9.0.0/16",
+    forwards: ["tcp:80:10.9.1.1/80"],
+  }, ["true"]],
   [["--max-flows", "1", "true"], { maxFlows: 1 }, ["true"]],
+  [["--max-new-flows=50", "true"], { maxNewFlows: 50 }, ["true"]],
+  [["--allow", "192.0.2.0/24:80,8000-8099", "true"], { allow: ["192.0.2.0/24:80,8000-8099"] }, ["true"]],
+  [["--allow=10.0.2.2", "--allow=[::1]:443", "true"], { allow: ["10.0.2.2", "[::1]:443"] }, ["true"]],
+  [["--deny", "none", "--deny", "10.0.0.0/8", "true"], { deny: ["none", "10.0.0.0/8"] }, ["true"]],
   [["--host", "deno", "true"], { host: "deno" }, ["true"]],
   [["--log-level=debug", "true"], { logLevel: "debug" }, ["true"]],
+  [["--pcap", "a,b=c.pcap", "true"], { pcap: "a,b=c.pcap" }, ["true"]],
+  [["--impair", "loss=1%,delay=20ms", "true"], { impair: { loss: 0.01, delayMs: 20 } }, ["true"]],
+  [["--impair=loss=1%", "--trace", "true"], { impair: { loss: 0.01 }, trace: true }, ["true"]],
 ];
 
 Deno.test("parseCommandLine of run reads each option and leaves the command as it is", () => {
@@ -73,8 +96,13 @@ const BAD: [string[], string][] = [
   [["--mut", "1500", "x"], "unknown option --mut, did you mean --mtu?"],
   [["--no-ofload", "x"], "unknown option --no-ofload, did you mean --no-offload?"],
   [["--sub=10.0.2.0/24", "x"], "unknown option --sub, did you mean --subnet?"],
-  [["--tcp-ports", "80", "x"], "unknown option --tcp-ports"],
-  [["-t", "80", "x"], "unknown option -t"],
+  [["--tcp-ports", "80x", "x"], 'bad --tcp-ports 80x: "80x" is no port, write 8080, 8080:80 or 8000-8009:9000-9009'],
+  [["-t", "localhost/80", "x"], "bad --tcp-ports localhost/80: localhost before the slash is no IP address"],
+  [["-t", "80", "-t", "0.0.0.0/80:81", "x"], "tcp 0.0.0.0:80 -> 81 overlaps tcp 127.0.0.1:80 -> 80"],
+  [["-u", "80:10.0.3.4/80", "x"], "udp 127.0.0.1:80 -> 10.0.3.4:80 leads to no guest's address"],
+  [["--udp-ports", "http", "x"], 'bad --udp-ports http: "http" is no port'],
+  [["-u"], "-u needs a value"],
+  [["--tcp-port", "80", "x"], "unknown option --tcp-port, did you mean --tcp-ports?"],
   [["-mD", "80", "x"], "bad --mtu D"],
   [["-hx", "x"], "unknown option -hx"],
   [["--constructor", "x"], "unknown option --constructor"],
@@ -103,6 +131,10 @@ const BAD: [string[], string][] = [
   [["--subnet", "10.0.2.5/24", "x"], "it names an address in a network, write 10.0.2.0/24"],
   [["--subnet", "127.0.0.0/8", "x"], "neither loopback"],
   [["--subnet", "224.0.0.0/24", "x"], "neither loopback"],
+  [["--pcap", "-", "x"], "bad --pcap -: standard output is the command's, name a file"],
+  [["--impair", "slow", "x"], "bad --impair slow: it is a list of loss, delay, "],
+  [["--impair", "loss=2", "x"], "bad --impair loss=2: loss is a percentage from 0% to 100%, such as 1%"],
+  [["--trace=1", "x"], "--trace takes no value, leave out =1"],
   [["--dns", "localhost", "x"], "bad --dns localhost: it is ADDR, ADDR:PORT or none"],
   [["--dns", "127.0.0.1:", "x"], "its port is a whole number from 1 to 65535"],
   [["--dns", "127.0.0.1:0", "x"], "its port is a whole number from 1 to 65535"],
@@ -121,6 +153,12 @@ const BAD: [string[], string][] = [
   [["--map", "10.0.2.9=127.0.0.1", "--map", "10.0.2.9=127.0.0.2", "x"], "10.0.2.9 is mapped already"],
   [["--max-flows", "0", "x"], "bad --max-flows 0"],
   [["--max-flows", "9999999", "x"], "from 1 to 1000000"],
+  [["--max-new-flows", "0", "x"], "bad --max-new-flows 0: it is a whole number from 1"],
+  [["--allow", "none", "x"], "bad --allow none: it is CIDR or CIDR:PORTS, such as"],
+  [["--allow", "example.com", "x"], "bad --allow example.com: it is CIDR"],
+  [["--deny", "10.0.0.0/8:0", "x"], "bad --deny 10.0.0.0/8:0: its ports are from 1 to 65535"],
+  [["--deny", "10.0.0.5/8", "x"], "bad --deny 10.0.0.5/8: it names an address in a network, write 10.0.0.0/8"],
+  [["--deny", "2001:db8::/32:80", "x"], "bad --deny 2001:db8::/32:80: it is CIDR"],
   [["--host", "linux", "x"], "bad --host linux: it is ffi or deno"],
   [["--log-level", "trace", "x"], "bad --log-level trace: it is debug, info, warn or error"],
 ];
@@ -143,15 +181,67 @@ Deno.test("parseCommandLine answers help and version before anything else is nee
   assertStringIncludes(help(["-h"]), "hawser run [options]");
   assertStringIncludes(help(["run", "--help"]), "--max-flows N");
   assertStringIncludes(help(["run", "-m", "1500", "-h", "--", "x"]), "--max-flows N");
+  assertStringIncludes(help(["forward", "--help"]), "hawser forward [options] LISTEN TARGET");
   assertStringIncludes(help(["demo", "--help"]), "in seconds");
   assertMatch(help(["--version"]), /^hawser \d+\.\d+\.\d+ \(Deno /);
 });
 
-Deno.test("the help of run names exactly the options that there are", () => {
-  const line = parseCommandLine(["run", "--help"]);
-  const text = line.kind === "text" ? line.text : "";
-  const named = [...text.matchAll(/^ {2}(?:-\w,| {3}) --([\w-]+)/gm)].map((match) => match[1]!);
-  assertEquals(named, Object.keys(RUN_ROWS));
+Deno.test("parseCommandLine of forward reads options, LISTEN and TARGET", () => {
+  const defaults: ForwardOptions = { idleTimeoutS: undefined, maxConnections: undefined, logLevel: "warn" };
+  const good: [string[], Partial<ForwardOptions>][] = [
+    [[], {}],
+    [["--"], {}],
+    [["--idle-timeout", "60", "--max-connections=5", "--log-level", "info"], {
+      idleTimeoutS: 60,
+      maxConnections: 5,
+      logLevel: "info",
+    }],
+  ];
+  for (const [words, changed] of good) {
+    assertEquals(parseCommandLine(["forward", ...words, "[::1]:0", "unix:/run/app.sock"]), {
+      kind: "forward",
+      options: { ...defaults, ...changed },
+      listen: { transport: "tcp", hostname: "::1", port: 0 },
+      target: { transport: "unix", path: "/run/app.sock" },
+    });
+  }
+});
+
+Deno.test("parseCommandLine of forward says in one line what is wrong and what would be right", () => {
+  const bad: [string[], string][] = [
+    [[], "missing LISTEN and TARGET, say hawser forward [options] LISTEN TARGET"],
+    [["a:1"], "missing TARGET"],
+    [["a:1", "b:2", "c:3"], "unexpected c:3, there is one LISTEN and one TARGET"],
+    [["a:1", "b:2", "--idle-timeout", "5"], "unexpected --idle-timeout, options go before LISTEN"],
+    [["8080", "b:2"], "bad LISTEN 8080: it is HOST:PORT, [V6]:PORT or unix:PATH"],
+    [["a:1", "b"], "bad TARGET b: it is HOST:PORT"],
+    [["a:1", "b:0"], "bad TARGET b:0: its port is from 1 to 65535"],
+    [["a:1", "unix:"], "bad TARGET unix:: it is HOST:PORT"],
+    [["a:1", "a:1"], "LISTEN and TARGET are both a:1, it would lead to itself"],
+    [["--idle-timeout", "0", "a:1", "b:2"], "bad --idle-timeout 0: it is a whole number from 1"],
+    [["--idle-timeout", "5s", "a:1", "b:2"], "bad --idle-timeout 5s"],
+    [["--max-connections", "0", "a:1", "b:2"], "bad --max-connections 0"],
+    [["--mtu", "1500", "a:1", "b:2"], "unknown option --mtu, see hawser forward --help"],
+    [["--idle", "5", "a:1", "b:2"], "unknown option --idle, did you mean --idle-timeout?"],
+  ];
+  for (const [words, part] of bad) {
+    const error = assertThrows(() => parseCommandLine(["forward", ...words]), UsageError, undefined, words.join(" "));
+    assertStringIncludes(error.message, part, words.join(" "));
+    assertEquals(error.program, "hawser forward");
+    assertMatch(error.message, /^[^\n]{10,160}$/);
+  }
+});
+
+Deno.test("the help of a command names exactly the options that there are", () => {
+  const help = (command: string) => {
+    const line = parseCommandLine([command, "--help"]);
+    return line.kind === "text" ? line.text : "";
+  };
+  for (const [command, rows] of [["run", RUN_ROWS], ["forward", FORWARD_ROWS]] as const) {
+    const named = [...help(command).matchAll(/^ {2}(?:-\w,| {3}) --([\w-]+)/gm)].map((match) => match[1]!);
+    assertEquals(named, Object.keys(rows));
+  }
+  const text = help("run");
   assertMatch(text, /^ {2}-m, --mtu N +MTU of eth0, 576 to 65520 \[65520\]$/m);
   assertMatch(text, /^ {6}--log-level LEVEL +debug, info, warn or error \[warn\]$/m);
 });
@@ -161,10 +251,10 @@ Deno.test("parseCommandLine refuses commands and options that there are not", ()
     const error = assertThrows(() => parseCommandLine(args), UsageError);
     return `${error.program}: ${error.message}`;
   };
-  assertEquals(complaint([]), "hawser: missing command, say run, serve, demo or --help");
+  assertEquals(complaint([]), "hawser: missing command, say run, serve, forward, demo or --help");
   assertEquals(complaint(["rnu"]), "hawser: unknown command rnu, did you mean run?");
   assertEquals(complaint(["server"]), "hawser: unknown command server, did you mean serve?");
-  assertEquals(complaint(["forward", "a", "b"]), "hawser: unknown command forward, see hawser --help");
+  assertEquals(complaint(["foward", "a", "b"]), "hawser: unknown command foward, did you mean forward?");
   assertEquals(complaint(["--hepl"]), "hawser: unknown option --hepl, did you mean --help?");
   assertEquals(complaint(["-V"]), "hawser: unknown option -V, see hawser --help");
   assertEquals(complaint(["demo", "x"]), "hawser demo: unexpected x, it takes no options and no arguments");

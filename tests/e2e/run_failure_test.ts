@@ -35,7 +35,7 @@ Deno.test("hawser run with a bad command line is 2 and starts nothing", async ()
 });
 
 Deno.test("hawser --help and --version write to stdout alone", async () => {
-  for (const words of [["--help"], ["run", "--help"], ["demo", "--help"], ["--version"]]) {
+  for (const words of [["--help"], ["run", "--help"], ["forward", "--help"], ["demo", "--help"], ["--version"]]) {
     const outcome = await hawser(words);
     assertEquals({ code: outcome.code, stderr: outcome.stderr }, { code: 0, stderr: "" });
     assertMatch(outcome.stdout, /hawser/i);

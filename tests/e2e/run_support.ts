@@ -5,7 +5,7 @@
  */
 
 /** The permissions of `deno task hawser`. */
-const PERMISSIONS = ["--allow-read", "--allow-run=sh", "--allow-ffi", "--allow-net", "--allow-env"];
+const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-run=sh", "--allow-ffi", "--allow-net", "--allow-env"];
 const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
 /** What of the checkout `hawser` needs. */
 const TREE = ["cli.ts", "mod.ts", "deno.json", "deno.lock", "cli", "net", "nat", "forward", "guest", "tools"];
@@ -18,6 +18,8 @@ export interface HawserOptions {
   readonly env?: Record<string, string>;
   /** Its working directory. */
   readonly cwd?: string;
+  /** A permission that it is not to have. */
+  readonly without?: string;
   /** A shell command that ends in `exec "$@"` and makes the surroundings. */
   readonly around?: string;
 }
@@ -32,7 +34,8 @@ export interface Outcome {
 
 /** Starts `hawser` with these words. */
 export function startHawser(words: readonly string[], options: HawserOptions = {}): Deno.ChildProcess {
-  const hawser = [Deno.execPath(), "run", "--no-prompt", ...PERMISSIONS, `${ROOT}cli.ts`, ...words];
+  const permissions = PERMISSIONS.filter((permission) => permission !== options.without);
+  const hawser = [Deno.execPath(), "run", "--no-prompt", ...permissions, `${ROOT}cli.ts`, ...words];
   const [program, ...args] = options.around === undefined ? hawser : ["sh", "-c", options.around, "sh", ...hawser];
   const child = new Deno.Command(program!, {
     args,
@@ -73,9 +76,9 @@ export async function shell(script: string, ...args: string[]): Promise<string> 
   return stdout.trim();
 }
 
-/** Waits until `condition` holds. Throws an `Error` after five seconds. */
-export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const end = performance.now() + 5000;
+/** Waits until `condition` holds. Throws an `Error` after five seconds, unless told otherwise. */
+export async function until(what: string, condition: () => Promise<boolean>, timeoutMs = 5000): Promise<void> {
+  const end = performance.now() + timeoutMs;
   while (!await condition()) {
     if (performance.now() > end) throw new Error(`Waited in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
 import { DenoHost } from "../../forward/deno_host.ts";
-import { hostErrorOf } from "../../forward/deno_error.ts";
+import { hostErrorOf, listenErrorOf } from "../../forward/deno_error.ts";
 import { READ, WRITE } from "../../nat/host.ts";
+import { IpAddress } from "../../net/wire/address.ts";
 import { pattern } from "../support/bytes.ts";
 import { HostCase, hostCases } from "../support/host_cases.ts";
 import { LoopbackWorld } from "../support/host_peers.ts";
@@ -175,4 +176,23 @@ Deno.test("hostErrorOf answers other for what it does not know", () => {
   assertEquals(hostErrorOf(new DOMException("x", "AbortError")), "other");
   assertEquals(hostErrorOf("text"), "other");
   assertEquals(hostErrorOf(undefined), "other");
+});
+
+Deno.test("listenErrorOf tells a missing permission from a missing privilege, and both from a port in use", () => {
+  assertEquals(listenErrorOf(new Deno.errors.NotCapable("x")), "notPermitted");
+  assertEquals(listenErrorOf(new Deno.errors.PermissionDenied("Permission denied (os error 13)")), "privileged");
+  assertEquals(listenErrorOf(Object.assign(new Error("x"), { code: "EACCES" })), "privileged");
+  assertEquals(listenErrorOf(Object.assign(new Error("x"), { code: "EADDRINUSE" })), "addressInUse");
+  assertEquals(listenErrorOf(new Deno.errors.AddrNotAvailable("x")), "addressNotAvailable");
+  assertEquals(listenErrorOf(new Error("Too many open files (os error 24)")), "exhausted");
+  assertEquals(listenErrorOf("text"), "other");
+});
+
+Deno.test("DenoHost answers notPermitted for an address that --allow-net does not name, and leaves nothing", async () => {
+  await using host = new DenoHost();
+  const local = { address: IpAddress.parse("203.0.113.7"), port: 0 };
+  const listener = host.listenTcp(local, { hostAccepted: () => null, hostAcceptFailed() {} });
+  assertEquals(listener, "notPermitted");
+  assertEquals(host.bindUdp(local, { hostDatagram() {}, hostDatagramFailed() {} }), "notPermitted");
+  assertEquals(host.socketCount, 0);
 });

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { hostError } from "../../forward/linux_error.ts";
+import { hostError, listenError } from "../../forward/linux_error.ts";
 
 Deno.test("hostError tells Linux's error numbers apart as a guest can", () => {
   const classes = {
@@ -14,5 +14,18 @@ Deno.test("hostError tells Linux's error numbers apart as a guest can", () => {
   };
   for (const [name, codes] of Object.entries(classes)) {
     assertEquals(codes.map(hostError), codes.map(() => name));
+  }
+});
+
+Deno.test("listenError tells them apart as a user can do something about them", () => {
+  const classes = {
+    addressInUse: [98],
+    privileged: [13, 1],
+    addressNotAvailable: [99, 97],
+    exhausted: [24, 23, 105, 12],
+    other: [0, 22, 4095],
+  };
+  for (const [name, codes] of Object.entries(classes)) {
+    assertEquals(codes.map(listenError), codes.map(() => name));
   }
 });

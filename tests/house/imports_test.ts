@@ -162,6 +162,24 @@ const SAMPLES: { rule: Rule; path: string; bad: string[]; good: string[] }[] = [
   },
   {
     rule: externalImports,
+    path: "tests/a_test.ts",
+    bad: ['import x from "left-pad";', 'import x from "npm:fast-check";', 'import x from "fast-check/lib/x.js";'],
+    good: ['import fc from "fast-check";', 'import { x } from "@std/cli";', 'import { x } from "./support/x.ts";'],
+  },
+  {
+    rule: externalImports,
+    path: "mod.ts",
+    bad: ['import fc from "fast-check";'],
+    good: ['import { x } from "./nat/mod.ts";'],
+  },
+  {
+    rule: externalImports,
+    path: "bench/a_bench.ts",
+    bad: ['import fc from "fast-check";'],
+    good: ['import { x } from "../nat/mod.ts";'],
+  },
+  {
+    rule: externalImports,
     path: "cli/a.ts",
     bad: ['import { x } from "npm:commander";'],
     good: ['import { x } from "@std/cli";', 'import { x } from "@std/log";'],

@@ -22,6 +22,7 @@ const SPOILT: readonly [DropReason, (frame: Uint8Array) => Uint8Array][] = [
   ["icmpChecksum", (frame) => fix(set(frame, 23, 1))],
   ["spoofedAddress", (frame) => fix(set(frame, 26, 10, 0, 2, 2))],
   ["spoofedAddress", (frame) => fix(set(frame, 26, 192, 0, 2, 1))],
+  ["spoofedAddress", (frame) => fix(set(frame, 26, 0, 0, 0, 0))],
   ["tcpChecksum", (frame) => set(frame, 38, 1)],
   ["tcpMalformed", (frame) => set(frame, 46, 0x40)],
 ];

@@ -4,11 +4,22 @@
  * @module
  */
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { READ, WOULD_BLOCK, WRITE } from "../../nat/host.ts";
-import type { IpAddress } from "../../net/wire/address.ts";
+import {
+  type HostEndpoint,
+  type HostError,
+  type HostListener,
+  type HostListenError,
+  type HostListenHandler,
+  type HostTcpSocket,
+  READ,
+  WOULD_BLOCK,
+  WRITE,
+} from "../../nat/host.ts";
+import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { assertSame, pattern } from "./bytes.ts";
 import { openDescriptors } from "./descriptors.ts";
 import { hostClosingCases } from "./host_closing_cases.ts";
+import { hostListenCases } from "./host_listen_cases.ts";
 import { closeBoth, TcpOwner, TurnCounter } from "./host_owner.ts";
 import { echo, type HostWorld, type Peer, readToEnd } from "./host_peers.ts";
 import { hostUdpCases } from "./host_udp_cases.ts";
@@ -32,21 +43,43 @@ export class HostCase {
   readonly turns: TurnCounter;
   /** Every owner. */
   readonly owners: TcpOwner[] = [];
+  readonly #accepts: boolean;
 
-  constructor(world: HostWorld) {
+  /** `accepts`: pairs begin on the other side, by a client of the host. */
+  constructor(world: HostWorld, { accepts = false }: { accepts?: boolean } = {}) {
     this.world = world;
     this.turns = new TurnCounter(world.host);
+    this.#accepts = accepts;
   }
 
   /** Connects without waiting. */
   connect(target: { address: IpAddress; port: number }): TcpOwner {
-    const owner = new TcpOwner(this.world.host, this.turns, target);
+    const owner = TcpOwner.connect(this.world.host, this.turns, target);
     this.owners.push(owner);
     return owner;
   }
 
+  /** Listens on a free port of `address`; the owners of what is accepted come to `accepted`. */
+  listen(address = "127.0.0.1", port = 0): TestListener {
+    const listener = new TestListener(this, { address: IpAddress.parse(address), port });
+    assert(typeof listener.listening !== "string", `listenTcp failed: ${listener.listening}`);
+    return listener;
+  }
+
   /** A connected pair. */
   async pair(): Promise<[TcpOwner, Peer]> {
+    return await (this.#accepts ? this.#acceptedPair() : this.#connectedPair());
+  }
+
+  async #acceptedPair(): Promise<[TcpOwner, Peer]> {
+    const listener = this.listen();
+    const { peer } = await this.world.connect(listener.local);
+    await this.until("accepted", () => listener.accepted.length > 0);
+    listener.close();
+    return [listener.accepted[0]!, peer];
+  }
+
+  async #connectedPair(): Promise<[TcpOwner, Peer]> {
     const listener = this.world.listen();
     const owner = this.connect(listener.target);
     const peer = await listener.accept();
@@ -72,6 +105,49 @@ export class HostCase {
   }
 }
 
+/** A port that a case's host listens on. */
+export class TestListener implements HostListenHandler {
+  /** The owners of what was accepted, in order. */
+  readonly accepted: TcpOwner[] = [];
+  /** Where each of them came from. */
+  readonly clients: string[] = [];
+  /** Whether what is accepted is reset at once. */
+  resets = false;
+  /** What the host answered. */
+  readonly listening: HostListener | HostListenError;
+  readonly #test: HostCase;
+
+  constructor(test: HostCase, local: HostEndpoint) {
+    this.#test = test;
+    this.listening = test.world.host.listenTcp(local, this);
+  }
+
+  /** Where it listens. */
+  get local(): HostEndpoint {
+    return (this.listening as HostListener).local;
+  }
+
+  hostAccepted(socket: HostTcpSocket, client: HostEndpoint): TcpOwner | null {
+    this.clients.push(formatEndpoint(client.address, client.port));
+    if (this.resets) {
+      socket.reset();
+      return null;
+    }
+    const owner = TcpOwner.accepted(this.#test.turns, socket);
+    this.accepted.push(owner);
+    this.#test.owners.push(owner);
+    return owner;
+  }
+
+  hostAcceptFailed(error: HostError): void {
+    this.clients.push(`failed ${error}`);
+  }
+
+  close(): void {
+    (this.listening as HostListener).close();
+  }
+}
+
 /** Registers a test for each case. */
 export function hostCases(
   name: string,
@@ -82,16 +158,25 @@ export function hostCases(
 
   /** Registers one case; afterwards nothing of it may be left. */
   function hostCase(title: string, body: (test: HostCase) => Promise<void>, needs: Requirements = NOTHING): void {
-    const all = capabilities.needs?.ignore ? capabilities.needs : needs;
-    Deno.test({ name: `${name} ${title}${all.reason}`, ignore: all.ignore, fn: () => checked(body) });
+    register(title, () => checked(body), needs);
   }
 
-  async function checked(body: (test: HostCase) => Promise<void>): Promise<void> {
+  /** Registers one case for a socket that a client of the host has opened. */
+  function acceptedCase(title: string, body: (test: HostCase) => Promise<void>, needs: Requirements = NOTHING): void {
+    register(`${title}, accepted`, () => checked(body, { accepts: true }), needs);
+  }
+
+  function register(title: string, fn: () => Promise<void>, needs: Requirements): void {
+    const all = capabilities.needs?.ignore ? capabilities.needs : needs;
+    Deno.test({ name: `${name} ${title}${all.reason}`, ignore: all.ignore, fn });
+  }
+
+  async function checked(body: (test: HostCase) => Promise<void>, options = {}): Promise<void> {
     // The first sockets of a process open what the runtime then keeps.
     if (!warm) await runCase(async (test) => closeBoth(...await test.pair()));
     warm = true;
     const before = await openDescriptors();
-    await runCase(body);
+    await runCase(body, options);
     let after: string[] = [];
     for (let tries = 0; tries < 20; tries++) {
       after = await openDescriptors();
@@ -100,9 +185,9 @@ export function hostCases(
     assertEquals(after.filter((what) => !before.includes(what)), []);
   }
 
-  async function runCase(body: (test: HostCase) => Promise<void>): Promise<void> {
+  async function runCase(body: (test: HostCase) => Promise<void>, options = {}): Promise<void> {
     const world = createWorld();
-    const test = new HostCase(world);
+    const test = new HostCase(world, options);
     try {
       await body(test);
     } finally {
@@ -114,6 +199,9 @@ export function hostCases(
   openingCases(hostCase);
   movingCases(hostCase);
   hostClosingCases(hostCase, capabilities);
+  movingCases(acceptedCase);
+  hostClosingCases(acceptedCase, capabilities);
+  hostListenCases(hostCase, capabilities);
   turnCases(hostCase);
   hostUdpCases(hostCase, capabilities);
 }

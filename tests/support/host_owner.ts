@@ -5,9 +5,16 @@
  *
  * @module
  */
-import { FAILED, type HostError, type HostTcpHandler, type HostTcpSocket, WOULD_BLOCK, WRITE } from "../../nat/host.ts";
-import type { HostNetwork } from "../../nat/host.ts";
-import type { IpAddress } from "../../net/wire/address.ts";
+import {
+  FAILED,
+  type HostConnectHandler,
+  type HostEndpoint,
+  type HostError,
+  type HostNetwork,
+  type HostTcpSocket,
+  WOULD_BLOCK,
+  WRITE,
+} from "../../nat/host.ts";
 import type { Peer } from "./host_peers.ts";
 
 /** Counts the turns of a host; `nextAt` is what the turn answers, until it has come. */
@@ -33,7 +40,7 @@ export class TurnCounter {
 }
 
 /** A handler of one connection that keeps its socket's calls and its own apart. */
-export class TcpOwner implements HostTcpHandler {
+export class TcpOwner implements HostConnectHandler {
   /** What it was told, in order: `connected`, `connectFailed refused`, `readable`, `writable`, `failed reset`. */
   readonly told: string[] = [];
   /** Broken promises of the host. */
@@ -58,11 +65,24 @@ export class TcpOwner implements HostTcpHandler {
   #connected = false;
   #closed = false;
 
-  /** Connects. */
-  constructor(host: HostNetwork, turns: TurnCounter, target: { address: IpAddress; port: number }) {
+  /** Owns the socket that `open` makes for it. */
+  constructor(turns: TurnCounter, open: (owner: TcpOwner) => HostTcpSocket) {
     this.#turns = turns;
-    this.#socket = host.connectTcp(target, this);
+    this.#socket = open(this);
     this.#inCall = false;
+  }
+
+  /** Connects. */
+  static connect(host: HostNetwork, turns: TurnCounter, target: HostEndpoint): TcpOwner {
+    return new TcpOwner(turns, (owner) => host.connectTcp(target, owner));
+  }
+
+  /** Owns a socket that was accepted, and is taken to have been told so. */
+  static accepted(turns: TurnCounter, socket: HostTcpSocket): TcpOwner {
+    const owner = new TcpOwner(turns, () => socket);
+    owner.#connected = true;
+    owner.told.push("connected");
+    return owner;
   }
 
   /** Why the last operation failed. */

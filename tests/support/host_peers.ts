@@ -6,7 +6,7 @@
  */
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
-import type { HostNetwork } from "../../nat/host.ts";
+import type { HostEndpoint, HostNetwork } from "../../nat/host.ts";
 import { IpAddress } from "../../net/wire/address.ts";
 import { ScriptHost, type ScriptTcpSocket } from "./script_host.ts";
 
@@ -42,6 +42,26 @@ export interface ResettingListener {
   close(): Promise<void>;
 }
 
+/** A client of a listener of the host. */
+export interface Client {
+  /** Its connection. */
+  readonly peer: Peer;
+  /** Its own address and port. */
+  readonly local: HostEndpoint;
+}
+
+/** A client of a UDP port of the host. */
+export interface UdpClient {
+  /** Its own address and port. */
+  readonly local: HostEndpoint;
+  /** What it received, and from where. */
+  readonly got: { bytes: Uint8Array; from: HostEndpoint }[];
+  /** Sends a datagram. */
+  send(bytes: Uint8Array, to: HostEndpoint): void;
+  /** Closes it. */
+  close(): Promise<void>;
+}
+
 /** A UDP peer that returns every datagram to its sender. */
 export interface UdpEcho {
   /** Where it listens. */
@@ -60,6 +80,10 @@ export interface HostWorld extends AsyncDisposable {
   listenToReset(): Promise<ResettingListener>;
   /** Opens a UDP peer. */
   udpEcho(family?: 4 | 6): Promise<UdpEcho>;
+  /** Connects to a port that the host listens on. */
+  connect(to: HostEndpoint): Promise<Client>;
+  /** Opens a client of UDP. */
+  udpClient(family?: 4 | 6): Promise<UdpClient>;
   /** Lets host and peers get on a little. */
   step(): Promise<void>;
 }
@@ -113,6 +137,25 @@ export class LoopbackWorld implements HostWorld {
     return { target: targetOf(address, port), close: () => new Promise((resolve) => socket.close(() => resolve())) };
   }
 
+  async connect(to: HostEndpoint): Promise<Client> {
+    const conn = await Deno.connect({ hostname: to.address.toString(), port: to.port });
+    return { peer: new ConnPeer(conn), local: targetOf(conn.localAddr.hostname, conn.localAddr.port) };
+  }
+
+  async udpClient(family: 4 | 6 = 4): Promise<UdpClient> {
+    const socket: UdpSocket = createSocket(family === 4 ? "udp4" : "udp6"), got: UdpClient["got"] = [];
+    socket.on("message", (bytes: Uint8Array, from: RemoteInfo) => {
+      got.push({ bytes: new Uint8Array(bytes), from: targetOf(from.address, from.port) });
+    });
+    await new Promise<void>((resolve) => socket.bind(0, family === 4 ? "127.0.0.1" : "::1", () => resolve()));
+    return {
+      local: targetOf(socket.address().address, socket.address().port),
+      got,
+      send: (bytes, to) => socket.send(bytes, to.port, to.address.toString()),
+      close: () => new Promise((resolve) => socket.close(() => resolve())),
+    };
+  }
+
   step(): Promise<void> {
     return new Promise((resolve) => setTimeout(resolve, 1));
   }
@@ -152,6 +195,7 @@ export class ScriptWorld implements HostWorld {
   readonly host: ScriptHost = new ScriptHost();
   readonly #listeners = new Map<number, ScriptPeer[]>();
   readonly #echoes = new Map<string, { address: IpAddress; port: number }>();
+  readonly #udpClients: UdpClient[] = [];
   #nextPort = 40000;
 
   listen(family: 4 | 6 = 4): PeerListener {
@@ -179,6 +223,30 @@ export class ScriptWorld implements HostWorld {
     return Promise.resolve({ target, close: () => Promise.resolve(void this.#echoes.delete(key)) });
   }
 
+  async connect(to: HostEndpoint): Promise<Client> {
+    const local = this.#place(to.address.isIpv4 ? 4 : 6);
+    const listener = this.host.listeners.find(({ local, closed }) => local.port === to.port && !closed);
+    if (listener === undefined) throw new Deno.errors.ConnectionRefused("Connection refused");
+    const peer = new ScriptPeer(listener.clientConnects(local), this);
+    await this.step();
+    return { peer, local };
+  }
+
+  udpClient(family: 4 | 6 = 4): Promise<UdpClient> {
+    const local = this.#place(family);
+    const client: UdpClient = {
+      local,
+      got: [],
+      send: (bytes, to) => {
+        const socket = this.host.udpSockets.find(({ local, closed }) => local?.port === to.port && !closed);
+        socket?.hostSends(bytes, local);
+      },
+      close: () => Promise.resolve(),
+    };
+    this.#udpClients.push(client);
+    return Promise.resolve(client);
+  }
+
   step(): Promise<void> {
     this.host.advance(1);
     for (const socket of this.host.pendingConnects) {
@@ -193,7 +261,9 @@ export class ScriptWorld implements HostWorld {
     for (const socket of this.host.udpSockets) {
       for (const { bytes, to } of socket.sent.splice(0)) {
         const echo = this.#echoes.get(`${to.address} ${to.port}`);
-        if (echo === undefined) socket.hostRefuses(to);
+        const client = this.#udpClients.find(({ local }) => local.port === to.port && local.address.equals(to.address));
+        if (client !== undefined) client.got.push({ bytes, from: socket.local! });
+        else if (echo === undefined) socket.hostRefuses(to);
         else socket.hostSends(bytes, echo);
       }
     }

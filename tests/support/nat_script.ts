@@ -9,12 +9,34 @@ import { assert, assertEquals } from "@std/assert";
 import { Nat } from "../../nat/nat.ts";
 import type { Guest } from "../../nat/guest.ts";
 import type { TcpConfig } from "../../nat/tcp/context.ts";
-import { createTranslationRules } from "../../nat/translate.ts";
-import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
+import { createTranslationRules, type TranslationOptions } from "../../nat/translate.ts";
+import { formatIpv4, MAC_BROADCAST, parseIpv4 } from "../../net/wire/address.ts";
+import { ARP_LENGTH, ARP_REQUEST, decodeArp, encodeArp } from "../../net/wire/arp.ts";
+import {
+  encodeEthernet,
+  ethernetDestination,
+  ethernetType,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV4,
+} from "../../net/wire/ethernet.ts";
 import { Frame } from "../../net/wire/frame.ts";
-import { encodeIpv4, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
+import {
+  encodeIpv4,
+  ipv4Destination,
+  Ipv4Header,
+  ipv4Source,
+  PROTOCOL_ICMP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from "../../net/wire/ipv4.ts";
 import { decodeTcp, encodeTcp, TCP_ACK, TCP_SYN, TcpHeader, tcpSetChecksumIpv4 } from "../../net/wire/tcp.ts";
-import { encodeUdp, udpSetChecksumIpv4 } from "../../net/wire/udp.ts";
+import {
+  encodeUdp,
+  udpChecksumValidIpv4,
+  udpDestinationPort,
+  udpSetChecksumIpv4,
+  udpSourcePort,
+} from "../../net/wire/udp.ts";
 import { ScriptHost, type ScriptTcpSocket } from "./script_host.ts";
 
 /** The guest's initial sequence number: the wrap comes soon. */
@@ -36,8 +58,21 @@ export interface SegmentFields {
   port?: number;
 }
 
+/** A datagram between the guest and `remote`. */
+export interface ScriptUdp {
+  payload: Uint8Array;
+  guestPort: number;
+  remote: string;
+}
+
 /** A segment that the gateway sent. */
 export interface SentSegment {
+  /** To which MAC address. */
+  mac: number;
+  /** Where the guest sees it come from. */
+  from: string;
+  /** Address and port of the guest. */
+  to: string;
   flags: number;
   seq: number;
   ack: number;
@@ -56,12 +91,27 @@ export class NatScript {
   seq = GUEST_ISN;
   /** What the guest has received in order. */
   ack = 0;
+  /** The guest's address, its port, and where it sends to. */
+  guestIp = GUEST_IP;
+  guestPort = 40000;
+  remoteIp = GATEWAY_IP;
+  remotePort = 80;
+  guestMac = GUEST_MAC;
   #sent: SentSegment[] = [];
+  #udp: ScriptUdp[] = [];
+  #asked: string[] = [];
   #icmp: { type: number; code: number }[] = [];
   #taken: number;
 
   constructor(
-    options: { tcp?: Partial<TcpConfig>; mtu?: number; maxFlows?: number; maxBufferBytes?: number } = {},
+    options: {
+      tcp?: Partial<TcpConfig>;
+      mtu?: number;
+      rules?: TranslationOptions;
+      maxFlows?: number;
+      maxNewFlows?: number;
+      maxBufferBytes?: number;
+    } = {},
   ) {
     const logger = {
       debug() {},
@@ -69,9 +119,10 @@ export class NatScript {
       warn: (line: string) => void this.warnings.push(line),
       error() {},
     };
-    const tcp = options.tcp ?? {};
-    const { maxFlows = 8, maxBufferBytes = Infinity } = options, rules = createTranslationRules();
-    this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, maxFlows, maxBufferBytes, tcp });
+    const { tcp = {}, maxFlows = 8, maxBufferBytes = Infinity, maxNewFlows } = options;
+    const limits = { maxFlows, maxBufferBytes, ...(maxNewFlows !== undefined && { maxNewFlows }) };
+    const rules = createTranslationRules(options.rules);
+    this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, ...limits, tcp });
     this.host.start(() => this.nat.turn());
     const send = (frame: Frame) => this.#take(frame);
     this.guest = this.nat.attach({ name: "script", mtu: options.mtu ?? 1500, offload: false, send, flush() {} });
@@ -101,8 +152,8 @@ export class NatScript {
   /** The frame of a segment. */
   segment(fields: SegmentFields): Uint8Array {
     const payload = bytesOf(fields.payload), header = new TcpHeader();
-    header.sourcePort = fields.port ?? 40000;
-    header.destinationPort = 80;
+    header.sourcePort = fields.port ?? this.guestPort;
+    header.destinationPort = this.remotePort;
     header.flags = fields.flags ?? TCP_ACK;
     header.seq = fields.seq ?? this.seq;
     header.ack = fields.ack ?? this.ack;
@@ -113,8 +164,8 @@ export class NatScript {
     const bytes = new Uint8Array(14 + 20 + 60 + payload.length), tcp = 34;
     const end = tcp + encodeTcp(bytes, tcp, header) + payload.length;
     bytes.set(payload, end - payload.length);
-    tcpSetChecksumIpv4(bytes, tcp, end, GUEST_IP, GATEWAY_IP);
-    return this.ipv4(bytes.subarray(34, end), PROTOCOL_TCP, GATEWAY_IP);
+    tcpSetChecksumIpv4(bytes, tcp, end, this.guestIp, this.remoteIp);
+    return this.ipv4(bytes.subarray(34, end), PROTOCOL_TCP, this.remoteIp);
   }
 
   /** The frame of a datagram to the gateway's address or another one, from port 40000 unless told otherwise. */
@@ -122,21 +173,36 @@ export class NatScript {
     const payload = bytesOf(content), udp = new Uint8Array(8 + payload.length), address = to.address ?? GATEWAY_IP;
     encodeUdp(udp, 0, to.from ?? 40000, to.port, udp.length);
     udp.set(payload, 8);
-    udpSetChecksumIpv4(udp, 0, GUEST_IP, address);
+    udpSetChecksumIpv4(udp, 0, this.guestIp, address);
     return this.ipv4(udp, PROTOCOL_UDP, address);
   }
 
   /** The frame of an IPv4 packet with this payload. */
   ipv4(payload: Uint8Array, protocol: number, destination: number): Uint8Array {
     const bytes = new Uint8Array(34 + payload.length), ip = new Ipv4Header();
-    ip.source = GUEST_IP;
+    ip.source = this.guestIp;
     ip.destination = destination;
     ip.protocol = protocol;
     ip.totalLength = 20 + payload.length;
     encodeIpv4(bytes, 14, ip);
-    encodeEthernet(bytes, 0, this.nat.mac, GUEST_MAC, ETHERTYPE_IPV4);
+    encodeEthernet(bytes, 0, this.nat.mac, this.guestMac, ETHERTYPE_IPV4);
     bytes.set(payload, 34);
     return bytes;
+  }
+
+  /** A datagram of the guest, then a turn. */
+  sendUdp({ payload, guestPort, remote }: { payload: Uint8Array | string; guestPort: number; remote: string }): void {
+    const [address, port] = remote.split(":");
+    this.frame(this.datagram(payload, { from: guestPort, address: parseIpv4(address!), port: Number(port) }));
+  }
+
+  /** An ARP message of the guest to the gateway, then a turn. */
+  sendArp(operation: number, targetIp: number = GATEWAY_IP): void {
+    const bytes = new Uint8Array(14 + ARP_LENGTH);
+    const at = encodeEthernet(bytes, 0, this.nat.mac, this.guestMac, ETHERTYPE_ARP);
+    const sender = { senderMac: this.guestMac, senderIp: this.guestIp };
+    encodeArp(bytes, at, { operation, ...sender, targetMac: this.nat.mac, targetIp });
+    this.frame(bytes);
   }
 
   /** Handshake: returns the host's socket. Window scale is not used unless asked for. */
@@ -177,6 +243,16 @@ export class NatScript {
     return this.#sent.splice(0);
   }
 
+  /** Datagrams sent to the guest and not yet looked at. */
+  takeUdp(): ScriptUdp[] {
+    return this.#udp.splice(0);
+  }
+
+  /** The addresses that were asked for by ARP. */
+  takeAsked(): string[] {
+    return this.#asked.splice(0);
+  }
+
   /** The ICMP messages sent so far. */
   takeIcmp(): { type: number; code: number }[] {
     return this.#icmp.splice(0);
@@ -208,10 +284,26 @@ export class NatScript {
 
   #take(frame: Frame): boolean {
     const bytes = frame.bytes.slice(frame.start, frame.end);
+    if (ethernetType(bytes, 0) === ETHERTYPE_ARP) {
+      const { operation, senderIp, targetIp } = decodeArp(bytes, 14, bytes.length);
+      if (operation !== ARP_REQUEST) return true;
+      assertEquals([ethernetDestination(bytes, 0), senderIp], [MAC_BROADCAST, GATEWAY_IP]);
+      this.#asked.push(formatIpv4(targetIp));
+      return true;
+    }
+    const source = formatIpv4(ipv4Source(bytes, 14)), destination = formatIpv4(ipv4Destination(bytes, 14));
     if (bytes[23] === PROTOCOL_ICMP) this.#icmp.push({ type: bytes[34]!, code: bytes[35]! });
+    if (bytes[23] === PROTOCOL_UDP) {
+      const remote = `${source}:${udpSourcePort(bytes, 34)}`, guestPort = udpDestinationPort(bytes, 34);
+      assert(udpChecksumValidIpv4(bytes, 34, ipv4Source(bytes, 14), ipv4Destination(bytes, 14)));
+      this.#udp.push({ payload: bytes.slice(42), guestPort, remote });
+    }
     if (bytes[23] !== PROTOCOL_TCP) return true;
-    const { flags, seq, ack, window, payloadStart, payloadEnd } = decodeTcp(bytes, 34, bytes.length);
-    this.#sent.push({ flags, seq, ack, window, payload: bytes.slice(payloadStart, payloadEnd) });
+    const segment = decodeTcp(bytes, 34, bytes.length);
+    const { flags, seq, ack, window, payloadStart, payloadEnd } = segment;
+    const from = `${source}:${segment.sourcePort}`, to = `${destination}:${segment.destinationPort}`;
+    const mac = ethernetDestination(bytes, 0);
+    this.#sent.push({ mac, from, to, flags, seq, ack, window, payload: bytes.slice(payloadStart, payloadEnd) });
     return true;
   }
 }

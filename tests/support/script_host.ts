@@ -15,7 +15,12 @@
  */
 import {
   FAILED,
+  type HostBoundUdpSocket,
+  type HostConnectHandler,
   type HostError,
+  type HostListener,
+  type HostListenError,
+  type HostListenHandler,
   type HostNetwork,
   type HostTcpHandler,
   type HostTcpSocket,
@@ -27,6 +32,7 @@ import {
   WRITE,
 } from "../../nat/host.ts";
 import { formatEndpoint, type IpAddress } from "../../net/wire/address.ts";
+import { ScriptListener } from "./script_listener.ts";
 
 /** Rounds of handlers and turn after which `run` gives up. */
 export const MAX_ROUNDS = 10_000;
@@ -48,6 +54,10 @@ export class ScriptHost implements HostNetwork {
   readonly sockets: ScriptTcpSocket[] = [];
   /** Every UDP socket ever opened, in order. */
   readonly udpSockets: ScriptUdpSocket[] = [];
+  /** Every listener ever opened, in order. */
+  readonly listeners: ScriptListener[] = [];
+  /** Ports that cannot be listened on or bound to, and why. */
+  readonly listenErrors: Map<number, HostListenError> = new Map();
   /** What `openUdp` answers instead of a socket. */
   udpError: HostError | undefined;
   /** What new sockets begin with; see `ScriptTcpSocket.budget`. */
@@ -63,6 +73,7 @@ export class ScriptHost implements HostNetwork {
   #turn: Turn | undefined;
   #woken = false;
   #inHandler = false;
+  #freePort = 50_000;
 
   constructor(options: { time?: number } = {}) {
     this.time = options.time ?? 1000;
@@ -92,8 +103,28 @@ export class ScriptHost implements HostNetwork {
     this.#woken = true;
   }
 
-  connectTcp(target: ScriptEndpoint, handler: HostTcpHandler): ScriptTcpSocket {
-    const socket = new ScriptTcpSocket(target, handler);
+  connectTcp(target: ScriptEndpoint, handler: HostConnectHandler): ScriptTcpSocket {
+    return this.addSocket(new ScriptTcpSocket(target, handler));
+  }
+
+  listenTcp(local: ScriptEndpoint, handler: HostListenHandler): (HostListener & ScriptListener) | HostListenError {
+    const bound = this.#bind(local, this.listeners);
+    if (typeof bound === "string") return bound;
+    const listener = new ScriptListener(this, bound, handler);
+    this.listeners.push(listener);
+    return listener;
+  }
+
+  bindUdp(local: ScriptEndpoint, handler: HostUdpHandler): (HostBoundUdpSocket & ScriptUdpSocket) | HostListenError {
+    const bound = this.#bind(local, this.udpSockets);
+    if (typeof bound === "string") return bound;
+    const socket = new ScriptUdpSocket(local.address.isIpv4 ? 4 : 6, handler, bound);
+    this.udpSockets.push(socket);
+    return socket as HostBoundUdpSocket & ScriptUdpSocket;
+  }
+
+  /** For listeners: a socket that is the host's from now on. */
+  addSocket(socket: ScriptTcpSocket): ScriptTcpSocket {
     socket.budget = this.defaultBudget;
     socket.record = this.defaultRecord;
     this.sockets.push(socket);
@@ -128,6 +159,7 @@ export class ScriptHost implements HostNetwork {
     this.#woken = false;
     this.#inHandler = true;
     try {
+      for (const listener of this.listeners) called = listener.dispatch() || called;
       for (const socket of [...this.sockets]) called = socket.dispatch() || called;
       for (const socket of [...this.udpSockets]) called = socket.dispatch() || called;
       if (!called && this.deadline > this.time) return false;
@@ -157,9 +189,23 @@ export class ScriptHost implements HostNetwork {
     this.disposed = true;
     this.#turn = undefined;
     this.deadline = Infinity;
+    for (const listener of this.listeners) listener.closed = true;
     for (const socket of this.openSockets) socket.abandon();
     for (const socket of this.udpSockets) socket.closed = true;
     return Promise.resolve();
+  }
+
+  /** Where a port is bound, a free one for port 0, unless it is taken or was said to be impossible. */
+  #bind(
+    { address, port }: ScriptEndpoint,
+    others: readonly { local: ScriptEndpoint | undefined; closed: boolean }[],
+  ): ScriptEndpoint | HostListenError {
+    const error = this.listenErrors.get(port);
+    if (error !== undefined) return error;
+    const isTaken = ({ local, closed }: { local: ScriptEndpoint | undefined; closed: boolean }) =>
+      !closed && local?.port === port && local.address.equals(address);
+    if (others.some(isTaken)) return "addressInUse";
+    return { address, port: port === 0 ? this.#freePort++ : port };
   }
 
   #busy(): string {
@@ -172,10 +218,10 @@ export class ScriptHost implements HostNetwork {
 /** A TCP socket and, in the methods whose names begin with `host`, its peer. */
 export class ScriptTcpSocket implements HostTcpSocket {
   error: HostError = "other";
-  /** Where it was connected to. */
+  /** Where it was connected to, or the client that it was accepted from. */
   readonly target: ScriptEndpoint;
   /** How far it is. */
-  state: "connecting" | "connected" | "failed" = "connecting";
+  state: "connecting" | "connected" | "failed";
   /** What the owner is interested in. */
   interest = 0;
   /** How many more bytes `write` takes before it answers `WOULD_BLOCK`; raise it to let a slow reader go on. */
@@ -200,7 +246,8 @@ export class ScriptTcpSocket implements HostTcpSocket {
   readableCalls = 0;
   /** How often the owner was told that it is writable. */
   writableCalls = 0;
-  readonly #handler: HostTcpHandler;
+  readonly #connectHandler: HostConnectHandler | undefined;
+  #handler: HostTcpHandler | undefined;
   readonly #outcome: ("connected" | "connectFailed" | "failed")[] = [];
   readonly #input: Uint8Array[] = [];
   readonly #received: Uint8Array[] = [];
@@ -208,8 +255,15 @@ export class ScriptTcpSocket implements HostTcpSocket {
   #eof = false;
   #broken = false;
 
-  constructor(target: ScriptEndpoint, handler: HostTcpHandler) {
+  /** A socket that connects; without a handler, one that is accepted. */
+  constructor(target: ScriptEndpoint, handler?: HostConnectHandler) {
     this.target = target;
+    this.#handler = this.#connectHandler = handler;
+    this.state = handler === undefined ? "connected" : "connecting";
+  }
+
+  /** For listeners: who has accepted it. */
+  serve(handler: HostTcpHandler): void {
     this.#handler = handler;
   }
 
@@ -347,25 +401,26 @@ export class ScriptTcpSocket implements HostTcpSocket {
 
   /** For the host: calls the handlers that are due; returns whether there were any. */
   dispatch(): boolean {
-    if (!this.isReady()) return false;
+    const handler = this.#handler;
+    if (!this.isReady() || handler === undefined) return false;
     const outcome = this.#outcome.shift();
     if (outcome === "connected") {
       this.state = "connected";
-      this.#handler.hostConnected();
+      this.#connectHandler!.hostConnected();
     } else if (outcome === "connectFailed") {
       this.state = "failed";
       this.abandon();
-      this.#handler.hostConnectFailed(this.error);
+      this.#connectHandler!.hostConnectFailed(this.error);
     } else if (outcome === "failed" && this.interest === 0) {
-      this.#handler.hostFailed(this.error);
+      handler.hostFailed(this.error);
     }
     if (this.#isReadable()) {
       this.readableCalls++;
-      this.#handler.hostReadable();
+      handler.hostReadable();
     }
     if (this.#isWritable()) {
       this.writableCalls++;
-      this.#handler.hostWritable();
+      handler.hostWritable();
     }
     return true;
   }
@@ -426,16 +481,21 @@ export class ScriptUdpSocket implements HostUdpSocket {
   /** Whether the owner closed it. */
   closed = false;
   readonly #handler: HostUdpHandler;
+  /** Where it is bound, if that was asked for. */
+  readonly local: ScriptEndpoint | undefined;
   readonly #events: (() => void)[] = [];
 
-  constructor(family: 4 | 6, handler: HostUdpHandler) {
+  constructor(family: 4 | 6, handler: HostUdpHandler, local?: ScriptEndpoint) {
     this.family = family;
     this.#handler = handler;
+    this.local = local;
   }
 
   send(bytes: Uint8Array, start: number, end: number, to: ScriptEndpoint): boolean {
     if (this.closed) throw new Error("Cannot send a datagram: the socket is closed");
-    if ((this.family === 4) !== to.address.isIpv4) {
+    // One that is bound to :: serves both families.
+    const servesBoth = this.local?.address.toString() === "::";
+    if ((this.family === 4) !== to.address.isIpv4 && !servesBoth) {
       throw new TypeError(`Cannot send a datagram to ${to.address}: the socket is of family ${this.family}`);
     }
     if (this.takes) this.sent.push({ bytes: bytes.slice(start, end), to });
@@ -445,6 +505,11 @@ export class ScriptUdpSocket implements HostUdpSocket {
   close(): void {
     if (this.closed) throw new Error("Cannot close the UDP socket: it was closed before");
     this.closed = true;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.closed = true;
+    return Promise.resolve();
   }
 
   /** A peer sends a datagram; the bytes given to the handler are overwritten when it returns. */

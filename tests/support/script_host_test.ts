@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { FAILED, type HostTcpHandler, READ, WOULD_BLOCK, WRITE } from "../../nat/host.ts";
+import { FAILED, type HostConnectHandler, READ, WOULD_BLOCK, WRITE } from "../../nat/host.ts";
 import { IpAddress } from "../../net/wire/address.ts";
 import { pattern } from "./bytes.ts";
 import { hostCases } from "./host_cases.ts";
@@ -11,7 +11,7 @@ hostCases("ScriptHost", () => new ScriptWorld(), { resets: true, udpErrors: true
 const TARGET = { address: IpAddress.parse("192.0.2.1"), port: 80 };
 
 /** A handler that records its calls. */
-function recorder(): HostTcpHandler & { told: string[] } {
+function recorder(): HostConnectHandler & { told: string[] } {
   const told: string[] = [];
   return {
     told,

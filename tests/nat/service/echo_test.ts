@@ -33,6 +33,12 @@ Deno.test("echoReply brings identifier, sequence number and data back under a ri
   }
 });
 
+Deno.test("echoReply gives a reply that is all zero the checksum of zeros, which no update of one gives", () => {
+  const into = new Uint8Array(10);
+  assertEquals(echoReply(bytesOf("0800 f7ff 0000 0000 0000"), 0, 10, into, 0), 10);
+  assertEquals(into, bytesOf("0000 ffff 0000 0000 0000"));
+});
+
 Deno.test("echoReply keeps the checksum right at every value it can have", () => {
   const { bytes, start, end } = request(new Uint8Array(2));
   const into = new Uint8Array(10);

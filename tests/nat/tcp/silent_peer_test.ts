@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { TCP_RST } from "../../../net/wire/tcp.ts";
+import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
 import { EndpointScript, finish, scriptIn } from "../../support/endpoint_script.ts";
 
 for (const state of ["FIN-WAIT-1", "CLOSING", "LAST-ACK"] as const) {
@@ -87,4 +87,47 @@ Deno.test("TcpEndpoint that is to reset waits for progress, not for mere answers
   assertEquals(script.user.ended, "timedOut");
   script.take();
   script.assertEmpty();
+});
+
+Deno.test("TcpEndpoint asks a peer that it could not hear for days before it gives it up", () => {
+  const script = scriptIn("ESTABLISHED");
+  // The gateway was stopped: everything is due at once when it goes on, and the peer's answers are yet to be read.
+  script.time += 48 * 3600_000;
+  for (let turn = 0; turn < 20; turn++) script.timers.advance(script.time);
+  assertEquals([script.take().length, script.state], [1, "ESTABLISHED"]);
+  script.send();
+  script.advance(3600_000);
+  assertEquals([script.take().length, script.state], [0, "ESTABLISHED"]);
+  finish(script);
+});
+
+for (const state of ["ESTABLISHED", "FIN-WAIT-1", "LAST-ACK"] as const) {
+  Deno.test(`TcpEndpoint in ${state} does not take its own standing still for the silence of its peer`, () => {
+    const script = scriptIn("ESTABLISHED");
+    if (state === "LAST-ACK") script.send({ flags: TCP_FIN | TCP_ACK });
+    script.write("under way");
+    if (state !== "ESTABLISHED") script.closeWrite();
+    script.receiveAll();
+    script.time += 600_000;
+    for (let turn = 0; turn < 20; turn++) script.turn();
+    assertEquals([script.state, script.user.ended], [state, undefined]);
+    // A peer that is silent from then on too is given up in the end.
+    script.advance(state === "ESTABLISHED" ? 119_000 : 59_000);
+    assertEquals(script.state, state);
+    script.advance(2_000);
+    assertEquals(script.user.ended, "timedOut");
+    script.take();
+    script.assertEmpty();
+  });
+}
+
+Deno.test("TcpEndpoint whose probe is due while it repeats data does not ask for its timer again at once", () => {
+  const script = scriptIn("ESTABLISHED", { tcp: { keepAliveMs: 1000 } });
+  script.write("unheard");
+  script.advance(999);
+  script.time += 2;
+  script.turn();
+  assert(script.timers.nextDeadline() > script.time, `due at ${script.timers.nextDeadline()}, it is ${script.time}`);
+  script.take();
+  finish(script);
 });

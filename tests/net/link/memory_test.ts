@@ -1,28 +1,8 @@
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import type { Link, LinkReceiver } from "../../../net/link/link.ts";
+import type { Link } from "../../../net/link/link.ts";
 import { memoryLinkPair } from "../../../net/link/memory.ts";
-import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, Frame } from "../../../net/wire/frame.ts";
-
-/** Records what a link delivers. */
-class Recorder implements LinkReceiver {
-  readonly frames: Uint8Array[] = [];
-  readonly log: string[] = [];
-  onFrame: (frame: Frame) => void = () => {};
-
-  receive(frame: Frame): void {
-    this.frames.push(frame.bytes.slice(frame.start, frame.end));
-    this.log.push(`frame ${frame.length}`);
-    this.onFrame(frame);
-  }
-
-  flush(): void {
-    this.log.push("flush");
-  }
-
-  closed(error?: Error): void {
-    this.log.push(error ? `closed ${error.message}` : "closed");
-  }
-}
+import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL } from "../../../net/wire/frame.ts";
+import { contents, frameOf, Recorder } from "../../support/link_recorder.ts";
 
 /** A schedule that runs when told. */
 class Schedule {
@@ -34,17 +14,6 @@ class Schedule {
     for (const deliver of due) deliver();
     return due.length;
   }
-}
-
-// A frame at an offset, with something on both sides of it.
-function frameOf(length: number, fill = 0): Frame {
-  const bytes = new Uint8Array(length + 40).fill(0xa5);
-  for (let i = 0; i < length; i++) bytes[20 + i] = fill + i;
-  return new Frame().set(bytes, 20, 20 + length);
-}
-
-function contents(frame: Frame): Uint8Array {
-  return frame.bytes.slice(frame.start, frame.end);
 }
 
 function nextTurn(): Promise<void> {

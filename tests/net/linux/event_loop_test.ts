@@ -241,6 +241,64 @@ test("watch of a bad descriptor throws and leaves nothing registered", async () 
   loop.release(watch);
 });
 
+test("delay calls when its time has come, in a turn, before the turn ends of that turn", async () => {
+  await using loop = new EventLoop();
+  const seen: string[] = [], before = performance.now();
+  let calledAt = 0;
+  loop.onTurnEnd(() => {
+    seen.push("end");
+    return Infinity;
+  });
+  loop.runBlocking(before);
+  loop.delay(() => {
+    calledAt = performance.now();
+    seen.push("delay");
+    loop.wake();
+  }, 5);
+  seen.length = 0;
+  assertEquals(loop.runBlocking(before + 500), true);
+  assertGreater(calledAt, before + 5);
+  assertLess(calledAt, before + 400);
+  assertEquals(seen.slice(-3), ["delay", "end", "end"]);
+});
+
+test("delay made by a turn end shortens the wait that follows", async () => {
+  await using loop = new EventLoop();
+  const before = performance.now();
+  let made = false;
+  loop.onTurnEnd(() => {
+    if (!made) loop.delay(() => loop.wake(), 3);
+    made = true;
+    return Infinity;
+  });
+  assertEquals(loop.runBlocking(before + 500), true);
+  assertLess(performance.now(), before + 400);
+});
+
+test("delay made while a started loop waits is called", async () => {
+  await using loop = new EventLoop();
+  loop.start();
+  await delay(5);
+  const called = Promise.withResolvers<void>();
+  loop.delay(called.resolve, 1);
+  await called.promise;
+});
+
+test("delay that was prevented is not called, not even by one of the same turn", async () => {
+  await using loop = new EventLoop();
+  const seen: string[] = [];
+  loop.delay(() => seen.push("first"), 1)();
+  loop.delay(() => {
+    seen.push("second");
+    prevent();
+  }, 1);
+  const prevent = loop.delay(() => seen.push("third"), 1);
+  // One of no length comes with the next turn, not with the one that made it.
+  loop.delay(() => loop.delay(() => seen.push("fourth"), 0), 1);
+  loop.runBlocking(performance.now() + 10);
+  assertEquals(seen, ["second", "fourth"]);
+});
+
 Deno.test({
   name: `EventLoop in a Worker returns for each wake of another thread, however close together${needs.reason}`,
   ignore: needs.ignore,

@@ -182,6 +182,21 @@ Deno.test("Cidr.contains honours prefixes inside and between words", () => {
   assert(!inside("::1/128", "::2"));
 });
 
+Deno.test("Cidr.network drops host bits inside and between words, and the address's own where there are none", () => {
+  const networks: [string, string][] = [
+    ["10.1.2.3/8", "10.0.0.0/8"],
+    ["10.1.2.255/25", "10.1.2.128/25"],
+    ["255.255.255.255/1", "128.0.0.0/1"],
+    ["10.1.2.3/0", "0.0.0.0/0"],
+    ["10.1.2.3/32", "10.1.2.3/32"],
+    ["2001:db8:ffff:ffff::1/33", "2001:db8:8000::/33"],
+    ["2001:db8::ffff:ffff:ffff/95", "2001:db8::fffe:0:0/95"],
+    ["ffff::1/0", "::/0"],
+    ["::1/128", "::1/128"],
+  ];
+  for (const [text, network] of networks) assertEquals(`${Cidr.parse(text).network}`, network, text);
+});
+
 Deno.test("Cidr.contains keeps the families apart", () => {
   assert(!Cidr.parse("::/0").contains(IpAddress.parse("10.0.2.15")));
   assert(!Cidr.parse("0.0.0.0/0").contains(IpAddress.parse("::1")));

@@ -1,0 +1,27 @@
+/**
+ * What a user's rules cost: a decision for a new flow, and a datagram's translation with and without the cache.
+ *
+ * @module
+ */
+import { createTranslationRules, translate } from "../nat/translate.ts";
+import { TranslationCache } from "../nat/translation_cache.ts";
+import { EgressRules } from "../nat/egress.ts";
+import { IpAddress } from "../net/wire/address.ts";
+import { PROTOCOL_UDP } from "../net/wire/ipv4.ts";
+
+const address = IpAddress.parse("192.0.2.9");
+for (const count of [0, 10, 100]) {
+  const deny = Array.from({ length: count }, (_, i) => `198.51.${i}.0/24:80,443,8000-8099`);
+  const egress = new EgressRules({ deny });
+  Deno.bench(`EgressRules.denial, ${count} rules and the default`, { group: "decision" }, () => {
+    if (egress.denial(address, address, 80) !== null) throw new Error("Cannot measure: it is denied");
+  });
+}
+
+const rules = createTranslationRules({ deny: ["198.51.100.0/24", "10.0.0.0/8"] }), cache = new TranslationCache(rules);
+Deno.bench("a datagram's translation, anew", { group: "datagram" }, () => {
+  translate(rules, { family: 4, protocol: PROTOCOL_UDP, address: IpAddress.fromIpv4(address.ipv4), port: 80 });
+});
+Deno.bench("a datagram's translation, remembered", { group: "datagram" }, () => {
+  cache.find(rules, address.ipv4, 80);
+});

@@ -1,0 +1,206 @@
+/**
+ * A forwarder on the host alone: whoever connects to one place is joined with another.
+ *
+ * **A connection.** The target is connected to first; the client is not read before that. A target that cannot be had closes the client, and is logged once a
+ * cause until it can be had again. Then `pump.ts` carries the bytes, half-closes included. Both ends are probed by TCP's keep-alive, so that one that has vanished
+ * does not stay for ever even without an idle timeout.
+ *
+ * **Bounds.** At most `maxConnections` clients are served at once. Further ones wait in the kernel's queue, are not refused, and have their turn when another one
+ * has ended. Where accepting fails, for want of descriptors say, that is logged once and tried again after a pause.
+ *
+ * **Ending.** `stop` accepts no more, leaves live connections a while and then cuts them. A shorter while may be given later.
+ *
+ * @module
+ */
+import { delay } from "@std/async";
+import { type Logger, SILENT } from "../nat/logger.ts";
+import { RateLimitedLog } from "../nat/rate_limited_log.ts";
+import { pump, type PumpResult } from "./pump.ts";
+import { formatStreamEndpoint, type StreamEndpoint } from "./stream_endpoint.ts";
+import { listenStream, type StreamListener } from "./stream_listener.ts";
+
+/** Clients served at once unless told otherwise. */
+export const MAX_CONNECTIONS_DEFAULT = 1024;
+/** How long connecting to the target may take, in milliseconds. */
+export const CONNECT_TIMEOUT_MS = 10_000;
+const ACCEPT_PAUSE_MS = 100;
+
+/** How a forwarder works. */
+export interface ForwarderOptions {
+  /** Cuts a connection on which no byte has moved for so many milliseconds. Default never. */
+  readonly idleTimeoutMs?: number;
+  /** Clients served at once. Default `MAX_CONNECTIONS_DEFAULT`. */
+  readonly maxConnections?: number;
+  /** Where lines go: each connection at `info`, what fails at `warn`. Default nowhere. */
+  readonly logger?: Logger;
+}
+
+/** A forwarder that listens. */
+export class Forwarder implements AsyncDisposable {
+  #listener: StreamListener;
+  #target: StreamEndpoint;
+  #idleTimeoutMs: number | undefined;
+  #maxConnections: number;
+  #logger: Logger;
+  #log: RateLimitedLog;
+  #live = new Set<Promise<void>>();
+  #cut = new AbortController();
+  #stopping = new AbortController();
+  #accepting: Promise<void>;
+  /** Called when a connection has ended, or none is wanted any more. */
+  #roomMade: () => void = () => {};
+  /** Why the target could not be had, and for how many clients since it last could. */
+  #complaint = "";
+  #failures = 0;
+
+  private constructor(listener: StreamListener, target: StreamEndpoint, options: ForwarderOptions) {
+    this.#listener = listener;
+    this.#target = target;
+    this.#idleTimeoutMs = options.idleTimeoutMs;
+    this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS_DEFAULT;
+    this.#logger = options.logger ?? SILENT;
+    this.#log = new RateLimitedLog(this.#logger, () => performance.now());
+    this.#accepting = this.#accept();
+  }
+
+  /** Listens, and begins to forward to `target`, which need not be there yet. Throws what `listenStream` throws. */
+  static async start(
+    listen: StreamEndpoint,
+    target: StreamEndpoint,
+    options: ForwarderOptions = {},
+  ): Promise<Forwarder> {
+    return new Forwarder(await listenStream(listen), target, options);
+  }
+
+  /** Where it listens, with the real port. */
+  get endpoint(): StreamEndpoint {
+    return this.#listener.endpoint;
+  }
+
+  /** How many clients there are, those whose target is being connected to included. */
+  get connections(): number {
+    return this.#live.size;
+  }
+
+  /** Accepts no more, and resolves when the last connection has ended, by itself or because `graceMs` are over. May be called again. */
+  async stop(graceMs: number): Promise<void> {
+    if (!this.#stopping.signal.aborted) {
+      this.#stopping.abort();
+      this.#listener.close();
+      this.#roomMade();
+    }
+    const timer = setTimeout(() => this.#cut.abort(), graceMs);
+    await this.#accepting;
+    await Promise.all(this.#live);
+    clearTimeout(timer);
+  }
+
+  /** Stops and cuts what there is. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#cut.abort();
+    await this.stop(0);
+  }
+
+  async #accept(): Promise<void> {
+    const { signal } = this.#stopping;
+    let complaint = "";
+    while (!signal.aborted) {
+      if (this.#live.size >= this.#maxConnections) {
+        this.#log.warn(() => `${this.#maxConnections} connections are the limit: further clients wait`);
+        await new Promise<void>((resolve) => this.#roomMade = resolve);
+        continue;
+      }
+      try {
+        this.#begin(await this.#listener.accept());
+        complaint = "";
+      } catch (error) {
+        if (signal.aborted) return;
+        const cause = (error as Error).message;
+        if (cause !== complaint) this.#log.warn(() => `Cannot accept clients: ${cause}; they wait until that works`);
+        complaint = cause;
+        await delay(ACCEPT_PAUSE_MS, { signal }).catch(() => {});
+      }
+    }
+  }
+
+  #begin(client: Deno.Conn): void {
+    const serving = this.#serve(client).finally(() => {
+      this.#live.delete(serving);
+      this.#roomMade();
+    });
+    this.#live.add(serving);
+  }
+
+  async #serve(client: Deno.Conn): Promise<void> {
+    const name = nameOf(client.remoteAddr), began = performance.now();
+    let target: Deno.Conn;
+    try {
+      target = await connect(this.#target, this.#cut.signal);
+    } catch (error) {
+      client.close();
+      return this.#complain((error as Error).message);
+    }
+    tune(client);
+    tune(target);
+    if (this.#failures > 0) {
+      this.#logger.info(`${this.#targetText()} can be had again, after ${this.#failures} clients were closed`);
+    }
+    this.#complaint = "";
+    this.#failures = 0;
+    const result = await pump(client, target, {
+      signal: this.#cut.signal,
+      ...(this.#idleTimeoutMs !== undefined && { idleTimeoutMs: this.#idleTimeoutMs }),
+    });
+    this.#logger.info(`${name} ${describe(result)} after ${((performance.now() - began) / 1000).toFixed(1)} s`);
+  }
+
+  #complain(cause: string): void {
+    if (this.#cut.signal.aborted) return;
+    this.#failures++;
+    if (cause === this.#complaint) return;
+    this.#complaint = cause;
+    this.#log.warn(() => `Cannot connect to ${this.#targetText()}: ${cause}; its clients are closed until that works`);
+  }
+
+  #targetText(): string {
+    return formatStreamEndpoint(this.#target);
+  }
+}
+
+/** Connects, for `CONNECT_TIMEOUT_MS` at most. */
+async function connect(target: StreamEndpoint, signal: AbortSignal): Promise<Deno.Conn> {
+  // A Unix socket answers at once.
+  if (target.transport === "unix") return await Deno.connect(target);
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), CONNECT_TIMEOUT_MS);
+  try {
+    return await Deno.connect({ ...target, signal: AbortSignal.any([late.signal, signal]) });
+  } catch (error) {
+    if (late.signal.aborted) throw new Deno.errors.TimedOut(`no answer within ${CONNECT_TIMEOUT_MS / 1000} s`);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Small pieces leave at once, and a peer that has vanished is found out. */
+function tune(conn: Deno.Conn): void {
+  if (conn.remoteAddr.transport !== "tcp") return;
+  const tcp = conn as Deno.TcpConn;
+  try {
+    tcp.setNoDelay(true);
+    tcp.setKeepAlive(true);
+  } catch {
+    // It is broken already: the pump will tell.
+  }
+}
+
+function nameOf(address: Deno.Addr): string {
+  return address.transport === "tcp" ? formatStreamEndpoint({ ...address, transport: "tcp" }) : "a client";
+}
+
+function describe({ reason, bytesFromA, bytesFromB, failure }: PumpResult): string {
+  const end = failure?.end === "a" ? "the client" : "the target";
+  const what = failure === null ? "" : ` (${end}, ${failure.operation}: ${failure.error.message})`;
+  return `${reason}${what}: ${bytesFromA} bytes to the target, ${bytesFromB} back`;
+}

@@ -1,0 +1,204 @@
+/**
+ * The forwards of a gateway: ports of the host that lead to ports of its guests.
+ *
+ * Here they are listened on and taken back; what happens to a client that has come is told in `nat/forwards.ts`. Forwards that are added together are bound together: all of
+ * them, or none and one error that names the port.
+ *
+ * @module
+ */
+import type { ForwardTarget } from "../nat/forwards.ts";
+import type {
+  HostBoundUdpSocket,
+  HostEndpoint,
+  HostListener,
+  HostListenError,
+  HostListenHandler,
+  HostNetwork,
+  HostTcpHandler,
+  HostTcpSocket,
+} from "../nat/host.ts";
+import type { Nat } from "../nat/nat.ts";
+import { formatEndpoint, type IpAddress } from "../net/wire/address.ts";
+import { checkOverlaps, formatPortSpec, type ForwardProtocol, parseForward, type PortSpec } from "./port_spec.ts";
+
+/** A forward that is live. Disposing of it is `remove()`. */
+export interface Forward extends AsyncDisposable {
+  /** The transport. */
+  readonly protocol: ForwardProtocol;
+  /** Where clients connect to, with the port that was found: `127.0.0.1:8080`. */
+  readonly host: string;
+  /** That port. */
+  readonly hostPort: number;
+  /** Where it leads: `80`, or `10.0.2.20:80` where the guest's address was named. */
+  readonly guest: string;
+  /**
+   * Takes it back: no client comes any more. Connections of TCP go on, or are reset where `reset` is true; those of UDP share the port's socket and end. Resolves when the
+   * port is free. May be called again.
+   */
+  remove(options?: { readonly reset?: boolean }): Promise<void>;
+  /** `tcp 127.0.0.1:8080 -> 80`. */
+  toString(): string;
+}
+
+/** The forwards of one gateway. */
+export class PortForwards {
+  #parts: Parts;
+  #live = new Set<LiveForward>();
+  #closed = false;
+
+  /** None yet. */
+  constructor(host: HostNetwork, nat: Nat) {
+    this.#parts = { host, nat, live: this.#live };
+  }
+
+  /**
+   * Adds forwards, `tcp:SPEC` or `udp:SPEC` each, see `port_spec.ts`. A range becomes a forward for each port; the answer has their order. Rejects with a `TypeError` or
+   * `RangeError` for what makes no sense, and where a port cannot be listened on with `Deno.errors.AddrInUse`, `PermissionDenied`, `AddrNotAvailable` or `NotCapable`;
+   * nothing of what was asked for is bound then.
+   */
+  async add(specs: string | readonly string[]): Promise<Forward[]> {
+    if (this.#closed) throw new Deno.errors.BadResource("Cannot add forwards: the gateway is closed");
+    const wanted = (typeof specs === "string" ? [specs] : specs).flatMap(parseForward);
+    this.#check(wanted);
+    const bound: LiveForward[] = [];
+    try {
+      for (const spec of wanted) bound.push(new LiveForward(spec, this.#parts));
+    } catch (error) {
+      await Promise.all(bound.map((forward) => forward.remove()));
+      throw error;
+    }
+    return bound;
+  }
+
+  /** Those that are live, in the order in which they were added. */
+  list(): Forward[] {
+    return [...this.#live];
+  }
+
+  /** Takes all of them back and takes no more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#live].map((forward) => forward.remove()));
+  }
+
+  #check(wanted: readonly PortSpec[]): void {
+    for (const spec of wanted) {
+      if (spec.guestAddress === null) continue;
+      const problem = this.#parts.nat.forwards.problemOf(spec.guestAddress);
+      if (problem !== null) throw new RangeError(`Cannot forward ${formatPortSpec(spec)}: ${problem}`);
+    }
+    try {
+      checkOverlaps(wanted, [...this.#live].map(({ spec }) => spec));
+    } catch (error) {
+      throw new RangeError(`Cannot forward ports: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+}
+
+interface Parts {
+  readonly host: HostNetwork;
+  readonly nat: Nat;
+  readonly live: Set<LiveForward>;
+}
+
+/** A forward and the port that it listens on. */
+class LiveForward implements Forward, ForwardTarget, HostListenHandler {
+  /** What was asked for, with the port that was found. */
+  spec: PortSpec;
+  readonly #parts: Parts;
+  readonly #socket: HostListener | HostBoundUdpSocket;
+  #removed: Promise<void> | undefined;
+
+  /** Listens. Throws where that cannot be. */
+  constructor(spec: PortSpec, parts: Parts) {
+    this.spec = spec;
+    this.#parts = parts;
+    this.#socket = this.#open();
+    this.spec = { ...spec, port: this.#socket.local.port };
+    parts.live.add(this);
+    parts.nat.forwards.add(this);
+  }
+
+  get protocol(): ForwardProtocol {
+    return this.spec.protocol;
+  }
+
+  get host(): string {
+    return formatEndpoint(this.spec.address, this.spec.port);
+  }
+
+  get hostPort(): number {
+    return this.spec.port;
+  }
+
+  get guest(): string {
+    const { guestAddress, guestPort } = this.spec;
+    return guestAddress === null ? `${guestPort}` : formatEndpoint(guestAddress, guestPort);
+  }
+
+  get name(): string {
+    return formatPortSpec(this.spec);
+  }
+
+  get guestAddress(): IpAddress | null {
+    return this.spec.guestAddress;
+  }
+
+  get guestPort(): number {
+    return this.spec.guestPort;
+  }
+
+  hostAccepted(socket: HostTcpSocket, client: HostEndpoint): HostTcpHandler | null {
+    return this.#parts.nat.forwards.acceptTcp(this, socket, client);
+  }
+
+  hostAcceptFailed(): void {
+    this.#parts.nat.forwards.acceptFailed(this);
+  }
+
+  remove({ reset = false }: { readonly reset?: boolean } = {}): Promise<void> {
+    const { host, nat, live } = this.#parts;
+    nat.forwards.remove(this, { reset: reset || this.protocol === "udp" });
+    live.delete(this);
+    host.wake();
+    return this.#removed ??= Promise.resolve(this.#socket[Symbol.asyncDispose]());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.remove();
+  }
+
+  toString(): string {
+    return this.name;
+  }
+
+  #open(): HostListener | HostBoundUdpSocket {
+    const spec = this.spec, { host, nat } = this.#parts;
+    if (spec.protocol === "tcp") return this.#orThrow(host.listenTcp(spec, this));
+    const handler = nat.forwardUdp(this);
+    return handler.socket = this.#orThrow(host.bindUdp(spec, handler));
+  }
+
+  #orThrow<T extends HostListener | HostBoundUdpSocket>(socket: T | HostListenError): T {
+    if (typeof socket !== "string") return socket;
+    const failed = `Cannot forward ${this.name}`, { address, port } = this.spec;
+    switch (socket) {
+      case "addressInUse":
+        throw new Deno.errors.AddrInUse(`${failed}: port ${port} of ${address} is in use already`);
+      case "privileged":
+        throw new Deno.errors.PermissionDenied(
+          `${failed}: port ${port} is for privileged users alone here, take one from 1024 on`,
+        );
+      case "addressNotAvailable":
+        throw new Deno.errors.AddrNotAvailable(`${failed}: no interface of this host has the address ${address}`);
+      case "notPermitted":
+        throw new Deno.errors.NotCapable(
+          `${failed}: the permission is missing, run with --allow-net=${formatEndpoint(address, port)}`,
+        );
+      case "exhausted":
+        throw new Error(`${failed}: the host has no descriptor, port or memory left`);
+      case "other":
+        throw new Error(`${failed}: the host cannot listen on port ${port} of ${address}`);
+    }
+  }
+}

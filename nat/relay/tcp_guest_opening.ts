@@ -1,0 +1,158 @@
+/**
+ * How a guest opens a TCP flow: the host connects first.
+ *
+ * The guest's SYN waits in LISTEN while the host connects; SYN-ACK goes out only after that succeeded, so a port that is refused on the host is refused to the
+ * guest. Targets are tried in order while they refuse. A connect that fails otherwise, or takes longer than `connectTimeoutMs`, is told by ICMP first (RFC 1122
+ * section 3.2.2.1), then RST, so that the guest's kernel reports the true cause.
+ *
+ * It is the handler of the socket that connects, and passes on to the relay what comes after.
+ *
+ * @module
+ */
+import {
+  ICMP_ADMIN_PROHIBITED,
+  ICMP_HOST_UNREACHABLE,
+  ICMP_NET_UNREACHABLE,
+  ICMP_UNREACHABLE,
+} from "../../net/wire/icmpv4.ts";
+import type { FlowEnding } from "../endings.ts";
+import type { RelayContext } from "../flow.ts";
+import type { HostConnectHandler, HostError } from "../host.ts";
+import { Timer } from "../timers.ts";
+import type { Target } from "../translate.ts";
+import type { TcpOpening, TcpRelay } from "./tcp.ts";
+
+/** Bytes of the guest's SYN packet that are kept for an ICMP error to quote. */
+const QUOTE_BYTES = 128;
+
+/** The opening of a flow by its guest. */
+export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
+  #context: RelayContext;
+  #targets: readonly Target[];
+  #target = 0;
+  #packet: Uint8Array;
+  #tcp: number;
+  #relay!: TcpRelay;
+  #connecting = true;
+  #timer: Timer;
+
+  /** For the packet `packet` with a SYN at `tcp`, valid until `begin` has returned. The targets are tried in order while they refuse. */
+  constructor(context: RelayContext, flow: { targets: readonly Target[]; packet: Uint8Array; tcp: number }) {
+    this.#context = context;
+    this.#targets = flow.targets;
+    this.#packet = flow.packet;
+    this.#tcp = flow.tcp;
+    this.#timer = new Timer(this);
+  }
+
+  /** Keeps the SYN and has the host connect. */
+  begin(relay: TcpRelay): void {
+    this.#relay = relay;
+    relay.endpoint.listen(this.#packet, this.#tcp);
+    this.#packet = this.#packet.slice(0, QUOTE_BYTES);
+    this.#context.timers.schedule(this.#timer, this.#context.now() + this.#context.tcp.config.connectTimeoutMs);
+    this.#connect();
+  }
+
+  /** Ends waiting for the connect. */
+  cancel(): void {
+    if (!this.#connecting) return;
+    this.#connecting = false;
+    this.#packet = NOTHING;
+    this.#context.connectEnded();
+    this.#context.timers.cancel(this.#timer);
+  }
+
+  /** The host is connected: the guest gets its SYN-ACK. */
+  hostConnected(): void {
+    this.cancel();
+    this.#relay.endpoint.accept(this.#context.initialSequence(this.#relay.key));
+  }
+
+  /** The next target, or the guest learns why. */
+  hostConnectFailed(error: HostError): void {
+    this.#relay.setHost(null);
+    if (error === "refused" && this.#target + 1 < this.#targets.length) {
+      this.#target++;
+      return this.#connect();
+    }
+    this.#refuse(error);
+  }
+
+  /** The relay's. */
+  hostReadable(): void {
+    this.#relay.hostReadable();
+  }
+
+  /** The relay's. */
+  hostWritable(): void {
+    this.#relay.hostWritable();
+  }
+
+  /** The relay's. */
+  hostFailed(error: HostError): void {
+    this.#relay.hostFailed(error);
+  }
+
+  /** The connect has taken too long. */
+  timerFired(): void {
+    this.#relay.abandonHost();
+    this.#refuse("timedOut");
+  }
+
+  #connect(): void {
+    const target = this.#targets[this.#target]!;
+    this.#relay.setHost(this.#context.host.connectTcp(target, this), target);
+  }
+
+  #refuse(error: HostError): void {
+    this.#relay.breakOff(connectEnding(error));
+    const code = unreachableCode(error);
+    if (code >= 0) this.#relay.guest.sendIcmpError(ICMP_UNREACHABLE, code, this.#packet);
+    if (error === "exhausted") {
+      this.#context.counters.hostExhausted++;
+      this.#relay.warn("the host has no descriptor, port or memory left");
+    }
+    this.cancel();
+    this.#relay.endpoint.abort();
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** The ending of a flow whose connect failed so. */
+function connectEnding(error: HostError): FlowEnding {
+  switch (error) {
+    case "refused":
+      return "refusedByHost";
+    case "reset":
+      return "resetByHost";
+    case "timedOut":
+      return "connectTimedOut";
+    case "exhausted":
+      return "hostExhausted";
+    case "networkUnreachable":
+    case "hostUnreachable":
+    case "prohibited":
+    case "other":
+      return "unreachable";
+  }
+}
+
+/** The ICMP code that tells a guest why, or -1 where RST alone does. */
+function unreachableCode(error: HostError): number {
+  switch (error) {
+    case "networkUnreachable":
+      return ICMP_NET_UNREACHABLE;
+    case "hostUnreachable":
+    case "timedOut":
+      return ICMP_HOST_UNREACHABLE;
+    case "prohibited":
+      return ICMP_ADMIN_PROHIBITED;
+    case "refused":
+    case "reset":
+    case "exhausted":
+    case "other":
+      return -1;
+  }
+}

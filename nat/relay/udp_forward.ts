@@ -1,0 +1,215 @@
+/**
+ * UDP forwards: one host socket for all clients of a forward, one flow for each client.
+ *
+ * A client's datagram goes to the guest from the client's own address and port, or from the gateway's, see `forwards.ts`. What the guest sends back to exactly that address and
+ * port, from the port that the forward leads to, leaves from the forward's socket to the client. Other datagrams of the guest are none of this.
+ *
+ * **Time.** A flow lives as long as a guest's own mapping does (`udp.ts`): 30 s after its last datagram while there was no more than one question and one answer, 120 s once it is
+ * a stream.
+ *
+ * **Limits.** At most `MAX_CLIENTS` flows a forward; the stalest makes room. A forward that is removed ends its flows, since they have no socket of their own.
+ *
+ * Left out: telling a client by ICMP that the guest's port is closed, which a host socket cannot. A forward on a wildcard address answers from the address that the host's
+ * routes choose, which on a host with several is not always the one that was asked.
+ *
+ * @module
+ */
+import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
+import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
+import { PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
+import { LARGE_PAYLOAD } from "../buffers.ts";
+import type { DropReason } from "../counters.ts";
+import type { FlowEnding } from "../endings.ts";
+import type { Flow, FlowInfo } from "../flow.ts";
+import { FlowKey } from "../flow_key.ts";
+import { FlowTable } from "../flow_table.ts";
+import type { ForwardContext, Forwards, ForwardTarget } from "../forwards.ts";
+import type { Guest } from "../guest.ts";
+import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
+import { Timer } from "../timers.ts";
+import { type GuestDatagram, UDP_QUERY_MS, UDP_STREAM_MS } from "./udp.ts";
+
+/** Clients of one forward at once. */
+export const MAX_CLIENTS = 1024;
+
+const NO_ADDRESS = IpAddress.parse("::");
+
+/** A UDP forward: the handler of its host socket. */
+export class UdpForward implements HostUdpHandler {
+  #context: ForwardContext;
+  #forwards: Forwards;
+  #target: ForwardTarget;
+  #clients: FlowTable<UdpForwardFlow>;
+  #key = new FlowKey();
+
+  /** Without a client. */
+  constructor(context: ForwardContext, forwards: Forwards, target: ForwardTarget) {
+    this.#context = context;
+    this.#forwards = forwards;
+    this.#target = target;
+    this.#clients = new FlowTable(context.random());
+  }
+
+  /** The host socket, which the owner opens and closes; set before the first datagram. */
+  socket: HostUdpSocket | null = null;
+
+  /** A client's datagram: to the guest. */
+  hostDatagram(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void {
+    const flow = this.#clients.get(this.#keyOf(from)) ?? this.#open(from);
+    if (typeof flow === "string") this.#context.counters[flow]++;
+    else flow.sendToGuest(bytes, start, end);
+  }
+
+  /** An answer to a client came back: the client has gone. */
+  hostDatagramFailed(_error: HostError): void {
+    this.#context.counters.udpNotSent++;
+  }
+
+  /** For a flow: the client is forgotten. */
+  forget(client: HostEndpoint): void {
+    this.#clients.delete(this.#keyOf(client));
+  }
+
+  #open(client: HostEndpoint): UdpForwardFlow | DropReason {
+    if (this.#clients.size >= MAX_CLIENTS) this.#evictStalest();
+    const place = this.#forwards.place(this.#target, PROTOCOL_UDP, client);
+    if (typeof place === "string") return place;
+    const flow = new UdpForwardFlow(this.#context, { ...place, client, owner: this, forward: this.#target });
+    this.#clients.set(this.#keyOf(client), flow);
+    this.#context.enter(flow);
+    this.#context.flowOpened(flow);
+    return flow;
+  }
+
+  #evictStalest(): void {
+    let stalest: UdpForwardFlow | null = null;
+    for (const flow of this.#clients.values()) if (stalest === null || flow.usedAt < stalest.usedAt) stalest = flow;
+    stalest?.abort("evicted");
+  }
+
+  /** Clients are found by address and port alone. */
+  #keyOf({ address, port }: HostEndpoint): FlowKey {
+    return this.#key.set(0, PROTOCOL_UDP, address, port, NO_ADDRESS, 0);
+  }
+}
+
+/** One client of a UDP forward. */
+export class UdpForwardFlow implements Flow {
+  /** Guest and guest port, and as which address and port the guest sees the client. */
+  readonly key: FlowKey;
+  /** The forward. */
+  readonly forward: ForwardTarget;
+  /** Whether the guest has answered. */
+  known = false;
+  /** When it was last used, in `now()` time. */
+  usedAt: number;
+
+  #context: ForwardContext;
+  #guest: Guest;
+  #client: HostEndpoint;
+  #owner: UdpForward;
+  #timer: Timer;
+  #since: number;
+  #asked = 0;
+  #answered = 0;
+  #bytesFromGuest = 0;
+  #bytesToGuest = 0;
+  #ended = false;
+
+  /** A flow without a datagram. */
+  constructor(
+    context: ForwardContext,
+    flow: { guest: Guest; key: FlowKey; client: HostEndpoint; owner: UdpForward; forward: ForwardTarget },
+  ) {
+    this.#context = context;
+    this.#guest = flow.guest;
+    this.key = flow.key;
+    this.forward = flow.forward;
+    this.#client = flow.client;
+    this.#owner = flow.owner;
+    this.usedAt = this.#since = context.now();
+    this.#timer = new Timer(this);
+    this.#arm();
+  }
+
+  /** What `flows()` shows. */
+  info(): FlowInfo {
+    const now = this.#context.now();
+    return {
+      protocol: "udp",
+      guestNumber: this.key.guest,
+      guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
+      target: formatEndpoint(this.key.remoteAddress, this.key.remotePort),
+      host: formatEndpoint(this.#client.address, this.#client.port),
+      openedBy: "host",
+      state: "open",
+      bytesFromGuest: this.#bytesFromGuest,
+      bytesToGuest: this.#bytesToGuest,
+      bytesToHost: this.#bytesFromGuest,
+      bytesFromHost: this.#bytesToGuest,
+      retransmissions: 0,
+      ageMs: now - this.#since,
+      idleMs: now - this.usedAt,
+    };
+  }
+
+  /** Sends a datagram of the client. */
+  sendToGuest(bytes: Uint8Array, start: number, end: number): void {
+    this.#asked++;
+    this.usedAt = this.#context.now();
+    const scratch = this.#context.tcp.scratch, length = end - start, key = this.key;
+    const path = {
+      source: key.remoteAddress.ipv4,
+      sourcePort: key.remotePort,
+      destination: key.guestAddress.ipv4,
+      destinationPort: key.guestPort,
+    };
+    if (length <= LARGE_PAYLOAD) {
+      scratch.set(bytes.subarray(start, end), SEGMENT_HEADROOM);
+      if (this.#guest.out.udp(scratch, SEGMENT_HEADROOM, SEGMENT_HEADROOM + length, path)) {
+        this.#bytesToGuest += length;
+        return;
+      }
+    }
+    this.#context.counters.udpTooLarge++;
+  }
+
+  /** Sends a datagram of the guest to the client. Returns why not, or null. */
+  answer({ bytes, start, end }: GuestDatagram): DropReason | null {
+    if (!this.known) {
+      this.known = true;
+      this.#guest.flows++;
+    }
+    this.#answered++;
+    this.usedAt = this.#context.now();
+    if (!this.#owner.socket?.send(bytes, start, end, this.#client)) return "udpNotSent";
+    this.#bytesFromGuest += end - start;
+    return null;
+  }
+
+  /** The flow may have been idle for long enough. */
+  timerFired(now: number): void {
+    if (now - this.usedAt >= this.#lifeMs()) this.abort("idle");
+    else this.#arm();
+  }
+
+  /** Forgets the client. */
+  abort(ending: FlowEnding): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#context.timers.cancel(this.#timer);
+    this.#owner.forget(this.#client);
+    this.#context.flowEnded(this, ending);
+  }
+
+  /** Datagrams leave at once: nothing is ever due. */
+  endTurn(): void {}
+
+  #lifeMs(): number {
+    return this.#asked <= 1 && this.#answered <= 1 ? UDP_QUERY_MS : UDP_STREAM_MS;
+  }
+
+  #arm(): void {
+    this.#context.timers.schedule(this.#timer, this.usedAt + this.#lifeMs());
+  }
+}

@@ -1,0 +1,114 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { checkOverlaps, formatPortSpec, parseForward, parsePortSpec } from "../../forward/port_spec.ts";
+
+function read(text: string): string[] {
+  return parsePortSpec("tcp", text).map(formatPortSpec);
+}
+
+Deno.test("parsePortSpec reads each form, on 127.0.0.1 unless an address is named", () => {
+  const forms: [string, string[]][] = [
+    ["8080", ["tcp 127.0.0.1:8080 -> 8080"]],
+    ["8080:80", ["tcp 127.0.0.1:8080 -> 80"]],
+    ["127.0.0.1/8080:80", ["tcp 127.0.0.1:8080 -> 80"]],
+    ["0.0.0.0/22", ["tcp 0.0.0.0:22 -> 22"]],
+    ["[::1]/8080:80", ["tcp [::1]:8080 -> 80"]],
+    ["::1/8080:80", ["tcp [::1]:8080 -> 80"]],
+    ["[::]/1", ["tcp [::]:1 -> 1"]],
+    ["0:80", ["tcp 127.0.0.1:0 -> 80"]],
+    ["65535:65535", ["tcp 127.0.0.1:65535 -> 65535"]],
+    ["8000-8002:9000-9002", [
+      "tcp 127.0.0.1:8000 -> 9000",
+      "tcp 127.0.0.1:8001 -> 9001",
+      "tcp 127.0.0.1:8002 -> 9002",
+    ]],
+    ["8000-8001", ["tcp 127.0.0.1:8000 -> 8000", "tcp 127.0.0.1:8001 -> 8001"]],
+    ["127.0.0.2/80,443:8443", ["tcp 127.0.0.2:80 -> 80", "tcp 127.0.0.2:443 -> 8443"]],
+    ["8080:10.0.2.20/80", ["tcp 127.0.0.1:8080 -> 10.0.2.20:80"]],
+    ["8080:10.0.2.20", ["tcp 127.0.0.1:8080 -> 10.0.2.20:8080"]],
+    ["[::1]/8080:10.0.2.20/80,81", ["tcp [::1]:8080 -> 10.0.2.20:80", "tcp [::1]:81 -> 81"]],
+    ["80,8000-8001:10.0.2.20/90-91", [
+      "tcp 127.0.0.1:80 -> 80",
+      "tcp 127.0.0.1:8000 -> 10.0.2.20:90",
+      "tcp 127.0.0.1:8001 -> 10.0.2.20:91",
+    ]],
+    ["0:80,0:80", ["tcp 127.0.0.1:0 -> 80", "tcp 127.0.0.1:0 -> 80"]],
+  ];
+  for (const [text, specs] of forms) assertEquals(read(text), specs, text);
+  assertEquals(parsePortSpec("tcp", "1-65535").length, 65535);
+});
+
+Deno.test("parsePortSpec says what is wrong and what would be right", () => {
+  const wrong: [string, string][] = [
+    ["", "it is empty, write a port such as 8080"],
+    ["http", '"http" is no port, write 8080, 8080:80'],
+    ["80x", '"80x" is no port'],
+    ["-1", '"-1" is no port'],
+    ["65536", "host port 65536 is not from 0 to 65535"],
+    ["8080:0", "guest port 0 is not from 1 to 65535"],
+    ["8080:65536", "guest port 65536"],
+    ["8080:", '"" is no port of the guest, write 80'],
+    ["8080:http", '"http" is no port of the guest'],
+    ["8080:80:90", '"80:90" is no port of the guest'],
+    ["0", "host port 0 takes a free one, so name the guest's: 0:80"],
+    ["0:10.0.2.20", "name the guest's: 0:10.0.2.20/80"],
+    ["0-9:0-9", "0-9 begins with port 0"],
+    ["90-80", "90-80 runs backwards, write 80-90"],
+    ["8000-8009:9000-9004", "10 ports of the host and 5 ports of the guest"],
+    ["8000-8009:80", "10 ports of the host and 1 port of the guest"],
+    ["80,,81", "nothing before, after or between its commas"],
+    ["80,", "nothing before, after or between its commas"],
+    ["localhost/80", "localhost before the slash is no IP address, write 127.0.0.1/80 or [::1]/80"],
+    ["/80", "nothing before the slash is no IP address"],
+    ["[127.0.0.1]/80", "[127.0.0.1] before the slash is no IP address"],
+    ["300.0.0.1/80", "300.0.0.1 before the slash is no IP address"],
+    ["127.0.0.1%lo/80", "names an interface"],
+    ["127.0.0.1:8080:80", "a slash and not a colon ends the address, write 127.0.0.1/8080:80"],
+    ["[::1]:8080:80", "write [::1]/8080:80"],
+    ["127.0.0.1/80,127.0.0.2/81", "the address of 127.0.0.2/81 must stand in front of the list"],
+    ["80:[::1]/80", '"[::1]" is no address of a guest'],
+    ["80-81:fd00::5/80-81", "fd00::5 is not IPv4"],
+    ["8080:80/tcp", "80/tcp names a protocol"],
+    ["auto", '"auto" is not supported, name the ports'],
+    ["all", '"all" is not supported'],
+    ["none", '"none" is not supported'],
+    ["80-90,~85", "excluding ports (~85) is not supported"],
+    ["80,80", "tcp 127.0.0.1:80 -> 80 overlaps tcp 127.0.0.1:80 -> 80, each port can be given once"],
+    ["80-90,85:1", "tcp 127.0.0.1:85 -> 1 overlaps tcp 127.0.0.1:85 -> 85"],
+  ];
+  for (const [text, message] of wrong) {
+    assertStringIncludes(assertThrows(() => parsePortSpec("tcp", text), Error).message, message, text);
+  }
+});
+
+Deno.test("parseForward wants the transport in front, and names the text in each error", () => {
+  assertEquals(parseForward("udp:[::1]/53:5353").map(formatPortSpec), ["udp [::1]:53 -> 5353"]);
+  assertEquals(parseForward("tcp:127.0.0.1/8080:80").map(formatPortSpec), ["tcp 127.0.0.1:8080 -> 80"]);
+  for (const text of ["8080:80", "sctp:80", "", "TCP:80"]) {
+    assertThrows(() => parseForward(text), TypeError, `Cannot use forward "${text}": it begins with tcp: or udp:`);
+  }
+  assertThrows(() => parseForward("tcp:99999"), RangeError, 'Cannot use forward "tcp:99999": host port 99999');
+});
+
+Deno.test("checkOverlaps takes wildcards for every address they cover, each transport by itself, and leaves others be", () => {
+  const spec = (text: string) => parseForward(text);
+  const free: [string, string][] = [
+    ["tcp:80", "udp:80"],
+    ["tcp:127.0.0.1/80", "tcp:127.0.0.2/80"],
+    ["tcp:0.0.0.0/80", "tcp:[::1]/80"],
+    ["tcp:0:80", "tcp:0:80"],
+  ];
+  for (const [a, b] of free) checkOverlaps(spec(a), spec(b));
+  const taken: [string, string][] = [
+    ["tcp:80", "tcp:80:81"],
+    ["tcp:0.0.0.0/80", "tcp:127.0.0.1/80"],
+    ["udp:127.0.0.1/80", "udp:0.0.0.0/80"],
+    ["tcp:[::]/80", "tcp:127.0.0.1/80"],
+    ["tcp:[::1]/80", "tcp:[::]/80"],
+  ];
+  for (const [a, b] of taken) {
+    assertThrows(() => checkOverlaps(spec(a), spec(b)), RangeError, "overlaps", `${a} ${b}`);
+    assertThrows(() => checkOverlaps([...spec(a), ...spec(b)]), RangeError, "overlaps", `${a} ${b}`);
+  }
+  // What is bound already is not judged.
+  checkOverlaps(spec("tcp:81"), [...spec("tcp:80"), ...spec("tcp:80")]);
+});

@@ -1,0 +1,303 @@
+/**
+ * A gateway under a frame script, between a guest and a host that do what the script says, on a virtual clock.
+ *
+ * After every frame it looks whether the gateway keeps its promises: nothing is thrown; the frame moved exactly one counter or had an effect; flows, timers and buffers
+ * stay within their bounds; and every frame that came out is a whole one with right lengths and checksums, for this guest. At the end nothing may be left.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { LARGE_BUFFER } from "../../nat/buffers.ts";
+import { type Counters, DROP_REASONS, type DropReason } from "../../nat/counters.ts";
+import { FlowKey } from "../../nat/flow_key.ts";
+import type { Guest } from "../../nat/guest.ts";
+import type { HostError } from "../../nat/host.ts";
+import { SILENT } from "../../nat/logger.ts";
+import { MAX_UDP_MAPPINGS, Nat } from "../../nat/nat.ts";
+import { MAX_DNS_PENDING } from "../../nat/service/dns.ts";
+import type { TcpState } from "../../nat/tcp/transitions.ts";
+import { createTranslationRules } from "../../nat/translate.ts";
+import { IpAddress, isGroupMac } from "../../net/wire/address.ts";
+import { decodeArp } from "../../net/wire/arp.ts";
+import { decodeEthernet, ETHERTYPE_ARP, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
+import { DHCP_SERVER_PORT } from "../../net/wire/dhcpv4.ts";
+import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
+import { icmpv4ChecksumValid } from "../../net/wire/icmpv4.ts";
+import {
+  checkIpv4,
+  decodeIpv4,
+  ipv4Destination,
+  ipv4HeaderLength,
+  ipv4HeaderValid,
+  ipv4Protocol,
+  ipv4Source,
+  PROTOCOL_ICMP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from "../../net/wire/ipv4.ts";
+import { checkTcp, tcpChecksumValidIpv4, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
+import { decodeUdp, udpChecksumValidIpv4, udpSourcePort } from "../../net/wire/udp.ts";
+import { ScriptHost, type ScriptTcpSocket, type ScriptUdpSocket } from "../support/script_host.ts";
+import { payloadOf, ScriptGuest } from "./guest_script.ts";
+import { type Action, FRAME_VERBS } from "./script.ts";
+
+/** Frames that one frame of the guest may bring about: what a window of data is cut into. */
+const MOST_FRAMES = 4096;
+/** Beyond so many flows they are counted and not looked at one by one, which would take too long. */
+const MANY_FLOWS = 64;
+
+/** A gateway and what a script does to it. */
+export class FuzzTarget {
+  readonly host = new ScriptHost();
+  readonly nat: Nat;
+  readonly guest: Guest;
+  readonly script = new ScriptGuest();
+  /** Every TCP state that a flow was seen in. */
+  readonly states = new Set<TcpState | "draining" | "open">();
+  /** Every line as it was played: frames are there as bytes. */
+  readonly played: string[] = [];
+
+  #mtu: number;
+  #maxFlows: number;
+  #maxBufferBytes: number;
+  #taken: number;
+  #sent = 0;
+  #linkTakes = true;
+
+  /** A gateway as an `options` line says. */
+  constructor(options: ReadonlyMap<string, string> = new Map()) {
+    const number = (name: string, otherwise: number) => Number(options.get(name) ?? otherwise);
+    this.#mtu = number("mtu", 1500);
+    this.#maxFlows = number("maxFlows", 16);
+    this.#maxBufferBytes = number("maxBufferBytes", 1 << 20);
+    const dnsServers = options.get("dns") === "none" ? null : [{ address: options.get("dns") ?? "127.0.0.53" }];
+    this.nat = new Nat({
+      host: this.host,
+      rules: createTranslationRules({ dnsServers, hostLoopback: options.get("hostLoopback") !== "no" }),
+      logger: SILENT,
+      random: () => 7,
+      maxFlows: this.#maxFlows,
+      maxBufferBytes: this.#maxBufferBytes,
+      ...(options.has("maxNewFlows") && { maxNewFlows: number("maxNewFlows", 1) }),
+      tcp: { receiveLimit: number("receiveLimit", 65536), sendLimit: number("sendLimit", 1 << 18) },
+    });
+    this.host.start(() => this.nat.turn());
+    const offload = options.get("offload") === "yes", send = (frame: Frame) => this.#take(frame);
+    this.guest = this.nat.attach({ name: "fuzz", mtu: this.#mtu, offload, send, flush() {} });
+    this.#taken = this.nat.pool.takenBytes;
+    if (options.size > 0) this.played.push(`options ${[...options].map((field) => field.join("=")).join(" ")}`);
+  }
+
+  /** Does what a line says. */
+  act(action: Action): void {
+    if (FRAME_VERBS.has(action.verb)) {
+      for (let i = 0; i < Number(action.fields.get("times") ?? 1); i++) {
+        this.frame(this.script.frame(action, i), action.words.includes("vouched"));
+      }
+    } else if (action.verb !== "options") {
+      if (action.verb !== "expect") this.played.push(action.line);
+      this.#do(action);
+    }
+  }
+
+  /** A frame of the guest, and all that must hold after it. */
+  frame(bytes: Uint8Array, vouched: boolean = false): void {
+    this.played.push(
+      `frame ${[...bytes].map((b) => b.toString(16).padStart(2, "0")).join("")}${vouched ? " vouched" : ""}`,
+    );
+    // A frame that is only heard changes how long the guest was silent.
+    this.host.advance(1);
+    this.#sent = 0;
+    const before = this.#signature(bytes), counted = total(this.nat.counters), full = this.nat.counters.linkFull;
+    // In the middle of a buffer of its own: what is written beside it or kept is found out.
+    const buffer = new Uint8Array(bytes.length + 14).fill(0xa5);
+    buffer.set(bytes, 7);
+    const frame = new Frame().set(buffer, 7, 7 + bytes.length);
+    frame.checksum = vouched ? CHECKSUM_PARTIAL : CHECKSUM_COMPLETE;
+    this.guest.receive(frame);
+    assertEquals([buffer.subarray(7, 7 + bytes.length), buffer[6], buffer[7 + bytes.length]], [bytes, 0xa5, 0xa5]);
+    buffer.fill(0xa5);
+    this.host.wake();
+    this.host.run();
+    const moved = total(this.nat.counters) - counted - (this.nat.counters.linkFull - full);
+    assert(moved <= 1, `one frame moved counters ${moved} times`);
+    const hasEffect = this.#signature(bytes) !== before || asksDns(bytes, this.nat.rules.dns.ipv4);
+    assert(moved === 1 || hasEffect, "the frame had no effect and moved no counter");
+    assert(this.#sent <= MOST_FRAMES, `one frame brought about ${this.#sent}`);
+    this.#checkBounds();
+  }
+
+  /** The latest connection's state, or none. */
+  get state(): string {
+    const guest = `${IpAddress.fromIpv4(this.guest.address)}:${this.script.port}`;
+    // What only drains comes last, and stands for the connection where nothing else does.
+    return this.nat.flows().find((flow) => flow.protocol === "tcp" && flow.guest === guest)?.state ?? "none";
+  }
+
+  /** Ends the gateway: nothing may be left. */
+  close(): void {
+    this.nat.close();
+    assertEquals(this.nat.flows(), []);
+    assertEquals(this.nat.timers.size, 0, "timers");
+    assertEquals(this.nat.pool.takenBytes, this.#taken, "buffers");
+    assertEquals(this.host.openSockets.length + this.host.udpSockets.filter((s) => !s.closed).length, 0, "sockets");
+    assertEquals(this.guest.flows, 0);
+  }
+
+  // --- what a script does ---
+
+  #do({ verb, words, fields }: Action): void {
+    if (verb === "wait") this.host.advance(Number(words[0]));
+    else if (verb === "link") this.#linkTakes = words[0] !== "full";
+    else if (verb === "expect") this.#expect(fields);
+    else if (words[0]?.startsWith("udp-")) this.#udp(words[0], fields);
+    else this.#tcp(words, fields);
+    this.host.run();
+    this.#checkBounds();
+  }
+
+  #expect(fields: ReadonlyMap<string, string>): void {
+    for (const [name, value] of fields) {
+      if (name === "state") assertEquals(this.state, value);
+      else if (!(name in DROP_REASONS)) throw new SyntaxError(`Cannot expect "${name}": it is no counter`);
+      else assertEquals(this.nat.counters[name as DropReason], Number(value), name);
+    }
+  }
+
+  /** Does nothing where the socket is not in a state for it: the fuzzer does not know. */
+  #tcp(words: readonly string[], fields: ReadonlyMap<string, string>): void {
+    const socket = pick<ScriptTcpSocket>(this.host.sockets, fields.get("socket"));
+    if (socket === undefined) return;
+    if (fields.has("budget")) socket.budget = Number(fields.get("budget"));
+    if (words[0] === "accept" && isPending(socket)) socket.accept();
+    else if (words[0] === "refuse" && isPending(socket)) socket.refuse(words[1] as HostError | undefined);
+    if (socket.state !== "connected" || socket.closed) return;
+    try {
+      if (words[0] === "send") socket.hostSends(payloadOf(fields));
+      else if (words[0] === "eof") socket.hostEof();
+      else if (words[0] === "reset") socket.hostResets();
+    } catch (error) {
+      // A host that has finished or is broken says nothing more.
+      if (!(error instanceof Error && /^Cannot .*(FIN|broken)/.test(error.message))) throw error;
+    }
+  }
+
+  #udp(verb: string, fields: ReadonlyMap<string, string>): void {
+    if (verb === "udp-open") {
+      const error = fields.get("error");
+      if (error === undefined) this.host.udpError = undefined;
+      else this.host.udpError = error as HostError;
+      return;
+    }
+    const socket = pick<ScriptUdpSocket>(this.host.udpSockets, fields.get("socket"));
+    if (socket === undefined || socket.closed) return;
+    const [address, port] = (fields.get("from") ?? "127.0.0.1:80").split(":");
+    const peer = { address: IpAddress.parse(address!), port: Number(port) };
+    if (verb === "udp-send") socket.hostSends(payloadOf(fields), peer);
+    else if (verb === "udp-refuse") socket.hostRefuses(peer);
+    else if (verb === "udp-takes") socket.takes = fields.get("takes") !== "no";
+  }
+
+  // --- what must hold ---
+
+  #checkBounds(): void {
+    const { nat } = this, flows = nat.flowCount;
+    if (flows <= MANY_FLOWS) { for (const flow of nat.flows()) this.states.add(flow.state); }
+    assert(flows <= this.#maxFlows + MAX_UDP_MAPPINGS, `${flows} flows`);
+    assert(nat.timers.size <= 4 * flows + MAX_DNS_PENDING + 64, `${nat.timers.size} timers for ${flows} flows`);
+    const most = this.#maxBufferBytes + (flows + 2) * 3 * LARGE_BUFFER;
+    assert(nat.pool.takenBytes <= most, `${nat.pool.takenBytes} bytes of buffers for ${flows} flows`);
+  }
+
+  /** Everything that a frame can change, but for counters. */
+  #signature(frame: Uint8Array): string {
+    const { nat, host, guest } = this;
+    const { send, receive } = nat.tcpFlow(tcpKey(guest.number, frame))?.endpoint ?? {};
+    return JSON.stringify([
+      nat.flowCount,
+      nat.flowCount > MANY_FLOWS || nat.flows(),
+      send && [send.una, send.next, send.window, send.mss],
+      receive && [receive.initial, receive.next, receive.finSeq, receive.pinned],
+      host.sockets.length,
+      nat.flowCount > MANY_FLOWS || host.openSockets.map((s) => [s.receivedLength, s.closeWriteCalled, s.interest]),
+      host.udpSockets.map((s) => [s.sent.length, s.closed]),
+      nat.timers.size,
+      guest.address,
+      guest.mac,
+      this.#sent,
+    ]);
+  }
+
+  #take(frame: Frame): boolean {
+    this.#sent++;
+    const { bytes, start, end } = frame, ether = decodeEthernet(bytes, start, end), at = ether.payloadStart;
+    const addressed = ether.destination === this.guest.mac || isGroupMac(ether.destination);
+    if (ether.type === ETHERTYPE_ARP) {
+      assert(addressed, "a frame for somebody else");
+      decodeArp(bytes, at, end);
+    } else {
+      assertEquals(ether.type, ETHERTYPE_IPV4);
+      // A DHCP client says itself which card it asks for (RFC 2131 section 4.1).
+      const dhcp = ipv4Protocol(bytes, at) === PROTOCOL_UDP && udpSourcePort(bytes, at + 20) === DHCP_SERVER_PORT;
+      assert(addressed || dhcp, "a packet for somebody else");
+      this.#checkPacket(frame, at);
+    }
+    return this.#linkTakes;
+  }
+
+  #checkPacket({ bytes, end, checksum, segmentSize }: Frame, at: number): void {
+    const packet = decodeIpv4(bytes, at, end), { payloadStart, payloadEnd, source, destination } = packet;
+    assert(ipv4HeaderValid(bytes, at), "a wrong IPv4 checksum");
+    assertEquals(payloadEnd, end, "bytes behind the packet");
+    assert(end - at <= this.#mtu || segmentSize > 0, `a packet of ${end - at} bytes`);
+    if (packet.protocol === PROTOCOL_TCP) {
+      this.script.received(bytes, payloadStart, end);
+      const right = checksum === CHECKSUM_PARTIAL ||
+        tcpChecksumValidIpv4(bytes, payloadStart, end, source, destination);
+      assert(right, "a wrong TCP checksum");
+    } else if (packet.protocol === PROTOCOL_UDP) {
+      // A fragment other than the first has no header.
+      if (packet.moreFragments || packet.fragmentOffset > 0) return;
+      decodeUdp(bytes, payloadStart, end);
+      assert(udpChecksumValidIpv4(bytes, payloadStart, source, destination), "a wrong UDP checksum");
+    } else {
+      assertEquals(packet.protocol, PROTOCOL_ICMP);
+      assert(packet.moreFragments || icmpv4ChecksumValid(bytes, payloadStart, end), "a wrong ICMP checksum");
+    }
+  }
+}
+
+/** The key of the flow that a frame is of, if it is TCP at all. */
+function tcpKey(guest: number, frame: Uint8Array): FlowKey {
+  const key = new FlowKey(), ip = 14, tcp = ip + ipv4HeaderLength(frame, ip);
+  if (!checkIpv4(frame, ip, frame.length) || !checkTcp(frame, tcp, frame.length)) return key;
+  const source = ipv4Source(frame, ip), destination = ipv4Destination(frame, ip);
+  return key.setIpv4(
+    guest,
+    PROTOCOL_TCP,
+    source,
+    tcpSourcePort(frame, tcp),
+    destination,
+    tcpDestinationPort(frame, tcp),
+  );
+}
+
+function total(counters: Counters): number {
+  let sum = 0;
+  for (const reason in counters) sum += counters[reason as DropReason];
+  return sum;
+}
+
+function isPending(socket: ScriptTcpSocket): boolean {
+  return socket.state === "connecting" && !socket.closed;
+}
+
+function pick<T>(sockets: readonly T[], number: string | undefined): T | undefined {
+  return number === undefined ? sockets.at(-1) : sockets[Number(number)];
+}
+
+/** Whether a frame goes to the DNS service, where one that waits for an answer with others leaves no trace. */
+function asksDns(frame: Uint8Array, dns: number): boolean {
+  const ip = 14, isUdp = checkIpv4(frame, ip, frame.length) && ipv4Protocol(frame, ip) === PROTOCOL_UDP;
+  return isUdp && ipv4Destination(frame, ip) === dns;
+}

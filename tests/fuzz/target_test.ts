@@ -1,0 +1,120 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import type { Frame } from "../../net/wire/frame.ts";
+import { fuzz } from "./fuzz.ts";
+import { mutate, Random } from "./mutate.ts";
+import { parseScript } from "./script.ts";
+import { FuzzTarget } from "./target.ts";
+
+const OPENING = "tcp SYN\nhost accept\ntcp ACK\n";
+
+/** Plays a script against a gateway in which `spoil` has put a defect. */
+function play(text: string, spoil: (target: FuzzTarget) => void = () => {}): FuzzTarget {
+  const target = new FuzzTarget();
+  for (const action of parseScript(OPENING)) target.act(action);
+  spoil(target);
+  for (const action of parseScript(text)) target.act(action);
+  target.close();
+  return target;
+}
+
+// Defects, each with a script that a sound gateway passes.
+const DEFECTS: readonly [string, string, RegExp, (target: FuzzTarget) => void][] = [
+  ["throws", "icmp hex=00010001", /out of order/, ({ guest }) => {
+    guest.receive = () => {
+      throw new Error("out of order");
+    };
+  }],
+  ["drops a frame silently", "tcp ACK len=3", /no effect and moved no counter/, ({ guest }) => {
+    guest.receive = () => {};
+  }],
+  ["counts a frame twice", "ether type=88cc", /moved counters 2 times/, ({ guest, nat }) => {
+    const receive = guest.receive.bind(guest);
+    guest.receive = (frame: Frame) => {
+      receive(frame);
+      nat.counters.vlan++;
+    };
+  }],
+  ["writes to the frame it was given", "tcp ACK len=3", /not equal/, ({ guest }) => {
+    const receive = guest.receive.bind(guest);
+    guest.receive = (frame: Frame) => {
+      receive(frame);
+      frame.bytes[frame.end] = 0;
+    };
+  }],
+  ["takes more buffers than it may", "tcp ACK len=3", /bytes of buffers/, ({ nat }) => {
+    for (let i = 0; i < 100; i++) nat.pool.takeLarge();
+  }],
+  ["leaves a buffer behind", "tcp ACK len=3", /buffers/, ({ nat }) => void nat.pool.takeSmall()],
+  ["sends a wrong checksum", "icmp hex=00010001", /wrong ICMP checksum/, ({ guest }) => {
+    const send = guest.out.ipv4.bind(guest.out);
+    guest.out.ipv4 = (bytes, start, end, protocol, source, destination) => {
+      bytes[end - 1]! ^= 1;
+      send(bytes, start, end, protocol, source, destination);
+    };
+  }],
+  ["sends a packet to another station", "icmp hex=00010001", /somebody else/, ({ guest }) => {
+    const { link } = guest.out, send = link.send;
+    link.send = (frame) => {
+      frame.bytes[frame.start] = 2;
+      return send(frame);
+    };
+  }],
+];
+
+for (const [defect, script, message, spoil] of DEFECTS) {
+  Deno.test(`FuzzTarget finds out a gateway that ${defect}`, () => {
+    play(script);
+    const error = assertThrows(() => play(script, spoil), Error);
+    assert(message.test(error.message), error.message);
+  });
+}
+
+Deno.test("FuzzTarget notes what it plays as bytes, which play the same again", () => {
+  const first = play(
+    "tcp ACK text=hello\nhost send len=30\nwait 300\ntcp ACK opts=0101 ack=-3\ndhcp type=1\nlink full\ntcp ACK",
+  );
+  const again = new FuzzTarget();
+  for (const action of parseScript(first.played.join("\n"))) again.act(action);
+  again.close();
+  assertEquals(again.played, first.played);
+  assertEquals(again.nat.counters, first.nat.counters);
+});
+
+Deno.test("parseScript skips comments and blank lines and refuses a verb that is none", () => {
+  assertEquals(parseScript("# x\n\n  wait 5  # five\n").map(({ line }) => line), ["wait 5"]);
+  assertThrows(() => parseScript("wait 5\nsend nothing"), SyntaxError, '"send" is no verb');
+});
+
+Deno.test("FuzzTarget refuses to expect a counter that is none", () => {
+  assertThrows(() => play("expect tcpNonsense=1"), SyntaxError, '"tcpNonsense"');
+});
+
+Deno.test("fuzz finds nothing in a gateway that keeps its promises, and does the same for the same seed", () => {
+  const corpus = [{ name: "a", text: OPENING + "tcp ACK len=100\nhost eof\ntcp FIN,ACK\n" }, {
+    name: "b",
+    text: "dhcp type=1",
+  }];
+  const first = fuzz(corpus, 5, (sessions) => sessions < 40), again = fuzz(corpus, 5, (sessions) => sessions < 40);
+  assertEquals([[...first.failures], first.sessions], [[], 40]);
+  assertEquals(again, first);
+});
+
+Deno.test("fuzz keeps of a failing script only the lines that it takes to fail", () => {
+  // No gateway has less than no buffers, so whatever frame comes first is one too many.
+  const corpus = [{
+    name: "bad",
+    text: "options maxBufferBytes=-9000000\ntcp SYN\nwait 1\ntcp SYN port=2\ndhcp type=1",
+  }];
+  const { failures } = fuzz(corpus, 5, (sessions) => sessions < 40);
+  assert(failures.size > 0);
+  for (const script of failures.values()) {
+    const verbs = parseScript(script).map(({ verb }) => verb);
+    assertEquals(verbs, ["options", "frame"]);
+  }
+});
+
+Deno.test("mutate makes frames of every kind of change and throws for none, however short the frame", () => {
+  const random = new Random(3), lengths = new Set<number>();
+  for (let i = 0; i < 20_000; i++) lengths.add(mutate(new Uint8Array(i % 70).fill(0x45), random).length);
+  assert(lengths.has(0) && lengths.size > 100);
+});

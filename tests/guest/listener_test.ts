@@ -1,0 +1,73 @@
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { GuestStack } from "../../guest/mod.ts";
+import { memoryLinkPair } from "../../net/link/memory.ts";
+
+/** Two guests on one link: each is the other's gateway. */
+function pair(): { client: GuestStack; server: GuestStack } & AsyncDisposable {
+  const [left, right] = memoryLinkPair();
+  const client = new GuestStack(left, { address: "10.0.2.15", gateway: "10.0.2.2", mac: 0x525400000001 });
+  const server = new GuestStack(right, { address: "10.0.2.2", gateway: "10.0.2.15", mac: 0x525400000002 });
+  return {
+    client,
+    server,
+    [Symbol.asyncDispose]: async () => {
+      await client.close();
+      await server.close();
+    },
+  };
+}
+
+const TARGET = { hostname: "10.0.2.2", port: 80 };
+
+Deno.test("GuestListener accepts connections in their order, before and after they are asked for", async () => {
+  await using stacks = pair();
+  const listener = stacks.server.listen(80), first = listener.accept();
+  const one = await stacks.client.connect(TARGET), two = await stacks.client.connect(TARGET);
+  await one.write(Uint8Array.of(1));
+  await two.write(Uint8Array.of(2));
+  const buffer = new Uint8Array(1);
+  for (const [i, conn] of [await first, await listener.accept()].entries()) {
+    assertEquals([await conn.read(buffer), buffer[0]], [1, i + 1]);
+  }
+});
+
+Deno.test("GuestStack refuses a port that nobody listens on, at once", async () => {
+  await using stacks = pair();
+  await assertRejects(() => stacks.client.connect(TARGET), Deno.errors.ConnectionRefused);
+  assertEquals([stacks.client.connections, stacks.server.connections], [0, 0]);
+});
+
+Deno.test("GuestStack.listen takes each port once, and again when it is free", async () => {
+  await using stacks = pair();
+  const listener = stacks.server.listen(80);
+  assertThrows(() => stacks.server.listen(80), Deno.errors.AddrInUse, "Cannot listen on port 80: it is in use");
+  listener.close();
+  stacks.server.listen(80).close();
+  await assertRejects(() => stacks.client.connect(TARGET), Deno.errors.ConnectionRefused);
+});
+
+Deno.test("GuestListener refuses the connection for which there is no room, and takes others once there is", async () => {
+  await using stacks = pair();
+  const listener = stacks.server.listen(80);
+  for (let i = 0; i < 128; i++) await stacks.client.connect(TARGET);
+  await assertRejects(() => stacks.client.connect(TARGET), Deno.errors.ConnectionRefused);
+  await listener.accept();
+  await stacks.client.connect(TARGET);
+  assertEquals(stacks.server.connections, 129);
+});
+
+Deno.test("GuestListener that is closed resets who waits, rejects accept and ends the iteration", async () => {
+  await using stacks = pair();
+  const listener = stacks.server.listen(80), waiting = await stacks.client.connect(TARGET);
+  await listener.accept();
+  const pending = listener.accept();
+  const late = await stacks.client.connect(TARGET);
+  await pending;
+  const unserved = await stacks.client.connect(TARGET);
+  listener.close();
+  listener.close();
+  await assertRejects(() => unserved.read(new Uint8Array(1)), Deno.errors.ConnectionReset);
+  await assertRejects(() => listener.accept(), Deno.errors.BadResource);
+  for await (const _conn of listener) throw new Error("There is no further connection");
+  assertEquals([waiting.state, late.state], ["ESTABLISHED", "ESTABLISHED"]);
+});

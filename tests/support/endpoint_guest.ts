@@ -1,0 +1,151 @@
+/**
+ * The guest of a simulation that is our own endpoint: what one side cannot do, the other cannot cover up, but what both
+ * get wrong alike stays unseen; `plain_guest.ts` is for that.
+ *
+ * @module
+ */
+import { BufferPool, LARGE_BUFFER, LARGE_PAYLOAD } from "../../nat/buffers.ts";
+import { FrameSender } from "../../nat/frame_sender.ts";
+import { GATEWAY_MAC } from "../../nat/nat.ts";
+import { createTcpDrops, TCP_DEFAULTS, type TcpContext, type TcpLower, type TcpUser } from "../../nat/tcp/context.ts";
+import { TcpEndpoint } from "../../nat/tcp/endpoint.ts";
+import { TimerWheel } from "../../nat/timers.ts";
+import type { Link } from "../../net/link/link.ts";
+import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
+import { ipv4TotalLength } from "../../net/wire/ipv4.ts";
+import { tcpChecksumValidIpv4 } from "../../net/wire/tcp.ts";
+import { assertExpected, type SimGuest, type SimGuestParts } from "./netsim.ts";
+import type { VirtualClock } from "./virtual_clock.ts";
+
+const ADDRESS = 0x0a00020f, GATEWAY = 0x0a000202;
+const MAC = 0x525400123456;
+/** Just below the wrap. */
+const INITIAL = 0xffff0000;
+const IP = 14, TCP = 34;
+
+/** A `SimGuest` around a `TcpEndpoint`. */
+export class EndpointGuest implements SimGuest, TcpUser {
+  heard = 0;
+  heardEnd = false;
+  readonly endpoint: TcpEndpoint;
+  readonly #link: Link;
+  readonly #clock: VirtualClock;
+  readonly #expected: Uint8Array;
+  readonly #context: TcpContext;
+  #unsaid = new Uint8Array(0);
+  #finishing = false;
+  #due = false;
+
+  constructor({ link, clock, expected }: SimGuestParts) {
+    this.#link = link;
+    this.#clock = clock;
+    this.#expected = expected;
+    this.#context = {
+      // As long as Linux has it, so that the gateway's last FIN finds someone.
+      config: { ...TCP_DEFAULTS, timeWaitMs: 60_000 },
+      pool: new BufferPool(),
+      timers: new TimerWheel(clock.now()),
+      drops: createTcpDrops(),
+      scratch: new Uint8Array(LARGE_BUFFER),
+      now: () => clock.now(),
+    };
+    const out = new FrameSender(link, { sourceMac: MAC, sent: () => {}, unresolved: () => {} });
+    out.destinationMac = GATEWAY_MAC;
+    const lower: TcpLower = {
+      localPort: 40000,
+      peerPort: 80,
+      maxSegmentSize: out.maxSegmentSize,
+      maxBurst: out.maxBurst,
+      transmit: (bytes, start, end, segmentSize) => out.tcp(bytes, start, end, segmentSize, ADDRESS, GATEWAY),
+    };
+    this.endpoint = new TcpEndpoint(this.#context, { lower, user: this });
+    link.start({
+      receive: (frame) => this.#receive(frame),
+      flush: () => void (this.#due = true),
+      closed: () => {},
+    });
+  }
+
+  get deadline(): number {
+    return this.#context.timers.nextDeadline();
+  }
+
+  get over(): boolean {
+    return this.endpoint.state === "CLOSED" || this.endpoint.state === "TIME-WAIT";
+  }
+
+  get repeated(): number {
+    return this.endpoint.send.retransmissions;
+  }
+
+  connect(): void {
+    this.endpoint.connect(INITIAL);
+  }
+
+  say(bytes: Uint8Array): void {
+    this.#unsaid = bytes.slice();
+    this.#due = true;
+  }
+
+  finish(): void {
+    this.#finishing = true;
+    this.#due = true;
+  }
+
+  turn(): boolean {
+    const due = this.#due || this.deadline <= this.#clock.now();
+    if (!due) return false;
+    this.#due = false;
+    this.#context.timers.advance(this.#clock.now());
+    this.#write();
+    this.endpoint.endTurn();
+    this.#link.flush();
+    return true;
+  }
+
+  tcpOpened(): void {
+    this.#due = true;
+  }
+
+  tcpReceived(bytes: Uint8Array, start: number, end: number): number {
+    assertExpected(this.#expected, this.heard, bytes, start, end);
+    this.heard += end - start;
+    return end - start;
+  }
+
+  tcpPeerFinished(): void {
+    this.heardEnd = true;
+  }
+
+  tcpSendRoom(): void {
+    this.#due = true;
+  }
+
+  tcpEnded(): void {}
+
+  tcpTimeWaitOver(): void {}
+
+  tcpTurnDue(): void {
+    this.#due = true;
+  }
+
+  #write(): void {
+    while (this.#unsaid.length > 0) {
+      const count = Math.min(this.endpoint.readRoom, this.#unsaid.length, LARGE_PAYLOAD);
+      if (count <= 0) return;
+      const buffer = this.#context.pool.takeLarge();
+      buffer.set(this.#unsaid.subarray(0, count), SEGMENT_HEADROOM);
+      this.#unsaid = this.#unsaid.subarray(count);
+      if (!this.endpoint.write(buffer, SEGMENT_HEADROOM, SEGMENT_HEADROOM + count)) this.#context.pool.give(buffer);
+    }
+    if (this.#finishing) this.endpoint.closeWrite();
+  }
+
+  #receive({ bytes, start, checksum }: Frame): void {
+    const tcp = start + TCP, end = start + IP + ipv4TotalLength(bytes, start + IP);
+    if (checksum === CHECKSUM_COMPLETE && !tcpChecksumValidIpv4(bytes, tcp, end, GATEWAY, ADDRESS)) {
+      throw new Error("A segment of the gateway has a wrong checksum");
+    }
+    this.endpoint.segmentArrived(bytes, tcp, end);
+  }
+}
