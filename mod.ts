@@ -29,6 +29,7 @@ import type { HostNetwork } from "./nat/host.ts";
 import { type Logger, SILENT } from "./nat/logger.ts";
 import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
+import { RateLimitedLog } from "./nat/rate_limited_log.ts";
 import { createTranslationRules, type TranslationOptions } from "./nat/translate.ts";
 import type { Link } from "./net/link/link.ts";
 import { DNS_PORT } from "./net/wire/dns.ts";
@@ -112,14 +113,14 @@ export class Gateway implements AsyncDisposable {
 
   #nat: Nat;
   #host: HostNetwork;
-  #logger: Logger;
+  #arrivals: RateLimitedLog;
   #links = new Set<Link>();
   #disposed: Promise<void> | null = null;
 
   private constructor(nat: Nat, host: HostNetwork, logger: Logger) {
     this.#nat = nat;
     this.#host = host;
-    this.#logger = logger;
+    this.#arrivals = new RateLimitedLog(logger, () => host.now());
     this.forwards = new PortForwards(host, nat);
   }
 
@@ -157,7 +158,9 @@ export class Gateway implements AsyncDisposable {
   attach(link: Link): AttachedGuest {
     if (this.#disposed !== null) throw new Deno.errors.BadResource("Cannot attach a guest: the gateway is closed");
     const guest = this.#nat.attach(link), ended = Promise.withResolvers<Error | undefined>();
+    const who = `Guest ${guest.number} on ${link.name}`;
     this.#links.add(link);
+    this.#arrivals.info(() => `${who} began`);
     link.start({
       receive: (frame) => guest.receive(frame),
       flush: () => this.#host.wake(),
@@ -165,7 +168,8 @@ export class Gateway implements AsyncDisposable {
         this.#links.delete(link);
         this.#nat.detach(guest);
         this.#host.wake();
-        if (error !== undefined) this.#logger.warn(`Guest ${guest.number} on ${link.name} ended: ${error.message}`);
+        if (error !== undefined) this.#arrivals.warn(() => `${who} ended: ${error.message}`);
+        else this.#arrivals.info(() => `${who} ended`);
         ended.resolve(error);
       },
     });

@@ -127,7 +127,7 @@ export function gatewaySettings(
     deny: values.deny,
     maxFlows: values["max-flows"],
     maxNewFlows: values["max-new-flows"],
-    host: values.host ?? "ffi",
+    host: values.host ?? (Deno.build.os === "linux" ? "ffi" : "deno"),
     logLevel: values["log-level"] ?? defaults.logLevel,
   };
   checkForwards(program, settings);

@@ -6,7 +6,7 @@
  * @module
  */
 import { wakeLoop } from "../net/linux/event_loop.ts";
-import type { FromWorker, StartMessage, ToWorker } from "./run_messages.ts";
+import type { FromWorker, StartedMessage, StartMessage, ToWorker } from "./run_messages.ts";
 
 /** The gateway's Worker. It begins to load when this is made. */
 export class GatewayWorker {
@@ -35,9 +35,9 @@ export class GatewayWorker {
     };
   }
 
-  /** Starts the gateway on the TAP of a process. Resolves when it serves; see `failed` for when it cannot. */
-  async start(message: StartMessage): Promise<void> {
-    await this.#ask(message);
+  /** Starts the gateway. Resolves when it serves; see `failed` for when it cannot. */
+  async start(message: StartMessage): Promise<StartedMessage> {
+    return await this.#ask(message) as StartedMessage;
   }
 
   /** The flow table as text. */
@@ -47,10 +47,10 @@ export class GatewayWorker {
     return answer.kind === "flows" ? answer.text : "";
   }
 
-  /** Ends the gateway after it has passed on what the guest had sent. */
-  async stop(): Promise<void> {
+  /** Ends the gateway after it has passed on what guests that have ended had sent; of `run` that is the one there was. */
+  async stop(options: { guestsHaveEnded: boolean }): Promise<void> {
     this.#stopping = true;
-    await this.#ask({ kind: "stop" });
+    await this.#ask({ kind: "stop", ...options });
   }
 
   #ask(message: ToWorker): Promise<FromWorker> {

@@ -10,6 +10,7 @@ const HAWSER = `Hawser: user-mode networking. Gives a command, a sandbox or a vi
 
 Usage:
   hawser run [options] [--] COMMAND [ARG…]   run COMMAND in a fresh network namespace behind a gateway (Linux; root or not)
+  hawser serve [options] --listen LINK       serve guests on a link until interrupted
   hawser forward [options] LISTEN TARGET     host only: a forwarder with true half-close, no guest
   hawser demo                                show it working, on any machine, in seconds
   hawser --help | --version | COMMAND --help
@@ -31,6 +32,27 @@ CONT are passed on to it; USR1 prints the open flows to stderr. What it leaves r
 
 Exit codes: COMMAND's own, 128+n if signal n ended it, 126/127 if it cannot be executed or found, 125 if Hawser failed, 2
 for a usage error.
+`;
+
+const SERVE = `Serves guests that come from outside: virtual machines, browsers, prepared namespaces.
+
+Usage:
+  hawser serve [options] --listen LINK
+
+Options:
+OPTIONS
+
+LINK:
+  unix:PATH                 QEMU's -netdev stream: a 32-bit big-endian length before each frame
+  tcp:HOST:PORT             the same over TCP; port 0 takes a free one
+  unixgram:PATH             QEMU's -netdev dgram, vfkit: a frame a datagram
+  ws:HOST:PORT              WebSocket: a frame a message, as v86, or QEMU's framing inside, as container2wasm
+  tap:NAME[@NETNS]          a TAP interface; NETNS is a name of "ip netns", a path, or pid:N (Linux)
+
+A line "listening on LINK", with the real port, says when it is ready. Every guest has an Ethernet link of its own with the same
+addresses, and never sees another. INT, TERM and HUP end it with exit code 0; USR1 prints the open flows to stderr.
+
+Exit codes: 0 when it was told to end, 125 if it cannot begin or go on, 2 for a usage error.
 `;
 
 const FORWARD =
@@ -60,8 +82,11 @@ only if every byte arrived.
 `;
 
 /** The help of `hawser` itself or of one command, whose options are those of `table`. */
-export function helpText(topic: "hawser" | "run" | "forward" | "demo", table: OptionTable = {}): string {
-  return { hawser: HAWSER, run: RUN, forward: FORWARD, demo: DEMO }[topic].replace("OPTIONS", () => optionHelp(table));
+export function helpText(topic: "hawser" | "run" | "serve" | "forward" | "demo", table: OptionTable = {}): string {
+  return { hawser: HAWSER, run: RUN, serve: SERVE, forward: FORWARD, demo: DEMO }[topic].replace(
+    "OPTIONS",
+    () => optionHelp(table),
+  );
 }
 
 /** `hawser 0.1.0`, and what it runs on. */

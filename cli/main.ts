@@ -43,6 +43,12 @@ async function follow(line: CommandLine): Promise<number> {
       const { demo } = await import("./demo.ts");
       return await demo();
     }
+    case "serve": {
+      const { GatewayWorker } = await import("./gateway_worker.ts");
+      const worker = new GatewayWorker();
+      const { serve } = await import("./serve.ts");
+      return await serve(worker, line.options);
+    }
     case "run": {
       if (Deno.build.os !== "linux") {
         throw new Error(`cannot run a command in a namespace: this needs Linux, not ${Deno.build.os}`);

@@ -10,6 +10,7 @@ import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_s
 import { helpText, versionText } from "./help.ts";
 import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
 import { HELP_ROW, readOptions } from "./option_table.ts";
+import { parseServe, SERVE_ROWS, type ServeOptions } from "./serve_options.ts";
 import { nearestWord, UsageError } from "./usage_error.ts";
 import { type LogLevel, readMaxConnections, readMtu, readSeconds } from "./values.ts";
 
@@ -47,6 +48,7 @@ export interface ForwardLine {
 export type CommandLine =
   | ForwardLine
   | { readonly kind: "run"; readonly options: RunOptions; readonly command: readonly string[] }
+  | { readonly kind: "serve"; readonly options: ServeOptions }
   | { readonly kind: "demo" }
   | { readonly kind: "text"; readonly text: string };
 
@@ -78,14 +80,14 @@ export const FORWARD_ROWS = {
   ...HELP_ROW,
 } as const;
 
-const COMMANDS = ["run", "forward", "demo"];
+const COMMANDS = ["run", "serve", "forward", "demo"];
 
 /** Reads the words after `hawser`. Throws a `UsageError`. */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const [word, ...rest] = args;
   switch (word) {
     case undefined:
-      throw new UsageError("hawser", "missing command, say run, forward, demo or --help");
+      throw new UsageError("hawser", "missing command, say run, serve, forward, demo or --help");
     case "--help":
     case "-h":
       return { kind: "text", text: helpText("hawser") };
@@ -93,6 +95,10 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       return { kind: "text", text: versionText() };
     case "run":
       return parseRun(rest);
+    case "serve": {
+      const options = parseServe(rest);
+      return options ? { kind: "serve", options } : { kind: "text", text: helpText("serve", SERVE_ROWS) };
+    }
     case "forward":
       return parseForward(rest);
     case "demo":

@@ -40,7 +40,9 @@ export async function run(
   const release = takeSignals(namespace, worker);
   const failed = worker.failed.then((message) => ({ message }));
   try {
-    const started = worker.start({ kind: "start", pid: namespace.pid, fd: TUN_FD, options });
+    const { mtu, offload } = options, tun = { pid: namespace.pid, fd: TUN_FD };
+    const sources = [{ kind: "tap", name: "eth0", tun, mtu, offload } as const];
+    const started = worker.start({ kind: "start", sources, settings: options }).then(() => undefined);
     // A signal may end the shell while it waits: that is no failure.
     const early = await Promise.race([started, failed, namespace.ended.then(exitCodeOf)]);
     if (typeof early === "number") return early;
@@ -61,7 +63,7 @@ export async function run(
     if (!await namespace.close()) {
       stderrLogger(options.logLevel).warn("what the command left in its namespace has not ended yet");
     }
-    await Promise.race([worker.stop(), failed]);
+    await Promise.race([worker.stop({ guestsHaveEnded: true }), failed]);
     release();
   }
 }

@@ -6,26 +6,44 @@
  *
  * @module
  */
-import type { RunOptions } from "./options.ts";
+import type { GatewaySettings } from "./gateway_settings.ts";
+import type { LinkSettings } from "./link_settings.ts";
+import type { GuestSource } from "./guest_source.ts";
 
-/** Serve the namespace of process `pid`, whose descriptor `fd` is /dev/net/tun. */
+/** Serve the guests that come from these sources. */
 export interface StartMessage {
   /** Tells the kinds apart. */
   readonly kind: "start";
-  /** The process in the namespace. */
-  readonly pid: number;
-  /** Its descriptor of /dev/net/tun. */
-  readonly fd: number;
-  /** The command line's options. */
-  readonly options: RunOptions;
+  /** Where guests come from. */
+  readonly sources: readonly GuestSource[];
+  /** What the gateway was told on the command line. */
+  readonly settings: GatewaySettings & LinkSettings;
+}
+
+/** End. */
+export interface StopMessage {
+  /** Tells the kinds apart. */
+  readonly kind: "stop";
+  /** Whether no guest lives any more, so that what is open has but to be carried to its end. */
+  readonly guestsHaveEnded: boolean;
 }
 
 /** To the Worker: start, tell the flows, or end. */
-export type ToWorker = StartMessage | { readonly kind: "flows" } | { readonly kind: "stop" };
+export type ToWorker = StartMessage | { readonly kind: "flows" } | StopMessage;
+
+/** It serves. */
+export interface StartedMessage {
+  /** Tells the kinds apart. */
+  readonly kind: "started";
+  /** For `wakeLoop`, where the Worker blocks in its loop. */
+  readonly wakeFd: number | undefined;
+  /** Where guests come from, with the real ports, in the order of the sources. */
+  readonly addresses: readonly string[];
+}
 
 /** From the Worker: the answer to each of these, or that it has failed, which may come at any time. */
 export type FromWorker =
-  | { readonly kind: "started"; readonly wakeFd: number | undefined }
+  | StartedMessage
   | { readonly kind: "flows"; readonly text: string }
   | { readonly kind: "stopped" }
   | { readonly kind: "failed"; readonly message: string };

@@ -1,9 +1,10 @@
 /**
- * The Worker of `hawser run`: the gateway, in a thread that does nothing else.
+ * The Worker of `hawser run` and `hawser serve`: the gateway, in a thread that does nothing else.
  *
  * With FFI sockets the thread blocks in `EventLoop.runBlocking`, which returns when the main thread has posted a message and
  * woken the loop; then this gives way until the message is here, answers it, and blocks again. With Deno's sockets it is an
- * ordinary program of promises, and only the TAP is in the event loop.
+ * ordinary program of promises, and only TAPs and the like are in the event loop. So it is, with FFI sockets beside the promises,
+ * where guests come by WebSocket.
  *
  * @module
  */
@@ -13,16 +14,17 @@ import { LinuxHost } from "../forward/linux_host.ts";
 import { Gateway } from "../mod.ts";
 import type { FlowInfo } from "../nat/flow.ts";
 import type { HostNetwork } from "../nat/host.ts";
-import { tapLink } from "../net/link/tap.ts";
+import { RateLimitedLog } from "../nat/rate_limited_log.ts";
+import { SYSTEM_CLOCK } from "../net/link/clock.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
-import { pidfdGetFd } from "../net/linux/pidfd.ts";
 import { formatReport } from "./flow_report.ts";
 import { gatewayOptions, reportForwards } from "./gateway_settings.ts";
+import { type GuestSource, needsPromises, openSource, wantsLoop } from "./guest_source.ts";
 import { LinkWrapper } from "./link_settings.ts";
 import { stderrLogger } from "./log.ts";
-import type { FromWorker, StartMessage, ToWorker } from "./run_messages.ts";
+import type { FromWorker, StartMessage, StopMessage, ToWorker } from "./run_messages.ts";
 
-/** How long a guest's last bytes may take to reach the host after COMMAND has ended. */
+/** How long a guest's last bytes may take to reach the host when the gateway is told to end. */
 const DRAIN_MS = 1000;
 const DRAIN_STEP_MS = 5;
 
@@ -45,33 +47,61 @@ async function nextMessage(): Promise<ToWorker> {
   return messages.shift()!;
 }
 
-async function serve({ pid, fd, options }: StartMessage): Promise<void> {
-  await using loop = new EventLoop();
-  const blocking = options.host === "ffi";
-  if (!blocking) loop.start();
-  const host: HostNetwork = blocking ? new LinuxHost(loop) : new DenoHost();
-  const { mtu, offload, logLevel } = options;
-  using wrapper = new LinkWrapper(options, { clock: loop, logger: stderrLogger(logLevel) });
-  // The capture is open, and nothing else is ever written.
-  Deno.permissions.revokeSync({ name: "write" });
-  await using link = wrapper.wrap(tapLink({ loop, fd: pidfdGetFd(pid, fd), name: "eth0", mtu, offload }));
-  await using gateway = await Gateway.start(gatewayOptions(options, host));
-  await using _guest = gateway.attach(link);
+async function serve({ sources, settings }: StartMessage): Promise<void> {
+  await using resources = new AsyncDisposableStack();
+  const isFfi = settings.host === "ffi", blocking = isFfi && !sources.some(needsPromises);
+  const loop = isFfi || wantsAnyLoop(sources) ? resources.use(new EventLoop()) : undefined;
+  if (!blocking) loop?.start();
+  const host: HostNetwork = isFfi ? new LinuxHost(loop!) : new DenoHost();
+  const logger = stderrLogger(settings.logLevel);
+  const wrapper = resources.use(new LinkWrapper(settings, { clock: loop ?? SYSTEM_CLOCK, logger }));
+  const gateway = resources.use(await Gateway.start(gatewayOptions(settings, host)));
+  const log = new RateLimitedLog(logger, () => host.now());
+  const opened = [];
+  for (const source of sources) {
+    opened.push(resources.use(
+      await openSource(source, {
+        loop,
+        socketLoop: isFfi ? loop : undefined,
+        attach: (link) => gateway.attach(wrapper.wrap(link)),
+        refused: (message) => log.warn(() => message),
+      }),
+    ));
+  }
+  // The capture is open, and nothing else is ever written; Deno's own sockets at paths would be.
+  if (isFfi) Deno.permissions.revokeSync({ name: "write" });
   reportForwards(gateway);
-  scope.postMessage({ kind: "started", wakeFd: blocking ? loop.wakeFd : undefined });
+  const addresses = opened.map(({ address }) => address);
+  scope.postMessage({ kind: "started", wakeFd: blocking ? loop!.wakeFd : undefined, addresses });
+  let stop: StopMessage;
   for (;;) {
-    if (blocking) loop.runBlocking();
+    if (blocking) loop!.runBlocking();
     const message = await nextMessage();
-    if (message.kind === "stop") break;
+    if (message.kind === "stop") {
+      stop = message;
+      break;
+    }
     if (message.kind === "flows") scope.postMessage({ kind: "flows", text: formatReport(gateway) });
   }
   // A client that comes now would find nobody.
   await gateway.forwards.close();
   const end = performance.now() + DRAIN_MS;
-  while (gateway.flows().some(isUnderWay) && performance.now() < end) {
-    if (blocking) loop.runBlocking(loop.now() + DRAIN_STEP_MS);
+  const isAwaited = stop.guestsHaveEnded ? isUnderWay : isDraining;
+  while (gateway.flows().some(isAwaited) && performance.now() < end) {
+    if (blocking) loop!.runBlocking(loop!.now() + DRAIN_STEP_MS);
     else await delay(DRAIN_STEP_MS);
   }
+}
+
+/** Whether the guest's side of a flow is over, and the host has not taken everything. */
+function isDraining(flow: FlowInfo): boolean {
+  return flow.state === "draining";
+}
+
+/** A loop of Linux serves these even where the gateway's own sockets are Deno's, if it can be had. */
+function wantsAnyLoop(sources: readonly GuestSource[]): boolean {
+  const canHaveOne = Deno.build.os === "linux" && Deno.permissions.querySync({ name: "ffi" }).state === "granted";
+  return sources.some((source) => source.kind === "tap" || (canHaveOne && wantsLoop(source)));
 }
 
 /**

@@ -10,6 +10,8 @@
 export const DROP_REASONS = {
   /** A frame shorter than an Ethernet header. */
   frameTooShort: "frame shorter than an Ethernet header",
+  /** A frame longer than the link's MTU allows. */
+  frameTooLong: "frame longer than the link's MTU allows",
   /** A frame with a VLAN tag (802.1Q, 802.1ad). */
   vlan: "frame with a VLAN tag",
   /** An EtherType that is neither IPv4, IPv6 nor ARP. */

@@ -79,6 +79,9 @@ import { Services } from "./service/services.ts";
 import { encodeStrayReset } from "./tcp/stray.ts";
 import { isGuestAddress } from "./translate.ts";
 
+/** An 802.1Q tag, with which a frame may be this much longer. */
+const VLAN_TAG_LENGTH = 4;
+
 /** A guest on its link. */
 export class Guest {
   /** Its number in flow keys; never used again while the gateway lives. */
@@ -92,6 +95,7 @@ export class Guest {
 
   #nat: Nat;
   #services: Services;
+  #longestFrame: number;
   #resolver: ArpResolver;
   #key = new FlowKey();
 
@@ -100,6 +104,7 @@ export class Guest {
     this.#nat = nat;
     this.number = number;
     this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu });
+    this.#longestFrame = link.offload ? Infinity : link.mtu + ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH;
     this.out = new FrameSender(link, {
       sourceMac: nat.mac,
       sent: (taken) => {
@@ -138,6 +143,7 @@ export class Guest {
   receive(frame: Frame): void {
     const bytes = frame.bytes, start = frame.start, end = frame.end;
     if (!checkEthernet(bytes, start, end)) return this.#drop("frameTooShort");
+    if (end - start > this.#longestFrame) return this.#dropTooLong(end - start);
     const source = ethernetSource(bytes, start);
     if (source !== this.mac && !this.#learnMac(source)) return this.#drop("spoofedMac");
     const destination = ethernetDestination(bytes, start), type = ethernetType(bytes, start);
@@ -147,6 +153,12 @@ export class Guest {
     else if (type === ETHERTYPE_ARP) this.#receiveArp(bytes, start + ETHERNET_HEADER_LENGTH, end);
     else if (type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ) this.#drop("vlan");
     else this.#drop("etherTypeUnknown");
+  }
+
+  #dropTooLong(length: number): void {
+    const { log } = this.#nat, { name, mtu } = this.out.link;
+    log.warn(() => `Dropped a frame of ${length} bytes from guest ${this.number} on ${name}: the MTU is ${mtu} here`);
+    this.#drop("frameTooLong");
   }
 
   #receiveArp(bytes: Uint8Array, arp: number, end: number): void {

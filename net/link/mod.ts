@@ -5,10 +5,15 @@
  */
 export * from "../linux/event_loop.ts";
 export * from "./clock.ts";
+export * from "./datagram.ts";
 export * from "./impair_spec.ts";
 export * from "./link.ts";
+export * from "./listener.ts";
 export * from "./lossy.ts";
 export * from "./memory.ts";
 export * from "./pcap.ts";
+export * from "./stream.ts";
+export * from "./stream_listener.ts";
 export * from "./tap.ts";
 export * from "./trace.ts";
+export * from "./websocket.ts";

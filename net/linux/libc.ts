@@ -37,6 +37,8 @@ export interface Libc {
   setns(fd: number, kind: number): number;
   /** socket(2). */
   socket(family: number, type: number, protocol: number): number;
+  /** unlink(2). */
+  unlink(path: Uint8Array): number;
   /** connect(2). */
   connect(fd: number, address: Uint8Array, length: number): number;
   /** bind(2). */
@@ -99,6 +101,8 @@ export const O_RDWR = 2;
 export const O_NONBLOCK = 0x800;
 /** open(2): not inherited by programs that are started. */
 export const O_CLOEXEC = 0x80000;
+/** socket(2): paths of this machine. */
+export const AF_UNIX = 1;
 /** socket(2): IPv4. */
 export const AF_INET = 2;
 /** socket(2): IPv6. */
@@ -123,6 +127,8 @@ export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 /** The pending error of a socket; reading clears it. */
 export const SO_ERROR = 4;
+/** Ask a silent peer now and then whether it is there. */
+export const SO_KEEPALIVE = 9;
 /** Urgent data stays in the stream (RFC 6093 section 5). */
 export const SO_OOBINLINE = 10;
 /** What close(2) does with unsent data. */
@@ -174,12 +180,16 @@ export const ENFILE = 23;
 export const EMFILE = 24;
 /** The descriptor's file does not know the request. */
 export const ENOTTY = 25;
+/** The directory is none. */
+export const ENOTDIR = 20;
 /** The other end does not read any more. */
 export const EPIPE = 32;
 /** The kernel does not know the system call. */
 export const ENOSYS = 38;
 /** The device behind the descriptor is gone. */
 export const EBADFD = 77;
+/** The socket is of another type. */
+export const EPROTOTYPE = 91;
 /** The kernel does not know the address family. */
 export const EAFNOSUPPORT = 97;
 /** The address and port are in use. */
@@ -222,9 +232,11 @@ const ERRORS: Record<number, readonly [name: string, text: string]> = {
   [ENFILE]: ["ENFILE", "the system has no file descriptors left"],
   [EMFILE]: ["EMFILE", "the process has no file descriptors left"],
   [ENOTTY]: ["ENOTTY", "wrong kind of file"],
+  [ENOTDIR]: ["ENOTDIR", "not a directory"],
   [EPIPE]: ["EPIPE", "broken pipe"],
   [ENOSYS]: ["ENOSYS", "the kernel does not have this system call"],
   [EBADFD]: ["EBADFD", "the device is gone"],
+  [EPROTOTYPE]: ["EPROTOTYPE", "socket of another type"],
   [EAFNOSUPPORT]: ["EAFNOSUPPORT", "address family not supported"],
   [EADDRINUSE]: ["EADDRINUSE", "address in use"],
   [EADDRNOTAVAIL]: ["EADDRNOTAVAIL", "no address or port available"],
@@ -249,6 +261,7 @@ const SYMBOLS = {
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   setns: { parameters: ["i32", "i32"], result: "i32" },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  unlink: { parameters: ["buffer"], result: "i32" },
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   listen: { parameters: ["i32", "i32"], result: "i32" },

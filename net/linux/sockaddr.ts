@@ -1,5 +1,6 @@
 /**
- * Socket addresses as the kernel wants them: `struct sockaddr_in` (16 bytes) and `struct sockaddr_in6` (28 bytes).
+ * Socket addresses as the kernel wants them: `struct sockaddr_in` (16 bytes), `struct sockaddr_in6` (28 bytes) and
+ * `struct sockaddr_un` (a family and a path).
  *
  * The family is in the machine's byte order (little-endian on both machines Deno runs on), port and address are
  * big-endian. Flow information and scope of IPv6 are 0.
@@ -8,10 +9,15 @@
  */
 import { IpAddress } from "../wire/address.ts";
 import { readUint16, readUint32, writeUint16 } from "../wire/bytes.ts";
-import { AF_INET, AF_INET6 } from "./libc.ts";
+import { AF_INET, AF_INET6, AF_UNIX } from "./libc.ts";
 
 /** Bytes that hold an address of either family. */
 export const SOCKADDR_SIZE = 28;
+
+/** Bytes that hold the address of a unix socket. */
+export const SOCKADDR_UN_SIZE = 110;
+/** Bytes of the longest path of a unix socket; a zero byte follows it. */
+export const LONGEST_SOCKET_PATH = 107;
 
 /** Writes an address at the start of `bytes` and returns its length: 16 for IPv4, 28 for IPv6. */
 export function writeSockaddr(bytes: Uint8Array, address: IpAddress, port: number): number {
@@ -29,4 +35,23 @@ export function readSockaddr(bytes: Uint8Array, offset = 0): { address: IpAddres
   if (family === AF_INET) return { address: IpAddress.fromIpv4(readUint32(bytes, offset + 4)), port };
   if (family !== AF_INET6) return undefined;
   return { address: IpAddress.fromBytes(bytes.subarray(offset + 8, offset + 24)), port };
+}
+
+/** The address of a unix socket. Throws a `RangeError` for a path that is empty, too long or holds a zero byte. */
+export function unixSockaddr(path: string): Uint8Array<ArrayBuffer> {
+  const bytes = new TextEncoder().encode(path);
+  if (bytes.length === 0 || bytes.length > LONGEST_SOCKET_PATH || bytes.includes(0)) {
+    throw new RangeError(`Cannot use socket path ${path}: it has 1 to ${LONGEST_SOCKET_PATH} bytes`);
+  }
+  const address = new Uint8Array(2 + bytes.length + 1);
+  address[0] = AF_UNIX;
+  address.set(bytes, 2);
+  return address;
+}
+
+/** The path in an address of `length` bytes; empty for a socket without one. */
+export function unixSockaddrPath(bytes: Uint8Array, length: number): string {
+  let end = 2;
+  while (end < length && bytes[end] !== 0) end++;
+  return new TextDecoder().decode(bytes.subarray(2, end));
 }

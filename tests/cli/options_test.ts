@@ -251,9 +251,9 @@ Deno.test("parseCommandLine refuses commands and options that there are not", ()
     const error = assertThrows(() => parseCommandLine(args), UsageError);
     return `${error.program}: ${error.message}`;
   };
-  assertEquals(complaint([]), "hawser: missing command, say run, forward, demo or --help");
+  assertEquals(complaint([]), "hawser: missing command, say run, serve, forward, demo or --help");
   assertEquals(complaint(["rnu"]), "hawser: unknown command rnu, did you mean run?");
-  assertEquals(complaint(["serve"]), "hawser: unknown command serve, see hawser --help");
+  assertEquals(complaint(["server"]), "hawser: unknown command server, did you mean serve?");
   assertEquals(complaint(["foward", "a", "b"]), "hawser: unknown command foward, did you mean forward?");
   assertEquals(complaint(["--hepl"]), "hawser: unknown option --hepl, did you mean --help?");
   assertEquals(complaint(["-V"]), "hawser: unknown option -V, see hawser --help");

@@ -119,10 +119,22 @@ export class OrdinaryUser implements AsyncDisposable {
 
   /** Runs `hawser` as this user, with a /dev/net/tun of this mode. */
   async hawser(words: readonly string[], options: { tunMode?: string } = {}): Promise<Outcome> {
+    return await this.#run(this.#command(words), options);
+  }
+
+  /** Runs a shell script as this user, in which `"$@"` is `hawser` with these words. */
+  async script(script: string, words: readonly string[]): Promise<Outcome> {
+    return await this.#run(["sh", "-c", script, "sh", ...this.#command(words)], {});
+  }
+
+  #command(words: readonly string[]): string[] {
+    return [`${this.#home}/deno`, "run", "--no-prompt", ...PERMISSIONS, `${this.#home}/tree/cli.ts`, ...words];
+  }
+
+  async #run(command: readonly string[], options: { tunMode?: string }): Promise<Outcome> {
     const around = `mount -t tmpfs -o mode=755 none "$home/dev" && mknod -m "$mode" "$home/dev/tun" c 10 200 &&
       mount --bind "$home/dev/tun" /dev/net/tun && cd / &&
       exec setpriv --reuid 65534 --regid 65534 --clear-groups -- "$@"`;
-    const command = [`${this.#home}/deno`, "run", "--no-prompt", ...PERMISSIONS, `${this.#home}/tree/cli.ts`, ...words];
     const output = await new Deno.Command("unshare", {
       args: ["-m", "--", "sh", "-c", around, "sh", ...command],
       env: {

@@ -6,6 +6,7 @@ import { NatScript } from "../support/nat_script.ts";
 // Each takes a good SYN and spoils it.
 const SPOILT: readonly [DropReason, (frame: Uint8Array) => Uint8Array][] = [
   ["frameTooShort", (frame) => frame.subarray(0, 13)],
+  ["frameTooLong", (frame) => lengthen(frame, 1519)],
   ["notForGateway", (frame) => set(frame, 0, 0x02, 1, 2, 3, 4, 5)],
   ["spoofedMac", (frame) => set(frame, 6, 0x01)],
   ["vlan", (frame) => set(frame, 12, 0x81, 0x00)],
@@ -29,6 +30,10 @@ const SPOILT: readonly [DropReason, (frame: Uint8Array) => Uint8Array][] = [
 function set(frame: Uint8Array, at: number, ...bytes: number[]): Uint8Array {
   frame.set(bytes, at);
   return frame;
+}
+
+function lengthen(frame: Uint8Array, length: number): Uint8Array {
+  return set(new Uint8Array(length), 0, ...frame);
 }
 
 /** Makes the IPv4 header checksum right again, the slow way. */

@@ -1,0 +1,102 @@
+/**
+ * Where a gateway's guests come from: plain data that can be posted to a Worker, and what the Worker makes of it.
+ *
+ * A TAP is one guest from the start; everything else waits for guests.
+ *
+ * @module
+ */
+import { listenForDatagrams } from "../net/link/datagram.ts";
+import type { Link } from "../net/link/link.ts";
+import { listenForStreams } from "../net/link/stream_listener.ts";
+import { tapLink } from "../net/link/tap.ts";
+import { listenForWebSockets } from "../net/link/websocket.ts";
+import type { EventLoop } from "../net/linux/event_loop.ts";
+import { pidfdGetFd } from "../net/linux/pidfd.ts";
+
+/** A TAP interface to be made of an open /dev/net/tun. */
+export interface TapSource {
+  /** Tells the kinds apart. */
+  readonly kind: "tap";
+  /** The interface's name. */
+  readonly name: string;
+  /** The descriptor of /dev/net/tun: of process `pid`, or of this one. */
+  readonly tun: { readonly pid?: number; readonly fd: number };
+  /** MTU in bytes. */
+  readonly mtu: number;
+  /** Whether the TAP leaves segmentation and checksums to the other side. */
+  readonly offload: boolean;
+}
+
+/** A place at which guests are waited for. */
+export type ListenerSource =
+  & { readonly mtu: number }
+  & (
+    | { readonly kind: "unix" | "unixgram"; readonly path: string }
+    | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }
+    | {
+      readonly kind: "ws";
+      readonly hostname: string;
+      readonly port: number;
+      readonly token?: string;
+      readonly origins: readonly string[];
+    }
+  );
+
+/** Where guests come from. */
+export type GuestSource = TapSource | ListenerSource;
+
+/** What a source is opened with. */
+export interface SourceContext {
+  /** The event loop for TAPs. */
+  readonly loop: EventLoop | undefined;
+  /** The event loop for other sockets; without one they are Deno's. */
+  readonly socketLoop: EventLoop | undefined;
+  /** Takes each link. */
+  readonly attach: (link: Link) => unknown;
+  /** Told why a guest was turned away. */
+  readonly refused: (message: string) => void;
+}
+
+/** An open source: where guests come from with the real port, or nothing to say of a TAP. */
+export interface OpenSource extends AsyncDisposable {
+  /** `unix:/tmp/vm.sock`, `tcp:127.0.0.1:40123`, `tap:tap0`. */
+  readonly address: string;
+}
+
+/** Begins to take guests from `source`. */
+export async function openSource(source: GuestSource, context: SourceContext): Promise<OpenSource> {
+  const { attach, refused, loop, socketLoop } = context, { mtu } = source;
+  const options = { mtu, attach, refused, ...(socketLoop && { loop: socketLoop }) };
+  switch (source.kind) {
+    case "tap":
+      return openTap(source, loop!, attach);
+    case "unix":
+      return await listenForStreams({ path: source.path }, options);
+    case "tcp":
+      return await listenForStreams(source, options);
+    case "unixgram":
+      return await listenForDatagrams(source.path, { ...options, ...(loop && { loop }) });
+    case "ws": {
+      const { hostname, port, token, origins } = source;
+      return await listenForWebSockets({ hostname, port }, { mtu, attach, refused, origins, ...(token && { token }) });
+    }
+  }
+}
+
+function openTap(source: TapSource, loop: EventLoop, attach: (link: Link) => unknown): OpenSource {
+  const { name, tun, mtu, offload } = source;
+  const fd = tun.pid === undefined ? tun.fd : pidfdGetFd(tun.pid, tun.fd);
+  const link = tapLink({ loop, fd, name, mtu, offload });
+  attach(link);
+  return { address: `tap:${name}`, [Symbol.asyncDispose]: () => link.close() };
+}
+
+/** Whether this source is served by promises, so that the loop must give way to them. */
+export function needsPromises(source: GuestSource): boolean {
+  return source.kind === "ws";
+}
+
+/** Whether this source is best served in an event loop of Linux, whatever the gateway's own sockets are. */
+export function wantsLoop(source: GuestSource): boolean {
+  return source.kind === "tap" || source.kind === "unixgram";
+}

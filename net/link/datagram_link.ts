@@ -1,0 +1,91 @@
+/**
+ * The link of one peer among those that share a socket of datagrams: a frame a datagram, both ways.
+ *
+ * Whoever owns the socket hands datagrams in and is asked to send; see `linux_datagram.ts` and `deno_datagram.ts`. A peer is known
+ * by the path of its socket. It begins with its first datagram, and ends when the system says that nobody is at its path any
+ * more; what comes from there later is a new guest. vfkit opens with a datagram of its own, `VFKT`, which is no frame.
+ *
+ * @module
+ */
+import type { Frame } from "../wire/frame.ts";
+import type { Link, LinkReceiver } from "./link.ts";
+import { longestFrame } from "./stream_framing.ts";
+
+/** Bytes that hold the longest frame of the largest MTU, and one more, so that a longer one shows. */
+export const DATAGRAM_BUFFER: number = longestFrame(0xffff) + 1;
+
+const VFKIT_OPENING = [0x56, 0x46, 0x4b, 0x54];
+
+/** Whether `bytes[0, length)` is what vfkit, and libkrun in its manner, opens with. */
+export function isVfkitOpening(bytes: Uint8Array, length: number): boolean {
+  return length === VFKIT_OPENING.length && VFKIT_OPENING.every((byte, i) => bytes[i] === byte);
+}
+
+/** What the link asks of the socket's owner. */
+export interface DatagramCarrier {
+  /** Sends a frame to the peer, or returns false where there is no room. */
+  send(frame: Frame): boolean;
+  /** The link has ended; called once. */
+  ended(): void;
+  /** Resolves when everything that served the peer alone is freed. */
+  freed(): Promise<void>;
+}
+
+/** A link over a socket of datagrams. */
+export class DatagramLink implements Link {
+  readonly name: string;
+  readonly mtu: number;
+  readonly headroom = 0;
+  readonly offload = false;
+  dropped = 0;
+  readonly #carrier: DatagramCarrier;
+  #receiver: LinkReceiver | undefined;
+  #closed = false;
+
+  constructor(name: string, mtu: number, carrier: DatagramCarrier) {
+    this.name = name;
+    this.mtu = mtu;
+    this.#carrier = carrier;
+  }
+
+  start(receiver: LinkReceiver): void {
+    if (this.#closed) throw new Error(`Cannot start link ${this.name}: it is closed`);
+    if (this.#receiver) throw new Error(`Cannot start link ${this.name}: it is started already`);
+    this.#receiver = receiver;
+  }
+
+  send(frame: Frame): boolean {
+    if (!this.#closed && this.#carrier.send(frame)) return true;
+    this.dropped++;
+    return false;
+  }
+
+  flush(): void {}
+
+  async close(): Promise<void> {
+    this.end();
+    await this.#carrier.freed();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** For the owner: a frame came. What comes before `start` is lost. */
+  receive(frame: Frame): void {
+    if (!this.#closed) this.#receiver?.receive(frame);
+  }
+
+  /** For the owner: the batch is over. */
+  received(): void {
+    if (!this.#closed) this.#receiver?.flush();
+  }
+
+  /** For the owner: the peer has gone. Not to be called from within `send`. */
+  end(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#carrier.ended();
+    this.#receiver?.closed();
+  }
+}

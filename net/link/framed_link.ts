@@ -1,0 +1,120 @@
+/**
+ * What the links over a stream of bytes have in common: the framing, the one receiver, and one end.
+ *
+ * Whoever reads gives the bytes to `input` and calls `deliver`; `write` writes what waits in the output. Everything between
+ * is here, so that the link on Linux's sockets and the one on Deno's differ in how they read and write alone.
+ *
+ * @module
+ */
+import { Frame } from "../wire/frame.ts";
+import type { Link, LinkReceiver } from "./link.ts";
+import { LENGTH_PREFIX, StreamInput } from "./stream_framing.ts";
+
+/** What every link over a stream is told. */
+export interface FramedLinkOptions {
+  /** What it is, for messages: `unix:/run/vm.sock`. */
+  readonly name: string;
+  /** Largest IP packet in bytes. */
+  readonly mtu: number;
+  /** Called once when it has ended. */
+  readonly ended?: () => void;
+}
+
+/** A link over a stream, but for reading and writing. */
+export abstract class FramedLink implements Link {
+  readonly name: string;
+  readonly mtu: number;
+  readonly headroom = LENGTH_PREFIX;
+  readonly offload = false;
+  dropped = 0;
+  /** What was read and is not a whole frame yet. */
+  protected readonly input: StreamInput;
+  readonly #ended: (() => void) | undefined;
+  readonly #frame = new Frame();
+  #receiver: LinkReceiver | undefined;
+  #closed = false;
+
+  constructor(options: FramedLinkOptions) {
+    this.name = options.name;
+    this.mtu = options.mtu;
+    this.#ended = options.ended;
+    this.input = new StreamInput(options.mtu);
+  }
+
+  start(receiver: LinkReceiver): void {
+    if (this.#closed) throw new Error(`Cannot start link ${this.name}: it is closed`);
+    if (this.#receiver) throw new Error(`Cannot start link ${this.name}: it is started already`);
+    this.#receiver = receiver;
+    this.begin();
+  }
+
+  send(frame: Frame): boolean {
+    if (!this.#closed && this.queue(frame)) return true;
+    this.dropped++;
+    return false;
+  }
+
+  flush(): void {
+    if (!this.#closed) this.write();
+  }
+
+  async close(): Promise<void> {
+    this.end();
+    await this.freed();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Whether the link has ended. */
+  protected get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Begins to read. */
+  protected abstract begin(): void;
+  /** Takes a frame, or returns false where that is too much. */
+  protected abstract queue(frame: Frame): boolean;
+  /** Writes what waits. */
+  protected abstract write(): void;
+  /** Frees what the link holds; called once. */
+  protected abstract free(): void;
+  /** Resolves when everything is freed. */
+  protected abstract freed(): Promise<void>;
+
+  /** `count` bytes were read behind those in `input`: hands out the frames that are whole. */
+  protected deliver(count: number): void {
+    const input = this.input, receiver = this.#receiver!, frame = this.#frame;
+    input.end += count;
+    let delivered = false;
+    // The receiver may close the link.
+    while (!this.#closed && input.next(frame)) {
+      receiver.receive(frame);
+      delivered = true;
+    }
+    if (this.#closed) return;
+    if (delivered) receiver.flush();
+    if (input.problem !== undefined) this.fail("read from", input.problem);
+  }
+
+  /** The other end sends nothing more: that is the end of the link, and an error within a frame. */
+  protected finish(): void {
+    if (this.input.atBoundary) this.end();
+    else this.fail("read from", this.input.describeRest());
+  }
+
+  /** Ends the link with an error. */
+  protected fail(action: string, cause: string): void {
+    this.end(new Error(`Cannot ${action} link ${this.name}: ${cause}`));
+  }
+
+  /** Ends the link, once. */
+  protected end(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.free();
+    this.#ended?.();
+    this.#receiver?.closed(error);
+  }
+}

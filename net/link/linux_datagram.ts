@@ -1,0 +1,195 @@
+/**
+ * Guests on one unix socket of datagrams, on Linux's sockets in the event loop.
+ *
+ * **In.** At most `DATAGRAMS_PER_TURN` a turn into one buffer, each with its sender's address, which is compared with the last
+ * one's before it is looked up. Who has no path cannot be answered and is refused.
+ *
+ * **Out.** One call a frame, to the peer's address and from the socket's own path, because a peer that has connected its
+ * socket takes datagrams from nobody else. A receiver's queue is short (net.unix.max_dgram_qlen, often 10) and the kernel does
+ * not tell when it has room again: what does not fit is dropped and counted, which TCP answers by sending less at once.
+ *
+ * **Peers that vanish** show themselves when they are sent to. Those that are never sent to stay until there are
+ * `MOST_GUESTS`: then the one that was silent longest makes room if that is `SILENT_MS` or more.
+ *
+ * @module
+ */
+import { Frame } from "../wire/frame.ts";
+import { ECONNREFUSED, ENOENT, errno, type Libc, libc } from "../linux/libc.ts";
+import { type EventLoop, READABLE, type Watch } from "../linux/event_loop.ts";
+import { SOCKADDR_UN_SIZE, unixSockaddrPath } from "../linux/sockaddr.ts";
+import { openUnixDatagram, removeSocket, unixPathIsServed } from "../linux/sockets.ts";
+import { DATAGRAM_BUFFER, DatagramLink, isVfkitOpening } from "./datagram_link.ts";
+import { type LinkListener, type ListenerOptions, MOST_GUESTS } from "./listener.ts";
+import { bindSocketPath, type BoundPath } from "./socket_path.ts";
+
+const DATAGRAMS_PER_TURN = 32;
+/** How long a peer must have been silent to make room for another. */
+const SILENT_MS = 60_000;
+
+/** A peer: where it is, and its link. */
+interface Peer {
+  readonly key: string;
+  readonly address: Uint8Array;
+  readonly link: DatagramLink;
+  heardAt: number;
+}
+
+/** A socket of datagrams in an event loop. */
+export class LinuxDatagramListener implements LinkListener {
+  readonly address: string;
+  readonly #options: ListenerOptions;
+  readonly #loop: EventLoop;
+  readonly #libc: Libc = libc();
+  readonly #fd: number;
+  readonly #release: () => void;
+  readonly #watch: Watch;
+  readonly #endTurns: () => void;
+  readonly #buffer = new Uint8Array(DATAGRAM_BUFFER);
+  readonly #bufferLength = BigInt(DATAGRAM_BUFFER);
+  readonly #from = new Uint8Array(SOCKADDR_UN_SIZE);
+  readonly #fromLength = new Uint32Array(1);
+  readonly #frame = new Frame();
+  readonly #peers = new Map<string, Peer>();
+  readonly #heard = new Set<DatagramLink>();
+  #last: Peer | undefined;
+  #vanished: DatagramLink[] = [];
+  #closed = false;
+
+  private constructor(path: string, bound: BoundPath<number>, options: ListenerOptions, loop: EventLoop) {
+    this.address = `unixgram:${path}`;
+    this.#options = options;
+    this.#loop = loop;
+    this.#fd = bound.socket;
+    this.#release = bound.release;
+    try {
+      this.#watch = loop.watch(bound.socket, { ready: () => this.#read() }, { level: true });
+    } catch (error) {
+      this.#libc.close(bound.socket);
+      bound.release();
+      throw error;
+    }
+    this.#endTurns = loop.onTurnEnd(() => this.#endVanished());
+    this.#watch.setInterest(READABLE);
+  }
+
+  /** Binds a socket to `path`; see `listenForDatagrams`. */
+  static async open(path: string, options: ListenerOptions, loop: EventLoop): Promise<LinuxDatagramListener> {
+    const bound = await bindSocketPath(path, {
+      bind: () => openUnixDatagram(path),
+      isServed: () => unixPathIsServed(path),
+      remove: () => removeSocket(path),
+    });
+    return new LinuxDatagramListener(path, bound, options, loop);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const { link } of [...this.#peers.values()]) link.end();
+    this.#endTurns();
+    this.#loop.release(this.#watch);
+    this.#release();
+    await this.#loop.allClosed();
+  }
+
+  #read(): void {
+    const buffer = this.#buffer, heard = this.#heard;
+    for (let i = 0; i < DATAGRAMS_PER_TURN && !this.#closed; i++) {
+      this.#fromLength[0] = SOCKADDR_UN_SIZE;
+      const count = this.#libc.recvfrom(this.#fd, buffer, this.#bufferLength, 0, this.#from, this.#fromLength);
+      if (count < 0) break;
+      const peer = this.#peer();
+      if (peer === undefined || isVfkitOpening(buffer, count)) continue;
+      heard.add(peer.link);
+      peer.link.receive(this.#frame.set(buffer, 0, count));
+    }
+    for (const link of heard) link.received();
+    heard.clear();
+  }
+
+  /** Who sent the last datagram; `undefined` for someone who is not served. */
+  #peer(): Peer | undefined {
+    const from = this.#from, length = this.#fromLength[0]!;
+    let peer = this.#last;
+    if (peer === undefined || !isAddress(peer.address, from, length)) {
+      const key = String.fromCharCode(...from.subarray(2, length));
+      peer = this.#peers.get(key) ?? this.#begin(key, from.slice(0, length));
+      this.#last = peer;
+    }
+    if (peer !== undefined) peer.heardAt = this.#loop.now();
+    return peer;
+  }
+
+  #begin(key: string, address: Uint8Array): Peer | undefined {
+    const refused = this.#options.refused ?? (() => {});
+    if (address.length <= 2) {
+      refused(`Refused a guest on ${this.address}: its socket has no path to send to, bind it to one`);
+      return undefined;
+    }
+    if (this.#peers.size >= MOST_GUESTS && !this.#makeRoom()) {
+      refused(`Refused a guest on ${this.address}: ${MOST_GUESTS} guests are the limit of a listener`);
+      return undefined;
+    }
+    const name = `${this.address} from ${unixSockaddrPath(address, address.length)}`;
+    const link = new DatagramLink(name, this.#options.mtu ?? 1500, {
+      send: (frame) => this.#send(peer, frame),
+      ended: () => this.#forget(peer),
+      freed: () => Promise.resolve(),
+    });
+    const peer: Peer = { key, address, link, heardAt: this.#loop.now() };
+    this.#peers.set(key, peer);
+    this.#options.attach(link);
+    return peer;
+  }
+
+  #send(peer: Peer, frame: Frame): boolean {
+    const { bytes, start, end } = frame, { address } = peer;
+    const taken = this.#libc.sendto(
+      this.#fd,
+      start === 0 ? bytes : bytes.subarray(start),
+      BigInt(end - start),
+      0,
+      address,
+      address.length,
+    );
+    if (taken >= 0) return true;
+    const code = errno();
+    if (code === ECONNREFUSED || code === ENOENT) {
+      // The receiver is not told from within its own call.
+      this.#vanished.push(peer.link);
+      this.#loop.requestTurn();
+    }
+    return false;
+  }
+
+  #endVanished(): number {
+    if (this.#vanished.length > 0) {
+      const vanished = this.#vanished;
+      this.#vanished = [];
+      for (const link of vanished) link.end();
+    }
+    return Infinity;
+  }
+
+  /** Ends the peer that was silent longest, if that is long enough. */
+  #makeRoom(): boolean {
+    let stalest: Peer | undefined;
+    for (const peer of this.#peers.values()) {
+      if (stalest === undefined || peer.heardAt < stalest.heardAt) stalest = peer;
+    }
+    if (stalest === undefined || this.#loop.now() - stalest.heardAt < SILENT_MS) return false;
+    stalest.link.end();
+    return true;
+  }
+
+  #forget(peer: Peer): void {
+    this.#peers.delete(peer.key);
+    if (this.#last === peer) this.#last = undefined;
+  }
+}
+
+function isAddress(address: Uint8Array, bytes: Uint8Array, length: number): boolean {
+  if (address.length !== length) return false;
+  for (let i = 2; i < length; i++) if (address[i] !== bytes[i]) return false;
+  return true;
+}

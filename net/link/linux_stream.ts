@@ -1,0 +1,129 @@
+/**
+ * A stream of frames on a non-blocking socket of Linux, in the event loop.
+ *
+ * **In.** One read a turn, of up to 256 KiB, so that a flood from one guest leaves the others, sockets and timers their turn;
+ * the frames in it are delivered where they lie. The socket is edge-triggered: it is given up as readable only when a read
+ * gave less than it could and nothing is known to stand behind the bytes.
+ *
+ * **Out.** Frames are copied together and written when the turn ends or `WRITE_FROM` bytes wait. A frame of `DIRECT_FROM`
+ * bytes or more is written at once and from where it lies, behind its length in the headroom, if nothing waits before it.
+ * What a full socket does not take waits until the loop says that there is room; see `stream_framing.ts` for how much.
+ *
+ * @module
+ */
+import type { Frame } from "../wire/frame.ts";
+import { writeUint32 } from "../wire/bytes.ts";
+import { describeErrno, EAGAIN, ECONNRESET, EINTR, errno, type Libc, libc, MSG_NOSIGNAL } from "../linux/libc.ts";
+import { type EventLoop, MORE_BEHIND, READABLE, type Watch, WRITABLE } from "../linux/event_loop.ts";
+import { FramedLink, type FramedLinkOptions } from "./framed_link.ts";
+import { LENGTH_PREFIX, StreamOutput } from "./stream_framing.ts";
+
+/** Bytes from which on frames are not held back until the end of the turn. */
+const WRITE_FROM = 1 << 16;
+/** Length from which on copying a frame costs more than a write of its own. */
+const DIRECT_FROM = 1 << 13;
+
+/** What a link on a socket is told. */
+export interface LinuxStreamOptions extends FramedLinkOptions {
+  /** The loop that tells when the socket is ready. */
+  readonly loop: EventLoop;
+  /** A connected, non-blocking stream socket, which becomes the link's even if the constructor throws. */
+  readonly fd: number;
+}
+
+/** A link over a stream socket of Linux. */
+export class LinuxStreamLink extends FramedLink {
+  readonly #libc: Libc = libc();
+  readonly #loop: EventLoop;
+  readonly #fd: number;
+  readonly #watch: Watch;
+  readonly #output = new StreamOutput();
+  #full = false;
+
+  constructor(options: LinuxStreamOptions) {
+    super(options);
+    this.#loop = options.loop;
+    this.#fd = options.fd;
+    try {
+      this.#watch = options.loop.watch(options.fd, { ready: (due) => this.#ready(due) });
+    } catch (error) {
+      this.#libc.close(options.fd);
+      throw error;
+    }
+  }
+
+  protected override begin(): void {
+    this.#watch.setInterest(READABLE);
+  }
+
+  protected override queue(frame: Frame): boolean {
+    const output = this.#output;
+    if (frame.length >= DIRECT_FROM && output.length === 0 && frame.start >= LENGTH_PREFIX) return this.#direct(frame);
+    if (!output.push(frame)) return false;
+    if (output.length >= WRITE_FROM) this.write();
+    return true;
+  }
+
+  protected override write(): void {
+    const output = this.#output;
+    if (this.#full || output.length === 0) return;
+    const count = this.#send(output.bytes, output.start, output.end);
+    if (count > 0) output.taken(count);
+  }
+
+  protected override free(): void {
+    this.#loop.release(this.#watch);
+  }
+
+  protected override freed(): Promise<void> {
+    return this.#loop.allClosed();
+  }
+
+  #ready(due: number): void {
+    if ((due & READABLE) !== 0) this.#read();
+    if ((due & WRITABLE) === 0 || this.closed) return;
+    this.#full = false;
+    this.#watch.setInterest(READABLE);
+    this.write();
+  }
+
+  #read(): void {
+    const input = this.input;
+    input.makeRoom();
+    const room = input.bytes.length - input.end;
+    const into = input.end === 0 ? input.bytes : input.bytes.subarray(input.end);
+    const count = this.#libc.recv(this.#fd, into, BigInt(room), 0);
+    if (count > 0) {
+      if (count < room && (this.#watch.ready & MORE_BEHIND) === 0) this.#watch.ready &= ~READABLE;
+      this.deliver(count);
+    } else if (count === 0) {
+      this.finish();
+    } else {
+      const code = errno();
+      if (code === EAGAIN) this.#watch.ready &= ~READABLE;
+      else if (code === ECONNRESET) this.finish();
+      else if (code !== EINTR) this.fail("read from", describeErrno(code));
+    }
+  }
+
+  #direct(frame: Frame): boolean {
+    const { bytes, end } = frame, start = frame.start - LENGTH_PREFIX;
+    writeUint32(bytes, start, frame.length);
+    const count = this.#full ? 0 : this.#send(bytes, start, end);
+    if (count < 0) return false;
+    if (start + count < end) this.#output.pushRest(bytes, start + count, end);
+    return true;
+  }
+
+  /** How many of these bytes the socket took; -1 when it is broken, which the next read shows and ends the link for. */
+  #send(bytes: Uint8Array, start: number, end: number): number {
+    const length = end - start;
+    const count = this.#libc.send(this.#fd, bytes.subarray(start, end), BigInt(length), MSG_NOSIGNAL);
+    if (count === length) return count;
+    if (count < 0 && errno() !== EAGAIN) return errno() === EINTR ? 0 : -1;
+    this.#full = true;
+    this.#watch.ready &= ~WRITABLE;
+    this.#watch.setInterest(READABLE | WRITABLE);
+    return Math.max(0, count);
+  }
+}

@@ -1,0 +1,167 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { pattern } from "../support/bytes.ts";
+import { requires } from "../support/requirements.ts";
+import { attack, connectGuest, echoServer, exchange } from "../support/stream_guests.ts";
+import { leaveStaleSocket } from "../support/unix_client.ts";
+import { shell, until } from "./run_support.ts";
+import { Serve, serveFails } from "./serve_support.ts";
+
+const needs = requires("linux", "ffi");
+const FLOWS = 500;
+/** How long the hostile guest goes on, in seconds. */
+const HOSTILE_SECONDS = Number(Deno.env.get("HAWSER_HOSTILE_SECONDS") ?? 3);
+
+function test(name: string, fn: (folder: string) => Promise<void>): void {
+  Deno.test({
+    name: `hawser serve ${name}${needs.reason}`,
+    ignore: needs.ignore,
+    fn: async () => {
+      const folder = await Deno.makeTempDir({ prefix: "hawser-serve-" });
+      try {
+        await fn(folder);
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  });
+}
+
+for (const host of ["ffi", "deno"]) {
+  test(`on ${host} sockets serves guests, tells its flows on USR1, and ends with code 0 when told to`, async (folder) => {
+    const links = ["--listen", "tcp:127.0.0.1:0", ...(host === "ffi" ? ["--listen", `unix:${folder}/vm.sock`] : [])];
+    const serve = await Serve.start([...links, "--listen", "tcp:[::1]:0", "--host", host, "--dns", "none"]);
+    const server = echoServer();
+    assertMatch(serve.addresses[0]!, /^tcp:127\.0\.0\.1:[1-9]\d*$/);
+    assertMatch(serve.addresses.at(-1)!, /^tcp:\[::1\]:[1-9]\d*$/);
+    {
+      await using first = await connectGuest(serve.port), second = await connectGuest(serve.port);
+      for (const guest of [first, second]) {
+        await exchange(await guest.connect({ hostname: "10.0.2.2", port: server.port }), pattern(3 << 20));
+      }
+      const idle = await first.connect({ hostname: "10.0.2.2", port: server.port });
+      serve.kill("SIGUSR1");
+      await serve.says("flows", (text) => /^tcp .*10\.0\.2\.15.*ESTABLISHED/m.test(text));
+      await idle[Symbol.asyncDispose]();
+    }
+    await serve.says("guests ended", (text) => text.match(/Guest \d on .* ended/g)?.length === 2);
+    serve.kill(host === "ffi" ? "SIGTERM" : "SIGINT");
+    const { code, stderr } = await serve.ended();
+    assertEquals(code, 0, stderr);
+    assertMatch(stderr, /info: Guest 1 on tcp:127\.0\.0\.1:\d+ from 127\.0\.0\.1:\d+ began/);
+    assertEquals(stderr.match(/ (warn|error): /g), null, stderr);
+    assertEquals([...Deno.readDirSync(folder)], []);
+    await server.close();
+  });
+}
+
+test("serves a guest that comes again as a new one", async () => {
+  await using serve = await Serve.start(["--listen", "tcp:127.0.0.1:0", "--dns", "none"]);
+  const server = echoServer();
+  for (let i = 0; i < 3; i++) {
+    await using guest = await connectGuest(serve.port);
+    await exchange(await guest.connect({ hostname: "10.0.2.2", port: server.port }), pattern(100_000));
+  }
+  await serve.says("three guests", (text) => text.includes("Guest 3 on"));
+  await server.close();
+});
+
+test("takes over a socket that was left behind, not one that is served, and removes no other file", async (folder) => {
+  const path = `${folder}/vm.sock`;
+  leaveStaleSocket(path);
+  const first = await Serve.start(["--listen", `unix:${path}`]);
+  const refused = await serveFails(["--listen", `unix:${path}`]);
+  assertEquals([refused.code, refused.stderr], [
+    125,
+    `hawser: Cannot listen on ${path}: another program serves there, take another path\n`,
+  ]);
+  first.kill("SIGKILL");
+  assertEquals((await first.ended()).signal, "SIGKILL");
+  assert((await Deno.lstat(path)).isSocket);
+  {
+    await using _second = await Serve.start(["--listen", `unixgram:${path}`]);
+  }
+  await Deno.writeTextFile(path, "mine");
+  const other = await serveFails(["--listen", `unix:${path}`]);
+  assertEquals(other.code, 125);
+  assertStringIncludes(other.stderr, "there is a file of that name that is no socket, remove it or take another path");
+  assertEquals(await Deno.readTextFile(path), "mine");
+});
+
+test("says that a port is in use or an address is none of its own, and leaves nothing", async (folder) => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  for (const kind of ["tcp", "ws"]) {
+    const links = ["--listen", `unix:${folder}/vm.sock`, "--listen", `${kind}:127.0.0.1:${port}`];
+    const { code, stderr } = await serveFails(links);
+    assertEquals(code, 125);
+    assertMatch(
+      stderr,
+      new RegExp(
+        `^hawser: Cannot listen on port ${port} of 127.0.0.1: it is in use, [^\n]*\n$`,
+      ),
+    );
+    assertEquals([...Deno.readDirSync(folder)], []);
+  }
+  const { stderr } = await serveFails(["--listen", `unix:${folder}/none/vm.sock`]);
+  assertMatch(stderr, /there is no such folder/);
+});
+
+test("says on --ready-fd when it is ready, and ends when --exit-fd does", async (folder) => {
+  await shell(`mkfifo "$1/ready" "$1/exit"`, folder);
+  const around = `exec "$@" 7>${folder}/ready 8<${folder}/exit`;
+  const starting = Serve.start(["--listen", "tcp:127.0.0.1:0", "--ready-fd", "7", "--exit-fd", "8"], { around });
+  const ready = Deno.readTextFile(`${folder}/ready`), exit = await Deno.open(`${folder}/exit`, { write: true });
+  assertEquals(await ready, "1");
+  const serve = await starting;
+  // Words are no end.
+  await exit.write(new TextEncoder().encode("wait"));
+  await using guest = await connectGuest(serve.port);
+  assertEquals(guest.connections, 0);
+  exit.close();
+  const { code, stderr } = await serve.ended();
+  assertEquals(code, 0);
+  assertStringIncludes(stderr, "info: ending, --exit-fd was closed");
+});
+
+test("says that a descriptor is none that it can use", async () => {
+  for (const option of ["--ready-fd", "--exit-fd"]) {
+    const around = 'exec "$@" 7</etc/hostname 8>/dev/null';
+    for (const fd of ["7", "99"]) {
+      const { code, stderr } = await serveFails(["--listen", "tcp:127.0.0.1:0", option, fd], { around });
+      assertEquals(code, 125);
+      assertStringIncludes(
+        stderr,
+        `hawser: cannot use descriptor ${fd} (${option}): it must be an open pipe or socket\n`,
+      );
+    }
+  }
+});
+
+test("gives 500 flows of one guest every byte while another sends garbage", async () => {
+  await using serve = await Serve.start(["--listen", "tcp:127.0.0.1:0", "--dns", "none"]);
+  const server = echoServer();
+  await using good = await connectGuest(serve.port);
+  let hostile = true;
+  const attacking = attack(serve.port, server.port, () => hostile);
+  const began = performance.now();
+  let rounds = 0;
+  do {
+    const conns = await Promise.all(
+      Array.from({ length: FLOWS }, () => good.connect({ hostname: "10.0.2.2", port: server.port })),
+    );
+    await Promise.all(conns.map((conn, i) => exchange(conn, pattern(20_000 + i * 100))));
+    rounds++;
+  } while (performance.now() - began < HOSTILE_SECONDS * 1000);
+  hostile = false;
+  const sent = await attacking;
+  assert(rounds > 0 && sent > 1000, `${rounds} rounds against ${sent} frames`);
+  // What it had open goes with its link, as soon as its end is read.
+  await until("no flow is left", () => {
+    serve.kill("SIGUSR1");
+    return Promise.resolve(serve.stderr.includes("hawser: no flows\n"));
+  });
+  // What it can provoke in the log is rationed.
+  const lines = serve.stderr.match(/^hawser: (info|warn|error): /gm)?.length ?? 0;
+  assert(lines < 60, `${lines} lines`);
+  await server.close();
+});

@@ -1,0 +1,161 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { createSocket } from "node:dgram";
+import { requires } from "../support/requirements.ts";
+import { shell } from "./run_support.ts";
+import { Serve } from "./serve_support.ts";
+import { buildInitramfs, findKernel, Vm } from "./vm_support.ts";
+
+const kernel = findKernel();
+const tools = requires("linux", "ffi", "qemu-system-x86_64", "busybox", "cpio", "tshark");
+const reason = tools.reason || (kernel === undefined ? " [skipped: no kernel, HAWSER_VM_ROOT names none]" : "");
+const MEGABYTE = 1 << 20;
+
+/** What the machine must have found, and how often: once a boot. */
+const FOUND: readonly RegExp[] = [
+  /^LEASE 10\.0\.2\.15\/24 10\.0\.2\.2 mtu 1500$/gm,
+  /^NAME 192\.0\.2\.7 $/gm,
+  /^PING answered$/gm,
+];
+
+/** Links of `hawser serve`, and what QEMU is told to reach them. */
+const LINKS: readonly { name: string; listen: (folder: string) => string; netdev: (folder: string) => string }[] = [
+  {
+    name: "stream",
+    listen: (folder) => `unix:${folder}/vm.sock`,
+    netdev: (folder) => `stream,server=off,addr.type=unix,addr.path=${folder}/vm.sock`,
+  },
+  {
+    name: "dgram",
+    listen: (folder) => `unixgram:${folder}/vm.sock`,
+    netdev: (folder) =>
+      `dgram,local.type=unix,local.path=${folder}/qemu.sock,remote.type=unix,remote.path=${folder}/vm.sock`,
+  },
+];
+
+async function sha256(byte: string): Promise<string> {
+  const bytes = new Uint8Array(MEGABYTE).fill(byte.charCodeAt(0));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}
+
+async function readToEnd(conn: Deno.Conn, byte: string): Promise<number> {
+  const buffer = new Uint8Array(65536), code = byte.charCodeAt(0);
+  let total = 0;
+  for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) {
+    if (buffer.subarray(0, n).some((each) => each !== code)) throw new Error(`A byte from ${total} on is wrong`);
+    total += n;
+  }
+  return total;
+}
+
+async function writeAll(conn: Deno.Conn, text: string): Promise<void> {
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+}
+
+/** The servers that the machine asks, on loopback. */
+class Servers implements AsyncDisposable {
+  readonly #listeners = [0, 1, 2].map(() => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+  readonly #dns = createSocket("udp4");
+  readonly #serving: Promise<void>[];
+  /** Bytes that came from the guest, a number a connection, by who closed first. */
+  readonly received = { guestFirst: [] as number[], hostFirst: [] as number[] };
+  /** What the machine is told when it is ready, in order. */
+  readonly orders = ["reboot", "poweroff"];
+
+  constructor() {
+    this.#serving = this.#listeners.map((listener, i) => this.#accept(listener, i));
+    // One answer for whatever is asked: an A record 192.0.2.7, or that there is none of another type.
+    this.#dns.on("message", (query, from) => {
+      const question = query.subarray(12, query.indexOf(0, 12) + 5), isA = question.at(-3) === 1;
+      const head = [query[0]!, query[1]!, 0x81, 0x80, 0, 1, 0, isA ? 1 : 0, 0, 0, 0, 0];
+      const record = isA ? [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7] : [];
+      this.#dns.send(Uint8Array.from([...head, ...question, ...record]), from.port, from.address);
+    });
+  }
+
+  /** The ports in the order of `vm_init.sh`. */
+  get ports(): number[] {
+    return this.#listeners.map(({ addr }) => addr.port);
+  }
+
+  /** Opens the name server and returns its port. */
+  async openDns(): Promise<number> {
+    await new Promise<void>((resolve) => this.#dns.bind(0, "127.0.0.1", resolve));
+    return this.#dns.address().port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const listener of this.#listeners) listener.close();
+    await Promise.all(this.#serving);
+    await new Promise<void>((resolve) => this.#dns.close(() => resolve()));
+  }
+
+  async #accept(listener: Deno.TcpListener, i: number): Promise<void> {
+    for await (const conn of listener) {
+      using _closing = conn;
+      if (i === 0) {
+        this.received.guestFirst.push(await readToEnd(conn, "g"));
+        await writeAll(conn, "a".repeat(MEGABYTE));
+      } else if (i === 1) {
+        await writeAll(conn, "b".repeat(MEGABYTE));
+        await conn.closeWrite();
+        this.received.hostFirst.push(await readToEnd(conn, "h"));
+      } else {
+        await writeAll(conn, `${this.orders.shift()}\n`);
+        await conn.closeWrite();
+        await readToEnd(conn, "");
+      }
+    }
+  }
+}
+
+/** What is wrong in a capture: malformed frames and wrong checksums, a line each. */
+async function complaintsAbout(capture: string): Promise<string> {
+  const checks = ["ip.check_checksum", "tcp.check_checksum", "udp.check_checksum"].map((name) => `-o ${name}:TRUE`);
+  const bad = ["ip", "tcp", "udp", "icmp"].map((name) => `${name}.checksum.status == "Bad"`).join(" || ");
+  return await shell(`tshark -n -r "$1" ${checks.join(" ")} -Y '_ws.malformed || ${bad}' 2>/dev/null`, capture);
+}
+
+for (const link of LINKS) {
+  Deno.test({
+    name:
+      `a virtual machine on a ${link.name} link gets its lease, a name, both half-closes, and all again after a reboot${reason}`,
+    ignore: tools.ignore || kernel === undefined,
+    fn: async () => {
+      const folder = await Deno.makeTempDir({ prefix: "hawser-vm-" }), capture = `${folder}/vm.pcap`;
+      await using servers = new Servers();
+      const dns = `127.0.0.1:${await servers.openDns()}`;
+      {
+        await using serve = await Serve.start(["--listen", link.listen(folder), "--dns", dns]);
+        const initramfs = await buildInitramfs(folder, kernel!);
+        await using vm = new Vm({
+          kernel: kernel!,
+          initramfs,
+          netdev: link.netdev(folder),
+          capture,
+          ports: servers.ports,
+        });
+        await vm.says(/^READY$/gm, 2);
+        for (const found of FOUND) assertEquals(vm.console.match(found)?.length, 2, `${found} in ${vm.console}`);
+        const sums = [...vm.console.matchAll(/^(GUESTFIRST|HOSTFIRST) ([0-9a-f]{64}) /gm)].map((match) =>
+          match.slice(1)
+        );
+        const expected = [["GUESTFIRST", await sha256("a")], ["HOSTFIRST", await sha256("b")]];
+        assertEquals(sums, [...expected, ...expected], vm.console);
+        assertEquals(vm.console.match(/FAILED.*/g), null);
+        await vm.ended();
+        assertEquals(servers.received, { guestFirst: [MEGABYTE, MEGABYTE], hostFirst: [MEGABYTE, MEGABYTE] });
+        // A reboot is no new guest of a link that stays.
+        assertEquals(serve.stderr.match(/Guest \d+ on .* began/g)?.length, 1, serve.stderr);
+        assertEquals(serve.stderr.match(/ (warn|error): .*/g), null, serve.stderr);
+      }
+      const frames = Number(await shell(`tshark -n -r "$1" 2>/dev/null | wc -l`, capture));
+      assert(frames > 1000, `${frames} frames`);
+      assertEquals(await complaintsAbout(capture), "");
+      const summary = await shell(`tshark -q -z expert -r "$1" 2>/dev/null`, capture);
+      assertMatch(summary, /Chats/);
+      assertEquals(/Errors \(\d+\)/.test(summary), false, summary);
+      await Deno.remove(folder, { recursive: true });
+    },
+  });
+}
