@@ -38,7 +38,7 @@ import {
   tcpSeq,
   tcpWindow,
 } from "../../net/wire/tcp.ts";
-import { COPYBREAK, SMALL_BUFFER } from "../buffers.ts";
+import { COPYBREAK } from "../buffers.ts";
 import { Timer } from "../timers.ts";
 import type { TcpContext, TcpDrops, TcpEnd, TcpLower, TcpUser } from "./context.ts";
 import { Output } from "./output.ts";
@@ -115,15 +115,7 @@ export class TcpEndpoint {
    */
   get readRoom(): number {
     if ((this.#state !== "ESTABLISHED" && this.#state !== "CLOSE-WAIT") || this.send.finQueued) return 0;
-    const send = this.send;
-    if (send.unsent > 0) return 0;
-    const usable = send.usable,
-      most = this.#context.pool.isFull ? Math.min(this.#out.readLimit, SMALL_BUFFER) : this.#out.readLimit;
-    if (this.#context.pool.isFull && send.queue.length > 0) return 0;
-    if (send.queue.pinned + most > this.#context.config.sendLimit && send.queue.length > 0) return 0;
-    if (send.flight === 0) return Math.min(usable > 0 ? usable : send.mss, most);
-    // Silly window avoidance (RFC 9293 section 3.8.6.2.1), in bursts: something is on its way, its ACK will call again.
-    return usable >= Math.min(most, Math.min(send.maxWindow, send.congestion.bytes) / 2) ? Math.min(usable, most) : 0;
+    return this.#output.readRoom;
   }
 
   /** Passive OPEN with the SYN at `bytes[tcp, end)`: LISTEN until `accept`. */

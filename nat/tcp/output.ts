@@ -8,6 +8,7 @@
  * @module
  */
 import { seqAdd, seqLess } from "../../net/wire/seq.ts";
+import { SMALL_BUFFER } from "../buffers.ts";
 import type { TcpContext } from "./context.ts";
 import { RTO_MIN_MS } from "./rtt.ts";
 import type { SendSide } from "./send_side.ts";
@@ -42,6 +43,23 @@ export class Output {
   get isBlocked(): boolean {
     const send = this.#send;
     return send.flight === 0 && (send.unsent > 0 || send.finIsNext);
+  }
+
+  /** How many bytes to read from the source now: what can be sent at once, and where nothing can, a first piece for the persist timer. */
+  get readRoom(): number {
+    const send = this.#send;
+    if (send.unsent > 0) return 0;
+    const usable = send.usable,
+      most = this.#context.pool.isFull ? Math.min(this.#out.readLimit, SMALL_BUFFER) : this.#out.readLimit;
+    if (this.#context.pool.isFull && send.queue.length > 0) return 0;
+    if (send.queue.pinned + most > this.#context.config.sendLimit && send.queue.length > 0) return 0;
+    if (send.flight === 0) return Math.min(usable > 0 ? usable : send.mss, most);
+    // Silly window avoidance (RFC 9293 section 3.8.6.2.1), in bursts: something is on its way, its ACK will call again. An eighth keeps a small window full.
+    const worth = Math.max(
+      Math.min(send.maxWindow, send.congestion.bytes) / 8,
+      Math.min(send.mss, send.maxWindow / 2),
+    );
+    return usable >= Math.min(most, worth) ? Math.min(usable, most) : 0;
   }
 
   /** SYN, or SYN and ACK, for the first time or again. */

@@ -5,15 +5,15 @@
  * doubles the timeout (section 5.5) until a new measurement, bounded by `RTO_MAX_MS`. Where many repetitions leave nothing to measure for long,
  * the backoff is eased to what the latest answer took.
  *
- * Stated deviation: the minimum is 200 ms, as Linux has it, where section 2.4 has 1 s: the path is one virtual link and a second of silence
- * after a lost frame is what users complain of.
+ * Stated deviation: what is added to the round trip is at least 200 ms, as Linux has it, where section 2.4 has a timeout of at least 1 s: the path is one virtual
+ * link and a second of silence after a lost frame is what users complain of.
  *
  * @module
  */
 
 /** Timeout before the first measurement (RFC 6298 section 2.1), in milliseconds. */
 export const RTO_INITIAL_MS = 1000;
-/** Least timeout, in milliseconds. */
+/** Least time that is waited beyond a round trip, in milliseconds. */
 export const RTO_MIN_MS = 200;
 /** Greatest timeout, in milliseconds (RFC 6298 section 2.5). */
 export const RTO_MAX_MS = 60_000;
@@ -66,6 +66,6 @@ export class RttEstimator {
   }
 
   #bounded(): number {
-    return Math.min(Math.max(this.#srttMs + 4 * this.#rttvarMs, RTO_MIN_MS), RTO_MAX_MS);
+    return Math.min(this.#srttMs + Math.max(4 * this.#rttvarMs, RTO_MIN_MS), RTO_MAX_MS);
   }
 }
