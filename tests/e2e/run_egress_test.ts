@@ -107,16 +107,18 @@ Deno.test({
         const port = /\b10\d\d\b/.exec(`${tcp} ${udp}`)?.[0], ms = Number(time) * 1000;
         if (/1|True/.test(reset!)) tcpMs.push(ms - asked.get(`tcp ${port}`)!);
         else if (/1|True/.test(syn!)) asked.set(`tcp ${port}`, ms);
-        else if (type !== "") udpMs.push(`${type}/${code}` === "3/13" ? ms - asked.get(`udp ${port}`)! : NaN);
-        else if (udp !== "" && port !== undefined) asked.set(`udp ${port}`, ms);
+        else if (type !== "" && asked.has(`udp ${port}`)) {
+          udpMs.push(`${type}/${code}` === "3/13" ? ms - asked.get(`udp ${port}`)! : NaN);
+          asked.delete(`udp ${port}`);
+        } else if (udp !== "" && port !== undefined) asked.set(`udp ${port}`, ms);
       }
       assertEquals([tcpMs.length, udpMs.length], [ATTEMPTS, ATTEMPTS]);
       for (const [what, times] of [["RST after SYN", tcpMs], ["ICMP 3/13 after a datagram", udpMs]] as const) {
         const sorted = times.toSorted((a, b) => a - b);
         const us = [0, ATTEMPTS >> 2, ATTEMPTS >> 1, ATTEMPTS - 1].map((i) => Math.round(sorted[i]! * 1000));
         console.log(`${what}: least ${us[0]} µs, quarter ${us[1]} µs, median ${us[2]} µs, greatest ${us[3]} µs`);
-        // Whoever else has the machine's processors delays some; no timer and no wait of ours may delay them all.
-        assert(us[1]! < 1000, `${what}: ${sorted}`);
+        // Whoever else has the machine's processors delays some; no timer and no wait of ours may delay most.
+        assert(us[2]! < 1000, `${what}: ${sorted}`);
       }
     } finally {
       await Deno.remove(pcap);
