@@ -45,13 +45,19 @@ export class Serve implements AsyncDisposable {
     return Number(this.addresses.find((address) => /^(tcp|ws):/.test(address))!.split(":").at(-1));
   }
 
-  /** Resolves when what it has written fulfils `condition`. Throws an `Error` when it ends before that. */
-  async says(what: string, condition: (text: string) => boolean): Promise<void> {
+  /**
+   * Resolves when what it has written fulfils `condition`; until then `nudge` is called again and again. Throws an `Error` when it ends before that or half a minute
+   * passes.
+   */
+  async says(what: string, condition: (text: string) => boolean, nudge: () => void = () => {}): Promise<void> {
+    const over = this.#reading.then(() => true as const), end = performance.now() + 30_000;
     while (!condition(this.#stderr)) {
-      const over = this.#reading.then(() => true as const);
-      if (await Promise.race([this.#changed.promise, over]) && !condition(this.#stderr)) {
-        throw new Error(`Waited in vain until ${what}: ${this.#stderr}`);
-      }
+      nudge();
+      const pause = Promise.withResolvers<void>(), timer = setTimeout(pause.resolve, 200);
+      const hasEnded = await Promise.race([this.#changed.promise, over, pause.promise]);
+      clearTimeout(timer);
+      if (condition(this.#stderr)) return;
+      if (hasEnded || performance.now() > end) throw new Error(`Waited in vain until ${what}: ${this.#stderr}`);
     }
   }
 
