@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { pattern } from "../support/bytes.ts";
+import { FLOW_LINES_BURST } from "../../nat/flow_log.ts";
 import { requires } from "../support/requirements.ts";
 import { attack, connectGuest, echoServer, exchange } from "../support/stream_guests.ts";
 import { leaveStaleSocket } from "../support/unix_client.ts";
@@ -165,7 +166,8 @@ test("gives 500 flows of one guest every byte while another sends garbage", asyn
     return Promise.resolve(serve.stderr.includes("hawser: no flows\n"));
   });
   // What it can provoke in the log is rationed.
-  const lines = serve.stderr.match(/^hawser: (info|warn|error): /gm)?.length ?? 0;
-  assert(lines < 60, `${lines} lines`);
+  const lines = (level: string) => serve.stderr.match(new RegExp(`^hawser: ${level}: `, "gm"))?.length ?? 0;
+  assert(lines("warn") + lines("error") < 60, `${lines("warn")} warnings`);
+  assert(lines("info") < FLOW_LINES_BURST + 10 * (HOSTILE_SECONDS + 30), `${lines("info")} lines about flows`);
   await server.close();
 });

@@ -61,6 +61,10 @@ class Servers implements AsyncDisposable {
   readonly received = { guestFirst: [] as number[], hostFirst: [] as number[] };
   /** What the machine is told when it is ready, in order. */
   readonly orders = ["reboot", "poweroff"];
+  /** The host's port that leads to the machine's server. */
+  forwarded = 0;
+  /** What that server said, a text a boot. */
+  readonly greetings: string[] = [];
 
   constructor() {
     this.#serving = this.#listeners.map((listener, i) => this.#accept(listener, i));
@@ -90,6 +94,17 @@ class Servers implements AsyncDisposable {
     await new Promise<void>((resolve) => this.#dns.close(() => resolve()));
   }
 
+  /** Asks the machine's server; the question ends with FIN before the answer begins. */
+  async #greet(): Promise<string> {
+    using conn = await Deno.connect({ hostname: "127.0.0.1", port: this.forwarded });
+    await writeAll(conn, "from the host\n");
+    await conn.closeWrite();
+    const answer = new Uint8Array(100);
+    let length = 0;
+    for (let n = await conn.read(answer); n !== null; n = await conn.read(answer.subarray(length))) length += n;
+    return new TextDecoder().decode(answer.subarray(0, length));
+  }
+
   async #accept(listener: Deno.TcpListener, i: number): Promise<void> {
     for await (const conn of listener) {
       using _closing = conn;
@@ -101,6 +116,7 @@ class Servers implements AsyncDisposable {
         await conn.closeWrite();
         this.received.hostFirst.push(await readToEnd(conn, "h"));
       } else {
+        this.greetings.push(await this.#greet());
         await writeAll(conn, `${this.orders.shift()}\n`);
         await conn.closeWrite();
         await readToEnd(conn, "");
@@ -119,14 +135,15 @@ async function complaintsAbout(capture: string): Promise<string> {
 for (const link of LINKS) {
   Deno.test({
     name:
-      `a virtual machine on a ${link.name} link gets its lease, a name, both half-closes, and all again after a reboot${reason}`,
+      `a virtual machine on a ${link.name} link gets its lease, a name, both half-closes, a client of the host's, and all again after a reboot${reason}`,
     ignore: tools.ignore || kernel === undefined,
     fn: async () => {
       const folder = await Deno.makeTempDir({ prefix: "hawser-vm-" }), capture = `${folder}/vm.pcap`;
       await using servers = new Servers();
       const dns = `127.0.0.1:${await servers.openDns()}`;
       {
-        await using serve = await Serve.start(["--listen", link.listen(folder), "--dns", dns]);
+        await using serve = await Serve.start(["--listen", link.listen(folder), "--dns", dns, "-t", "0:80"]);
+        servers.forwarded = Number(/^forwarding tcp 127\.0\.0\.1:(\d+) -> 80$/m.exec(serve.stderr)![1]);
         const initramfs = await buildInitramfs(folder, kernel!);
         await using vm = new Vm({
           kernel: kernel!,
@@ -145,6 +162,7 @@ for (const link of LINKS) {
         assertEquals(vm.console.match(/FAILED.*/g), null);
         await vm.ended();
         assertEquals(servers.received, { guestFirst: [MEGABYTE, MEGABYTE], hostFirst: [MEGABYTE, MEGABYTE] });
+        assertEquals(servers.greetings, ["hello from the host\n", "hello from the host\n"]);
         // A reboot is no new guest of a link that stays.
         assertEquals(serve.stderr.match(/Guest \d+ on .* began/g)?.length, 1, serve.stderr);
         assertEquals(serve.stderr.match(/ (warn|error): .*/g), null, serve.stderr);
