@@ -63,8 +63,9 @@ export async function run(
     if (!await namespace.close()) {
       stderrLogger(options.logLevel).warn("what the command left in its namespace has not ended yet");
     }
-    await Promise.race([worker.stop({ guestsHaveEnded: true }), failed]);
+    // The command's last bytes may take their time to reach a slow host; who will not wait ends Hawser by a signal.
     release();
+    await Promise.race([worker.stop({ guestsHaveEnded: true }), failed]);
   }
 }
 

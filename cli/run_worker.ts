@@ -24,8 +24,8 @@ import { LinkWrapper } from "./link_settings.ts";
 import { stderrLogger } from "./log.ts";
 import type { FromWorker, StartMessage, StopMessage, ToWorker } from "./run_messages.ts";
 
-/** How long a guest's last bytes may take to reach the host when the gateway is told to end. */
-const DRAIN_MS = 1000;
+/** How long the gateway, told to end, waits for hosts that take nothing of a guest's last bytes. */
+const DRAIN_IDLE_MS = 10_000;
 const DRAIN_STEP_MS = 5;
 
 /** The Worker's side of the channel, which the libraries of the main thread do not describe. */
@@ -85,9 +85,14 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
   }
   // A client that comes now would find nobody.
   await gateway.forwards.close();
-  const end = performance.now() + DRAIN_MS;
   const isAwaited = stop.guestsHaveEnded ? isUnderWay : isDraining;
-  while (gateway.flows().some(isAwaited) && performance.now() < end) {
+  let passed = -1, movedAt = performance.now();
+  while (performance.now() - movedAt < DRAIN_IDLE_MS) {
+    const awaited = gateway.flows().filter(isAwaited);
+    if (awaited.length === 0) break;
+    const bytes = awaited.reduce((sum, flow) => sum + flow.bytesFromGuest + flow.bytesToHost, 0);
+    if (bytes !== passed) movedAt = performance.now();
+    passed = bytes;
     if (blocking) loop!.runBlocking(loop!.now() + DRAIN_STEP_MS);
     else await delay(DRAIN_STEP_MS);
   }
@@ -116,7 +121,7 @@ function isUnderWay(flow: FlowInfo): boolean {
     case "draining":
       return true;
     default:
-      return false;
+      return flow.bytesToHost < flow.bytesFromGuest;
   }
 }
 

@@ -12,8 +12,8 @@
  * its endpoint's place in the table is `draining`: its key is free for a new SYN. The socket is closed when both have ended, except for a reset.
  *
  * **Resets.** The guest's RST resets the host connection at once. When the host connection breaks, bytes already read are delivered first, while the guest
- * makes progress, then RST. A guest that falls silent is given up by the endpoint: what it was acknowledged is still written; then the host sees an
- * orderly end if the guest had sent its FIN, and a reset if not.
+ * makes progress, then RST. A guest that falls silent is given up by the endpoint, and one whose link has ended cannot be asked any more: what it was acknowledged is still
+ * written; then the host sees an orderly end if the guest had sent its FIN, and a reset if not.
  *
  * **Its ending** has one name (`endings.ts`): what broke it off first, and where nothing did, whose end came first.
  *
@@ -161,12 +161,17 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
     this.#settle();
   }
 
-  /** Ends the flow at once on both sides. */
+  /** Ends the flow at once on both sides; where the guest is gone, after what it was acknowledged is written. */
   abort(ending: FlowEnding): void {
     // Without a socket everything has passed already, and only TIME-WAIT is cut short.
     if (this.#socket !== null) this.breakOff(ending);
+    const isLost = ending === "guestGone" && !this.#ended && this.#endpointEnd === null;
     this.endpoint.abort();
-    this.#finish(true);
+    if (!isLost || !this.#owesHost) {
+      return this.#finish(!this.#guestFinished || this.#owesHost || ending === "forwardRemoved");
+    }
+    this.#endpointEnd = "timedOut";
+    this.#makeDue();
   }
 
   // --- TcpLower: the guest's link ---
@@ -355,15 +360,21 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
     this.#socket.setInterest(read | write);
   }
 
+  /** Whether bytes of the guest wait that the host can still be given. */
+  get #owesHost(): boolean {
+    return this.endpoint.receive.queue.length > 0 && this.#hostError === null && this.#socket !== null;
+  }
+
   /** The endpoint has ended: ends the relay too where nothing is owed, else leaves it to drain. */
   #settle(): void {
-    const owed = this.endpoint.receive.queue.length > 0 && this.#hostError === null && this.#socket !== null;
-    const orderly = this.#endpointEnd === "finished";
-    if (this.#endpointEnd === "timedOut" && !owed) {
+    const owed = this.#owesHost, orderly = this.#endpointEnd === "finished";
+    if (this.#endpointEnd === "timedOut" && !owed && this.#ending === "guestSilent") {
       this.warn(this.known ? "the guest fell silent" : "the guest does not answer");
     }
     if (!owed || this.#endpointEnd === "reset" || this.#endpointEnd === "aborted") {
-      this.#closeSocket(!orderly && (owed || !this.#guestFinished || !this.#hostEof));
+      this.#closeSocket(
+        !orderly && (owed || !this.#guestFinished || (!this.#hostEof && this.#endpointEnd !== "timedOut")),
+      );
     }
     if (this.endpoint.state === "TIME-WAIT") return;
     if (this.#socket === null) this.#finish(false);

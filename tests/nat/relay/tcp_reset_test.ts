@@ -156,3 +156,43 @@ Deno.test("TcpRelay gives up a connect that the guest resets, without telling an
   script.expectNothing();
   script.assertEmpty();
 });
+
+Deno.test("TcpRelay whose guest is gone after its FIN gives a slow host all of it, then an orderly end", () => {
+  const { script, socket } = inState(WAYS[0]!);
+  socket.budget = 0;
+  script.send({ flags: FIN, payload: "x".repeat(1000) });
+  script.take();
+  script.nat.detach(script.guest);
+  script.host.wake();
+  script.host.run();
+  script.take();
+  assertEquals([script.state, socket.closed], ["draining", false]);
+  script.advance(60_000);
+  socket.budget = Infinity;
+  script.host.run();
+  assertEquals([socket.receivedLength, socket.endedInOrder, script.nat.endings.guestGone], [1004, true, 1]);
+  script.guest.flows = 0;
+  script.assertEmpty();
+});
+
+Deno.test("TcpRelay whose guest is gone without a FIN gives the host what it was acknowledged, then a reset", () => {
+  const { script, socket } = inState(WAYS[0]!);
+  socket.budget = 0;
+  script.send({ payload: "x".repeat(1000) });
+  script.take();
+  script.nat.detach(script.guest);
+  socket.budget = Infinity;
+  script.host.wake();
+  script.host.run();
+  script.take();
+  assertEquals([socket.receivedLength, socket.wasReset], [1004, true]);
+  script.guest.flows = 0;
+  script.assertEmpty();
+});
+
+Deno.test("TcpRelay of a gateway that is closed ends in order where the guest has finished and everything is written", () => {
+  const { script, socket } = inState(WAYS.find(({ state }) => state === "CLOSE-WAIT")!);
+  script.nat.close();
+  script.take();
+  assertEquals([socket.closed, socket.wasReset], [true, false]);
+});
