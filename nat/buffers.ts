@@ -76,13 +76,21 @@ export class BufferPool {
   }
 }
 
+/** Buffers in a row up to which a queue's lists are left alone. */
+const SHORT = 64;
+const NO_BUFFER = new Uint8Array(0);
+
 /** Bytes in order over buffers of a pool. */
 export class ByteQueue {
   #pool: BufferPool;
-  #buffers: Uint8Array[] = [];
-  #starts: number[] = [];
-  #ends: number[] = [];
+  // Emptied queues keep these lists: an array that is cut to no length allocates anew when it is filled.
+  #buffers: Uint8Array[] = [NO_BUFFER, NO_BUFFER];
+  #starts: number[] = [0, 0];
+  #ends: number[] = [0, 0];
+  /** Index of the first buffer. */
   #head = 0;
+  /** Index after the last one. */
+  #tail = 0;
   #length = 0;
   #pinned = 0;
   /** Whether the last buffer may be filled up: an adopted one may not. */
@@ -122,7 +130,7 @@ export class ByteQueue {
   append(bytes: Uint8Array, start: number, end: number): void {
     this.#length += end - start;
     while (start < end) {
-      const last = this.#buffers.length - 1;
+      const last = this.#tail - 1;
       if (!this.#open || this.#ends[last] === this.#buffers[last]!.length) {
         this.#push(end - start > SMALL_BUFFER ? this.#pool.takeLarge() : this.#pool.takeSmall(), 0, 0);
         this.#open = true;
@@ -177,34 +185,38 @@ export class ByteQueue {
   /** Drops everything. */
   clear(): void {
     this.#length = 0;
-    while (this.#head < this.#buffers.length) this.#shift();
+    while (this.#head < this.#tail) this.#shift();
   }
 
   #push(buffer: Uint8Array, start: number, end: number): void {
     this.#pinned += buffer.length;
-    this.#buffers.push(buffer);
-    this.#starts.push(start);
-    this.#ends.push(end);
+    this.#buffers[this.#tail] = buffer;
+    this.#starts[this.#tail] = start;
+    this.#ends[this.#tail++] = end;
   }
 
   #shift(): void {
     const buffer = this.#buffers[this.#head]!;
     this.#pinned -= buffer.length;
     this.#pool.give(buffer);
-    this.#head++;
-    if (this.#head === this.#buffers.length) {
-      this.#buffers.length =
-        this.#starts.length =
-        this.#ends.length =
-        this.#head =
-          0;
+    this.#buffers[this.#head++] = NO_BUFFER;
+    if (this.#head === this.#tail) {
+      if (this.#tail > SHORT) this.#cut(0);
+      this.#head = this.#tail = 0;
       this.#open = false;
-    } else if (this.#head >= 64) {
-      this.#buffers.splice(0, this.#head);
-      this.#starts.splice(0, this.#head);
-      this.#ends.splice(0, this.#head);
-      this.#head = 0;
+    } else if (this.#head >= SHORT) {
+      this.#cut(this.#tail - this.#head);
     }
+  }
+
+  /** Keeps `count` buffers from the head on, in lists no longer than that. */
+  #cut(count: number): void {
+    const from = this.#head, to = from + count;
+    this.#buffers = this.#buffers.slice(from, to);
+    this.#starts = this.#starts.slice(from, to);
+    this.#ends = this.#ends.slice(from, to);
+    this.#head = 0;
+    this.#tail = count;
   }
 }
 

@@ -15,6 +15,7 @@
  */
 import { DNS_PORT } from "../net/wire/dns.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
+import { Batch } from "./batch.ts";
 import { BufferPool, LARGE_BUFFER } from "./buffers.ts";
 import { type Counters, createCounters, type DropReason } from "./counters.ts";
 import { createEndings, type Endings, type FlowEnding } from "./endings.ts";
@@ -121,9 +122,9 @@ export class Nat implements ForwardContext {
   #forwardedKey = new FlowKey();
   #guests = new Map<number, Guest>();
   #nextGuest = 1;
-  #due: EndsTurn[] = [];
-  #ending: EndsTurn[] = [];
-  #usedLinks: FrameSink[] = [];
+  #due = new Batch<EndsTurn>();
+  #ending = new Batch<EndsTurn>();
+  #usedLinks = new Batch<FrameSink>();
   #readBuffer: Uint8Array;
 
   /** An empty gateway. */
@@ -217,11 +218,11 @@ export class Nat implements ForwardContext {
       const due = this.#due;
       this.#due = this.#ending;
       this.#ending = due;
-      for (let i = 0; i < due.length; i++) due[i]!.endTurn();
-      due.length = 0;
+      for (let i = 0; i < due.length; i++) due.at(i).endTurn();
+      due.clear();
     }
-    for (let i = 0; i < this.#usedLinks.length; i++) this.#usedLinks[i]!.flush();
-    this.#usedLinks.length = 0;
+    for (let i = 0; i < this.#usedLinks.length; i++) this.#usedLinks.at(i).flush();
+    this.#usedLinks.clear();
     return this.timers.nextDeadline();
   }
 

@@ -1,0 +1,32 @@
+import { assert } from "@std/assert";
+
+const FLAGS = "--v8-flags=--expose-gc,--min-semi-space-size=256,--max-semi-space-size=256";
+/** A view of a typed array in V8; a number that is not a small integer takes 16 bytes where it is not kept in a register. */
+const VIEW = 104;
+
+/** The most bytes that a segment may allocate; an object of one field would be 32 of them. */
+const MOST: Record<string, number> = {
+  // The number that this path itself sums up.
+  wire: 16,
+  // In-order data, and every 32nd time the acknowledgement and the turn.
+  receiveFull: 0,
+  // Bytes of a host and their acknowledgement: four clock readings that are stored.
+  sendSmall: 64,
+  // More than 64 bytes that are copied to a queue take a view each, up to `COPYBREAK`.
+  sendFull: 64 + VIEW,
+  // A buffer that is taken over, and a copied rest.
+  sendBurst: 64 + VIEW,
+};
+const SLACK = 15;
+
+Deno.test("net/wire and nat allocate no object per segment, counted over a million of them on each path", async () => {
+  const program = new URL("../support/segment_allocation.ts", import.meta.url).href;
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", FLAGS, program],
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+  const { control, ...paths } = JSON.parse(new TextDecoder().decode(stdout)) as Record<string, number>;
+  assert(control! > 40, `the control allocates an object each time and shows ${control} bytes`);
+  const wrong = Object.keys(MOST).filter((name) => !(paths[name]! <= MOST[name]! + SLACK));
+  assert(wrong.length === 0, `${wrong.join(", ")} allocate too much: ${JSON.stringify(paths)}`);
+});

@@ -1,0 +1,239 @@
+/**
+ * A gateway with open flows between a guest and a host that cost nothing themselves: for benchmarks, and to count what a
+ * segment allocates. Unlike `NatScript` nothing is recorded, decoded or copied here.
+ *
+ * The guest is 10.0.2.15, each of its flows leads from a port of its own to 10.0.2.2:80. The host's sockets take whatever is
+ * written, and give as many bytes (whatever the buffer held) as `FlowEnd.hostSends` was told of. The guest's link vouches
+ * for checksums, as a TAP with offload does, so that a frame is built once and only its numbers change.
+ *
+ * @module
+ */
+import { Nat } from "../../nat/nat.ts";
+import type { Guest } from "../../nat/guest.ts";
+import { type HostConnectHandler, WOULD_BLOCK } from "../../nat/host.ts";
+import { SILENT } from "../../nat/logger.ts";
+import { createTranslationRules } from "../../nat/translate.ts";
+import { readUint16, readUint32, writeUint16, writeUint32 } from "../../net/wire/bytes.ts";
+import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
+import { CHECKSUM_VERIFIED, Frame } from "../../net/wire/frame.ts";
+import { encodeIpv4, Ipv4Header, ipv4TotalLength, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
+import {
+  encodeTcp,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_RST,
+  TCP_SYN,
+  tcpFlags,
+  TcpHeader,
+  tcpHeaderLength,
+} from "../../net/wire/tcp.ts";
+import { type ScriptEndpoint, ScriptHost, ScriptTcpSocket } from "./script_host.ts";
+
+const GUEST_MAC = 0x525400123456, GUEST_IP = 0x0a00020f, GATEWAY_IP = 0x0a000202;
+const IP = 14, TCP = 34, PAYLOAD = 54;
+const SOURCE_PORT = TCP, SEQ = TCP + 4, ACK = TCP + 8, FLAGS = TCP + 13, WINDOW = TCP + 14;
+const SYN_LENGTH = 32;
+const ISN = 0xffff0000;
+
+/** A socket that takes everything, and gives as much as it is told to. */
+export class SinkSocket extends ScriptTcpSocket {
+  /** Who is told that it is readable. */
+  readonly handler: HostConnectHandler;
+  /** Bytes to give. */
+  available = 0;
+
+  constructor(target: ScriptEndpoint, handler: HostConnectHandler) {
+    super(target, handler);
+    this.handler = handler;
+  }
+
+  override setInterest(interest: number): void {
+    this.interest = interest;
+  }
+
+  override read(_bytes: Uint8Array, start: number, end: number): number {
+    if (this.available === 0) return WOULD_BLOCK;
+    const count = Math.min(end - start, this.available);
+    this.available -= count;
+    return count;
+  }
+
+  override write(_bytes: Uint8Array, start: number, end: number): number {
+    this.receivedLength += end - start;
+    return end - start;
+  }
+}
+
+/** A host whose connects wait until they are answered. */
+class SinkHost extends ScriptHost {
+  last: SinkSocket | undefined;
+
+  override connectTcp(target: ScriptEndpoint, handler: HostConnectHandler): SinkSocket {
+    return this.last = new SinkSocket(target, handler);
+  }
+}
+
+/** What a gateway is to have. */
+export interface FlowGatewayOptions {
+  /** MTU of the guest's link. Default 1500. */
+  mtu?: number;
+  /** Whether the link takes segments of 64 KiB. Default true. */
+  offload?: boolean;
+  /** Flows at once. Default 65536. */
+  maxFlows?: number;
+}
+
+/** The gateway. */
+export class FlowGateway {
+  readonly host: SinkHost = new SinkHost();
+  readonly nat: Nat;
+  readonly guest: Guest;
+  /** Frames that the gateway sent. */
+  frames = 0;
+  /** Flows by the guest's port. */
+  readonly ends: FlowEnd[] = [];
+  readonly #syn: Frame;
+  readonly #data: Frame;
+
+  constructor(options: FlowGatewayOptions = {}) {
+    const { mtu = 1500, offload = true, maxFlows = 65536 } = options, rules = createTranslationRules();
+    this.nat = new Nat({ host: this.host, rules, logger: SILENT, random: () => 7, maxFlows });
+    const send = (frame: Frame) => this.#take(frame);
+    this.guest = this.nat.attach({ name: "flows", mtu, offload, send, flush() {} });
+    this.#syn = tcpFrame(this.nat.mac, { flags: TCP_SYN, mss: mtu - 40, windowShift: 7 });
+    this.#data = tcpFrame(this.nat.mac, { flags: TCP_ACK });
+  }
+
+  /** Time passes and the turn ends. */
+  turn(): void {
+    this.host.time += 0.01;
+    this.nat.turn();
+  }
+
+  /** The SYN of a flow from `port`. */
+  syn(port: number): void {
+    writeUint16(this.#syn.bytes, SOURCE_PORT, port);
+    this.#syn.bytes[FLAGS] = TCP_SYN;
+    this.guest.receive(this.#syn);
+  }
+
+  /** The guest gives up a flow that it has only asked for. */
+  resetSyn(port: number): void {
+    writeUint16(this.#syn.bytes, SOURCE_PORT, port);
+    this.#syn.bytes[FLAGS] = TCP_RST;
+    writeUint32(this.#syn.bytes, SEQ, (ISN + 1) >>> 0);
+    this.guest.receive(this.#syn);
+    writeUint32(this.#syn.bytes, SEQ, ISN);
+    this.turn();
+  }
+
+  /** An open flow from `port`. */
+  open(port: number): FlowEnd {
+    const end = new FlowEnd(this, port);
+    this.ends[port] = end;
+    this.syn(port);
+    end.socket = this.host.last!;
+    end.socket.handler.hostConnected();
+    this.turn();
+    end.sendData(0);
+    this.turn();
+    return end;
+  }
+
+  /** For `FlowEnd`: a segment of the guest. */
+  segment(from: FlowEnd, length: number, flags: number): void {
+    const frame = this.#data, bytes = frame.bytes;
+    if (frame.end !== PAYLOAD + length) {
+      encodeIpv4(bytes, IP, header(40 + length));
+      frame.end = PAYLOAD + length;
+    }
+    writeUint16(bytes, SOURCE_PORT, from.port);
+    writeUint32(bytes, SEQ, from.seq);
+    writeUint32(bytes, ACK, from.ack);
+    bytes[FLAGS] = flags;
+    writeUint16(bytes, WINDOW, from.window);
+    this.guest.receive(frame);
+  }
+
+  #take(frame: Frame): boolean {
+    this.frames++;
+    const bytes = frame.bytes, tcp = frame.start + TCP;
+    const end = frame.start + IP + ipv4TotalLength(bytes, frame.start + IP);
+    const length = end - tcp - tcpHeaderLength(bytes, tcp), flags = tcpFlags(bytes, tcp);
+    const to = this.ends[readUint16(bytes, tcp + 2)];
+    if (to === undefined) return true;
+    to.ack = (readUint32(bytes, tcp + 4) + length + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0)) >>> 0;
+    to.receivedLength += length;
+    return true;
+  }
+}
+
+/** The guest's end of a flow, and the host's socket. */
+export class FlowEnd {
+  /** The host's side. */
+  socket!: SinkSocket;
+  /** The guest's next sequence number. */
+  seq = (ISN + 1) >>> 0;
+  /** What the guest acknowledges: everything that was sent to it. */
+  ack = 0;
+  /** The window that the guest offers, before it is shifted by 7. */
+  window = 0xffff;
+  /** Payload bytes that came to the guest. */
+  receivedLength = 0;
+  /** The guest's port. */
+  readonly port: number;
+  readonly #gateway: FlowGateway;
+
+  constructor(gateway: FlowGateway, port: number) {
+    this.#gateway = gateway;
+    this.port = port;
+  }
+
+  /** A segment of the guest with this many bytes; 0: an acknowledgement. */
+  sendData(length: number): void {
+    this.#gateway.segment(this, length, TCP_ACK);
+    this.seq = (this.seq + length) >>> 0;
+  }
+
+  /** The guest has finished. */
+  sendFin(): void {
+    this.#gateway.segment(this, 0, TCP_ACK | TCP_FIN);
+    this.seq = (this.seq + 1) >>> 0;
+  }
+
+  /** Bytes arrive at the host's socket. */
+  hostSends(length: number): void {
+    this.socket.available += length;
+    this.socket.handler.hostReadable();
+  }
+}
+
+const ip = new Ipv4Header();
+
+function header(totalLength: number): Ipv4Header {
+  ip.source = GUEST_IP;
+  ip.destination = GATEWAY_IP;
+  ip.protocol = PROTOCOL_TCP;
+  ip.totalLength = totalLength;
+  return ip;
+}
+
+function tcpFrame(
+  mac: number,
+  fields: { flags: number; mss?: number; windowShift?: number },
+): Frame {
+  const bytes = new Uint8Array(fields.flags & TCP_SYN ? TCP + SYN_LENGTH : PAYLOAD + 65536), tcp = new TcpHeader();
+  tcp.sourcePort = 1;
+  tcp.destinationPort = 80;
+  tcp.flags = fields.flags;
+  tcp.seq = ISN;
+  tcp.window = 0xffff;
+  tcp.mss = fields.mss ?? -1;
+  tcp.windowShift = fields.windowShift ?? -1;
+  const length = encodeTcp(bytes, TCP, tcp);
+  encodeIpv4(bytes, IP, header(20 + length));
+  encodeEthernet(bytes, 0, mac, GUEST_MAC, ETHERTYPE_IPV4);
+  const frame = new Frame().set(bytes, 0, TCP + length);
+  frame.checksum = CHECKSUM_VERIFIED;
+  return frame;
+}
