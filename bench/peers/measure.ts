@@ -1,0 +1,140 @@
+/**
+ * What is measured of one running stack. Each function returns its metrics by the keys of the report.
+ *
+ * @module
+ */
+import { parseBulk, parseDatagrams } from "./iperf.ts";
+import { usageOf } from "./processes.ts";
+import { BenchFiles, delay, runShell, type Shell, startShell } from "./shell.ts";
+import type { Stack } from "./stacks.ts";
+
+/** Values by metric. */
+export type Metrics = Record<string, number>;
+
+/** How long and how much. */
+export interface Effort {
+  /** Seconds of each transfer. */
+  seconds: number;
+  /** Round trips, and connections, of each kind. */
+  exchanges: number;
+  /** Megabits of datagrams a second that are offered. */
+  udpMbps: number;
+  /** Counts of idle flows at which memory is read. */
+  idleFlows: readonly number[];
+}
+
+const CLIENT = new URL("./client.ts", import.meta.url).pathname;
+const SERVER = new URL("./server.ts", import.meta.url).pathname;
+const DENO = `${Deno.execPath()} run --no-check --no-config`;
+const LIMIT = "ulimit -n 65536; ";
+
+/** The servers on the host's loopback, which all stacks lead to. */
+export class Servers implements AsyncDisposable {
+  /** Port of iperf3. */
+  readonly iperf: number;
+  /** Port of the echo server. */
+  readonly echo: number;
+  readonly #shells: Shell[];
+
+  private constructor(ports: { iperf: number; echo: number }, shells: Shell[]) {
+    this.iperf = ports.iperf;
+    this.echo = ports.echo;
+    this.#shells = shells;
+  }
+
+  /** Starts both. */
+  static async start(): Promise<Servers> {
+    const files = new BenchFiles(), path = files.path("port"), iperf = 20_000 + Deno.pid % 10_000;
+    const shells = [
+      startShell(`exec iperf3 -s -B 127.0.0.1 -p ${iperf}`),
+      startShell(`${LIMIT}exec ${DENO} --allow-net=127.0.0.1 ${SERVER} >"$FILE"`, { FILE: path }),
+    ];
+    let port = 0;
+    for (let i = 0; i < 500 && port === 0; i++, await delay(10)) port = Number(readOr(path, "0"));
+    files.remove();
+    if (port === 0 || shells.some((shell) => shell.hasEnded)) throw new Error("Cannot start the servers");
+    return new Servers({ iperf, echo: port }, shells);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const shell of this.#shells) await shell.end();
+  }
+}
+
+/** Bulk each way over this many streams, and for one stream the stack's CPU seconds a gigabyte. */
+export async function bulk(stack: Stack, servers: Servers, effort: Effort, streams: number): Promise<Metrics> {
+  const metrics: Metrics = {}, kind = streams === 1 ? "tcp_throughput" : "tcp_bulk_throughput";
+  for (const [way, option] of [["g2h", ""], ["h2g", "-R"]] as const) {
+    const before = stack.root === 0 ? 0 : (await usageOf(stack.root, stack.command)).cpuSeconds;
+    const { mbps, bytes } = parseBulk(await iperf(stack, servers, effort, `-P ${streams} ${option}`));
+    metrics[`${kind}_${way}_mbps`] = mbps;
+    if (stack.root === 0 || streams > 1) continue;
+    metrics[`cpu_s_per_gb_${way}`] = ((await usageOf(stack.root, stack.command)).cpuSeconds - before) / (bytes / 1e9);
+  }
+  return metrics;
+}
+
+/** Datagrams of 1400 bytes from the guest at a given rate. */
+export async function datagrams(stack: Stack, servers: Servers, effort: Effort): Promise<Metrics> {
+  const json = await iperf(stack, servers, effort, `-u -l 1400 -b ${effort.udpMbps}M`);
+  const { perSecond, lossPercent } = parseDatagrams(json);
+  return { udp_g2h_datagrams_per_second: perSecond, udp_g2h_loss_percent: lossPercent };
+}
+
+/** Round trips over an open connection, or with one connection each. */
+export async function latency(
+  stack: Stack,
+  servers: Servers,
+  what: { kind: "rr" | "crr"; count: number; concurrency: number },
+): Promise<Metrics> {
+  const { kind, count, concurrency } = what, suffix = concurrency === 1 ? "" : `_c${concurrency}`;
+  const line = `${clientLine(stack, servers, kind, count)} ${concurrency}`;
+  const output = await runShell(line, 30_000);
+  if (output === "") throw new Error(`Cannot measure ${kind}: the client failed`);
+  const { p50, p99 } = JSON.parse(output);
+  return { [`tcp_${kind}_latency_us_p50${suffix}`]: p50, [`tcp_${kind}_latency_us_p99${suffix}`]: p99 };
+}
+
+/** Resident megabytes of the stack idle, with idle flows, and after they were closed. */
+export async function memory(stack: Stack, servers: Servers, effort: Effort): Promise<Metrics> {
+  if (stack.root === 0) return {};
+  const metrics: Metrics = { rss_idle_mb: await residentMb(stack) };
+  for (const count of effort.idleFlows) {
+    const files = new BenchFiles(), opened = files.path("opened");
+    // The client closes its connections at the end of its input.
+    const line = `${LIMIT}sleep 300 | (${clientLine(stack, servers, "hold", count)} 1 >"$FILE")`;
+    const shell = startShell(`exec sh -c '${line.replaceAll("'", `'"'"'`)}'`, { FILE: opened });
+    let open = "";
+    for (let i = 0; i < 400 && open === ""; i++, await delay(100)) open = readOr(opened, "");
+    await delay(500);
+    if (Number(open) === count) metrics[`rss_${count}_flows_mb`] = await residentMb(stack);
+    await shell.end();
+    files.remove();
+    if (Number(open) !== count) throw new Error(`Cannot measure memory: ${open || "no"} of ${count} flows were opened`);
+  }
+  await delay(1500);
+  metrics["rss_after_flows_mb"] = await residentMb(stack);
+  return metrics;
+}
+
+async function residentMb(stack: Stack): Promise<number> {
+  return (await usageOf(stack.root, stack.command)).residentBytes / 1e6;
+}
+
+function clientLine(stack: Stack, servers: Servers, kind: string, count: number): string {
+  const deno = `${DENO} --allow-net=${stack.target} ${CLIENT}`;
+  return `${stack.enter} ${deno} ${kind} ${stack.target} ${servers.echo} ${count}`;
+}
+
+function iperf(stack: Stack, servers: Servers, effort: Effort, options: string): Promise<string> {
+  const line = `${stack.enter} iperf3 -c ${stack.target} -p ${servers.iperf} -t ${effort.seconds} -J ${options}`;
+  return runShell(line, 1000 * effort.seconds + 15_000);
+}
+
+function readOr(path: string, otherwise: string): string {
+  try {
+    return Deno.readTextFileSync(path).trim() || otherwise;
+  } catch {
+    return otherwise;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * The stacks that are compared, each with a command in a network namespace of its own, and plain loopback beside them.
+ *
+ * The command does nothing: it writes when it began and its process id to a file, and sleeps. What measures enters its
+ * network namespace by `nsenter`, so that every stack carries the same client to the same server on the host's loopback, at
+ * 10.0.2.2. The namespace ends with its processes.
+ *
+ * @module
+ */
+import { BenchFiles, delay, type Shell, startShell } from "./shell.ts";
+
+/** Who can be measured. */
+export const STACKS = ["hawser", "slirp4netns", "pasta", "loopback"] as const;
+
+/** The name of a stack. */
+export type StackName = typeof STACKS[number];
+
+/** What a stack needs beside `sh`, `nsenter` and `iperf3`. */
+export const PROGRAMS: Record<StackName, readonly string[]> = {
+  hawser: ["unshare", "ip", "mount"],
+  slirp4netns: ["slirp4netns", "unshare"],
+  pasta: ["pasta"],
+  loopback: [],
+};
+
+const HAWSER = new URL("../../cli.ts", import.meta.url).pathname;
+const HAWSER_PERMISSIONS = "--allow-read --allow-write --allow-run=sh --allow-ffi --allow-net --allow-env";
+const COMMAND = `sh -c 'echo "$(date +%s%N) $$" >"$0.new"; mv "$0.new" "$0"; exec sleep 900' "$READY"`;
+const START_TIMEOUT_MS = 10_000;
+
+/** A running stack. */
+export interface Stack extends AsyncDisposable {
+  /** Where the client finds the host's loopback. */
+  readonly target: string;
+  /** Put before a client's command line. */
+  readonly enter: string;
+  /** From the start of the first process to the command's first instruction. */
+  readonly startMs: number;
+  /** Root of the stack's own processes; 0: it has none. */
+  readonly root: number;
+  /** The command that it serves. */
+  readonly command: number;
+}
+
+/** Starts a stack. Throws an `Error` where it does not come up. */
+export async function startStack(name: StackName, mtu: number): Promise<Stack> {
+  if (name === "loopback") {
+    const nothing = () => Promise.resolve();
+    return { target: "127.0.0.1", enter: "", startMs: 0, root: 0, command: 0, [Symbol.asyncDispose]: nothing };
+  }
+  const files = new BenchFiles(), ready = files.path("ready"), shells: Shell[] = [];
+  const end = async (): Promise<void> => {
+    for (const shell of shells.reverse()) await shell.end();
+    files.remove();
+  };
+  try {
+    const began = Date.now();
+    const environment = { READY: ready, MTU: String(mtu) };
+    shells.push(startShell(scriptOf(name), environment));
+    const [at, pid] = (await waitForFile(ready, shells[0]!)).split(" ").map(Number);
+    let root = shells[0]!.pid, startMs = at! / 1e6 - began;
+    if (name === "slirp4netns") {
+      const up = files.path("up");
+      const script = `exec slirp4netns --configure --disable-dns --mtu="$MTU" -r 3 "$PID" tap0 3>"$UP"`;
+      shells.push(startShell(script, { MTU: String(mtu), PID: String(pid), UP: up }));
+      root = shells[1]!.pid;
+      await waitForFile(up, shells[1]!);
+      startMs = Date.now() - began;
+    }
+    return {
+      target: "10.0.2.2",
+      enter: `nsenter -t ${pid} -n`,
+      startMs,
+      root,
+      command: pid!,
+      [Symbol.asyncDispose]: end,
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+function scriptOf(name: StackName): string {
+  switch (name) {
+    case "hawser":
+      return `exec ${Deno.execPath()} run ${HAWSER_PERMISSIONS} ${HAWSER} run --dns none --max-flows 20000 -m "$MTU" -- ${COMMAND}`;
+    case "pasta":
+      // Everything that the address of a host's interface would decide is named, so that any interface will do.
+      return `exec pasta --runas 0 -q -f --config-net -4 -m "$MTU" -a 10.0.2.15 -n 255.255.255.0 -g 10.0.2.2 ` +
+        `-i "$(ls /sys/class/net | grep -vx lo | head -n 1)" -t none -u none -T none -U none ` +
+        `--no-dhcp --no-ra --no-ndp --no-dhcpv6 -- ${COMMAND}`;
+    default:
+      return `exec unshare -n ${COMMAND}`;
+  }
+}
+
+async function waitForFile(path: string, shell: Shell): Promise<string> {
+  for (const end = Date.now() + START_TIMEOUT_MS; Date.now() < end; await delay(2)) {
+    try {
+      const text = Deno.readTextFileSync(path);
+      if (text !== "") return text;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    if (shell.hasEnded) throw new Error(`Cannot start: ${await shell.complaint()}`);
+  }
+  throw new Error(`Cannot start: nothing came up in ${START_TIMEOUT_MS / 1000} s`);
+}

@@ -1,0 +1,42 @@
+import { assertEquals } from "@std/assert";
+import { FLOORS, judge } from "../../../bench/peers/gate.ts";
+import { createReport } from "../../../bench/peers/report.ts";
+
+const FACTS = { date: "", command: "", machine: {}, versions: {} };
+
+function report(mbps: number, micros: number) {
+  const values = {
+    tcp_throughput_g2h_mbps: [mbps],
+    tcp_throughput_h2g_mbps: [mbps],
+    tcp_rr_latency_us_p50: [micros],
+    tcp_crr_latency_us_p50: [micros],
+  };
+  const peer = {
+    tcp_throughput_g2h_mbps: [1000],
+    tcp_throughput_h2g_mbps: [1000],
+    tcp_rr_latency_us_p50: [100],
+    tcp_crr_latency_us_p50: [100],
+  };
+  return createReport([
+    ...[1500, 65520].map((mtu) => ({ stack: "hawser", mtu, values, failures: [] })),
+    ...[1500, 65520].map((mtu) => ({ stack: "slirp4netns", mtu, values: peer, failures: [] })),
+    { stack: "loopback", mtu: 0, values: peer, failures: [] },
+  ], FACTS);
+}
+
+Deno.test("judge holds where every ratio keeps its bound", () => {
+  assertEquals(judge(report(6000, 75)).holds, true);
+});
+
+Deno.test("judge fails where the speed is half of what is promised, or the latency double", () => {
+  assertEquals(judge(report(3000, 75)).holds, false);
+  const { lines, holds } = judge(report(6000, 150));
+  assertEquals([holds, lines.filter((line) => line.startsWith("FAILED")).length], [false, 2]);
+});
+
+Deno.test("judge fails where a figure is missing", () => {
+  const empty = createReport([{ stack: "hawser", mtu: 1500, values: {}, failures: ["it did not start"] }], FACTS);
+  const { lines, holds } = judge(empty);
+  assertEquals([holds, lines.every((line) => line.startsWith("FAILED"))], [false, true]);
+  assertEquals(lines.length, FLOORS.length);
+});
