@@ -6,7 +6,7 @@
 import { parseBulk, parseDatagrams } from "./iperf.ts";
 import { usageOf } from "./processes.ts";
 import { BenchFiles, delay, runShell, type Shell, startShell } from "./shell.ts";
-import type { Stack } from "./stacks.ts";
+import { GUEST_PORT, type Stack } from "./stacks.ts";
 
 /** Values by metric. */
 export type Metrics = Record<string, number>;
@@ -72,6 +72,19 @@ export async function bulk(stack: Stack, servers: Servers, effort: Effort, strea
     metrics[`cpu_s_per_gb_${way}`] = ((await usageOf(stack.root, stack.command)).cpuSeconds - before) / (bytes / 1e9);
   }
   return metrics;
+}
+
+/** Bulk from a client of the host to a server of the guest, through a forwarded port. */
+export async function forwarded(stack: Stack, _servers: Servers, effort: Effort): Promise<Metrics> {
+  const server = startShell(`exec ${stack.enter} iperf3 -s -1 -p ${GUEST_PORT}`);
+  try {
+    await delay(300);
+    const line = `iperf3 -c 127.0.0.1 -p ${stack.forwardedPort} -t ${effort.seconds} -J`;
+    const { mbps } = parseBulk(await runShell(line, 1000 * effort.seconds + 15_000));
+    return { tcp_forward_throughput_h2g_mbps: mbps };
+  } finally {
+    await server.end();
+  }
 }
 
 /** Datagrams of 1400 bytes from the guest at a given rate. */

@@ -35,8 +35,9 @@ export interface Report {
 const ROWS: readonly [metric: string, heading: string, digits: number][] = [
   ["tcp_throughput_g2h_mbps", "TCP guest to host, Mbit/s", 0],
   ["tcp_throughput_h2g_mbps", "TCP host to guest, Mbit/s", 0],
-  ["tcp_bulk_throughput_g2h_mbps", "the same over 8 streams", 0],
-  ["tcp_bulk_throughput_h2g_mbps", "the same over 8 streams", 0],
+  ["tcp_bulk_throughput_g2h_mbps", "guest to host over 8 streams, Mbit/s", 0],
+  ["tcp_bulk_throughput_h2g_mbps", "host to guest over 8 streams, Mbit/s", 0],
+  ["tcp_forward_throughput_h2g_mbps", "through a forwarded port, Mbit/s", 0],
   ["cpu_s_per_gb_g2h", "CPU seconds a GB, guest to host", 2],
   ["cpu_s_per_gb_h2g", "CPU seconds a GB, host to guest", 2],
   ["udp_g2h_datagrams_per_second", "UDP of 1400 B, datagrams/s", 0],

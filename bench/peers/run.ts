@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { bulk, datagrams, type Effort, latency, memory, type Metrics, Servers } from "./measure.ts";
+import { bulk, datagrams, type Effort, forwarded, latency, memory, type Metrics, Servers } from "./measure.ts";
 import type { Options } from "./options.ts";
 import { columnName, type Series } from "./report.ts";
 import { runShell } from "./shell.ts";
@@ -38,6 +38,7 @@ const TASKS: readonly Task[] = [
     once: false,
     run: (stack, servers, effort) => bulk(stack, servers, effort, 8),
   },
+  { metrics: ["tcp_forward_throughput_h2g_mbps"], quick: false, once: false, run: forwarded },
   {
     metrics: ["udp_g2h_datagrams_per_second", "udp_g2h_loss_percent"],
     quick: false,

@@ -26,6 +26,10 @@ export const PROGRAMS: Record<StackName, readonly string[]> = {
 const HAWSER = new URL("../../cli.ts", import.meta.url).pathname;
 const HAWSER_PERMISSIONS = "--allow-read --allow-write --allow-run=sh --allow-ffi --allow-net --allow-env";
 const COMMAND = `sh -c 'echo "$(date +%s%N) $$" >"$0.new"; mv "$0.new" "$0"; exec sleep 900' "$READY"`;
+/** The guest's port that each stack forwards to. */
+export const GUEST_PORT = 5201;
+/** The port of the host's loopback that leads there. */
+const FORWARDED_PORT = 30_000 + Deno.pid % 2000;
 const START_TIMEOUT_MS = 10_000;
 
 /** A running stack. */
@@ -34,6 +38,8 @@ export interface Stack extends AsyncDisposable {
   readonly target: string;
   /** Put before a client's command line. */
   readonly enter: string;
+  /** The port of 127.0.0.1 that leads to `GUEST_PORT` of the guest. */
+  readonly forwardedPort: number;
   /** From the start of the first process to the command's first instruction. */
   readonly startMs: number;
   /** Root of the stack's own processes; 0: it has none. */
@@ -46,7 +52,15 @@ export interface Stack extends AsyncDisposable {
 export async function startStack(name: StackName, mtu: number): Promise<Stack> {
   if (name === "loopback") {
     const nothing = () => Promise.resolve();
-    return { target: "127.0.0.1", enter: "", startMs: 0, root: 0, command: 0, [Symbol.asyncDispose]: nothing };
+    return {
+      target: "127.0.0.1",
+      enter: "",
+      forwardedPort: GUEST_PORT,
+      startMs: 0,
+      root: 0,
+      command: 0,
+      [Symbol.asyncDispose]: nothing,
+    };
   }
   const files = new BenchFiles(), ready = files.path("ready"), shells: Shell[] = [];
   const end = async (): Promise<void> => {
@@ -55,21 +69,23 @@ export async function startStack(name: StackName, mtu: number): Promise<Stack> {
   };
   try {
     const began = Date.now();
-    const environment = { READY: ready, MTU: String(mtu) };
+    const environment = { READY: ready, MTU: String(mtu), FORWARD: `127.0.0.1/${FORWARDED_PORT}:${GUEST_PORT}` };
     shells.push(startShell(scriptOf(name), environment));
     const [at, pid] = (await waitForFile(ready, shells[0]!)).split(" ").map(Number);
     let root = shells[0]!.pid, startMs = at! / 1e6 - began;
     if (name === "slirp4netns") {
-      const up = files.path("up");
-      const script = `exec slirp4netns --configure --disable-dns --mtu="$MTU" -r 3 "$PID" tap0 3>"$UP"`;
-      shells.push(startShell(script, { MTU: String(mtu), PID: String(pid), UP: up }));
+      const up = files.path("up"), api = files.path("api");
+      const script = `exec slirp4netns --configure --disable-dns --mtu="$MTU" -a "$API" -r 3 "$PID" tap0 3>"$UP"`;
+      shells.push(startShell(script, { MTU: String(mtu), PID: String(pid), UP: up, API: api }));
       root = shells[1]!.pid;
       await waitForFile(up, shells[1]!);
       startMs = Date.now() - began;
+      await addForward(api);
     }
     return {
       target: "10.0.2.2",
       enter: `nsenter -t ${pid} -n`,
+      forwardedPort: FORWARDED_PORT,
       startMs,
       root,
       command: pid!,
@@ -84,15 +100,29 @@ export async function startStack(name: StackName, mtu: number): Promise<Stack> {
 function scriptOf(name: StackName): string {
   switch (name) {
     case "hawser":
-      return `exec ${Deno.execPath()} run ${HAWSER_PERMISSIONS} ${HAWSER} run --dns none --max-flows 20000 -m "$MTU" -- ${COMMAND}`;
+      return `exec ${Deno.execPath()} run ${HAWSER_PERMISSIONS} ${HAWSER} run --dns none --max-flows 20000 -t "$FORWARD" -m "$MTU" -- ${COMMAND}`;
     case "pasta":
       // Everything that the address of a host's interface would decide is named, so that any interface will do.
       return `exec pasta --runas 0 -q -f --config-net -4 -m "$MTU" -a 10.0.2.15 -n 255.255.255.0 -g 10.0.2.2 ` +
-        `-i "$(ls /sys/class/net | grep -vx lo | head -n 1)" -t none -u none -T none -U none ` +
+        `-i "$(ls /sys/class/net | grep -vx lo | head -n 1)" -t "$FORWARD" -u none -T none -U none ` +
         `--no-dhcp --no-ra --no-ndp --no-dhcpv6 -- ${COMMAND}`;
     default:
       return `exec unshare -n ${COMMAND}`;
   }
+}
+
+/** Asks slirp4netns for a forward. Throws an `Error` where it refuses. */
+async function addForward(path: string): Promise<void> {
+  using api = await Deno.connect({ transport: "unix", path });
+  const call = {
+    execute: "add_hostfwd",
+    arguments: { proto: "tcp", host_addr: "127.0.0.1", host_port: FORWARDED_PORT, guest_port: GUEST_PORT },
+  };
+  await api.write(new TextEncoder().encode(JSON.stringify(call)));
+  await api.closeWrite();
+  const buffer = new Uint8Array(1024), count = await api.read(buffer) ?? 0;
+  const answer = new TextDecoder().decode(buffer.subarray(0, count));
+  if (!answer.includes('"return"')) throw new Error(`Cannot forward a port by slirp4netns: ${answer}`);
 }
 
 async function waitForFile(path: string, shell: Shell): Promise<string> {
