@@ -10,12 +10,12 @@ const MOST: Record<string, number> = {
   wire: 16,
   // In-order data, and every 32nd time the acknowledgement and the turn.
   receiveFull: 0,
-  // Bytes of a host and their acknowledgement: clock readings and times that are stored, up to six.
-  sendSmall: 96,
+  // Bytes of a host and their acknowledgement: clock readings and times that are stored, up to eight.
+  sendSmall: 128,
   // More than 64 bytes that are copied to a queue take a view each, up to `COPYBREAK`.
-  sendFull: 96 + VIEW,
-  // A buffer that is taken over, and a copied rest.
-  sendBurst: 96 + VIEW,
+  sendFull: 128 + VIEW,
+  // A buffer that is taken over.
+  sendBurst: 128,
 };
 const SLACK = 15;
 

@@ -121,6 +121,7 @@ if (import.meta.main) {
     receiveFull: receivePath(1460),
     sendSmall: sendPath(1),
     sendFull: sendPath(1460),
-    sendBurst: sendPath(65160),
+    // Whole segments, as many as are handed to an offloading link at once.
+    sendBurst: sendPath(44 * 1460),
   })));
 }
