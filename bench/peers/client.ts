@@ -3,7 +3,7 @@
  *
  * `rr`: one byte and its echo over an open connection. `crr`: connect, one byte and its echo, close. Both print the p50 and
  * p99 of COUNT of them in microseconds as JSON. `hold`: opens COUNT connections, with a byte over each, prints how many there
- * are, and closes them at the end of its input. The cost of this program is in every stack's figures, and in
+ * are, and holds them until it is ended. The cost of this program is in every stack's figures, and in
  * loopback's, which is therefore the floor.
  *
  * @module
@@ -51,9 +51,9 @@ async function hold(): Promise<void> {
     }
   } finally {
     console.log(open.length);
-    await Deno.stdin.read(buffer);
-    for (const conn of open) conn.close();
   }
+  // Until it is ended, which closes all of them.
+  await new Promise((resolve) => setTimeout(resolve, 300_000));
 }
 
 if (kind === "hold") {

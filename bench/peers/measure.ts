@@ -114,9 +114,8 @@ export async function memory(stack: Stack, servers: Servers, effort: Effort): Pr
   const metrics: Metrics = { rss_idle_mb: await residentMb(stack) };
   for (const count of effort.idleFlows) {
     const files = new BenchFiles(), opened = files.path("opened");
-    // The client closes its connections at the end of its input.
-    const line = `${LIMIT}sleep 300 | (${clientLine(stack, servers, "hold", count)} 1 >"$FILE")`;
-    const shell = startShell(`exec sh -c '${line.replaceAll("'", `'"'"'`)}'`, { FILE: opened });
+    const line = `${LIMIT}exec ${clientLine(stack, servers, "hold", count)} 1 >"$FILE"`;
+    const shell = startShell(line, { FILE: opened });
     let open = "";
     for (let i = 0; i < 400 && open === ""; i++, await delay(100)) open = readOr(opened, "");
     await delay(500);
