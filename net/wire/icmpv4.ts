@@ -9,7 +9,7 @@
  * @module
  */
 import { readUint16, writeUint16 } from "./bytes.ts";
-import { checksum } from "./checksum.ts";
+import { checksum, checksumUpdate16 } from "./checksum.ts";
 import { DecodeError } from "./decode_error.ts";
 import { IPV4_HEADER_LENGTH, ipv4HeaderLength, ipv4TotalLength } from "./ipv4.ts";
 
@@ -25,6 +25,9 @@ export const ICMP_ECHO_REQUEST = 8;
 /** The type of a TTL or a reassembly that ran out. */
 export const ICMP_TIME_EXCEEDED = 11;
 
+/** The type of a header field that makes no sense. */
+export const ICMP_PARAMETER_PROBLEM = 12;
+
 /** Unreachable: no route to the network. */
 export const ICMP_NET_UNREACHABLE = 0;
 /** Unreachable: no answer from the host. */
@@ -37,6 +40,11 @@ export const ICMP_PORT_UNREACHABLE = 3;
 export const ICMP_FRAGMENTATION_NEEDED = 4;
 /** Unreachable: forbidden by a filter (RFC 1812 section 5.2.7.1). */
 export const ICMP_ADMIN_PROHIBITED = 13;
+
+/** Time exceeded: the hops ran out on the way. */
+export const ICMP_TTL_EXCEEDED = 0;
+/** Time exceeded: a fragment did not come in time. */
+export const ICMP_REASSEMBLY_EXCEEDED = 1;
 
 /** The most bytes of a packet that an error quotes: 576 less an IP and an ICMP header. */
 export const ICMPV4_QUOTE_LENGTH = 548;
@@ -154,6 +162,13 @@ export function icmpv4Quoted(bytes: Uint8Array, start: number, end: number): num
   return plausible ? quote : -1;
 }
 
+/** Gives an echo another identifier and its checksum the same difference (RFC 1624), so that damage stays visible. */
+export function icmpv4SetIdentifier(bytes: Uint8Array, offset: number, identifier: number): void {
+  const before = readUint16(bytes, offset + IDENTIFIER);
+  writeUint16(bytes, offset + CHECKSUM, checksumUpdate16(icmpv4Checksum(bytes, offset), before, identifier));
+  writeUint16(bytes, offset + IDENTIFIER, identifier);
+}
+
 /** Decodes the message that fills `bytes[start, end)`. Throws a `DecodeError`, but not for a wrong checksum. */
 export function decodeIcmpv4(bytes: Uint8Array, start: number = 0, end: number = bytes.length): Icmpv4Message {
   if (!checkIcmpv4(bytes, start, end)) {
@@ -221,7 +236,8 @@ export function formatIcmpv4(message: Icmpv4Message): string {
 
 /** Unreachable, source quench, redirect, time exceeded, parameter problem (RFC 1122 section 3.2.2). */
 function quotes(type: number): boolean {
-  return type === ICMP_UNREACHABLE || type === 4 || type === 5 || type === ICMP_TIME_EXCEEDED || type === 12;
+  return type === ICMP_UNREACHABLE || type === 4 || type === 5 || type === ICMP_TIME_EXCEEDED ||
+    type === ICMP_PARAMETER_PROBLEM;
 }
 
 function finish(bytes: Uint8Array, offset: number, length: number): number {

@@ -7,7 +7,7 @@
  * @module
  */
 import { readUint16, writeUint16 } from "./bytes.ts";
-import { checksumAdd, checksumFinish, pseudoHeaderSumIpv4 } from "./checksum.ts";
+import { checksumAdd, checksumFinish, checksumFold, pseudoHeaderSumIpv4 } from "./checksum.ts";
 import { DecodeError } from "./decode_error.ts";
 import { PROTOCOL_UDP } from "./ipv4.ts";
 
@@ -72,6 +72,17 @@ export function udpSetChecksumIpv4(bytes: Uint8Array, offset: number, source: nu
   writeUint16(bytes, offset + CHECKSUM, 0);
   const sum = datagramChecksum(bytes, offset, source, destination);
   writeUint16(bytes, offset + CHECKSUM, sum === 0 ? 0xffff : sum);
+}
+
+/** Writes the pseudo-header's sum alone, for a link that completes the checksum. */
+export function udpSetPartialChecksumIpv4(
+  bytes: Uint8Array,
+  offset: number,
+  source: number,
+  destination: number,
+): void {
+  const sum = pseudoHeaderSumIpv4(source, destination, PROTOCOL_UDP, udpLength(bytes, offset));
+  writeUint16(bytes, offset + CHECKSUM, checksumFold(sum));
 }
 
 /** Decodes the header at the beginning of `bytes[start, end)`. Throws a `DecodeError`. */

@@ -18,6 +18,7 @@ import {
   icmpv4Mtu,
   icmpv4Quoted,
   icmpv4Sequence,
+  icmpv4SetIdentifier,
   icmpv4Type,
 } from "../../../net/wire/icmpv4.ts";
 import { encodeIpv4, Ipv4Header, ipv4Protocol } from "../../../net/wire/ipv4.ts";
@@ -180,4 +181,17 @@ Deno.test("formatIcmpv4 is one line in tcpdump's manner", () => {
   const broken = hex(UNREACHABLE);
   broken[1] = 1;
   assertStrictEquals(formatIcmpv4(decodeIcmpv4(broken)), "ICMP type 3 code 1, bad cksum, length 40");
+});
+
+Deno.test("icmpv4SetIdentifier changes the checksum with it, and a wrong one stays wrong", () => {
+  for (const [payload, flip] of [[noise(7, 1), 0], [noise(64, 2), 0], [noise(64, 3), 1]] as const) {
+    const bytes = painted(8 + payload.length);
+    encodeIcmpv4Echo(bytes, 0, { type: ICMP_ECHO_REQUEST, identifier: 0xfffe, sequence: 3, payload });
+    bytes[bytes.length - 1]! ^= flip;
+    for (const identifier of [0, 1, 0xffff, 0x1234]) {
+      icmpv4SetIdentifier(bytes, 0, identifier);
+      const message = decodeIcmpv4(bytes);
+      assertEquals([message.identifier, message.sequence, message.checksumValid], [identifier, 3, flip === 0]);
+    }
+  }
 });

@@ -11,9 +11,19 @@ import {
   udpDestinationPort,
   udpLength,
   udpSetChecksumIpv4,
+  udpSetPartialChecksumIpv4,
   udpSourcePort,
 } from "../../../net/wire/udp.ts";
-import { assertEncodes, assertRefused, assertRefusesEveryShorter, hex, toHex } from "../../support/packet_bytes.ts";
+import { naiveChecksum } from "../../support/naive_checksum.ts";
+import {
+  assertEncodes,
+  assertRefused,
+  assertRefusesEveryShorter,
+  hex,
+  noise,
+  painted,
+  toHex,
+} from "../../support/packet_bytes.ts";
 
 const DOORS = { layer: "udp", check: checkUdp, decode: decodeUdp };
 const GUEST = parseIpv4("10.0.2.15"), GATEWAY = parseIpv4("10.0.2.2");
@@ -117,4 +127,17 @@ Deno.test("udpChecksumValidIpv4 takes the checksums of a published DHCP exchange
 
 Deno.test("formatUdp is one line in tcpdump's manner", () => {
   assertStrictEquals(formatUdp(decodeUdp(hex(HELLO))), "UDP 5000 > 53, length 5");
+});
+
+Deno.test("udpSetPartialChecksumIpv4 writes the pseudo-header's sum, which a link completes", () => {
+  const payload = noise(61, 4), bytes = painted(8 + payload.length);
+  const source = 0xc0000207, destination = 0x0a00020f;
+  encodeUdp(bytes, 0, 9, 4000, bytes.length);
+  bytes.set(payload, 8);
+  udpSetPartialChecksumIpv4(bytes, 0, source, destination);
+  // What the link does: sum header and payload with the field as it stands, and complement.
+  const sum = naiveChecksum(bytes, 0, bytes.length);
+  bytes[6] = sum >> 8;
+  bytes[7] = sum;
+  assert(udpChecksumValidIpv4(bytes, 0, source, destination));
 });
