@@ -176,7 +176,7 @@ export class DenoUdpSocket implements HostUdpSocket {
   }
 
   #tellFailure(error: HostError, to: HostEndpoint): void {
-    this.#handler.hostDatagramFailed(error, to);
+    this.#handler.hostDatagramFailed(error, to, 0);
     this.#context.wake();
   }
 }

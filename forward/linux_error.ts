@@ -16,6 +16,7 @@ import {
   EHOSTDOWN,
   EHOSTUNREACH,
   EMFILE,
+  EMSGSIZE,
   ENETUNREACH,
   ENFILE,
   ENOBUFS,
@@ -45,6 +46,8 @@ export function hostError(code: number): HostError {
       return "prohibited";
     case ETIMEDOUT:
       return "timedOut";
+    case EMSGSIZE:
+      return "tooLarge";
     // EAGAIN from connect(2): all local ports are taken.
     case EMFILE:
     case ENFILE:

@@ -3,8 +3,8 @@
  *
  * `HostNetwork` asks for readiness and synchronous calls, which is what the kernel offers, so this maps one to one: each
  * `read` and `write` is one system call that never waits. It needs `--allow-ffi`; where that or Linux is missing
- * `DenoHost` does the same on promises. The mechanisms are told in `linux_tcp.ts`, `linux_listener.ts`, `linux_udp.ts` and
- * `event_loop.ts`.
+ * `DenoHost` does the same on promises. The mechanisms are told in `linux_tcp.ts`, `linux_listener.ts`,
+ * `linux_datagram.ts`, `linux_udp.ts`, `linux_ping.ts` and `event_loop.ts`.
  *
  * A host that has run out of descriptors, ports or memory says so to the one flow that asked (`exhausted`) and throws
  * nothing.
@@ -20,6 +20,8 @@ import type {
   HostListenError,
   HostListenHandler,
   HostNetwork,
+  HostPingHandler,
+  HostPingSocket,
   HostTcpSocket,
   HostUdpHandler,
   HostUdpSocket,
@@ -28,6 +30,7 @@ import type {
 import type { EventLoop } from "../net/linux/event_loop.ts";
 import { libc } from "../net/linux/libc.ts";
 import { type LinuxListenOwner, listenLinuxTcp } from "./linux_listener.ts";
+import { LinuxPing } from "./linux_ping.ts";
 import { LinuxTcpSocket } from "./linux_tcp.ts";
 import { bindLinuxUdp, type LinuxUdpOwner, openLinuxUdp } from "./linux_udp.ts";
 
@@ -46,6 +49,7 @@ export class LinuxHost implements HostNetwork {
   readonly #loop: EventLoop;
   readonly #tcp: LinuxListenOwner;
   readonly #udp: LinuxUdpOwner;
+  readonly #ping: LinuxPing;
   #endTurns: (() => void) | undefined;
 
   /** Uses `loop`, which stays the caller's to run and to dispose of. */
@@ -53,6 +57,7 @@ export class LinuxHost implements HostNetwork {
     this.#loop = loop;
     this.#tcp = { loop, libc: libc(), open: new Set(), listeners: new Set(), spare: -1 };
     this.#udp = { loop, libc: libc(), open: new Set() };
+    this.#ping = new LinuxPing({ loop, libc: libc() });
   }
 
   /** Monotonic milliseconds, read once a turn. */
@@ -91,6 +96,11 @@ export class LinuxHost implements HostNetwork {
     return bindLinuxUdp(this.#udp, local, handler);
   }
 
+  /** Opens a ping socket, or a part of a raw one where the kernel has none for this user. */
+  openPing(handler: HostPingHandler): HostPingSocket | HostError {
+    return this.#ping.open(handler);
+  }
+
   /** Ends the turns and closes every socket; no handler is called any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#endTurns?.();
@@ -98,6 +108,7 @@ export class LinuxHost implements HostNetwork {
     for (const listener of this.#tcp.listeners) listener.close();
     for (const socket of this.#tcp.open) socket.close();
     for (const socket of this.#udp.open) socket.close();
+    this.#ping.close();
     await this.#loop.allClosed();
   }
 }

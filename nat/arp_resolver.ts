@@ -17,7 +17,7 @@ import { Timer, type TimerWheel } from "./timers.ts";
 export const RETRY_MS = 1000;
 /** Time in milliseconds after the last frame was kept in which the guest may still answer. */
 export const GIVE_UP_MS = 5000;
-/** Bytes of frames that are kept: two of the largest datagrams. */
+/** Bytes of frames that are kept: enough for one of the largest datagrams in fragments, and as much again of others. */
 const MOST_BYTES = 2 << 16;
 
 /** What a resolver needs of its guest. */

@@ -30,8 +30,22 @@ export const DROP_REASONS = {
   ipv4Malformed: "IPv4 header truncated or contradictory",
   /** A wrong IPv4 header checksum. */
   ipv4Checksum: "wrong IPv4 header checksum",
-  /** A fragment. */
-  ipv4Fragment: "IPv4 fragment",
+  /** A fragment of something else than UDP and ICMP. */
+  ipv4Fragment: "IPv4 fragment of something else than UDP and ICMP",
+  /** A fragment that is empty, or whose length is no multiple of 8 though others follow. */
+  fragmentMalformed: "fragment that is empty or of a length that none has",
+  /** A fragment, not the last, that is shorter than any router makes one. */
+  fragmentTiny: "fragment shorter than any router makes one",
+  /** A fragment that reaches past the longest packet. */
+  fragmentTooLong: "fragment that reaches past the longest packet",
+  /** A fragment that overlaps or contradicts another: its datagram is refused. */
+  fragmentOverlap: "fragment that overlaps or contradicts another of its datagram",
+  /** A fragment that had come before. */
+  fragmentRepeated: "fragment that had come before",
+  /** A datagram in fragments that had to make room, or a fragment for which there was none. */
+  fragmentLimit: "fragment or incomplete datagram beyond the bounds of reassembly",
+  /** A datagram that was not whole in time. */
+  fragmentTimeout: "datagram in fragments that was not whole in time",
   /** An IPv6 packet: not relayed yet. */
   ipv6NotRelayed: "IPv6 packet",
   /** An IP protocol other than TCP, UDP and ICMP. */
@@ -40,8 +54,16 @@ export const DROP_REASONS = {
   icmpMalformed: "ICMP truncated",
   /** A wrong ICMP checksum. */
   icmpChecksum: "wrong ICMP checksum",
-  /** ICMP other than an echo request to the gateway or DNS address. */
-  icmpNotRelayed: "ICMP other than an echo request to the gateway",
+  /** ICMP other than an echo request or an error, or an echo request to an address for which the host has no ping socket. */
+  icmpNotRelayed: "ICMP that is not relayed, or for which the host has no socket",
+  /** An ICMP error about a packet that the guest was not sent. */
+  icmpErrorStray: "ICMP error about a packet that the guest was not sent",
+  /** An ICMP error that changes nothing: a flow outlives what may pass (RFC 4787 REQ-12, RFC 5461). */
+  icmpErrorSoft: "ICMP error of the guest that changes nothing",
+  /** An echo request that the host did not take, or that came back with an error that the guest cannot be told. */
+  echoNotSent: "echo request that the host did not take",
+  /** An echo reply from an address the guest has not asked. */
+  echoUnasked: "echo reply to the guest from an address it has not asked",
   /** DHCP truncated or contradictory. */
   dhcpMalformed: "DHCP truncated or contradictory",
   /** A DHCP message that has no answer. */
@@ -50,12 +72,12 @@ export const DROP_REASONS = {
   udpMalformed: "UDP header truncated or contradictory",
   /** A wrong UDP checksum. */
   udpChecksum: "wrong UDP checksum",
-  /** A datagram that the host did not take. */
+  /** A datagram that the host did not take, or that came back with an error that the guest cannot be told. */
   udpNotSent: "datagram that the host did not take",
   /** A datagram from an address the guest has not asked. */
   udpUnasked: "datagram to the guest from an address it has not asked",
-  /** A datagram to the guest larger than the link's MTU. */
-  udpTooLarge: "datagram to the guest larger than the link's MTU",
+  /** A datagram to the guest larger than IPv4 carries: it came over IPv6. */
+  udpTooLarge: "datagram to the guest larger than IPv4 carries",
   /** A message to the DNS address that is no query, or truncated. */
   dnsMalformed: "message to the DNS address that is no DNS query",
   /** A DNS query beyond the bound of those under way. */

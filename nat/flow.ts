@@ -10,6 +10,7 @@ import type { FlowKey } from "./flow_key.ts";
 import type { ForwardTarget } from "./forwards.ts";
 import type { HostNetwork } from "./host.ts";
 import type { RateLimitedLog } from "./rate_limited_log.ts";
+import type { DatagramRelay } from "./relay/datagram.ts";
 import type { TcpContext } from "./tcp/context.ts";
 import type { TcpState } from "./tcp/transitions.ts";
 import type { TimerWheel } from "./timers.ts";
@@ -17,22 +18,25 @@ import type { TimerWheel } from "./timers.ts";
 /** A flow as `flows()` shows it. */
 export interface FlowInfo {
   /** The transport. */
-  readonly protocol: "tcp" | "udp";
+  readonly protocol: "tcp" | "udp" | "icmp";
   /** The guest's number, as `attach` gave it. */
   readonly guestNumber: number;
-  /** The guest's address and port. */
+  /** The guest's address and port; for ICMP echo the identifier is the port. */
   readonly guest: string;
-  /** The address and port that the guest asked for, for UDP the latest of them; for a forward, as which the guest sees the client. */
+  /**
+   * The address and port that the guest asked for; for UDP and ICMP, which has no port, the latest of them; for a forward, as which the guest sees the
+   * client.
+   */
   readonly target: string;
   /** The host address and port that stand for it; for a forward the client's own. */
   readonly host: string;
   /** Who began: the guest, or a client of a forward. */
   readonly openedBy: "guest" | "host";
-  /** The state of the endpoint that faces the guest; `draining` when only the host side is left; `open` for UDP. */
+  /** The state of the endpoint that faces the guest; `draining` when only the host side is left; `open` for UDP and ICMP. */
   readonly state: TcpState | "draining" | "open";
   /** Payload bytes received from the guest in order. */
   readonly bytesFromGuest: number;
-  /** Payload bytes that the guest has acknowledged; for UDP that were sent to it. */
+  /** Payload bytes that the guest has acknowledged; for UDP and ICMP that were sent to it. */
   readonly bytesToGuest: number;
   /** Payload bytes that the host socket has taken; what is missing of `bytesFromGuest` is queued. */
   readonly bytesToHost: number;
@@ -96,6 +100,8 @@ export interface RelayContext {
   drain(flow: Flow): void;
   /** Bytes can pass. */
   flowOpened(flow: Flow): void;
+  /** A mapping is used: it is the last that makes room for another. */
+  mappingUsed(mapping: DatagramRelay): void;
   /** The flow is over: it is counted and forgotten. */
   flowEnded(flow: Flow, ending: FlowEnding): void;
 }

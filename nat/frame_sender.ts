@@ -1,8 +1,15 @@
 /**
  * Frames out of packets: headers written in front of a payload, in place, and the frame given to a link.
  *
- * The transport header is there already; this adds the transport checksum, IPv4 and Ethernet. Where the link offloads, a TCP checksum is left at the pseudo-header's
- * sum and a segment larger than the MTU goes down whole, with the size of the pieces it stands for.
+ * The transport header is there already; this adds the transport checksum, IPv4 and Ethernet. Where the link offloads, a checksum is left at the pseudo-header's
+ * sum and a TCP segment larger than the MTU goes down whole, with the size of the pieces it stands for.
+ *
+ * **Fragments.** Another packet larger than the MTU is cut up (RFC 791 section 3.2), in place and from the front: the headers of a fragment are written over the end of
+ * the one before it, which has left. All of one packet have an identification that the next 65,535 such packets do not have; packets that are whole need none
+ * (RFC 6864 section 4.1), are not to be fragmented on the way, and so tell us when a path has become narrower.
+ *
+ * **Path MTU.** `mtu` is the link's until the station says by ICMP that something behind it carries less (RFC 1191); it never falls below `MIN_PATH_MTU`, so that nobody
+ * can have large packets cut into thousands.
  *
  * @module
  */
@@ -17,7 +24,7 @@ import {
   PROTOCOL_UDP,
 } from "../net/wire/ipv4.ts";
 import { tcpSetChecksumIpv4, tcpSetPartialChecksumIpv4 } from "../net/wire/tcp.ts";
-import { encodeUdp, UDP_HEADER_LENGTH, udpSetChecksumIpv4 } from "../net/wire/udp.ts";
+import { encodeUdp, UDP_HEADER_LENGTH, udpSetChecksumIpv4, udpSetPartialChecksumIpv4 } from "../net/wire/udp.ts";
 
 /** What is needed of a link; `Link` of `net/link` is one. */
 export interface FrameSink {
@@ -38,17 +45,23 @@ const TCP_HEADERS = IPV4_HEADER_LENGTH + 20;
 /** Largest payload of a TCP segment with all its options in an IPv4 packet. */
 const BURST = 65535 - IPV4_HEADER_LENGTH - 60;
 const TCP_CHECKSUM_FIELD = 16;
+const UDP_CHECKSUM_FIELD = 6;
+
+/** Largest payload of a UDP datagram over IPv4. */
+export const UDP_MAX_PAYLOAD: number = 65535 - IPV4_HEADER_LENGTH - UDP_HEADER_LENGTH;
+/** The least MTU that a path is taken to have: what every IPv4 host can receive whole (RFC 791 section 3.1). */
+export const MIN_PATH_MTU = 576;
 
 /** The two ends of a datagram. */
 export interface UdpPath {
   /** Source address as a 32-bit number. */
-  readonly source: number;
+  source: number;
   /** Source port. */
-  readonly sourcePort: number;
+  sourcePort: number;
   /** Destination address as a 32-bit number. */
-  readonly destination: number;
+  destination: number;
   /** Destination port. */
-  readonly destinationPort: number;
+  destinationPort: number;
 }
 
 /** Sends packets of one station to one other on a link. */
@@ -64,6 +77,8 @@ export class FrameSender {
   #unresolved: (frame: Frame, destination: number) => void;
   #frame = new Frame();
   #header = new Ipv4Header();
+  #fragment = Object.assign(new Ipv4Header(), { dontFragment: false });
+  #mtu: number;
 
   /**
    * `sent` is called after each frame with whether the link took it. `unresolved` is given the frames of IPv4 packets for which no MAC address is known, with
@@ -81,11 +96,31 @@ export class FrameSender {
     this.sourceMac = options.sourceMac;
     this.#sent = options.sent;
     this.#unresolved = options.unresolved;
+    this.#mtu = link.mtu;
   }
 
-  /** Largest TCP payload in a packet of the link. */
+  /** Largest IP packet that reaches the other station whole. */
+  get mtu(): number {
+    return this.#mtu;
+  }
+
+  /** The path carries no more than `mtu` bytes, as an ICMP error says. Returns whether that is news. */
+  lowerMtu(mtu: number): boolean {
+    // A router from before RFC 1191 says 0 (section 5 there).
+    const lower = Math.max(mtu, Math.min(MIN_PATH_MTU, this.link.mtu));
+    if (lower >= this.#mtu) return false;
+    this.#mtu = lower;
+    return true;
+  }
+
+  /** The path may be as wide as the link again. */
+  resetMtu(): void {
+    this.#mtu = this.link.mtu;
+  }
+
+  /** Largest TCP payload in a packet of the path. */
   get maxSegmentSize(): number {
-    return this.link.mtu - TCP_HEADERS;
+    return this.#mtu - TCP_HEADERS;
   }
 
   /** Largest TCP payload that may be handed to the link at once. */
@@ -98,7 +133,7 @@ export class FrameSender {
     const offload = this.link.offload;
     if (offload) tcpSetPartialChecksumIpv4(bytes, start, end, source, destination);
     else tcpSetChecksumIpv4(bytes, start, end, source, destination);
-    const frame = this.#ipv4Frame(bytes, start, end, PROTOCOL_TCP, source, destination);
+    const frame = this.#ipv4Frame(this.#header, bytes, start, end, PROTOCOL_TCP, source, destination);
     if (offload) {
       frame.checksum = CHECKSUM_PARTIAL;
       frame.transport = start;
@@ -108,19 +143,39 @@ export class FrameSender {
     this.#give(frame, this.destinationMac, ETHERTYPE_IPV4);
   }
 
-  /** Sends the UDP payload `bytes[start, end)`, to another MAC address than the usual where `mac` is given. Returns false where it exceeds the MTU. */
-  udp(bytes: Uint8Array, start: number, end: number, path: UdpPath, mac: number = this.destinationMac): boolean {
-    const udp = start - UDP_HEADER_LENGTH;
-    if (end - udp + IPV4_HEADER_LENGTH > this.link.mtu) return false;
+  /** Sends the UDP payload `bytes[start, end)`, at most `UDP_MAX_PAYLOAD` bytes, in fragments where it exceeds the MTU. */
+  udp(bytes: Uint8Array, start: number, end: number, path: UdpPath): void {
+    const udp = start - UDP_HEADER_LENGTH, { source, destination } = path;
     encodeUdp(bytes, udp, path.sourcePort, path.destinationPort, end - udp);
-    udpSetChecksumIpv4(bytes, udp, path.source, path.destination);
-    this.#give(this.#ipv4Frame(bytes, udp, end, PROTOCOL_UDP, path.source, path.destination), mac, ETHERTYPE_IPV4);
-    return true;
+    if (!this.link.offload || this.#isLarge(udp, end)) {
+      udpSetChecksumIpv4(bytes, udp, source, destination);
+      return this.ipv4(bytes, udp, end, PROTOCOL_UDP, source, destination);
+    }
+    udpSetPartialChecksumIpv4(bytes, udp, source, destination);
+    const frame = this.#ipv4Frame(this.#header, bytes, udp, end, PROTOCOL_UDP, source, destination);
+    frame.checksum = CHECKSUM_PARTIAL;
+    frame.transport = udp;
+    frame.checksumField = UDP_CHECKSUM_FIELD;
+    this.#give(frame, this.destinationMac, ETHERTYPE_IPV4);
   }
 
-  /** Sends `bytes[start, end)` as the payload of an IPv4 packet. */
+  /**
+   * Sends the UDP payload `bytes[start, end)` of one packet to a MAC address of its own. The checksum is complete on every link: who has no address yet reads
+   * it from a packet socket and checks it himself.
+   */
+  udpTo(mac: number, bytes: Uint8Array, start: number, end: number, path: UdpPath): void {
+    const udp = start - UDP_HEADER_LENGTH, { source, destination } = path;
+    encodeUdp(bytes, udp, path.sourcePort, path.destinationPort, end - udp);
+    udpSetChecksumIpv4(bytes, udp, source, destination);
+    const frame = this.#ipv4Frame(this.#header, bytes, udp, end, PROTOCOL_UDP, source, destination);
+    this.#give(frame, mac, ETHERTYPE_IPV4);
+  }
+
+  /** Sends `bytes[start, end)`, at most 65,515 bytes, as the payload of an IPv4 packet, in fragments where it exceeds the MTU. */
   ipv4(bytes: Uint8Array, start: number, end: number, protocol: number, source: number, destination: number): void {
-    this.#give(this.#ipv4Frame(bytes, start, end, protocol, source, destination), this.destinationMac, ETHERTYPE_IPV4);
+    if (this.#isLarge(start, end)) return this.#fragments(bytes, start, end, protocol, source, destination);
+    const frame = this.#ipv4Frame(this.#header, bytes, start, end, protocol, source, destination);
+    this.#give(frame, this.destinationMac, ETHERTYPE_IPV4);
   }
 
   /** Sends `bytes[start, end)` as the payload of a frame, to `mac`. */
@@ -128,7 +183,33 @@ export class FrameSender {
     this.#give(this.#frame.set(bytes, start - ETHERNET_HEADER_LENGTH, end), mac, type);
   }
 
+  #isLarge(start: number, end: number): boolean {
+    return end - start + IPV4_HEADER_LENGTH > this.#mtu;
+  }
+
+  #fragments(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    protocol: number,
+    source: number,
+    destination: number,
+  ): void {
+    // All but the last are a multiple of 8 bytes long (RFC 791 section 3.2).
+    const header = this.#fragment, size = (this.#mtu - IPV4_HEADER_LENGTH) & ~7;
+    header.identification = (header.identification + 1) & 0xffff;
+    for (let at = start; at < end; at += size) {
+      const last = Math.min(at + size, end);
+      header.fragmentOffset = at - start;
+      header.moreFragments = last < end;
+      const frame = this.#ipv4Frame(header, bytes, at, last, protocol, source, destination);
+      // Without one of them the others are of no use.
+      if (!this.#give(frame, this.destinationMac, ETHERTYPE_IPV4)) return;
+    }
+  }
+
   #ipv4Frame(
+    header: Ipv4Header,
     bytes: Uint8Array,
     start: number,
     end: number,
@@ -136,7 +217,7 @@ export class FrameSender {
     source: number,
     destination: number,
   ): Frame {
-    const header = this.#header, ip = start - IPV4_HEADER_LENGTH;
+    const ip = start - IPV4_HEADER_LENGTH;
     header.protocol = protocol;
     header.source = source;
     header.destination = destination;
@@ -150,9 +231,14 @@ export class FrameSender {
     this.#give(frame, this.destinationMac, ETHERTYPE_IPV4);
   }
 
-  #give(frame: Frame, mac: number, type: number): void {
-    if (mac < 0) return this.#unresolved(frame, ipv4Destination(frame.bytes, frame.start + ETHERNET_HEADER_LENGTH));
+  #give(frame: Frame, mac: number, type: number): boolean {
+    if (mac < 0) {
+      this.#unresolved(frame, ipv4Destination(frame.bytes, frame.start + ETHERNET_HEADER_LENGTH));
+      return true;
+    }
     encodeEthernet(frame.bytes, frame.start, mac, this.sourceMac, type);
-    this.#sent(this.link.send(frame));
+    const taken = this.link.send(frame);
+    this.#sent(taken);
+    return taken;
   }
 }

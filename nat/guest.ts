@@ -2,9 +2,10 @@
  * One guest: its link, its addresses, and the way of a frame in and out.
  *
  * **In.** `receive` goes down the layers, a check at each: Ethernet, then ARP or IPv4, then TCP, UDP or ICMP. What fails a check is counted under one name and
- * dropped; nothing throws. A TCP segment ends in the endpoint of its flow, everything else in a service or a relay.
+ * dropped; nothing throws. A TCP segment ends in the endpoint of its flow, everything else in a service or a relay. Fragments of UDP and ICMP wait in
+ * `ipv4_reassembly.ts` until their datagram is whole; those of TCP, which nobody sends, are dropped.
  *
- * **Out.** `frame_sender.ts`.
+ * **Out.** `frame_sender.ts`. An MTU that the guest reports is believed for `PATH_MTU_MS` (RFC 1191 section 6.3).
  *
  * **Who the guest is.** Each link carries one guest. Its MAC and IPv4 address are learnt from its first frames: the address is what DHCP gave it or, for a static one, any
  * address of the subnet that is not taken by the gateway. While flows live, frames from another MAC or address are spoofed; without flows the guest
@@ -33,8 +34,13 @@ import {
   encodeIcmpv4Error,
   ICMP_ADMIN_PROHIBITED,
   ICMP_ECHO_REQUEST,
+  ICMP_PARAMETER_PROBLEM,
+  ICMP_REASSEMBLY_EXCEEDED,
+  ICMP_TIME_EXCEEDED,
   ICMP_UNREACHABLE,
   icmpv4ChecksumValid,
+  type Icmpv4Error,
+  icmpv4Identifier,
   icmpv4Type,
 } from "../net/wire/icmpv4.ts";
 import {
@@ -74,16 +80,22 @@ import { ArpResolver } from "./arp_resolver.ts";
 import type { DropReason } from "./counters.ts";
 import { FlowKey } from "./flow_key.ts";
 import { FrameSender, type FrameSink } from "./frame_sender.ts";
+import { takeIcmpError } from "./icmp_error.ts";
+import { Ipv4Reassembly, type ReassemblyUser } from "./ipv4_reassembly.ts";
 import type { Nat } from "./nat.ts";
+import { GuestDatagram } from "./relay/udp.ts";
 import { Services } from "./service/services.ts";
 import { encodeStrayReset } from "./tcp/stray.ts";
+import { type Timed, Timer } from "./timers.ts";
 import { isGuestAddress } from "./translate.ts";
 
 /** An 802.1Q tag, with which a frame may be this much longer. */
 const VLAN_TAG_LENGTH = 4;
+/** How long an MTU that the guest reported is believed, in milliseconds. */
+export const PATH_MTU_MS = 600_000;
 
 /** A guest on its link. */
-export class Guest {
+export class Guest implements ReassemblyUser, Timed {
   /** Its number in flow keys; never used again while the gateway lives. */
   readonly number: number;
   /** Frames to it. */
@@ -98,6 +110,9 @@ export class Guest {
   #longestFrame: number;
   #resolver: ArpResolver;
   #key = new FlowKey();
+  #datagram = new GuestDatagram();
+  #reassembly: Ipv4Reassembly;
+  #mtuTimer: Timer;
 
   /** Guest `number` of `nat` on `link`. */
   constructor(nat: Nat, number: number, link: FrameSink) {
@@ -105,6 +120,8 @@ export class Guest {
     this.number = number;
     this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu });
     this.#longestFrame = link.offload ? Infinity : link.mtu + ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH;
+    this.#reassembly = new Ipv4Reassembly(nat, this);
+    this.#mtuTimer = new Timer(this);
     this.out = new FrameSender(link, {
       sourceMac: nat.mac,
       sent: (taken) => {
@@ -127,9 +144,11 @@ export class Guest {
     this.#resolver.ask(address);
   }
 
-  /** Its link has ended. */
+  /** Its link has ended: what was kept for it is gone too. */
   dispose(): void {
     this.#resolver.dispose();
+    this.#reassembly.clear();
+    this.#nat.timers.cancel(this.#mtuTimer);
   }
 
   /** Its MAC address; -1 until it is known. */
@@ -177,15 +196,33 @@ export class Guest {
     const bytes = frame.bytes;
     if (!checkIpv4(bytes, ip, frame.end)) return this.#drop("ipv4Malformed");
     if (!ipv4HeaderValid(bytes, ip)) return this.#drop("ipv4Checksum");
-    if (ipv4IsFragment(bytes, ip)) return this.#drop("ipv4Fragment");
     const payload = ip + ipv4HeaderLength(bytes, ip), end = ip + ipv4TotalLength(bytes, ip);
     const source = ipv4Source(bytes, ip), protocol = ipv4Protocol(bytes, ip);
+    if (ipv4IsFragment(bytes, ip)) return this.#receiveFragment(bytes, ip, end);
     if (protocol === PROTOCOL_UDP && this.#isDhcp(bytes, payload, end)) return this.#receiveDhcp(bytes, payload);
     if (!this.#learnAddress(source)) return this.#drop("spoofedAddress");
     if (protocol === PROTOCOL_TCP) this.#receiveTcp(frame, ip, payload, end);
     else if (protocol === PROTOCOL_UDP) this.#receiveUdp(frame, ip, payload, end);
     else if (protocol === PROTOCOL_ICMP) this.#receiveIcmp(bytes, ip, payload, end);
     else this.#drop("protocolNotRelayed");
+  }
+
+  #receiveFragment(bytes: Uint8Array, ip: number, end: number): void {
+    const source = ipv4Source(bytes, ip), protocol = ipv4Protocol(bytes, ip);
+    if (source !== this.address && !this.#learnAddress(source)) return this.#drop("spoofedAddress");
+    if (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_ICMP) return this.#drop("ipv4Fragment");
+    const refusal = this.#reassembly.take(bytes, ip, end);
+    if (refusal !== null) this.#drop(refusal);
+  }
+
+  /** For reassembly. */
+  datagramWhole(frame: Frame): void {
+    this.#receiveIpv4(frame, frame.start + ETHERNET_HEADER_LENGTH);
+  }
+
+  /** For reassembly. */
+  datagramExpired(packet: Uint8Array): void {
+    this.sendIcmpError({ type: ICMP_TIME_EXCEEDED, code: ICMP_REASSEMBLY_EXCEEDED }, packet);
   }
 
   #receiveTcp(frame: Frame, ip: number, tcp: number, end: number): void {
@@ -218,30 +255,47 @@ export class Guest {
     if (frame.checksum === CHECKSUM_COMPLETE && !udpChecksumValidIpv4(bytes, udp, source, destination)) {
       return this.#drop("udpChecksum");
     }
-    const guestPort = udpSourcePort(bytes, udp), remotePort = udpDestinationPort(bytes, udp);
-    const key = this.#key.setIpv4(this.number, PROTOCOL_UDP, source, guestPort, 0, 0);
-    const refusal = this.#nat.sendUdp(this, key, {
-      bytes,
-      start: udp + UDP_HEADER_LENGTH,
-      end: udp + udpLength(bytes, udp),
-      destination,
-      port: remotePort,
-    });
+    const key = this.#key.setIpv4(this.number, PROTOCOL_UDP, source, udpSourcePort(bytes, udp), 0, 0);
+    const datagram = this.#datagram;
+    datagram.bytes = bytes;
+    datagram.start = udp + UDP_HEADER_LENGTH;
+    datagram.end = udp + udpLength(bytes, udp);
+    datagram.destination = destination;
+    datagram.port = udpDestinationPort(bytes, udp);
+    const refusal = this.#nat.sendUdp(this, key, datagram);
     if (refusal !== null) this.#refuse(refusal, bytes.subarray(ip, end));
   }
 
   #receiveIcmp(bytes: Uint8Array, ip: number, icmp: number, end: number): void {
     if (!checkIcmpv4(bytes, icmp, end)) return this.#drop("icmpMalformed");
     if (!icmpv4ChecksumValid(bytes, icmp, end)) return this.#drop("icmpChecksum");
-    const destination = ipv4Destination(bytes, ip), reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
+    const refusal = this.#takeIcmp(bytes, ip, icmp, end);
+    if (refusal !== null) this.#refuse(refusal, bytes.subarray(ip, end));
+  }
+
+  #takeIcmp(bytes: Uint8Array, ip: number, icmp: number, end: number): DropReason | null {
+    switch (icmpv4Type(bytes, icmp)) {
+      case ICMP_ECHO_REQUEST:
+        return this.#receiveEcho(bytes, ip, icmp, end);
+      case ICMP_UNREACHABLE:
+      case ICMP_TIME_EXCEEDED:
+      case ICMP_PARAMETER_PROBLEM:
+        return takeIcmpError(this.#nat, this, bytes, icmp, end);
+      default:
+        return "icmpNotRelayed";
+    }
+  }
+
+  #receiveEcho(bytes: Uint8Array, ip: number, icmp: number, end: number): DropReason | null {
+    const source = ipv4Source(bytes, ip), destination = ipv4Destination(bytes, ip);
+    const reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
     const length = this.#services.echo(destination, bytes, icmp, end, reply, at);
     if (length === 0) {
-      const key = this.#key.setIpv4(this.number, PROTOCOL_ICMP, ipv4Source(bytes, ip), 0, destination, 0);
-      const isEcho = icmpv4Type(bytes, icmp) === ICMP_ECHO_REQUEST;
-      const refusal = isEcho ? this.#nat.refuseIcmp(key) : null;
-      return refusal === null ? this.#drop("icmpNotRelayed") : this.#refuse(refusal, bytes.subarray(ip, end));
+      const key = this.#key.setIpv4(this.number, PROTOCOL_ICMP, source, icmpv4Identifier(bytes, icmp), 0, 0);
+      return this.#nat.sendEcho(this, key, destination, bytes, icmp, end);
     }
-    this.out.ipv4(reply, at, at + length, PROTOCOL_ICMP, destination, ipv4Source(bytes, ip));
+    this.out.ipv4(reply, at, at + length, PROTOCOL_ICMP, destination, source);
+    return null;
   }
 
   #isDhcp(bytes: Uint8Array, udp: number, end: number): boolean {
@@ -260,7 +314,7 @@ export class Guest {
       destination: address,
       destinationPort: port,
     };
-    this.out.udp(reply, at, at + answer.length, path, mac);
+    this.out.udpTo(mac, reply, at, at + answer.length, path);
   }
 
   // --- who the guest is ---
@@ -290,11 +344,23 @@ export class Guest {
     this.out.ethernet(into, at, at + length, ETHERTYPE_ARP, MAC_BROADCAST);
   }
 
-  /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from the gateway. */
-  sendIcmpError(type: number, code: number, packet: Uint8Array): void {
+  /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from `source` or the gateway. */
+  sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source: number = this.#nat.gateway): void {
     const into = this.#nat.scratch, at = SEGMENT_HEADROOM;
-    const length = encodeIcmpv4Error(into, at, { type, code }, { bytes: packet, start: 0, end: packet.length });
-    this.out.ipv4(into, at, at + length, PROTOCOL_ICMP, this.#nat.gateway, ipv4Source(packet, 0));
+    const length = encodeIcmpv4Error(into, at, error, { bytes: packet, start: 0, end: packet.length });
+    this.out.ipv4(into, at, at + length, PROTOCOL_ICMP, source, ipv4Source(packet, 0));
+  }
+
+  /** The guest has reported the MTU of the path to it. Returns whether that is news. */
+  pathMtuIs(mtu: number): boolean {
+    const isNews = this.out.lowerMtu(mtu);
+    if (isNews) this.#nat.timers.schedule(this.#mtuTimer, this.#nat.now() + PATH_MTU_MS);
+    return isNews;
+  }
+
+  /** The reported MTU is old: the path may have become wider. */
+  timerFired(): void {
+    this.out.resetMtu();
   }
 
   /** Answers a segment of no connection with RST (RFC 9293 section 3.10.7.1). */
@@ -311,7 +377,7 @@ export class Guest {
   #refuse(reason: DropReason, packet: Uint8Array): void {
     this.#drop(reason);
     if (reason === "denied" || reason === "flowRate") {
-      this.sendIcmpError(ICMP_UNREACHABLE, ICMP_ADMIN_PROHIBITED, packet);
+      this.sendIcmpError({ type: ICMP_UNREACHABLE, code: ICMP_ADMIN_PROHIBITED }, packet);
     }
   }
 

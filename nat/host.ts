@@ -31,6 +31,10 @@ export type HostError =
   | "hostUnreachable"
   | "prohibited"
   | "timedOut"
+  /** Larger than what the path carries whole (RFC 1191). */
+  | "tooLarge"
+  /** It ran out of hops (ICMP time exceeded). */
+  | "expired"
   /** Out of descriptors, ports or memory. */
   | "exhausted"
   | "other";
@@ -113,15 +117,15 @@ export interface HostListener extends AsyncDisposable {
 
 /** What a UDP socket tells its owner. */
 export interface HostUdpHandler {
-  /** A datagram came. The bytes are valid until this returns. */
+  /** A datagram came. The bytes are valid until this returns, and they and all in front of them may be overwritten. */
   hostDatagram(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void;
-  /** A datagram sent to `to` was refused by an ICMP error, where the host can tell. */
-  hostDatagramFailed(error: HostError, to: HostEndpoint): void;
+  /** A datagram sent to `to` did not arrive, where the host can tell. `mtu` is what the path carries with `tooLarge`, where that is known; else 0. */
+  hostDatagramFailed(error: HostError, to: HostEndpoint, mtu: number): void;
 }
 
 /** A UDP socket of the host: one local port, any number of peers. */
 export interface HostUdpSocket {
-  /** Sends `bytes[start, end)`; returns whether the host took it. */
+  /** Sends `bytes[start, end)`; returns whether the host took it, or will tell that it did not. */
   send(bytes: Uint8Array, start: number, end: number, to: HostEndpoint): boolean;
   /** Closes the socket. */
   close(): void;
@@ -131,6 +135,28 @@ export interface HostUdpSocket {
 export interface HostBoundUdpSocket extends HostUdpSocket, AsyncDisposable {
   /** Where it is bound, with the port that was found where a free one was asked for. */
   readonly local: HostEndpoint;
+}
+
+/** What a ping socket tells its owner. */
+export interface HostPingHandler {
+  /**
+   * An ICMP echo reply came, whose message is `bytes[start, end)`, with whatever identifier the host uses and a correct checksum. The bytes are valid until
+   * this returns, and they and all in front of them may be overwritten.
+   */
+  hostEchoReply(bytes: Uint8Array, start: number, end: number, from: IpAddress): void;
+  /** A request to `to` with this sequence number did not arrive. `mtu` is as in `HostUdpHandler`. */
+  hostEchoFailed(error: HostError, to: IpAddress, details: { mtu: number; sequence: number }): void;
+}
+
+/** A socket for ICMP echo over IPv4, with an identifier of its own. */
+export interface HostPingSocket {
+  /**
+   * Sends the echo request `bytes[start, end)` with the host's identifier in the place of its own; returns whether the host took it. The bytes may be
+   * overwritten.
+   */
+  send(bytes: Uint8Array, start: number, end: number, to: IpAddress): boolean;
+  /** Closes the socket. */
+  close(): void;
 }
 
 /** The end of a turn: fires due timers, sends what is due, returns when to be called again (`now()` time; `Infinity`: never). */
@@ -154,4 +180,6 @@ export interface HostNetwork extends AsyncDisposable {
   openUdp(family: 4 | 6, handler: HostUdpHandler): HostUdpSocket | HostError;
   /** Opens a UDP socket on `local`, port 0 for a free one, or answers why it cannot. `::` takes datagrams of both families. */
   bindUdp(local: HostEndpoint, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError;
+  /** Opens a ping socket. Returns the error where the host has none: `exhausted` for now, another one for good. Absent from a host that never has. */
+  openPing?(handler: HostPingHandler): HostPingSocket | HostError;
 }

@@ -7,12 +7,13 @@
  * **Flows.** One table for all guests, keyed by guest, protocol, ports and addresses. A TCP flow leaves it when its endpoint is CLOSED; while its host side still has
  * bytes to write it stays known as draining. An ended flow leaves nothing behind but one in the count of its way to end.
  *
- * **Limits.** At most `maxFlows` flows, of which `MAX_CONNECTING` wait for the host's connect; beyond, a SYN gets a RST. UDP mappings have a bound of their
- * own, where the stalest makes room. The buffers of all flows together have a bound too, at which each keeps only what it must.
+ * **Limits.** At most `maxFlows` flows, of which `MAX_CONNECTING` wait for the host's connect; beyond, a SYN gets a RST. Mappings of UDP and ICMP echo have a bound of
+ * their own, where the one used longest ago makes room. The buffers of all flows together have a bound too, at which each keeps only what it must.
  * `maxNewFlows` rations the beginning of flows of every protocol; what is refused by a rule takes nothing from it.
  *
  * @module
  */
+import { IpAddress } from "../net/wire/address.ts";
 import { DNS_PORT } from "../net/wire/dns.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import { Batch } from "./batch.ts";
@@ -29,6 +30,9 @@ import { Guest } from "./guest.ts";
 import type { HostNetwork } from "./host.ts";
 import type { Logger } from "./logger.ts";
 import { RateLimitedLog } from "./rate_limited_log.ts";
+import { RecencyList } from "./recency_list.ts";
+import { DatagramRelay } from "./relay/datagram.ts";
+import { EchoRelay } from "./relay/icmp.ts";
 import { TcpRelay } from "./relay/tcp.ts";
 import { TcpGuestOpening } from "./relay/tcp_guest_opening.ts";
 import { type GuestDatagram, UdpRelay } from "./relay/udp.ts";
@@ -44,8 +48,8 @@ import { TranslationCache } from "./translation_cache.ts";
 export const MAX_CONNECTING = 1024;
 /** Bytes of buffers from which on flows keep nothing that can be had again. */
 export const MAX_BUFFER_BYTES = 256 << 20;
-/** UDP mappings that may exist at once. */
-export const MAX_UDP_MAPPINGS = 1024;
+/** Mappings of UDP and ICMP echo that may exist at once. */
+export const MAX_MAPPINGS = 1024;
 /** The gateway's MAC address, on every link: locally administered, so it is nobody's. */
 export const GATEWAY_MAC = 0x52_54_00_12_34_02;
 
@@ -104,6 +108,8 @@ export class Nat implements ForwardContext {
   readonly forwards: Forwards = new Forwards(this);
   /** An unpredictable unsigned 32-bit number. */
   readonly random: () => number;
+  /** Datagrams of guests that have not come whole. */
+  incompleteDatagrams = 0;
 
   #resolvers: (() => readonly Target[]) | null;
   /** What `#resolvers` last answered. */
@@ -117,9 +123,12 @@ export class Nat implements ForwardContext {
   #flows: FlowTable<Flow>;
   #draining = new Set<Flow>();
   #connecting = 0;
-  #mappings = 0;
+  #mappings = new RecencyList<DatagramRelay>();
   #forwardedUdp = 0;
   #forwardedKey = new FlowKey();
+  #logger: Logger;
+  /** Whether the host has no ping sockets, which was then said in the log. */
+  #pingless = false;
   #guests = new Map<number, Guest>();
   #nextGuest = 1;
   #due = new Batch<EndsTurn>();
@@ -144,6 +153,7 @@ export class Nat implements ForwardContext {
     };
     this.rules = options.rules;
     this.gateway = options.rules.gateway.ipv4;
+    this.#logger = options.logger;
     this.#resolvers = options.rules.dnsServers === null ? null : options.resolvers ?? null;
     this.dns = options.rules.dnsServers === null ? null : new DnsService(this, {
       address: options.rules.dns.ipv4,
@@ -261,26 +271,65 @@ export class Nat implements ForwardContext {
     return null;
   }
 
-  /** Sends a UDP datagram of a guest; `key` is that of its mapping. Returns why not, or null. */
-  sendUdp(guest: Guest, key: FlowKey, datagram: GuestDatagram): DropReason | null {
-    const forwarded = this.#forwardedUdp > 0 ? this.#forwardedFlow(key, datagram) : undefined;
-    if (forwarded !== undefined) return forwarded.answer(datagram);
-    if (this.dns !== null && datagram.port === DNS_PORT && datagram.destination === this.rules.dns.ipv4) {
-      return this.dns.ask(datagram, { guest, address: key.guestAddress.ipv4, port: key.guestPort });
-    }
-    const translation = this.#translations.find(this.rules, datagram.destination, datagram.port);
-    if ("refusal" in translation) return this.#refuseDatagram(key, datagram, translation);
-    const known = this.#flows.get(key);
-    if (known === undefined && !this.#mayBegin()) return this.#refuseRate(key);
-    const relay = known instanceof UdpRelay ? known : this.#openUdp(guest, key);
-    return relay.send(datagram, translation.targets[0]!);
+  /** The UDP or ICMP echo mapping with this key. */
+  mapping(key: FlowKey): DatagramRelay | undefined {
+    const flow = this.#flows.get(key);
+    return flow instanceof DatagramRelay ? flow : undefined;
   }
 
-  /** Why an ICMP message of a guest, whose key has no ports, may not go where it asks, or null. */
-  refuseIcmp(key: FlowKey): DropReason | null {
-    const address = key.remoteAddress;
+  /** The flow of a forward's client that the guest sees at this address and port; `key` is that of the guest's own mapping. */
+  forwardedUdp(key: FlowKey, address: number, port: number): UdpForwardFlow | undefined {
+    if (this.#forwardedUdp === 0) return undefined;
+    const full = this.#forwardedKey.setIpv4(
+      key.guest,
+      PROTOCOL_UDP,
+      key.guestAddress.ipv4,
+      key.guestPort,
+      address,
+      port,
+    );
+    const flow = this.#flows.get(full);
+    return flow instanceof UdpForwardFlow ? flow : undefined;
+  }
+
+  /** Sends a UDP datagram of a guest; `key` is that of its mapping. Returns why not, or null. */
+  sendUdp(guest: Guest, key: FlowKey, datagram: GuestDatagram): DropReason | null {
+    const { destination, port } = datagram, forwarded = this.forwardedUdp(key, destination, port);
+    if (forwarded !== undefined) return forwarded.answer(datagram);
+    if (this.dns !== null && port === DNS_PORT && destination === this.rules.dns.ipv4) {
+      return this.dns.ask(datagram, { guest, address: key.guestAddress.ipv4, port: key.guestPort });
+    }
+    const flow = this.#flows.get(key);
+    const known = flow instanceof UdpRelay ? flow : undefined, peer = known?.peers.ask(destination, port);
+    // What was asked before was translated then.
+    if (known !== undefined && peer !== undefined) return known.send(datagram, peer);
+    const translation = this.#translations.find(this.rules, destination, port);
+    if ("refusal" in translation) return this.#refuseDatagram(key, destination, port, translation);
+    if (known === undefined && !this.#mayBegin()) return this.#refuseRate(key);
+    const target = translation.targets[0]!;
+    const relay = known ?? this.#addMapping(new UdpRelay(this, { guest, key: key.clone() }), guest);
+    return relay.send(datagram, relay.peers.add(destination, port, target));
+  }
+
+  /** Sends the echo request `bytes[start, end)` of a guest; `key` is that of its mapping. Returns why not, or null. */
+  sendEcho(
+    guest: Guest,
+    key: FlowKey,
+    destination: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): DropReason | null {
+    const flow = this.#flows.get(key);
+    const known = flow instanceof EchoRelay ? flow : undefined, peer = known?.peers.ask(destination, 0);
+    if (known !== undefined && peer !== undefined) return known.send(bytes, start, end, peer);
+    const address = IpAddress.fromIpv4(destination);
     const translation = translate(this.rules, { family: 4, protocol: PROTOCOL_ICMP, address, port: 0 });
-    return "refusal" in translation ? this.#refuse(key, translation.refusal, translation.rule) : null;
+    if ("refusal" in translation) return this.#refuseDatagram(key, destination, 0, translation);
+    const target = translation.targets[0]!;
+    if (!target.address.isIpv4) return "icmpNotRelayed";
+    const relay = known ?? this.#openEcho(guest, key);
+    return typeof relay === "string" ? relay : relay.send(bytes, start, end, relay.peers.add(destination, 0, target));
   }
 
   /** A handler for the host socket of a UDP forward. */
@@ -344,6 +393,11 @@ export class Nat implements ForwardContext {
     this.#draining.add(flow);
   }
 
+  /** A mapping was used. */
+  mappingUsed(mapping: DatagramRelay): void {
+    this.#mappings.use(mapping);
+  }
+
   /** Tells of a flow that bytes can pass. */
   flowOpened(flow: Flow): void {
     this.#flowLog.opened(flow);
@@ -355,24 +409,10 @@ export class Nat implements ForwardContext {
     this.#flowLog.ended(flow, ending);
     if (this.#flows.get(flow.key) === flow) this.#flows.delete(flow.key);
     else this.#draining.delete(flow);
-    if (flow instanceof UdpRelay) this.#mappings--;
+    if (flow instanceof DatagramRelay) this.#mappings.remove(flow);
     if (flow instanceof UdpForwardFlow) this.#forwardedUdp--;
     const guest = this.#guests.get(flow.key.guest);
     if (guest !== undefined && flow.known) guest.flows--;
-  }
-
-  /** The flow of a forward's client that a guest's datagram answers; `key` is that of the guest's mapping. */
-  #forwardedFlow(key: FlowKey, { destination, port }: GuestDatagram): UdpForwardFlow | undefined {
-    const full = this.#forwardedKey.setIpv4(
-      key.guest,
-      PROTOCOL_UDP,
-      key.guestAddress.ipv4,
-      key.guestPort,
-      destination,
-      port,
-    );
-    const flow = this.#flows.get(full);
-    return flow instanceof UdpForwardFlow ? flow : undefined;
   }
 
   /** Brings the host's resolvers in the rules up to date and returns them. */
@@ -400,7 +440,7 @@ export class Nat implements ForwardContext {
   }
 
   /** As `#refuse`, for a datagram: where it goes is not in its mapping's key. */
-  #refuseDatagram(key: FlowKey, { destination, port }: GuestDatagram, { refusal, rule }: Refusal): DropReason {
+  #refuseDatagram(key: FlowKey, destination: number, port: number, { refusal, rule }: Refusal): DropReason {
     this.log.warn(() => {
       const { guest, protocol, guestAddress, guestPort } = key;
       const asked = new FlowKey().setIpv4(guest, protocol, guestAddress.ipv4, guestPort, destination, port);
@@ -409,20 +449,29 @@ export class Nat implements ForwardContext {
     return refusal;
   }
 
-  #openUdp(guest: Guest, key: FlowKey): UdpRelay {
-    if (this.#mappings >= MAX_UDP_MAPPINGS) this.#evictStalest();
-    const relay = new UdpRelay(this, { guest, key: key.clone() });
+  #addMapping<T extends DatagramRelay>(relay: T, guest: Guest): T {
+    if (this.#mappings.size >= MAX_MAPPINGS) this.#mappings.oldest?.abort("evicted");
     this.enter(relay);
-    this.#mappings++;
+    this.#mappings.add(relay);
     guest.flows++;
+    relay.open();
     return relay;
   }
 
-  #evictStalest(): void {
-    let stalest: UdpRelay | null = null;
-    for (const flow of this.#flows.values()) {
-      if (flow instanceof UdpRelay && (stalest === null || flow.usedAt < stalest.usedAt)) stalest = flow;
+  #openEcho(guest: Guest, key: FlowKey): EchoRelay | DropReason {
+    if (this.#pingless) return "icmpNotRelayed";
+    if (!this.#mayBegin()) return this.#refuseRate(key);
+    const relay = new EchoRelay(this, { guest, key: key.clone() });
+    const socket = this.host.openPing?.(relay) ?? "other";
+    if (typeof socket !== "string") {
+      relay.use(socket);
+      return this.#addMapping(relay, guest);
     }
-    stalest?.abort("evicted");
+    if (socket === "exhausted") return "hostExhausted";
+    this.#pingless = true;
+    this.#logger.warn(
+      `Echo requests beyond the gateway are dropped: the host (${this.host.name}) has no ping socket for this user`,
+    );
+    return "icmpNotRelayed";
   }
 }

@@ -161,6 +161,13 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
     this.#settle();
   }
 
+  /** The path to the guest carries less: no segment from now on is larger. Returns whether any would have been. */
+  pathMtuChanged(): boolean {
+    const { send } = this.endpoint, isNews = send.mss > this.maxSegmentSize;
+    if (isNews) send.mss = this.maxSegmentSize;
+    return isNews;
+  }
+
   /** Ends the flow at once on both sides; where the guest is gone, after what it was acknowledged is written. */
   abort(ending: FlowEnding): void {
     // Without a socket everything has passed already, and only TIME-WAIT is cut short.

@@ -9,15 +9,10 @@
  *
  * @module
  */
-import {
-  ICMP_ADMIN_PROHIBITED,
-  ICMP_HOST_UNREACHABLE,
-  ICMP_NET_UNREACHABLE,
-  ICMP_UNREACHABLE,
-} from "../../net/wire/icmpv4.ts";
 import type { FlowEnding } from "../endings.ts";
 import type { RelayContext } from "../flow.ts";
 import type { HostConnectHandler, HostError } from "../host.ts";
+import { icmpErrorFor } from "../icmp_error.ts";
 import { Timer } from "../timers.ts";
 import type { Target } from "../translate.ts";
 import type { TcpOpening, TcpRelay } from "./tcp.ts";
@@ -107,8 +102,9 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
 
   #refuse(error: HostError): void {
     this.#relay.breakOff(connectEnding(error));
-    const code = unreachableCode(error);
-    if (code >= 0) this.#relay.guest.sendIcmpError(ICMP_UNREACHABLE, code, this.#packet);
+    // A refusal is told by RST alone.
+    const icmp = error === "refused" ? null : icmpErrorFor(error, 0);
+    if (icmp !== null) this.#relay.guest.sendIcmpError(icmp, this.#packet);
     if (error === "exhausted") {
       this.#context.counters.hostExhausted++;
       this.#relay.warn("the host has no descriptor, port or memory left");
@@ -134,25 +130,9 @@ function connectEnding(error: HostError): FlowEnding {
     case "networkUnreachable":
     case "hostUnreachable":
     case "prohibited":
+    case "tooLarge":
+    case "expired":
     case "other":
       return "unreachable";
-  }
-}
-
-/** The ICMP code that tells a guest why, or -1 where RST alone does. */
-function unreachableCode(error: HostError): number {
-  switch (error) {
-    case "networkUnreachable":
-      return ICMP_NET_UNREACHABLE;
-    case "hostUnreachable":
-    case "timedOut":
-      return ICMP_HOST_UNREACHABLE;
-    case "prohibited":
-      return ICMP_ADMIN_PROHIBITED;
-    case "refused":
-    case "reset":
-    case "exhausted":
-    case "other":
-      return -1;
   }
 }

@@ -9,25 +9,28 @@
  *
  * **Limits.** At most `MAX_CLIENTS` flows a forward; the stalest makes room. A forward that is removed ends its flows, since they have no socket of their own.
  *
- * Left out: telling a client by ICMP that the guest's port is closed, which a host socket cannot. A forward on a wildcard address answers from the address that the host's
+ * **Errors.** Of an answer that did not reach its client, or was too large for the path, the guest is told by ICMP where the host learns of it, as of its own datagrams.
+ *
+ * Left out: telling a client by ICMP that the guest's port is closed, which a host socket cannot; that a guest said so is counted (`icmp_error.ts`). A forward on a wildcard address answers from the address that the host's
  * routes choose, which on a host with several is not always the one that was asked.
  *
  * @module
  */
 import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
-import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
-import { LARGE_PAYLOAD } from "../buffers.ts";
+import { encodeUdp, UDP_HEADER_LENGTH } from "../../net/wire/udp.ts";
 import type { DropReason } from "../counters.ts";
 import type { FlowEnding } from "../endings.ts";
 import type { Flow, FlowInfo } from "../flow.ts";
 import { FlowKey } from "../flow_key.ts";
 import { FlowTable } from "../flow_table.ts";
 import type { ForwardContext, Forwards, ForwardTarget } from "../forwards.ts";
+import type { UdpPath } from "../frame_sender.ts";
 import type { Guest } from "../guest.ts";
 import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
 import { Timer } from "../timers.ts";
-import { type GuestDatagram, UDP_QUERY_MS, UDP_STREAM_MS } from "./udp.ts";
+import { tellGuest } from "./datagram.ts";
+import { type GuestDatagram, sendToGuest, UDP_QUERY_MS, UDP_STREAM_MS } from "./udp.ts";
 
 /** Clients of one forward at once. */
 export const MAX_CLIENTS = 1024;
@@ -60,9 +63,9 @@ export class UdpForward implements HostUdpHandler {
     else flow.sendToGuest(bytes, start, end);
   }
 
-  /** An answer to a client came back: the client has gone. */
-  hostDatagramFailed(_error: HostError): void {
-    this.#context.counters.udpNotSent++;
+  /** An answer did not reach its client. */
+  hostDatagramFailed(error: HostError, to: HostEndpoint, mtu: number): void {
+    if (!this.#clients.get(this.#keyOf(to))?.tellGuest(error, mtu)) this.#context.counters.udpNotSent++;
   }
 
   /** For a flow: the client is forgotten. */
@@ -107,6 +110,7 @@ export class UdpForwardFlow implements Flow {
   #context: ForwardContext;
   #guest: Guest;
   #client: HostEndpoint;
+  #path: UdpPath;
   #owner: UdpForward;
   #timer: Timer;
   #since: number;
@@ -126,6 +130,12 @@ export class UdpForwardFlow implements Flow {
     this.key = flow.key;
     this.forward = flow.forward;
     this.#client = flow.client;
+    this.#path = {
+      source: flow.key.remoteAddress.ipv4,
+      sourcePort: flow.key.remotePort,
+      destination: flow.key.guestAddress.ipv4,
+      destinationPort: flow.key.guestPort,
+    };
     this.#owner = flow.owner;
     this.usedAt = this.#since = context.now();
     this.#timer = new Timer(this);
@@ -157,21 +167,16 @@ export class UdpForwardFlow implements Flow {
   sendToGuest(bytes: Uint8Array, start: number, end: number): void {
     this.#asked++;
     this.usedAt = this.#context.now();
-    const scratch = this.#context.tcp.scratch, length = end - start, key = this.key;
-    const path = {
-      source: key.remoteAddress.ipv4,
-      sourcePort: key.remotePort,
-      destination: key.guestAddress.ipv4,
-      destinationPort: key.guestPort,
-    };
-    if (length <= LARGE_PAYLOAD) {
-      scratch.set(bytes.subarray(start, end), SEGMENT_HEADROOM);
-      if (this.#guest.out.udp(scratch, SEGMENT_HEADROOM, SEGMENT_HEADROOM + length, path)) {
-        this.#bytesToGuest += length;
-        return;
-      }
-    }
-    this.#context.counters.udpTooLarge++;
+    this.#bytesToGuest += sendToGuest(this.#context, this.#guest, bytes, start, end, this.#path);
+  }
+
+  /** The host has learnt that an answer did not reach the client. Returns whether there is an ICMP message that tells the guest. */
+  tellGuest(error: HostError, mtu: number): boolean {
+    const { source, sourcePort, destination, destinationPort } = this.#path;
+    const packet = { protocol: PROTOCOL_UDP, source: destination, destination: source };
+    return tellGuest(this.#guest, { error, mtu }, packet, (into, at) => {
+      encodeUdp(into, at, destinationPort, sourcePort, UDP_HEADER_LENGTH);
+    });
   }
 
   /** Sends a datagram of the guest to the client. Returns why not, or null. */

@@ -29,6 +29,8 @@
 import { formatEndpoint, formatIpv4 } from "../../net/wire/address.ts";
 import { DNS_HEADER_LENGTH, DNS_PORT, DNS_SERVFAIL, dnsQuestionCount, dnsSetId } from "../../net/wire/dns.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
+import { IPV4_HEADER_LENGTH } from "../../net/wire/ipv4.ts";
+import { UDP_HEADER_LENGTH } from "../../net/wire/udp.ts";
 import type { DropReason } from "../counters.ts";
 import type { RelayContext } from "../flow.ts";
 import type { Guest } from "../guest.ts";
@@ -204,8 +206,9 @@ export class DnsService implements DnsWaiter {
   #send({ client, query }: Asker, length: number): null {
     const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, source = this.#options.address;
     const path = { source, sourcePort: DNS_PORT, destination: client.address, destinationPort: client.port };
-    if (client.guest.out.udp(into, at, at + length, path)) return null;
-    client.guest.out.udp(into, at, at + this.#truncate(query), path);
+    // Never in fragments, which a resolver's clients may not get or not want (RFC 9715).
+    const fits = IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH + length <= client.guest.out.mtu;
+    client.guest.out.udp(into, at, at + (fits ? length : this.#truncate(query)), path);
     return null;
   }
 

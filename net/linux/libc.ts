@@ -111,6 +111,8 @@ export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
 /** socket(2): datagrams, that is UDP. */
 export const SOCK_DGRAM = 2;
+/** socket(2): packets of a protocol, as they are. */
+export const SOCK_RAW = 3;
 /** socket(2): never wait, and not inherited by programs that are started. */
 export const SOCK_NONBLOCK_CLOEXEC = 0x80800;
 /** send(2): answer EPIPE instead of raising SIGPIPE. */
@@ -125,6 +127,10 @@ export const SHUT_WR = 1;
 export const SOL_SOCKET = 1;
 /** A listener may take over a port on which only connections are left. */
 export const SO_REUSEADDR = 2;
+/** Bytes that may wait to be sent. */
+export const SO_SNDBUF = 7;
+/** Bytes that may wait to be received. */
+export const SO_RCVBUF = 8;
 /** The pending error of a socket; reading clears it. */
 export const SO_ERROR = 4;
 /** Ask a silent peer now and then whether it is there. */
@@ -135,10 +141,16 @@ export const SO_OOBINLINE = 10;
 export const SO_LINGER = 13;
 /** setsockopt(2): options of IPv4. */
 export const IPPROTO_IP = 0;
+/** socket(2): ICMP. */
+export const IPPROTO_ICMP = 1;
 /** setsockopt(2): options of TCP. */
 export const IPPROTO_TCP = 6;
 /** setsockopt(2): options of IPv6. */
 export const IPPROTO_IPV6 = 41;
+/** setsockopt(2): options of raw sockets. */
+export const SOL_RAW = 255;
+/** Types of ICMP that a raw socket does not get, a bit each. */
+export const ICMP_FILTER = 1;
 /** Send small segments at once. */
 export const TCP_NODELAY = 1;
 /** Queue ICMP errors with the datagram's destination. */
@@ -188,8 +200,12 @@ export const EPIPE = 32;
 export const ENOSYS = 38;
 /** The device behind the descriptor is gone. */
 export const EBADFD = 77;
+/** Too large for the socket or the path. */
+export const EMSGSIZE = 90;
 /** The socket is of another type. */
 export const EPROTOTYPE = 91;
+/** The kernel does not know the protocol. */
+export const EPROTONOSUPPORT = 93;
 /** The kernel does not know the address family. */
 export const EAFNOSUPPORT = 97;
 /** The address and port are in use. */
@@ -236,7 +252,9 @@ const ERRORS: Record<number, readonly [name: string, text: string]> = {
   [EPIPE]: ["EPIPE", "broken pipe"],
   [ENOSYS]: ["ENOSYS", "the kernel does not have this system call"],
   [EBADFD]: ["EBADFD", "the device is gone"],
+  [EMSGSIZE]: ["EMSGSIZE", "message too large"],
   [EPROTOTYPE]: ["EPROTOTYPE", "socket of another type"],
+  [EPROTONOSUPPORT]: ["EPROTONOSUPPORT", "protocol not supported"],
   [EAFNOSUPPORT]: ["EAFNOSUPPORT", "address family not supported"],
   [EADDRINUSE]: ["EADDRINUSE", "address in use"],
   [EADDRNOTAVAIL]: ["EADDRNOTAVAIL", "no address or port available"],

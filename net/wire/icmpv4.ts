@@ -162,11 +162,15 @@ export function icmpv4Quoted(bytes: Uint8Array, start: number, end: number): num
   return plausible ? quote : -1;
 }
 
-/** Gives an echo another identifier and its checksum the same difference (RFC 1624), so that damage stays visible. */
-export function icmpv4SetIdentifier(bytes: Uint8Array, offset: number, identifier: number): void {
-  const before = readUint16(bytes, offset + IDENTIFIER);
-  writeUint16(bytes, offset + CHECKSUM, checksumUpdate16(icmpv4Checksum(bytes, offset), before, identifier));
-  writeUint16(bytes, offset + IDENTIFIER, identifier);
+/** Gives the echo that fills `bytes[start, end)` another identifier and its checksum the same difference (RFC 1624), so that damage stays visible. */
+export function icmpv4SetIdentifier(bytes: Uint8Array, start: number, end: number, identifier: number): void {
+  const before = readUint16(bytes, start + IDENTIFIER);
+  const updated = checksumUpdate16(icmpv4Checksum(bytes, start), before, identifier);
+  writeUint16(bytes, start + IDENTIFIER, identifier);
+  writeUint16(bytes, start + CHECKSUM, 0);
+  // All zero, and only that, has a sum of +0 where the update makes it -0 (RFC 1624 section 3).
+  const isZero = updated === 0 && checksum(bytes, start, end) === 0xffff;
+  writeUint16(bytes, start + CHECKSUM, isZero ? 0xffff : updated);
 }
 
 /** Decodes the message that fills `bytes[start, end)`. Throws a `DecodeError`, but not for a wrong checksum. */

@@ -13,7 +13,7 @@ import { FlowKey } from "../../nat/flow_key.ts";
 import type { Guest } from "../../nat/guest.ts";
 import type { HostError } from "../../nat/host.ts";
 import { SILENT } from "../../nat/logger.ts";
-import { MAX_UDP_MAPPINGS, Nat } from "../../nat/nat.ts";
+import { MAX_MAPPINGS, Nat } from "../../nat/nat.ts";
 import { MAX_DNS_PENDING } from "../../nat/service/dns.ts";
 import type { TcpState } from "../../nat/tcp/transitions.ts";
 import { createTranslationRules } from "../../nat/translate.ts";
@@ -38,7 +38,8 @@ import {
 import { checkTcp, tcpChecksumValidIpv4, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
 import { decodeUdp, udpChecksumValidIpv4, udpSourcePort } from "../../net/wire/udp.ts";
 import { endpoint } from "../support/forward_script.ts";
-import { ScriptHost, ScriptTcpSocket, type ScriptUdpSocket } from "../support/script_host.ts";
+import type { ScriptUdpSocket } from "../support/script_datagram.ts";
+import { ScriptHost, ScriptTcpSocket } from "../support/script_host.ts";
 import { payloadOf, ScriptGuest } from "./guest_script.ts";
 import { type Action, FRAME_VERBS } from "./script.ts";
 
@@ -214,7 +215,7 @@ export class FuzzTarget {
   #checkBounds(): void {
     const { nat } = this, flows = nat.flowCount;
     if (flows <= MANY_FLOWS) { for (const flow of nat.flows()) this.states.add(flow.state); }
-    assert(flows <= this.#maxFlows + MAX_UDP_MAPPINGS, `${flows} flows`);
+    assert(flows <= this.#maxFlows + MAX_MAPPINGS, `${flows} flows`);
     assert(nat.timers.size <= 4 * flows + MAX_DNS_PENDING + 64, `${nat.timers.size} timers for ${flows} flows`);
     const most = this.#maxBufferBytes + (flows + 2) * 3 * LARGE_BUFFER;
     assert(nat.pool.takenBytes <= most, `${nat.pool.takenBytes} bytes of buffers for ${flows} flows`);

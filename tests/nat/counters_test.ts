@@ -45,7 +45,10 @@ function mapping(script: NatScript) {
 const DROPS: readonly [DropReason, (script: NatScript) => void][] = [
   ["arpIgnored", (script) => script.frame(arp(script, GUEST))],
   ["icmpMalformed", (script) => script.frame(script.ipv4(new Uint8Array(7), PROTOCOL_ICMP, GATEWAY))],
-  ["icmpNotRelayed", (script) => script.frame(echo(script, ELSEWHERE))],
+  ["icmpNotRelayed", (script) => {
+    script.host.pingError = "prohibited";
+    script.frame(echo(script, ELSEWHERE));
+  }],
   ["udpMalformed", (script) => script.frame(script.ipv4(new Uint8Array(7), PROTOCOL_UDP, GATEWAY))],
   ["dhcpMalformed", (script) => script.frame(script.datagram("no dhcp", { port: 67, from: 68 }))],
   ["dhcpIgnored", (script) => script.frame(script.datagram(dhcpRelease(), { port: 67, from: 68 }))],
@@ -56,7 +59,7 @@ const DROPS: readonly [DropReason, (script: NatScript) => void][] = [
     socket.takes = true;
   }],
   ["udpNotSent", (script) => {
-    mapping(script).hostRefuses(LOOPBACK);
+    mapping(script).hostRefuses(LOOPBACK, "other");
     script.host.run();
   }],
   ["udpUnasked", (script) => {
@@ -64,7 +67,7 @@ const DROPS: readonly [DropReason, (script: NatScript) => void][] = [
     script.host.run();
   }],
   ["udpTooLarge", (script) => {
-    mapping(script).hostSends(new Uint8Array(2000), LOOPBACK);
+    mapping(script).hostSends(new Uint8Array(65508), LOOPBACK);
     script.host.run();
   }],
   ["tcpStray", (script) => script.send({ flags: TCP_ACK })],

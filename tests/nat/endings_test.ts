@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { FLOW_ENDINGS, type FlowEnding } from "../../nat/endings.ts";
 import type { HostError } from "../../nat/host.ts";
-import { MAX_UDP_MAPPINGS } from "../../nat/nat.ts";
+import { MAX_MAPPINGS } from "../../nat/nat.ts";
 import { UDP_QUERY_MS } from "../../nat/relay/udp.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../net/wire/tcp.ts";
 import { NatScript } from "../support/nat_script.ts";
@@ -162,10 +162,10 @@ for (const [ending, cause, play] of FATES) {
 
 Deno.test("Nat counts the mappings that made room for others as evicted", () => {
   const script = new NatScript();
-  for (let i = 0; i < MAX_UDP_MAPPINGS + 3; i++) script.frame(script.datagram("x", { port: 53, from: 1024 + i }));
-  assertEquals([script.nat.endings.evicted, script.nat.flowCount], [3, MAX_UDP_MAPPINGS]);
+  for (let i = 0; i < MAX_MAPPINGS + 3; i++) script.frame(script.datagram("x", { port: 53, from: 1024 + i }));
+  assertEquals([script.nat.endings.evicted, script.nat.flowCount], [3, MAX_MAPPINGS]);
   script.nat.close();
-  assertEquals(script.nat.endings.gatewayClosed, MAX_UDP_MAPPINGS);
+  assertEquals(script.nat.endings.gatewayClosed, MAX_MAPPINGS);
   script.assertEmpty();
 });
 

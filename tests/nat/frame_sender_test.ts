@@ -96,11 +96,11 @@ Deno.test("FrameSender says how much a segment may carry: by the MTU, at once al
   assertEquals([new Link(true).sender.maxSegmentSize, new Link(true).sender.maxBurst], [1460, 65535 - 20 - 60]);
 });
 
-Deno.test("FrameSender sends a datagram with header and checksum, to another station where one is named", () => {
-  const link = new Link(), bytes = painted(SEGMENT_HEADROOM + 100);
+Deno.test("FrameSender sends a datagram to another station with header and whole checksum, on every link", () => {
+  const link = new Link(true), bytes = painted(SEGMENT_HEADROOM + 100);
   bytes.set(pattern(60), SEGMENT_HEADROOM);
   const path = { source: OWN, sourcePort: 67, destination: GUEST, destinationPort: 68 };
-  assertEquals(link.sender.udp(bytes, SEGMENT_HEADROOM, SEGMENT_HEADROOM + 60, path, 0xffffffffffff), true);
+  link.sender.udpTo(0xffffffffffff, bytes, SEGMENT_HEADROOM, SEGMENT_HEADROOM + 60, path);
   const [frame] = link.frames, datagram = decodeUdp(frame!.bytes, 34);
   assertEquals([datagram.sourcePort, datagram.destinationPort, datagram.length], [67, 68, 68]);
   assertEquals(frame!.bytes.subarray(42), pattern(60));

@@ -13,7 +13,8 @@ import { formatEndpoint, IpAddress, parseIpv4 } from "../../net/wire/address.ts"
 import type { Frame } from "../../net/wire/frame.ts";
 import { encodeIpv4, Ipv4Header, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
 import { encodeTcp, TCP_SYN, TcpHeader } from "../../net/wire/tcp.ts";
-import { ScriptHost, type ScriptUdpSocket } from "./script_host.ts";
+import type { ScriptUdpSocket } from "./script_datagram.ts";
+import { ScriptHost } from "./script_host.ts";
 import { readUdpFrameToGuest, udpFrameOfGuest } from "./udp_frames.ts";
 
 /** Where resolvers are. */

@@ -9,7 +9,8 @@ import type { TcpConfig } from "../../nat/tcp/context.ts";
 import { IpAddress, parseIpv4 } from "../../net/wire/address.ts";
 import { TCP_ACK, TCP_SYN } from "../../net/wire/tcp.ts";
 import { NatScript, type SegmentFields, type SentSegment } from "./nat_script.ts";
-import type { ScriptEndpoint, ScriptTcpSocket, ScriptUdpSocket } from "./script_host.ts";
+import type { ScriptUdpSocket } from "./script_datagram.ts";
+import type { ScriptEndpoint, ScriptTcpSocket } from "./script_host.ts";
 import type { ScriptListener } from "./script_listener.ts";
 
 /** A gateway with forwards under test. */

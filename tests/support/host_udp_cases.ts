@@ -19,6 +19,8 @@ interface Endpoint {
 class UdpOwner implements HostUdpHandler {
   readonly got: { bytes: Uint8Array; from: string }[] = [];
   readonly failed: string[] = [];
+  /** Whether it writes over what it is given. */
+  overwrites = false;
   readonly #socket: HostUdpSocket;
 
   constructor(test: HostCase, family: 4 | 6 = 4) {
@@ -29,6 +31,7 @@ class UdpOwner implements HostUdpHandler {
 
   hostDatagram(bytes: Uint8Array, start: number, end: number, from: Endpoint): void {
     this.got.push({ bytes: bytes.slice(start, end), from: formatEndpoint(from.address, from.port) });
+    if (this.overwrites) bytes.fill(0x5a, 0, end);
   }
 
   hostDatagramFailed(error: HostError, to: Endpoint): void {
@@ -51,7 +54,7 @@ class UdpOwner implements HostUdpHandler {
 
 /** Registers them. */
 export function hostUdpCases(hostCase: RegisterCase, capabilities: HostCapabilities): void {
-  for (const length of [0, 1, 1400, 60000]) {
+  for (const length of [0, 1, 1400, 9000, 60000, 65507]) {
     hostCase(`carries a datagram of ${length} bytes there and back`, async (test) => {
       const echo = await test.world.udpEcho();
       const owner = new UdpOwner(test);
@@ -129,10 +132,37 @@ export function hostUdpCases(hostCase: RegisterCase, capabilities: HostCapabilit
   hostCase("survives a datagram that is too long for UDP", async (test) => {
     const echo = await test.world.udpEcho();
     const owner = new UdpOwner(test);
+    // Whether that is said at once or later is the host's affair, but nothing of it may arrive.
     owner.send(new Uint8Array(65508), echo.target);
     owner.send(Uint8Array.of(9), echo.target);
     await test.until("echo", () => owner.got.some(({ bytes }) => bytes.length === 1));
     owner.close();
     await echo.close();
+  });
+
+  hostCase("lets a handler overwrite a datagram and all that lies in front of it", async (test) => {
+    const echo = await test.world.udpEcho();
+    const owner = new UdpOwner(test);
+    owner.overwrites = true;
+    for (let i = 0; i < 3; i++) owner.send(new Uint8Array(2000).fill(i + 1), echo.target);
+    await test.until("echoes", () => owner.got.length === 3);
+    assertEquals(owner.got.map(({ bytes }) => bytes), [1, 2, 3].map((i) => new Uint8Array(2000).fill(i)));
+    owner.close();
+    await echo.close();
+  });
+
+  hostCase("tells of a refused port each time, and to whom the datagram went", async (test) => {
+    const one = await test.world.udpEcho(), two = await test.world.udpEcho();
+    await one.close();
+    await two.close();
+    const owner = new UdpOwner(test);
+    for (let round = 1; round <= 3; round++) {
+      for (const { target } of [one, two]) owner.send(Uint8Array.of(round), target);
+      if (capabilities.udpErrors) await test.until("refused", () => owner.failed.length >= round * 2);
+    }
+    await test.settle();
+    const both = [one, two].map(({ target }) => `refused 127.0.0.1:${target.port}`);
+    assertEquals(owner.failed.sort(), capabilities.udpErrors ? [...both, ...both, ...both].sort() : []);
+    owner.close();
   });
 }

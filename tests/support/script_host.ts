@@ -22,10 +22,10 @@ import {
   type HostListenError,
   type HostListenHandler,
   type HostNetwork,
+  type HostPingHandler,
   type HostTcpHandler,
   type HostTcpSocket,
   type HostUdpHandler,
-  type HostUdpSocket,
   READ,
   type Turn,
   WOULD_BLOCK,
@@ -33,6 +33,7 @@ import {
 } from "../../nat/host.ts";
 import { formatEndpoint, type IpAddress } from "../../net/wire/address.ts";
 import { ScriptListener } from "./script_listener.ts";
+import { ScriptPingSocket, ScriptUdpSocket } from "./script_datagram.ts";
 
 /** Rounds of handlers and turn after which `run` gives up. */
 export const MAX_ROUNDS = 10_000;
@@ -60,6 +61,12 @@ export class ScriptHost implements HostNetwork {
   readonly listenErrors: Map<number, HostListenError> = new Map();
   /** What `openUdp` answers instead of a socket. */
   udpError: HostError | undefined;
+  /** Every ping socket ever opened, in order. */
+  readonly pingSockets: ScriptPingSocket[] = [];
+  /** What `openPing` answers instead of a socket. */
+  pingError: HostError | undefined;
+  /** How often `openPing` was called. */
+  pingOpens = 0;
   /** What new sockets begin with; see `ScriptTcpSocket.budget`. */
   defaultBudget = Infinity;
   /** What new sockets begin with; see `ScriptTcpSocket.record`. */
@@ -138,6 +145,14 @@ export class ScriptHost implements HostNetwork {
     return socket;
   }
 
+  openPing(handler: HostPingHandler): ScriptPingSocket | HostError {
+    this.pingOpens++;
+    if (this.pingError !== undefined) return this.pingError;
+    const socket = new ScriptPingSocket(handler, 0x9000 + this.pingSockets.length);
+    this.pingSockets.push(socket);
+    return socket;
+  }
+
   /** The only connect that is pending. Throws an `Error` when there is none or more than one. */
   onlyConnect(): ScriptTcpSocket {
     const pending = this.pendingConnects;
@@ -162,6 +177,7 @@ export class ScriptHost implements HostNetwork {
       for (const listener of this.listeners) called = listener.dispatch() || called;
       for (const socket of [...this.sockets]) called = socket.dispatch() || called;
       for (const socket of [...this.udpSockets]) called = socket.dispatch() || called;
+      for (const socket of [...this.pingSockets]) called = socket.dispatch() || called;
       if (!called && this.deadline > this.time) return false;
       if (this.#turn !== undefined) {
         this.turns++;
@@ -191,7 +207,7 @@ export class ScriptHost implements HostNetwork {
     this.deadline = Infinity;
     for (const listener of this.listeners) listener.closed = true;
     for (const socket of this.openSockets) socket.abandon();
-    for (const socket of this.udpSockets) socket.closed = true;
+    for (const socket of [...this.udpSockets, ...this.pingSockets]) socket.closed = true;
     return Promise.resolve();
   }
 
@@ -461,79 +477,6 @@ export class ScriptTcpSocket implements HostTcpSocket {
   #needsRoom(action: string, bytes: Uint8Array, start: number, end: number): void {
     if (start >= 0 && start < end && end <= bytes.length) return;
     throw new RangeError(`Cannot ${action} on ${this}: ${start} to ${end} is no range of ${bytes.length} bytes`);
-  }
-}
-
-/** A datagram that the owner sent. */
-export interface ScriptDatagram {
-  bytes: Uint8Array;
-  to: ScriptEndpoint;
-}
-
-/** A UDP socket and, in `hostSends` and `hostRefuses`, its peers. */
-export class ScriptUdpSocket implements HostUdpSocket {
-  /** 4 or 6. */
-  readonly family: 4 | 6;
-  /** What the owner sent and the socket took. */
-  readonly sent: ScriptDatagram[] = [];
-  /** Whether `send` takes datagrams. */
-  takes = true;
-  /** Whether the owner closed it. */
-  closed = false;
-  readonly #handler: HostUdpHandler;
-  /** Where it is bound, if that was asked for. */
-  readonly local: ScriptEndpoint | undefined;
-  readonly #events: (() => void)[] = [];
-
-  constructor(family: 4 | 6, handler: HostUdpHandler, local?: ScriptEndpoint) {
-    this.family = family;
-    this.#handler = handler;
-    this.local = local;
-  }
-
-  send(bytes: Uint8Array, start: number, end: number, to: ScriptEndpoint): boolean {
-    if (this.closed) throw new Error("Cannot send a datagram: the socket is closed");
-    // One that is bound to :: serves both families.
-    const servesBoth = this.local?.address.toString() === "::";
-    if ((this.family === 4) !== to.address.isIpv4 && !servesBoth) {
-      throw new TypeError(`Cannot send a datagram to ${to.address}: the socket is of family ${this.family}`);
-    }
-    if (this.takes) this.sent.push({ bytes: bytes.slice(start, end), to });
-    return this.takes;
-  }
-
-  close(): void {
-    if (this.closed) throw new Error("Cannot close the UDP socket: it was closed before");
-    this.closed = true;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    this.closed = true;
-    return Promise.resolve();
-  }
-
-  /** A peer sends a datagram; the bytes given to the handler are overwritten when it returns. */
-  hostSends(bytes: Uint8Array | string, from: ScriptEndpoint): void {
-    const copy = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
-    // Not at the front of its buffer, and of no use after the call: an owner that keeps it is found out.
-    const framed = new Uint8Array(copy.length + 9).fill(0xa5);
-    framed.set(copy, 7);
-    this.#events.push(() => {
-      this.#handler.hostDatagram(framed, 7, 7 + copy.length, from);
-      framed.fill(0xa5);
-    });
-  }
-
-  /** A datagram to `to` comes back as an ICMP error. */
-  hostRefuses(to: ScriptEndpoint, error: HostError = "refused"): void {
-    this.#events.push(() => this.#handler.hostDatagramFailed(error, to));
-  }
-
-  /** For the host: calls the handler for what happened; returns whether anything did. */
-  dispatch(): boolean {
-    const events = this.#events.splice(0);
-    for (const event of events) if (!this.closed) event();
-    return events.length > 0;
   }
 }
 

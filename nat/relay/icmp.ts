@@ -1,0 +1,104 @@
+/**
+ * ICMP echo beyond the gateway: one ping socket of the host for each identifier of a guest, whatever it asks (RFC 5508 section 3.1).
+ *
+ * A request goes out of the mapping's socket to the translated address. The host's identifier is another one, as a port would be; towards the guest a reply has the guest's
+ * own again, and sequence number and data as they came. A reply is taken as `peers.ts` says, and cut up where the guest's link demands it. Nothing is answered that the
+ * host did not hear: where it has no ping sockets, requests are dropped (`Nat.sendEcho`), never forged.
+ *
+ * **Time.** A mapping lives 60 s after its last message (RFC 5508 REQ-2).
+ *
+ * **Errors** that a request meets on its way are told to the guest (`datagram.ts`): unreachable, too large, time exceeded.
+ *
+ * **Left out.** Requests leave with the host's TTL, whatever the guest's was, so a traceroute in the guest sees one hop. IPv6 targets have no socket.
+ *
+ * @module
+ */
+import type { IpAddress } from "../../net/wire/address.ts";
+import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
+import {
+  encodeIcmpv4Echo,
+  ICMP_ECHO_REQUEST,
+  ICMPV4_HEADER_LENGTH,
+  icmpv4SetIdentifier,
+} from "../../net/wire/icmpv4.ts";
+import { PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
+import { copyBytes } from "../buffers.ts";
+import type { DropReason } from "../counters.ts";
+import type { FlowInfo } from "../flow.ts";
+import type { HostError, HostPingHandler, HostPingSocket } from "../host.ts";
+import { DatagramRelay, peerAddress } from "./datagram.ts";
+import type { Peer } from "./peers.ts";
+
+/** Life of a mapping after its last message, in milliseconds. */
+export const ECHO_MS = 60_000;
+
+/** One identifier of a guest, and its ping socket. */
+export class EchoRelay extends DatagramRelay implements HostPingHandler {
+  #socket: HostPingSocket | null = null;
+
+  /** Takes the socket, which was opened for this relay. */
+  use(socket: HostPingSocket): void {
+    this.#socket = socket;
+  }
+
+  /** Sends the guest's echo request, which is all of `bytes[start, end)`, to a peer. Returns why not, or null. */
+  send(bytes: Uint8Array, start: number, end: number, peer: Peer): DropReason | null {
+    this.used();
+    // The socket writes its identifier into the request, and the frame is the guest's.
+    const request = this.context.tcp.scratch, at = SEGMENT_HEADROOM;
+    copyBytes(bytes, start, end, request, at);
+    if (!this.#socket!.send(request, at, at + end - start, peer.target.address)) return "echoNotSent";
+    this.bytesFromGuest += end - start - ICMPV4_HEADER_LENGTH;
+    return null;
+  }
+
+  /** An echo reply came to the socket. */
+  hostEchoReply(bytes: Uint8Array, start: number, end: number, from: IpAddress): void {
+    const peer = this.peers.answering(from, 0);
+    if (peer === undefined) {
+      this.context.counters.echoUnasked++;
+      return;
+    }
+    this.used();
+    let reply = bytes, at = start;
+    if (start < SEGMENT_HEADROOM) {
+      reply = this.context.tcp.scratch;
+      at = SEGMENT_HEADROOM;
+      copyBytes(bytes, start, end, reply, at);
+    }
+    const length = end - start;
+    icmpv4SetIdentifier(reply, at, at + length, this.key.guestPort);
+    this.guest.out.ipv4(reply, at, at + length, PROTOCOL_ICMP, peer.address, this.guestAddress);
+    this.bytesToGuest += length - ICMPV4_HEADER_LENGTH;
+  }
+
+  /** The host has learnt that a request did not arrive. */
+  hostEchoFailed(error: HostError, to: IpAddress, details: { mtu: number; sequence: number }): void {
+    this.failed(error, { address: to, port: 0 }, details);
+  }
+
+  /** How long it lives after its last datagram. */
+  protected override get lifeMs(): number {
+    return ECHO_MS;
+  }
+
+  /** The counter of what fails and cannot be told. */
+  protected override get notSent(): DropReason {
+    return "echoNotSent";
+  }
+
+  /** What is its own in `flows()`. */
+  protected override describe(peer: Peer | undefined): Pick<FlowInfo, "protocol" | "target" | "host"> {
+    return { protocol: "icmp", target: peerAddress(peer), host: peer === undefined ? "" : `${peer.target.address}` };
+  }
+
+  /** Closes what is open. */
+  protected override closeSockets(): void {
+    this.#socket?.close();
+  }
+
+  /** Eight bytes of the guest's transport header. */
+  protected override quote(into: Uint8Array, at: number, _peer: Peer, sequence: number): void {
+    encodeIcmpv4Echo(into, at, { type: ICMP_ECHO_REQUEST, identifier: this.key.guestPort, sequence });
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * The addresses that a guest has asked through one mapping, the latest first.
+ *
+ * A reply is accepted only from one of them (RFC 4787 section 5, address and port dependent filtering) and reaches the guest from exactly the address it asked. Where two
+ * addresses lead to the same place on the host, that is the one asked last. `MAX_PEERS` are remembered; the one asked longest ago makes room. Looking one up
+ * moves it to the front, so a guest that talks to few finds each of them at once.
+ *
+ * @module
+ */
+import type { IpAddress } from "../../net/wire/address.ts";
+import type { Target } from "../translate.ts";
+
+/** Addresses that a mapping remembers. */
+export const MAX_PEERS = 256;
+
+/** An address the guest has asked, and what stands for it on the host. */
+export interface Peer {
+  /** What the guest asked, as a 32-bit number. */
+  readonly address: number;
+  /** The port it asked; 0 where there is none. */
+  readonly port: number;
+  /** What stands for it. */
+  readonly target: Target;
+}
+
+/** The peers of one mapping. */
+export class Peers {
+  #peers: Peer[] = [];
+
+  /** The one asked last. */
+  get latest(): Peer | undefined {
+    return this.#peers[0];
+  }
+
+  /** The one the guest asks at this address, which is the latest now. */
+  ask(address: number, port: number): Peer | undefined {
+    const peers = this.#peers;
+    for (let i = 0; i < peers.length; i++) {
+      const peer = peers[i]!;
+      if (peer.port !== port || peer.address !== address) continue;
+      for (let j = i; j > 0; j--) peers[j] = peers[j - 1]!;
+      return peers[0] = peer;
+    }
+    return undefined;
+  }
+
+  /** Adds one that is not there yet, as the latest. */
+  add(address: number, port: number, target: Target): Peer {
+    const peer = { address, port, target };
+    this.#peers.unshift(peer);
+    if (this.#peers.length > MAX_PEERS) this.#peers.pop();
+    return peer;
+  }
+
+  /** The one asked last of those for which this address of the host stands. */
+  answering(address: IpAddress, port: number): Peer | undefined {
+    const peers = this.#peers;
+    for (let i = 0; i < peers.length; i++) {
+      const target = peers[i]!.target;
+      if (target.port === port && target.address.equals(address)) return peers[i];
+    }
+    return undefined;
+  }
+
+  /** Whether the guest has asked this address. */
+  has(address: number, port: number): boolean {
+    for (const peer of this.#peers) if (peer.port === port && peer.address === address) return true;
+    return false;
+  }
+}

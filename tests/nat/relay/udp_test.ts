@@ -1,0 +1,231 @@
+import { assert, assertEquals } from "@std/assert";
+import { MAX_MAPPINGS } from "../../../nat/nat.ts";
+import { MAX_PEERS } from "../../../nat/relay/peers.ts";
+import { UDP_QUERY_MS, UDP_STREAM_MS } from "../../../nat/relay/udp.ts";
+import { checksumFinish, pseudoHeaderSumIpv4 } from "../../../net/wire/checksum.ts";
+import { formatIpv4, IpAddress } from "../../../net/wire/address.ts";
+import { CHECKSUM_PARTIAL } from "../../../net/wire/frame.ts";
+import { decodeIcmpv4, icmpv4Quoted } from "../../../net/wire/icmpv4.ts";
+import { PROTOCOL_ICMP } from "../../../net/wire/ipv4.ts";
+import { DatagramScript, GUEST } from "../../support/datagram_script.ts";
+import { noise } from "../../support/packet_bytes.ts";
+
+const TARGET = { address: IpAddress.parse("192.0.2.7"), port: 9 };
+
+Deno.test("UdpRelay carries datagrams of every size both ways, in fragments where the link demands them", () => {
+  for (const mtu of [576, 1500, 9000, 65520]) {
+    for (const length of [0, 1, mtu - 28, mtu - 27, 1400, 9000, 60000, 65507].filter((n) => n <= 65507)) {
+      for (const front of [7, 300]) {
+        const script = new DatagramScript({ mtu }), payload = noise(length, length + 1);
+        const size = (mtu - 20) & ~7;
+        for (const frame of script.fragments(script.datagram(payload), size)) script.frame(frame);
+        const socket = script.host.udpSockets[0]!;
+        assertEquals(socket.sent.map(({ bytes, to }) => [bytes, `${to.address}`, to.port]), [[
+          payload,
+          "192.0.2.7",
+          9,
+        ]]);
+        socket.front = front;
+        socket.hostSends(payload, TARGET);
+        script.host.run();
+        const reply = script.takeUdp();
+        assertEquals(reply.payload, payload);
+        assertEquals([reply.from, reply.to, formatIpv4(reply.packet.header.source)], [9, 4000, "192.0.2.7"]);
+        assertEquals(reply.packet.frames, length + 28 <= mtu ? 1 : Math.ceil((length + 8) / size));
+        assertEquals(script.counted, {});
+        const [flow] = script.nat.flows();
+        assertEquals([flow!.bytesFromGuest, flow!.bytesToGuest], [length, length]);
+        script.assertEmptyAfterClose();
+      }
+    }
+  }
+});
+
+Deno.test("UdpRelay gives each cut packet an identification of its own, and lets whole ones say do not fragment", () => {
+  const script = new DatagramScript();
+  script.udp("x");
+  const socket = script.host.udpSockets[0]!;
+  for (const length of [5000, 10, 5000]) socket.hostSends(noise(length, 1), TARGET);
+  script.host.run();
+  const [one, whole, two] = script.take();
+  assert(one!.header.identification !== two!.header.identification);
+  assertEquals([one!.header.dontFragment, whole!.header.dontFragment], [false, true]);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay leaves the checksum to a link with offload, but not that of fragments", () => {
+  const script = new DatagramScript({ offload: true });
+  script.udp("x");
+  const socket = script.host.udpSockets[0]!;
+  socket.hostSends("answer", TARGET);
+  socket.hostSends(noise(3000, 1), TARGET);
+  script.host.run();
+  const [frame, ...fragments] = script.frames.splice(0);
+  assertEquals([frame!.checksum, frame!.transport, frame!.checksumField], [CHECKSUM_PARTIAL, 34, 6]);
+  const field = (frame!.bytes[40]! << 8) | frame!.bytes[41]!;
+  assertEquals(field ^ 0xffff, checksumFinish(pseudoHeaderSumIpv4(TARGET.address.ipv4, GUEST, 17, 14)));
+  assertEquals(fragments.map(({ checksum }) => checksum), [0, 0, 0]);
+  script.frames.push(...fragments);
+  assertEquals(script.takeUdp().payload, noise(3000, 1));
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay stops with the first fragment that the link does not take", () => {
+  const script = new DatagramScript();
+  script.udp("x");
+  script.room = 2;
+  script.host.udpSockets[0]!.hostSends(noise(9000, 1), TARGET);
+  script.host.run();
+  assertEquals([script.frames.length, script.counted], [2, { linkFull: 1 }]);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay uses one socket for all that a guest's port asks, and takes answers from these alone", () => {
+  const script = new DatagramScript();
+  script.udp("one");
+  script.udp("two", { to: "192.0.2.8", toPort: 10 });
+  script.udp("three", { port: 4001 });
+  assertEquals(script.host.udpSockets.map(({ sent }) => sent.length), [2, 1]);
+  const socket = script.host.udpSockets[0]!;
+  socket.hostSends("stranger", { ...TARGET, port: 8 });
+  socket.hostSends("stranger", { address: IpAddress.parse("192.0.2.9"), port: 9 });
+  script.host.run();
+  assertEquals([script.take(), script.counted], [[], { udpUnasked: 2 }]);
+  socket.hostSends("answer", { address: IpAddress.parse("192.0.2.8"), port: 10 });
+  script.host.run();
+  assertEquals(script.takeUdp().from, 10);
+  assertEquals(script.nat.flows().map(({ protocol, guest, target }) => [protocol, guest, target]), [
+    ["udp", "10.0.2.15:4000", "192.0.2.8:10"],
+    ["udp", "10.0.2.15:4001", "192.0.2.7:9"],
+  ]);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay answers from the address asked last where two lead to the same place", () => {
+  const script = new DatagramScript({ rules: { maps: [{ guest: "10.0.2.9", host: "127.0.0.1" }] } });
+  const from = { address: IpAddress.parse("127.0.0.1"), port: 9 };
+  for (const to of ["10.0.2.9", "10.0.2.2", "10.0.2.9", "10.0.2.2"]) {
+    script.udp("?", { to });
+    script.host.udpSockets[0]!.hostSends("!", from);
+    script.host.run();
+    assertEquals(formatIpv4(script.takeUdp().packet.header.source), to);
+  }
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay forgets the address asked longest ago, not one that is asked again", () => {
+  const script = new DatagramScript();
+  for (let i = 0; i < MAX_PEERS; i++) script.udp("?", { toPort: 1000 + i });
+  script.udp("?", { toPort: 1000 });
+  script.udp("?", { toPort: 1000 + MAX_PEERS });
+  const socket = script.host.udpSockets[0]!;
+  for (const port of [1000, 1001, 1002]) socket.hostSends("!", { ...TARGET, port });
+  script.host.run();
+  assertEquals(script.take().length, 2);
+  assertEquals(script.counted, { udpUnasked: 1 });
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay lives 30 s after a question and its answer, 120 s once it is a stream", () => {
+  const script = new DatagramScript();
+  script.udp("?");
+  script.host.udpSockets[0]!.hostSends("!", TARGET);
+  script.host.advance(UDP_QUERY_MS - 1);
+  assertEquals(script.nat.flows().length, 1);
+  script.host.advance(1);
+  assertEquals([script.nat.flows().length, script.nat.timers.size], [0, 0]);
+  script.udp("?");
+  script.host.advance(UDP_QUERY_MS - 1);
+  script.udp("?");
+  script.host.advance(UDP_STREAM_MS - 1);
+  assertEquals([script.nat.flows().length, script.nat.flows()[0]!.idleMs], [1, UDP_STREAM_MS - 1]);
+  script.host.advance(1);
+  assertEquals(script.nat.flows(), []);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay makes room for another by ending the mapping used longest ago", () => {
+  const script = new DatagramScript();
+  for (let i = 0; i < MAX_MAPPINGS; i++) script.udp("?", { port: 10_000 + i });
+  script.udp("?", { port: 10_000 });
+  script.udp("?", { port: 9_999 });
+  const open = script.host.udpSockets.filter((socket) => !socket.closed);
+  assertEquals([open.length, script.nat.flows().length], [MAX_MAPPINGS, MAX_MAPPINGS]);
+  assertEquals(script.host.udpSockets.findIndex((socket) => socket.closed), 1);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay tells what the host learnt by an ICMP error that quotes the guest's own datagram", () => {
+  const cases = [
+    ["refused", 3, 3, "192.0.2.7"],
+    ["networkUnreachable", 3, 0, "10.0.2.2"],
+    ["hostUnreachable", 3, 1, "10.0.2.2"],
+    ["timedOut", 3, 1, "10.0.2.2"],
+    ["prohibited", 3, 13, "10.0.2.2"],
+    ["tooLarge", 3, 4, "10.0.2.2"],
+    ["expired", 11, 0, "10.0.2.2"],
+  ] as const;
+  for (const [error, type, code, from] of cases) {
+    const script = new DatagramScript();
+    script.udp("?");
+    script.host.udpSockets[0]!.hostRefuses(TARGET, error, error === "tooLarge" ? 1280 : 0);
+    script.host.run();
+    const [{ header, payload }] = script.take() as [ReturnType<typeof script.take>[0]];
+    const message = decodeIcmpv4(payload), at = icmpv4Quoted(payload, 0, payload.length);
+    assertEquals([header.protocol, message.type, message.code, message.checksumValid], [
+      PROTOCOL_ICMP,
+      type,
+      code,
+      true,
+    ]);
+    assertEquals([formatIpv4(header.source), message.sequence], [from, error === "tooLarge" ? 1280 : 0]);
+    const view = new DataView(payload.buffer, at);
+    assertEquals([view.getUint32(12), view.getUint32(16)], [GUEST, TARGET.address.ipv4]);
+    assertEquals([view.getUint8(9), view.getUint16(20), view.getUint16(22)], [17, 4000, 9]);
+    assertEquals([script.counted, script.nat.flows().length], [{}, 1]);
+    script.assertEmptyAfterClose();
+  }
+});
+
+Deno.test("UdpRelay counts an error that no message tells, or that is about an address it does not know", () => {
+  const script = new DatagramScript();
+  script.udp("?");
+  const socket = script.host.udpSockets[0]!;
+  for (const error of ["reset", "exhausted", "other", "tooLarge"] as const) socket.hostRefuses(TARGET, error);
+  socket.hostRefuses({ ...TARGET, port: 10 });
+  script.host.run();
+  assertEquals([script.take(), script.counted], [[], { udpNotSent: 5 }]);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay counts what the host does not take, and keeps nothing where it has no socket", () => {
+  const script = new DatagramScript();
+  script.udp("?");
+  script.host.udpSockets[0]!.takes = false;
+  script.udp("?");
+  assertEquals([script.counted, script.nat.flows()[0]!.bytesFromGuest], [{ udpNotSent: 1 }, 1]);
+  script.host.udpError = "exhausted";
+  script.udp("?", { port: 4001 });
+  assertEquals([script.counted, script.nat.flows().length], [{ udpNotSent: 1, hostExhausted: 1 }, 1]);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay drops what came over IPv6 and is larger than IPv4 carries", () => {
+  const script = new DatagramScript({ rules: { maps: [{ guest: "10.0.2.9", host: "::1" }] } });
+  script.udp("?", { to: "10.0.2.9" });
+  assertEquals(script.host.udpSockets[0]!.family, 6);
+  script.host.udpSockets[0]!.hostSends(new Uint8Array(65508), { address: IpAddress.parse("::1"), port: 9 });
+  script.host.run();
+  assertEquals([script.take(), script.counted], [[], { udpTooLarge: 1 }]);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay is never asked for what is never relayed, whole or in fragments", () => {
+  const script = new DatagramScript();
+  for (const to of ["127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "10.0.2.77", "10.0.2.3"]) {
+    script.udp("?", { to });
+    for (const frame of script.fragments(script.datagram(noise(100, 1), { to }), 64, { to })) script.frame(frame);
+  }
+  assertEquals([script.host.udpSockets, script.counted], [[], { neverRelayed: 12 }]);
+  script.assertEmptyAfterClose();
+});

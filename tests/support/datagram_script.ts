@@ -1,0 +1,194 @@
+/**
+ * A gateway between a scripted guest and a scripted host, on a virtual clock, for datagrams: packets in, packets out.
+ *
+ * The guest is 10.0.2.15 and talks from port 4000 to 192.0.2.7:9 unless told otherwise.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import type { DropReason } from "../../nat/counters.ts";
+import type { Guest } from "../../nat/guest.ts";
+import { Nat } from "../../nat/nat.ts";
+import { createTranslationRules, type TranslationOptions } from "../../nat/translate.ts";
+import { parseIpv4 } from "../../net/wire/address.ts";
+import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
+import { CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
+import { encodeIcmpv4Echo, ICMP_ECHO_REQUEST } from "../../net/wire/icmpv4.ts";
+import {
+  decodeIpv4,
+  encodeIpv4,
+  Ipv4Header,
+  type Ipv4Packet,
+  PROTOCOL_ICMP,
+  PROTOCOL_UDP,
+} from "../../net/wire/ipv4.ts";
+import { encodeUdp, udpChecksumValidIpv4, udpSetChecksumIpv4 } from "../../net/wire/udp.ts";
+import { GUEST_MAC } from "./nat_script.ts";
+import { ScriptHost } from "./script_host.ts";
+
+/** The guest's address. */
+export const GUEST = parseIpv4("10.0.2.15");
+
+/** Fields of a packet of the guest. */
+export interface PacketFields {
+  readonly to?: string;
+  readonly source?: number;
+  readonly identification?: number;
+  readonly protocol?: number;
+}
+
+/** Fields of a datagram of the guest. */
+export interface DatagramFields extends PacketFields {
+  readonly port?: number;
+  readonly toPort?: number;
+}
+
+/** A packet that the gateway sent, its fragments put together. */
+export interface SentPacket {
+  readonly header: Ipv4Packet;
+  readonly payload: Uint8Array;
+  /** How many frames it took. */
+  readonly frames: number;
+}
+
+/** The gateway under test. */
+export class DatagramScript {
+  readonly host: ScriptHost = new ScriptHost();
+  readonly nat: Nat;
+  readonly guest: Guest;
+  readonly warnings: string[] = [];
+  /** Frames that the link takes before it is full. */
+  room = Infinity;
+  /** Every frame sent. */
+  readonly frames: Frame[] = [];
+  #taken: number;
+
+  constructor(options: { mtu?: number; offload?: boolean; rules?: TranslationOptions } = {}) {
+    const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
+    const rules = createTranslationRules(options.rules);
+    this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, maxFlows: 8 });
+    this.host.start(() => this.nat.turn());
+    const { mtu = 1500, offload = false } = options;
+    this.guest = this.nat.attach({ name: "script", mtu, offload, send: (frame) => this.#take(frame), flush() {} });
+    this.#taken = this.nat.pool.takenBytes;
+  }
+
+  /** A frame of the guest, then a turn. */
+  frame(bytes: Uint8Array): void {
+    this.guest.receive(new Frame().set(bytes, 0, bytes.length));
+    this.host.wake();
+    this.host.run();
+  }
+
+  /** The frame of a packet, or of a fragment of one. */
+  packet(payload: Uint8Array, fields: PacketFields & { offset?: number; more?: boolean } = {}): Uint8Array {
+    const bytes = new Uint8Array(34 + payload.length), ip = new Ipv4Header();
+    ip.source = fields.source ?? GUEST;
+    ip.destination = parseIpv4(fields.to ?? "192.0.2.7");
+    ip.protocol = fields.protocol ?? PROTOCOL_UDP;
+    ip.identification = fields.identification ?? 1;
+    ip.fragmentOffset = fields.offset ?? 0;
+    ip.moreFragments = fields.more ?? false;
+    ip.dontFragment = false;
+    ip.totalLength = 20 + payload.length;
+    encodeEthernet(bytes, 0, this.nat.mac, GUEST_MAC, ETHERTYPE_IPV4);
+    encodeIpv4(bytes, 14, ip);
+    bytes.set(payload, 34);
+    return bytes;
+  }
+
+  /** A UDP header and its payload. */
+  datagram(payload: Uint8Array, fields: DatagramFields = {}): Uint8Array {
+    const bytes = new Uint8Array(8 + payload.length);
+    bytes.set(payload, 8);
+    encodeUdp(bytes, 0, fields.port ?? 4000, fields.toPort ?? 9, bytes.length);
+    udpSetChecksumIpv4(bytes, 0, fields.source ?? GUEST, parseIpv4(fields.to ?? "192.0.2.7"));
+    return bytes;
+  }
+
+  /** The guest sends a datagram. */
+  udp(payload: Uint8Array | string, fields: DatagramFields = {}): void {
+    const bytes = typeof payload === "string" ? new TextEncoder().encode(payload) : payload;
+    this.frame(this.packet(this.datagram(bytes, fields), fields));
+  }
+
+  /** The guest sends an echo request. */
+  echo(identifier: number, sequence: number, payload: Uint8Array, fields: PacketFields = {}): void {
+    const bytes = new Uint8Array(8 + payload.length);
+    encodeIcmpv4Echo(bytes, 0, { type: ICMP_ECHO_REQUEST, identifier, sequence, payload });
+    this.frame(this.packet(bytes, { ...fields, protocol: PROTOCOL_ICMP }));
+  }
+
+  /** Frames of the fragments of `payload`, of at most `size` bytes each. */
+  fragments(payload: Uint8Array, size: number, fields: PacketFields = {}): Uint8Array[] {
+    const frames: Uint8Array[] = [];
+    for (let offset = 0; offset < payload.length; offset += size) {
+      const part = payload.subarray(offset, offset + size), more = offset + size < payload.length;
+      frames.push(this.packet(part, { ...fields, offset, more }));
+    }
+    return frames;
+  }
+
+  /** The packets that the gateway sent since this was last called; fragments must come in order. */
+  take(): SentPacket[] {
+    const packets: SentPacket[] = [];
+    let parts: number[] = [], first: Ipv4Packet | null = null, frames = 0;
+    for (const { bytes } of this.frames.splice(0)) {
+      const header = decodeIpv4(bytes, 14), payload = bytes.subarray(header.payloadStart, header.payloadEnd);
+      assert(header.checksumValid);
+      assertEquals(header.fragmentOffset, parts.length);
+      if (first !== null) assertEquals(header.identification, first.identification);
+      if (header.moreFragments || header.fragmentOffset > 0) assert(!header.dontFragment);
+      first ??= header;
+      frames++;
+      parts = parts.concat([...payload]);
+      if (header.moreFragments) continue;
+      packets.push({ header: first, payload: Uint8Array.from(parts), frames });
+      parts = [];
+      first = null;
+      frames = 0;
+    }
+    assertEquals(parts.length, 0, "a packet is not whole");
+    return packets;
+  }
+
+  /** The only packet sent, which is a UDP datagram: its ports and payload. The checksum must be right. */
+  takeUdp(): { from: number; to: number; payload: Uint8Array; packet: SentPacket } {
+    const packets = this.take();
+    assertEquals(packets.map(({ header }) => header.protocol), [PROTOCOL_UDP]);
+    const { payload, header } = packets[0]!, view = new DataView(payload.buffer);
+    assertEquals(view.getUint16(4), payload.length);
+    assert(udpChecksumValidIpv4(payload, 0, header.source, header.destination));
+    return { from: view.getUint16(0), to: view.getUint16(2), payload: payload.slice(8), packet: packets[0]! };
+  }
+
+  /** Counters that are not 0. */
+  get counted(): Partial<Record<DropReason, number>> {
+    return Object.fromEntries(Object.entries(this.nat.counters).filter(([, count]) => count > 0));
+  }
+
+  /** Nothing is left of any flow or fragment once the gateway has closed. */
+  assertEmptyAfterClose(): void {
+    this.nat.close();
+    assertEquals(this.nat.flows(), []);
+    assertEquals(this.nat.timers.size, 0, "timers");
+    assertEquals(this.nat.pool.takenBytes, this.#taken, "buffers");
+    assertEquals(this.nat.incompleteDatagrams, 0);
+    assertEquals([...this.host.udpSockets, ...this.host.pingSockets].filter((socket) => !socket.closed), []);
+  }
+
+  #take(frame: Frame): boolean {
+    if (this.room === 0) return false;
+    this.room--;
+    const bytes = frame.bytes.slice(frame.start, frame.end), copy = new Frame().set(bytes, 0, bytes.length);
+    // What a link writes in front of a frame must be nobody's any more.
+    frame.bytes.fill(0x5a, frame.start - 10, frame.start);
+    if (frame.checksum === CHECKSUM_PARTIAL) {
+      copy.checksum = frame.checksum;
+      copy.transport = frame.transport - frame.start;
+      copy.checksumField = frame.checksumField;
+    }
+    this.frames.push(copy);
+    return true;
+  }
+}
