@@ -9,6 +9,7 @@ Deno.test("hostError tells Linux's error numbers apart as a guest can", () => {
     hostUnreachable: [113, 112],
     prohibited: [13, 1],
     timedOut: [110],
+    tooLarge: [90],
     exhausted: [24, 23, 105, 12, 99, 11],
     other: [0, 22, 4095],
   };
