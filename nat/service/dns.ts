@@ -12,8 +12,8 @@
  *
  * **An answer** gets the guest's id and, where it may be one of several guests' or of the cache, the question as this one
  * asked it: a guest that mixes upper and lower case to recognise forgeries finds its own letters. An answer larger than
- * the guest takes over UDP, or than the link carries, is replaced by an empty one with the flag TC, and the guest asks
- * over TCP.
+ * the guest takes over UDP, which its query says, is replaced by an empty one with the flag TC, and the guest asks over
+ * TCP. One that the guest takes and its link does not carry whole goes in fragments.
  *
  * **Failure.** Where there is no resolver, or none answers in time, the guest gets SERVFAIL, which is not kept.
  *
@@ -29,8 +29,6 @@
 import { formatEndpoint, formatIpv4 } from "../../net/wire/address.ts";
 import { DNS_HEADER_LENGTH, DNS_PORT, DNS_SERVFAIL, dnsQuestionCount, dnsSetId } from "../../net/wire/dns.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
-import { IPV4_HEADER_LENGTH } from "../../net/wire/ipv4.ts";
-import { UDP_HEADER_LENGTH } from "../../net/wire/udp.ts";
 import type { DropReason } from "../counters.ts";
 import type { RelayContext } from "../flow.ts";
 import type { Guest } from "../guest.ts";
@@ -202,13 +200,11 @@ export class DnsService implements DnsWaiter {
     return null;
   }
 
-  /** Sends what stands in the scratch buffer, or where the link does not carry so much an answer that says so. */
-  #send({ client, query }: Asker, length: number): null {
+  /** Sends what stands in the scratch buffer. */
+  #send({ client }: Asker, length: number): null {
     const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, source = this.#options.address;
     const path = { source, sourcePort: DNS_PORT, destination: client.address, destinationPort: client.port };
-    // Never in fragments, which a resolver's clients may not get or not want (RFC 9715).
-    const fits = IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH + length <= client.guest.out.mtu;
-    client.guest.out.udp(into, at, at + (fits ? length : this.#truncate(query)), path);
+    client.guest.out.udp(into, at, at + length, path);
     return null;
   }
 

@@ -15,7 +15,7 @@ import { encodeIpv4, Ipv4Header, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
 import { encodeTcp, TCP_SYN, TcpHeader } from "../../net/wire/tcp.ts";
 import type { ScriptUdpSocket } from "./script_datagram.ts";
 import { ScriptHost } from "./script_host.ts";
-import { readUdpFrameToGuest, udpFrameOfGuest } from "./udp_frames.ts";
+import { FragmentsInOrder, readUdpFrameToGuest, udpFrameOfGuest } from "./udp_frames.ts";
 
 /** Where resolvers are. */
 export const SERVERS: readonly Target[] = [target("192.0.2.53"), target("127.0.0.53"), target("::1")];
@@ -44,6 +44,7 @@ export class DnsScript {
   readonly ids: number[] = [];
   readonly guests: Guest[] = [];
   #answers: GuestAnswer[] = [];
+  #fragments = new FragmentsInOrder();
   #seen = 0;
   #nextId = 0x7000;
 
@@ -88,6 +89,11 @@ export class DnsScript {
   /** What guests got since this was last called. */
   take(): GuestAnswer[] {
     return this.#answers.splice(0);
+  }
+
+  /** How many fragments guests got. */
+  get fragments(): number {
+    return this.#fragments.count;
   }
 
   /** The one answer that the only guest got. */
@@ -137,7 +143,9 @@ export class DnsScript {
   }
 
   #take(guest: number, frame: Frame): boolean {
-    const { remote, remotePort, guestPort, payload } = readUdpFrameToGuest(frame);
+    const whole = this.#fragments.add(frame);
+    if (whole === null) return true;
+    const { remote, remotePort, guestPort, payload } = readUdpFrameToGuest(whole);
     assertEquals([remote, remotePort], [DNS_IP, 53]);
     this.#answers.push({ guest, port: guestPort, bytes: payload });
     return true;

@@ -51,3 +51,25 @@ export function readUdpFrameToGuest(frame: Frame): UdpEnds & { payload: Uint8Arr
     payload: bytes.slice(udp.payloadStart, udp.payloadEnd),
   };
 }
+
+/** Puts fragments together that come in order, of one packet after another. */
+export class FragmentsInOrder {
+  /** How many fragments came. */
+  count = 0;
+  #bytes: number[] = [];
+
+  /** The frame of the packet that `frame` makes whole, or null while something is missing. */
+  add(frame: Frame): Frame | null {
+    const bytes = frame.bytes.slice(frame.start, frame.end), ip = decodeIpv4(bytes, 14, bytes.length);
+    if (!ip.moreFragments && ip.fragmentOffset === 0) return new Frame().set(bytes, 0, bytes.length);
+    this.count++;
+    assertEquals(ip.fragmentOffset, Math.max(0, this.#bytes.length - ip.payloadStart));
+    this.#bytes = this.#bytes.concat([...bytes.subarray(ip.fragmentOffset === 0 ? 0 : ip.payloadStart)]);
+    if (ip.moreFragments) return null;
+    const whole = Uint8Array.from(this.#bytes), header = new Ipv4Header();
+    this.#bytes = [];
+    const { source, destination, protocol } = ip, totalLength = whole.length - 14;
+    encodeIpv4(whole, 14, Object.assign(header, { source, destination, protocol, totalLength }));
+    return new Frame().set(whole, 0, whole.length);
+  }
+}
