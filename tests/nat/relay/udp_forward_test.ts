@@ -1,6 +1,16 @@
 import { assertEquals } from "@std/assert";
-import { ForwardScript } from "../../support/forward_script.ts";
+import { PortForwards } from "../../../forward/port_forwards.ts";
+import { UDP_STREAM_MS } from "../../../nat/relay/udp.ts";
+import { formatIpv4, parseIpv4 } from "../../../net/wire/address.ts";
+import { decodeIcmpv4, encodeIcmpv4Error, icmpv4Mtu, icmpv4Quoted } from "../../../net/wire/icmpv4.ts";
+import { ipv4Destination, ipv4Source, PROTOCOL_ICMP } from "../../../net/wire/ipv4.ts";
+import { udpDestinationPort, udpSourcePort } from "../../../net/wire/udp.ts";
+import { DatagramScript } from "../../support/datagram_script.ts";
+import { endpoint, ForwardScript } from "../../support/forward_script.ts";
 import { bytesOf } from "../../support/nat_script.ts";
+import { noise } from "../../support/packet_bytes.ts";
+import type { ScriptUdpSocket } from "../../support/script_datagram.ts";
+import type { ScriptEndpoint } from "../../support/script_host.ts";
 
 Deno.test("UdpForward carries a datagram to the guest from the gateway with the client's port, and the answer back", async () => {
   const script = await ForwardScript.start("udp:5353:53");
@@ -63,12 +73,12 @@ Deno.test("UdpForward forgets a client 30 s after one question and one answer, a
   assertEquals(script.udpSocket().closed, false);
 });
 
-Deno.test("UdpForward drops and counts a client without a guest, one beyond the limit, and what the guest's link cannot carry", async () => {
+Deno.test("UdpForward drops and counts a client without a guest, one beyond the limit, and what IPv4 cannot carry", async () => {
   const script = await ForwardScript.start("udp:5353:53", { maxFlows: 1 });
   script.clientSends("1", "127.0.0.1:1");
   script.clientSends("2", "127.0.0.1:2");
   assertEquals([script.takeUdp().length, script.nat.counters.flowLimit], [1, 1]);
-  script.clientSends(new Uint8Array(65507), "127.0.0.1:1");
+  script.clientSends(new Uint8Array(65508), "127.0.0.1:1");
   assertEquals(script.nat.counters.udpTooLarge, 1);
   script.nat.detach(script.guest);
   script.clientSends("3", "127.0.0.1:3");
@@ -132,4 +142,76 @@ Deno.test("UdpForward counts an answer that the host does not take, and one whos
   script.host.run();
   assertEquals(script.nat.counters.udpNotSent, 2);
   script.nat.close();
+});
+
+/** A forward of UDP, with fragments and ICMP, for a guest at 10.0.2.15 that has spoken; a client that has asked. */
+async function startForward(): Promise<{ script: DatagramScript; socket: ScriptUdpSocket; client: ScriptEndpoint }> {
+  const script = new DatagramScript(), client = endpoint("127.0.0.1:5000");
+  await new PortForwards(script.host, script.nat).add("udp:5353:53");
+  script.echo(1, 1, new Uint8Array(0), { to: "10.0.2.2" });
+  const socket = script.host.udpSockets[0]!;
+  socket.hostSends("?", client);
+  script.host.run();
+  assertEquals([script.take().length, script.counted], [2, {}]);
+  return { script, socket, client };
+}
+
+Deno.test("UdpForward carries the largest datagram to the guest in fragments, and puts those of the answer together", async () => {
+  const { script, socket, client } = await startForward(), payload = noise(65507, 1);
+  for (const front of [7, 300]) {
+    socket.front = front;
+    socket.hostSends(payload, client);
+    script.host.run();
+    const sent = script.takeUdp();
+    assertEquals([sent.from, sent.to, sent.packet.frames], [5000, 53, Math.ceil(65515 / 1480)]);
+    assertEquals(sent.payload, payload);
+  }
+  const answer = script.datagram(payload, { to: "10.0.2.2", toPort: 5000, port: 53 });
+  for (const frame of script.fragments(answer, 1480, { to: "10.0.2.2" })) script.frame(frame);
+  assertEquals(socket.sent.map(({ bytes, to }) => [bytes, to]), [[payload, client]]);
+  const [flow] = script.nat.flows();
+  assertEquals([flow!.bytesToGuest, flow!.bytesFromGuest, script.counted], [1 + 2 * 65507, 65507, {}]);
+});
+
+Deno.test("UdpForward outlives a guest whose port is closed, and heeds a path to it that is narrower", async () => {
+  const { script, socket, client } = await startForward(), remote = parseIpv4("10.0.2.2");
+  const about = (type: number, code: number, mtu = 0) => {
+    const quoted = script.packet(script.datagram(new Uint8Array(0), { port: 5000, toPort: 53 }), {
+      source: remote,
+      to: "10.0.2.15",
+    });
+    const message = new Uint8Array(100), quote = { bytes: quoted, start: 14, end: quoted.length };
+    const length = encodeIcmpv4Error(message, 0, { type, code, mtu }, quote);
+    script.frame(script.packet(message.subarray(0, length), { protocol: PROTOCOL_ICMP, to: "10.0.2.2" }));
+  };
+  about(3, 3);
+  assertEquals([script.counted, script.nat.flows().length], [{ icmpErrorSoft: 1 }, 1]);
+  about(3, 4, 1000);
+  socket.hostSends(noise(1400, 2), client);
+  script.host.run();
+  assertEquals([script.takeUdp().packet.frames, script.counted], [2, { icmpErrorSoft: 1 }]);
+  script.host.advance(UDP_STREAM_MS);
+  about(3, 3);
+  assertEquals([script.counted, script.nat.flows()], [{ icmpErrorSoft: 1, icmpErrorStray: 1 }, []]);
+});
+
+Deno.test("UdpForward tells the guest by ICMP of an answer that did not reach its client, and counts what cannot be told", async () => {
+  const { script, socket, client } = await startForward();
+  script.udp("answer", { to: "10.0.2.2", toPort: 5000, port: 53 });
+  const cases = [["refused", 0, 3, 3], ["hostUnreachable", 0, 3, 1], ["tooLarge", 1400, 3, 4]] as const;
+  for (const [error, mtu, type, code] of cases) {
+    socket.hostRefuses(client, error, mtu);
+    script.host.run();
+    const [packet] = script.take(), icmp = decodeIcmpv4(packet!.payload, 0);
+    assertEquals([formatIpv4(packet!.header.source), packet!.header.protocol], ["10.0.2.2", PROTOCOL_ICMP]);
+    assertEquals([icmp.type, icmp.code, icmpv4Mtu(packet!.payload, 0)], [type, code, mtu]);
+    const quoted = icmpv4Quoted(packet!.payload, 0, packet!.payload.length), quote = packet!.payload.subarray(quoted);
+    assertEquals([formatIpv4(ipv4Source(quote, 0)), formatIpv4(ipv4Destination(quote, 0))], ["10.0.2.15", "10.0.2.2"]);
+    assertEquals([udpSourcePort(quote, 20), udpDestinationPort(quote, 20)], [53, 5000]);
+  }
+  assertEquals(script.counted, {});
+  socket.hostRefuses(client, "other");
+  socket.hostRefuses(endpoint("127.0.0.1:5001"));
+  script.host.run();
+  assertEquals([script.counted, script.take(), script.nat.flows().length], [{ udpNotSent: 2 }, [], 1]);
 });
