@@ -80,6 +80,8 @@ export const HOST_DEEDS: readonly string[] = [
   "host udp-refuse from=127.0.0.1:7000",
   "host udp-takes takes=no",
   "host udp-takes",
+  "host echo-reply",
+  "host echo-fail error=hostUnreachable",
   "link full",
   "link ok",
   "wait 1",

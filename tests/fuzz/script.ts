@@ -17,7 +17,8 @@
  * | `ether`   | any frame: `type`, `len` or `hex`                                                                              |
  * | `frame`   | the bytes of a frame in hexadecimal; `vouched`: the link answers for its checksum                              |
  * | `host`    | `accept`, `refuse [ERROR]`, `send`, `eof`, `reset`, `budget=N`; `udp-send`, `udp-refuse` with `from`,          |
- * |           | `udp-takes takes=no`, `udp-open error=ERROR`; `socket=N` for another than the latest; `client` with `from` and |
+ * |           | `udp-takes takes=no`, `udp-open error=ERROR`; `echo-reply` with `from`, `echo-fail error=ERROR`, |
+ * |           | `echo-takes takes=no`; `socket=N` for another than the latest; `client` with `from` and |
  * |           | `to=PORT`: one that comes to a forward                                                                         |
  * | `link`    | `full` or `ok`; `gone`: it has ended                                                                           |
  * | `wait`    | milliseconds that pass                                                                                         |

@@ -29,6 +29,7 @@ import {
   ipv4Destination,
   ipv4HeaderLength,
   ipv4HeaderValid,
+  ipv4IsFragment,
   ipv4Protocol,
   ipv4Source,
   PROTOCOL_ICMP,
@@ -38,7 +39,7 @@ import {
 import { checkTcp, tcpChecksumValidIpv4, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
 import { decodeUdp, udpChecksumValidIpv4, udpSourcePort } from "../../net/wire/udp.ts";
 import { endpoint } from "../support/forward_script.ts";
-import type { ScriptUdpSocket } from "../support/script_datagram.ts";
+import type { ScriptPingSocket, ScriptUdpSocket } from "../support/script_datagram.ts";
 import { ScriptHost, ScriptTcpSocket } from "../support/script_host.ts";
 import { payloadOf, ScriptGuest } from "./guest_script.ts";
 import { type Action, FRAME_VERBS } from "./script.ts";
@@ -123,7 +124,8 @@ export class FuzzTarget {
     this.host.run();
     const moved = total(this.nat.counters) - counted - (this.nat.counters.linkFull - full);
     assert(moved <= 1, `one frame moved counters ${moved} times`);
-    const hasEffect = this.#signature(bytes) !== before || asksDns(bytes, this.nat.rules.dns.ipv4);
+    const hasEffect = this.#signature(bytes) !== before || asksDns(bytes, this.nat.rules.dns.ipv4) ||
+      this.#isKept(bytes);
     assert(moved === 1 || hasEffect, "the frame had no effect and moved no counter");
     assert(this.#sent <= MOST_FRAMES, `one frame brought about ${this.#sent}`);
     this.#checkBounds();
@@ -142,7 +144,9 @@ export class FuzzTarget {
     assertEquals(this.nat.flows(), []);
     assertEquals(this.nat.timers.size, 0, "timers");
     assertEquals(this.nat.pool.takenBytes, this.#taken, "buffers");
-    assertEquals(this.host.openSockets.length + this.host.udpSockets.filter((s) => !s.closed).length, 0, "sockets");
+    const datagramSockets = [...this.host.udpSockets, ...this.host.pingSockets].filter((s) => !s.closed);
+    assertEquals(this.host.openSockets.length + datagramSockets.length, 0, "sockets");
+    assertEquals(this.nat.incompleteDatagrams, 0, "fragments");
     assertEquals(this.guest.flows, 0);
   }
 
@@ -155,6 +159,7 @@ export class FuzzTarget {
     else if (words[0] === "client") this.#client(fields);
     else if (verb === "expect") this.#expect(fields);
     else if (words[0]?.startsWith("udp-")) this.#udp(words[0], fields);
+    else if (words[0]?.startsWith("echo-")) this.#echo(words[0], fields);
     else this.#tcp(words, fields);
     this.host.run();
     this.#checkBounds();
@@ -210,6 +215,17 @@ export class FuzzTarget {
     else if (verb === "udp-takes") socket.takes = fields.get("takes") !== "no";
   }
 
+  #echo(verb: string, fields: ReadonlyMap<string, string>): void {
+    const socket = pick<ScriptPingSocket>(this.host.pingSockets, fields.get("socket")), request = socket?.sent.at(-1);
+    if (socket === undefined || socket.closed) return;
+    if (verb === "echo-takes") socket.takes = fields.get("takes") !== "no";
+    else if (request === undefined) return;
+    else if (verb === "echo-fail") socket.hostFails(request, (fields.get("error") ?? "refused") as HostError);
+    else if (verb === "echo-reply") {
+      socket.hostReplies(request, fields.has("from") ? IpAddress.parse(fields.get("from")!) : request.to);
+    }
+  }
+
   // --- what must hold ---
 
   #checkBounds(): void {
@@ -217,8 +233,13 @@ export class FuzzTarget {
     if (flows <= MANY_FLOWS) { for (const flow of nat.flows()) this.states.add(flow.state); }
     assert(flows <= this.#maxFlows + MAX_MAPPINGS, `${flows} flows`);
     assert(nat.timers.size <= 4 * flows + MAX_DNS_PENDING + 64, `${nat.timers.size} timers for ${flows} flows`);
-    const most = this.#maxBufferBytes + (flows + 2) * 3 * LARGE_BUFFER;
+    const most = this.#maxBufferBytes + ((flows + 2) * 3 + nat.incompleteDatagrams) * LARGE_BUFFER;
     assert(nat.pool.takenBytes <= most, `${nat.pool.takenBytes} bytes of buffers for ${flows} flows`);
+  }
+
+  /** Whether the frame is a fragment that may wait for others: what there is of a datagram shows nowhere until it is whole. */
+  #isKept(bytes: Uint8Array): boolean {
+    return this.nat.incompleteDatagrams > 0 && checkIpv4(bytes, 14, bytes.length) && ipv4IsFragment(bytes, 14);
   }
 
   /** Everything that a frame can change, but for counters. */
@@ -232,7 +253,9 @@ export class FuzzTarget {
       receive && [receive.initial, receive.next, receive.finSeq, receive.pinned],
       host.sockets.length,
       nat.flowCount > MANY_FLOWS || host.openSockets.map((s) => [s.receivedLength, s.closeWriteCalled, s.interest]),
-      host.udpSockets.map((s) => [s.sent.length, s.closed]),
+      [...host.udpSockets, ...host.pingSockets].map((s) => [s.sent.length, s.closed]),
+      nat.incompleteDatagrams,
+      guest.out.mtu,
       nat.timers.size,
       guest.address,
       guest.mac,
@@ -271,10 +294,12 @@ export class FuzzTarget {
       // A fragment other than the first has no header.
       if (packet.moreFragments || packet.fragmentOffset > 0) return;
       decodeUdp(bytes, payloadStart, end);
-      assert(udpChecksumValidIpv4(bytes, payloadStart, source, destination), "a wrong UDP checksum");
+      const right = checksum === CHECKSUM_PARTIAL || udpChecksumValidIpv4(bytes, payloadStart, source, destination);
+      assert(right, "a wrong UDP checksum");
     } else {
       assertEquals(packet.protocol, PROTOCOL_ICMP);
-      assert(packet.moreFragments || icmpv4ChecksumValid(bytes, payloadStart, end), "a wrong ICMP checksum");
+      const isFragment = packet.moreFragments || packet.fragmentOffset > 0;
+      assert(isFragment || icmpv4ChecksumValid(bytes, payloadStart, end), "a wrong ICMP checksum");
     }
   }
 }
