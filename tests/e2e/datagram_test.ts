@@ -109,8 +109,9 @@ Deno.test({
       ip link add v0 type veth peer name v1 netns $router && ip addr add 192.0.2.1/30 dev v0 && ip link set v0 up &&
         nsenter --net -t $router -- sh -c "$ROUTER" && ip route add 198.51.100.0/24 via 192.0.2.2 && "$@"
       code=$?; kill $router; exit $code`;
+    // The kernel heeds the message for as long as the socket is open.
     const script =
-      `head -c 1400 /dev/zero | socat -b 1400 -u - UDP4:198.51.100.7:9; sleep 1; ip route get 198.51.100.7`;
+      `(head -c 1400 /dev/zero; sleep 1) | socat -b 1400 -u - UDP4:198.51.100.7:9; ip route get 198.51.100.7`;
     const { stdout, stderr } = await hawser(["run", "-m", "1500", "--", "sh", "-c", script], {
       env: { ROUTER: router, INSIDE: inside },
       around: `exec unshare --net -- sh -c "$INSIDE" sh "$@"`,
