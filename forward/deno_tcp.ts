@@ -267,6 +267,8 @@ export class DenoTcpSocket implements HostTcpSocket, Dispatchable {
     try {
       // The NAT decides what makes a segment.
       conn.setNoDelay(true);
+      // A peer that has vanished must not hold a flow for ever (RFC 9293 section 3.8.4).
+      conn.setKeepAlive(true);
     } catch {
       // A connection that is reset already has no such option any more; reading and writing tell.
     }

@@ -2,7 +2,7 @@
  * A TCP port of the host that is listened on, as a non-blocking socket of Linux in the event loop.
  *
  * **Accepting** is by readiness: the loop says that clients wait, and they are accepted until there is none left or `ACCEPTS_PER_TURN` were, then again in the
- * next turn. An accepted socket has TCP_NODELAY and SO_OOBINLINE from the listener, which Linux hands on, so that none of its first bytes comes before
+ * next turn. An accepted socket has the options of `setTcpOptions` from the listener, which Linux hands on, so that none of its first bytes comes before
  * them.
  *
  * **Out of descriptors.** A client that cannot be accepted stays in the kernel's queue, which is edge-triggered and would say nothing more of it: it would hang. So

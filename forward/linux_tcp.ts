@@ -14,6 +14,9 @@
  * after a write has failed. After the end of the stream a read no longer shows an error, so from then on interest in
  * reading counts for nothing.
  *
+ * **Silence.** The kernel asks a peer that has been silent for two hours whether it is there (RFC 9293 section 3.8.4), so that a peer which has
+ * vanished does not hold a flow for ever.
+ *
  * **Urgent data** stays in the stream where it stood (RFC 6093 section 5), so that not a byte of it is lost.
  *
  * @module
@@ -41,6 +44,7 @@ import {
   MSG_PEEK,
   SHUT_WR,
   SO_ERROR,
+  SO_KEEPALIVE,
   SO_LINGER,
   SO_OOBINLINE,
   SOCK_NONBLOCK_CLOEXEC,
@@ -277,4 +281,5 @@ export class LinuxTcpSocket implements HostTcpSocket {
 export function setTcpOptions(libc: Libc, fd: number): void {
   libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ENABLE, ENABLE.length);
   libc.setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, ENABLE, ENABLE.length);
+  libc.setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, ENABLE, ENABLE.length);
 }
