@@ -21,11 +21,14 @@ import { readCaptureFile } from "./values.ts";
 export interface LinkSettings {
   /** The bad network, if any. */
   readonly impair: ImpairmentSpec | undefined;
-  /** The file of the capture, if any. */
+  /** The file of the capture, if any; `-` is standard output. */
   readonly pcap: string | undefined;
   /** Whether each frame is a line on stderr. */
   readonly trace: boolean;
 }
+
+/** The capture's name for standard output. */
+const STDOUT = "-";
 
 /** The rows of these options. */
 export const LINK_ROWS = {
@@ -55,7 +58,8 @@ export class LinkWrapper implements Disposable {
     this.#settings = settings;
     this.#clock = parts.clock;
     if (settings.pcap === undefined) return;
-    this.#file = PcapFile.open(settings.pcap);
+    const stdout = { writeSync: (bytes: Uint8Array) => Deno.stdout.writeSync(bytes) };
+    this.#file = settings.pcap === STDOUT ? new PcapFile(stdout) : PcapFile.open(settings.pcap);
     this.#capture = new PcapCapture(this.#file, { logger: parts.logger });
   }
 

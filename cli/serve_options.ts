@@ -46,6 +46,7 @@ export const SERVE_ROWS = {
   "no-offload": { help: "plain frames on a TAP: no segmentation, no checksum offload" },
   ...GATEWAY_ROWS,
   ...LINK_ROWS,
+  "pcap": { metavar: "FILE|-", help: "write a capture of all links; -: to stdout", read: (text: string) => text },
   "ws-token": {
     metavar: "TOKEN",
     help: "what a WebSocket client must send: ?token=TOKEN",

@@ -70,6 +70,22 @@ test("serves a guest that comes again as a new one", async () => {
   await server.close();
 });
 
+test("--pcap - writes a capture of all its guests to stdout", async (folder) => {
+  const server = echoServer();
+  {
+    const around = `exec "$@" >${folder}/capture`;
+    await using serve = await Serve.start(["--listen", "tcp:127.0.0.1:0", "--dns", "none", "--pcap", "-"], { around });
+    await using guest = await connectGuest(serve.port), other = await connectGuest(serve.port);
+    for (const each of [guest, other]) {
+      await exchange(await each.connect({ hostname: "10.0.2.2", port: server.port }), pattern(10_000));
+    }
+  }
+  await server.close();
+  const bytes = await Deno.readFile(`${folder}/capture`);
+  assertEquals([...bytes.subarray(0, 4)], [0xa1, 0xb2, 0x3c, 0x4d]); // Of nanoseconds.
+  assert(bytes.length > 40_000, `${bytes.length} bytes of four times 10,000`);
+});
+
 test("takes over a socket that was left behind, not one that is served, and removes no other file", async (folder) => {
   const path = `${folder}/vm.sock`;
   leaveStaleSocket(path);
