@@ -16,4 +16,5 @@ export * from "./stream.ts";
 export * from "./stream_listener.ts";
 export * from "./tap.ts";
 export * from "./trace.ts";
+export * from "./virtual_clock.ts";
 export * from "./websocket.ts";

@@ -15,7 +15,7 @@ import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../../net/wire/
 import { ipv4TotalLength } from "../../net/wire/ipv4.ts";
 import { tcpChecksumValidIpv4 } from "../../net/wire/tcp.ts";
 import { assertExpected, type SimGuest, type SimGuestParts } from "./netsim.ts";
-import type { VirtualClock } from "./virtual_clock.ts";
+import type { VirtualClock } from "../../net/link/virtual_clock.ts";
 
 const ADDRESS = 0x0a00020f, GATEWAY = 0x0a000202;
 const MAC = 0x525400123456;

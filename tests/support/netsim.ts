@@ -18,7 +18,7 @@ import type { Link } from "../../net/link/link.ts";
 import { type LossyLink, lossyLink, type LossyLinkOptions } from "../../net/link/lossy.ts";
 import { memoryLinkPair } from "../../net/link/memory.ts";
 import { ScriptHost, type ScriptTcpSocket } from "./script_host.ts";
-import { VirtualClock } from "./virtual_clock.ts";
+import { VirtualClock } from "../../net/link/virtual_clock.ts";
 
 /** Steps after which a simulation is taken for one that goes on for ever. */
 const MAX_STEPS = 2_000_000;

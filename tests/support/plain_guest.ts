@@ -17,7 +17,7 @@ import { Frame } from "../../net/wire/frame.ts";
 import { naiveChecksum, naiveSum } from "./naive_checksum.ts";
 import { assertExpected, type SimGuest, type SimGuestParts } from "./netsim.ts";
 import { hex } from "./packet_bytes.ts";
-import type { VirtualClock } from "./virtual_clock.ts";
+import type { VirtualClock } from "../../net/link/virtual_clock.ts";
 
 const TIMEOUT_MS = 300;
 const FIN = 1, SYN = 2, PSH = 8, ACK = 16;

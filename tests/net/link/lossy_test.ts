@@ -3,7 +3,7 @@ import { HELD_BYTES, lossyLink, type LossyLinkOptions } from "../../../net/link/
 import { memoryLinkPair } from "../../../net/link/memory.ts";
 import { CHECKSUM_PARTIAL } from "../../../net/wire/frame.ts";
 import { contents, frameOf, Recorder, ScriptLink } from "../../support/link_recorder.ts";
-import { VirtualClock } from "../../support/virtual_clock.ts";
+import { VirtualClock } from "../../../net/link/virtual_clock.ts";
 
 /** A bad network between a scripted guest and a recorder, on a virtual clock. */
 class Rig {

@@ -1,29 +1,47 @@
 /**
- * A clock that stands still until a test moves it.
+ * A clock that stands still until a program moves it: for tests that do not wait.
+ *
+ * What runs on it has its timers called by `advance`, each at its own time and in order, in as little real time as the calls take.
  *
  * @module
  */
-import type { Clock } from "../../net/link/clock.ts";
+import type { Clock } from "./clock.ts";
 
 interface Delayed {
   readonly at: number;
   readonly callback: () => void;
 }
 
-/** A `Clock` whose time passes when the test says so. */
+/**
+ * A `Clock` whose time passes when the program says so.
+ *
+ * @example
+ * ```ts
+ * import { VirtualClock } from "@hawser/hawser/link";
+ *
+ * const clock = new VirtualClock();
+ * let rung = 0;
+ * clock.delay(() => rung++, 60_000);
+ * clock.advance(60_000); // a minute, at once
+ * if (rung !== 1) throw new Error("It has not rung");
+ * ```
+ */
 export class VirtualClock implements Clock {
   /** Milliseconds; what `now()` answers. */
   time: number;
   #delayed: Delayed[] = [];
 
+  /** A clock at `time`; 1000 unless given. */
   constructor(time: number = 1000) {
     this.time = time;
   }
 
+  /** The time. */
   now(): number {
     return this.time;
   }
 
+  /** Has `callback` called once `ms` have been let pass; what is returned prevents that. */
   delay(callback: () => void, ms: number): () => void {
     const delayed = { at: this.time + ms, callback };
     let at = this.#delayed.length;
