@@ -15,8 +15,10 @@ import type { TcpState } from "../nat/tcp/transitions.ts";
 export interface GuestConnParts {
   /** The way to the gateway. */
   readonly lower: TcpLower;
-  /** The remote end, for messages. */
-  readonly name: string;
+  /** Its end of the connection. */
+  readonly local: Deno.NetAddr;
+  /** The other end. */
+  readonly remote: Deno.NetAddr;
   /** Asks for `endTurn` at the end of the turn. */
   readonly due: (conn: GuestConn) => void;
   /** Runs a turn now: the user has acted. */
@@ -32,6 +34,7 @@ export class GuestConn implements TcpUser, AsyncDisposable {
 
   #context: TcpContext;
   #parts: GuestConnParts;
+  #name: string;
   #opened = Promise.withResolvers<void>();
   #changed = Promise.withResolvers<void>();
   #finished = false;
@@ -42,7 +45,18 @@ export class GuestConn implements TcpUser, AsyncDisposable {
   constructor(context: TcpContext, parts: GuestConnParts) {
     this.#context = context;
     this.#parts = parts;
+    this.#name = `${parts.remote.hostname}:${parts.remote.port}`;
     this.endpoint = new TcpEndpoint(context, { lower: parts.lower, user: this });
+  }
+
+  /** The guest's end of the connection. */
+  get localAddr(): Deno.NetAddr {
+    return this.#parts.local;
+  }
+
+  /** The other end of the connection. */
+  get remoteAddr(): Deno.NetAddr {
+    return this.#parts.remote;
   }
 
   /** The state of the endpoint. */
@@ -85,7 +99,7 @@ export class GuestConn implements TcpUser, AsyncDisposable {
     while (room <= 0) {
       if (this.#error !== null) throw this.#error;
       if (this.#ended || this.endpoint.send.finQueued) {
-        throw new Deno.errors.BrokenPipe(`Cannot write to ${this.#parts.name}: closed`);
+        throw new Deno.errors.BrokenPipe(`Cannot write to ${this.#name}: closed`);
       }
       await this.#changed.promise;
       room = this.endpoint.readRoom;
@@ -163,7 +177,7 @@ export class GuestConn implements TcpUser, AsyncDisposable {
   /** The endpoint is over. */
   tcpEnded(reason: TcpEnd): void {
     this.#ended = true;
-    this.#error = errorOf(reason, this.#parts.name);
+    this.#error = errorOf(reason, this.#name);
     if (this.endpoint.state === "CLOSED") this.#parts.over();
     this.#parts.due(this);
   }

@@ -1,8 +1,9 @@
 /**
- * A guest inside this program, for tests and demonstrations: TCP over a `Link`, without a kernel.
+ * A guest inside this program, for tests of one's own and demonstrations: TCP and UDP over a `Link`, without a kernel.
  *
  * @module
  */
 export * from "./conn.ts";
 export * from "./listener.ts";
 export * from "./stack.ts";
+export { type GuestDatagram, type GuestUdpParts, GuestUdpSocket } from "./udp.ts";

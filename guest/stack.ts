@@ -1,45 +1,24 @@
 /**
- * A guest inside this program: TCP connections over a link, without a kernel.
+ * A guest inside this program: TCP and UDP over a link, without a kernel.
  *
  * The same endpoint that faces guests in the gateway faces the gateway here, from the other side: `connect` opens actively, `listen` passively, `read`, `write`, `closeWrite` and
- * `close` are those of `Deno.Conn`, half-close included. It knows one station on its link, the gateway, which it finds by ARP (RFC 826) or by hearing from it. A SYN to
- * a port that nobody listens on is refused with RST, and so is one beyond a listener's backlog.
+ * `close` are those of `Deno.Conn`, half-close included. It knows one station on its link, the gateway (`station.ts`). A SYN to
+ * a port that nobody listens on is refused with RST, and so is one beyond a listener's backlog. Its address is the one that it is given: it asks for no lease.
  *
- * What happens is driven by the link's batches and by one timer; both can be given, so that a test runs on a virtual clock.
+ * What happens is driven by the link's batches and by one timer. The timer's clock can be given, so that a test runs on a virtual one; what the link delivers comes when
+ * the link delivers it.
  *
  * @module
  */
-import { formatEndpoint, IpAddress, MAC_BROADCAST } from "../net/wire/address.ts";
+import { formatIpv4, parseIpv4 } from "../net/wire/address.ts";
+import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import {
-  ARP_LENGTH,
-  ARP_REPLY,
-  ARP_REQUEST,
-  arpOperation,
-  arpSenderIp,
-  arpSenderMac,
-  arpTargetIp,
-  checkArp,
-  encodeArp,
-} from "../net/wire/arp.ts";
-import {
-  checkEthernet,
-  ETHERNET_HEADER_LENGTH,
-  ethernetSource,
-  ethernetType,
-  ETHERTYPE_ARP,
-  ETHERTYPE_IPV4,
-} from "../net/wire/ethernet.ts";
-import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
-import {
-  checkIpv4,
-  ipv4Destination,
   ipv4HeaderLength,
-  ipv4HeaderValid,
-  ipv4IsFragment,
   ipv4Protocol,
   ipv4Source,
-  ipv4TotalLength,
+  PROTOCOL_ICMP,
   PROTOCOL_TCP,
+  PROTOCOL_UDP,
 } from "../net/wire/ipv4.ts";
 import {
   checkTcp,
@@ -52,19 +31,19 @@ import {
   tcpFlags,
   tcpSourcePort,
 } from "../net/wire/tcp.ts";
+import { type Clock, SYSTEM_CLOCK } from "../net/link/clock.ts";
 import type { Link } from "../net/link/link.ts";
 import { BufferPool, LARGE_BUFFER } from "../nat/buffers.ts";
 import { FlowKey } from "../nat/flow_key.ts";
 import { FlowTable } from "../nat/flow_table.ts";
-import { FrameSender } from "../nat/frame_sender.ts";
 import { createTcpDrops, TCP_DEFAULTS, type TcpConfig, type TcpContext, type TcpLower } from "../nat/tcp/context.ts";
 import { encodeStrayReset } from "../nat/tcp/stray.ts";
 import { TimerWheel } from "../nat/timers.ts";
 import { GuestConn } from "./conn.ts";
 import { GuestListener } from "./listener.ts";
-
-const FIRST_PORT = 49152;
-const PORTS = 65536 - FIRST_PORT;
+import { checkPort, DynamicPorts } from "./ports.ts";
+import { Station } from "./station.ts";
+import { GuestUdp, type GuestUdpSocket } from "./udp.ts";
 
 /** Who the guest is, and what drives it. */
 export interface GuestStackOptions {
@@ -74,57 +53,117 @@ export interface GuestStackOptions {
   readonly gateway?: string;
   /** Its MAC address as a number. Default 52:54:00:12:34:56. */
   readonly mac?: number;
-  /** Monotonic milliseconds. Default `performance.now()`. */
-  readonly now?: () => number;
-  /** Calls `turn` after so many milliseconds and returns what cancels that. Default `setTimeout`. */
-  readonly delay?: (turn: () => void, ms: number) => () => void;
+  /** Whose time its timers go by; a `VirtualClock` lets it pass at once. Default `SYSTEM_CLOCK`. */
+  readonly clock?: Clock;
   /** Other limits and times than those of the gateway. */
   readonly tcp?: Partial<TcpConfig>;
+  /** Closes the guest. */
+  readonly signal?: AbortSignal;
 }
 
-/** A guest on a link. */
+/** Where a guest connects to. */
+export interface GuestConnectOptions {
+  /** An IPv4 address. Names are nothing that a guest knows; DNS is at the gateway's .3. */
+  readonly hostname: string;
+  /** The port. */
+  readonly port: number;
+  /** Gives up. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A guest on a link.
+ *
+ * @example A program's own client, tested through a gateway
+ * ```ts
+ * import { Gateway } from "@hawser/hawser";
+ * import { GuestStack } from "@hawser/hawser/guest";
+ * import { memoryLinkPair } from "@hawser/hawser/link";
+ *
+ * using server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const served = (async () => {
+ *   using conn = await server.accept();
+ *   while (await conn.read(new Uint8Array(100)) !== null); // to the guest's FIN
+ *   await conn.write(new TextEncoder().encode("all of it"));
+ * })();
+ *
+ * const [link, end] = memoryLinkPair();
+ * await using gateway = await Gateway.start({ host: "deno", dns: "none" });
+ * await using _attached = gateway.attach(link);
+ * await using guest = new GuestStack(end);
+ *
+ * const conn = await guest.connect({ hostname: "10.0.2.2", port: server.addr.port });
+ * await conn.write(new TextEncoder().encode("question"));
+ * conn.closeWrite();
+ * const buffer = new Uint8Array(100), count = await conn.read(buffer);
+ * console.log(new TextDecoder().decode(buffer.subarray(0, count!))); // all of it
+ * await served;
+ * ```
+ *
+ * @example Ten seconds of a network that carries nothing, at once
+ * ```ts
+ * import { Gateway } from "@hawser/hawser";
+ * import { GuestStack } from "@hawser/hawser/guest";
+ * import { lossyLink, memoryLinkPair, VirtualClock } from "@hawser/hawser/link";
+ *
+ * const clock = new VirtualClock(), [link, end] = memoryLinkPair();
+ * await using gateway = await Gateway.start({ host: "deno", dns: "none" });
+ * await using _attached = gateway.attach(link);
+ * await using guest = new GuestStack(lossyLink(end, { clock, loss: 1 }), { clock });
+ *
+ * const connecting = guest.connect({ hostname: "10.0.2.2", port: 80 });
+ * clock.advance(10_000);
+ * const error = await connecting.catch((error) => error);
+ * console.log(error instanceof Deno.errors.TimedOut); // true
+ * ```
+ */
 export class GuestStack implements AsyncDisposable {
   #link: Link;
-  #out: FrameSender;
-  #address: number;
-  #gateway: number;
+  #station: Station;
   #context: TcpContext;
   #timers: TimerWheel;
-  #now: () => number;
-  #delay: (turn: () => void, ms: number) => () => void;
+  #clock: Clock;
+  #ports = new DynamicPorts();
   #conns = new FlowTable<GuestConn>(randomUint32());
   #listeners = new Map<number, GuestListener>();
+  #udp: GuestUdp;
   #key = new FlowKey();
   #due: GuestConn[] = [];
-  #nextPort = FIRST_PORT;
   #cancelDelay: (() => void) | null = null;
   #wantedAt = Infinity;
-  #gatewayFound: PromiseWithResolvers<void> | null = null;
   #closed: Error | null = null;
+  #signal: AbortSignal | undefined;
+  #onAbort = (): void => void this.close();
 
-  /** A guest on `link`, which begins at once and is closed with the guest. */
+  /** A guest on `link`, which begins at once and is closed with the guest. Throws the signal's reason where it is aborted already, a `TypeError` for an address that is none. */
   constructor(link: Link, options: GuestStackOptions = {}) {
+    options.signal?.throwIfAborted();
     this.#link = link;
-    this.#address = IpAddress.parse(options.address ?? "10.0.2.15").ipv4;
-    this.#gateway = IpAddress.parse(options.gateway ?? "10.0.2.2").ipv4;
-    this.#now = options.now ?? (() => performance.now());
-    this.#delay = options.delay ?? delay;
-    this.#out = new FrameSender(link, {
-      sourceMac: options.mac ?? 0x525400123456,
-      sent: () => {},
-      unresolved: () => {},
-    });
-    this.#timers = new TimerWheel(this.#now());
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#timers = new TimerWheel(this.#clock.now());
     this.#context = {
       config: { ...TCP_DEFAULTS, ...options.tcp },
       pool: new BufferPool(),
       timers: this.#timers,
       drops: createTcpDrops(),
       scratch: new Uint8Array(LARGE_BUFFER),
-      now: this.#now,
+      now: () => this.#clock.now(),
     };
+    const { scratch, now } = this.#context;
+    this.#station = new Station(link, {
+      address: parseIpv4(options.address ?? "10.0.2.15"),
+      gateway: parseIpv4(options.gateway ?? "10.0.2.2"),
+      mac: options.mac ?? 0x525400123456,
+      timers: this.#timers,
+      scratch,
+      now,
+      packet: (bytes, ip, end, vouched) => this.#receive(bytes, ip, end, vouched),
+    });
+    this.#udp = new GuestUdp(this.#station, { ports: this.#ports, scratch, act: () => this.#turn() });
+    this.#signal = options.signal;
+    this.#signal?.addEventListener("abort", this.#onAbort, { once: true });
     link.start({
-      receive: (frame) => this.#receive(frame),
+      receive: (frame) => this.#station.receive(frame),
       flush: () => this.#turn(),
       closed: (error) => this.#linkClosed(error),
     });
@@ -136,36 +175,76 @@ export class GuestStack implements AsyncDisposable {
   }
 
   /**
-   * Connects to `hostname`, an IPv4 address, through the gateway. Rejects with `ConnectionRefused`, `TimedOut` or what the link's end was.
+   * Connects through the gateway. Rejects with `ConnectionRefused`, with `TimedOut` where nobody answers, with what the link's end was, with the signal's reason,
+   * with `AddrNotAvailable` where no port is free, with a `TypeError` for a name.
    */
-  async connect(target: { hostname: string; port: number }): Promise<GuestConn> {
+  async connect(target: GuestConnectOptions): Promise<GuestConn> {
+    const { signal } = target;
     if (this.#closed !== null) throw this.#closed;
-    await this.#findGateway();
-    const remote = IpAddress.parse(target.hostname).ipv4;
-    const conn = this.#addConn(this.#takePort(remote, target.port), remote, target.port);
-    const opened = conn.open(randomUint32());
-    this.#turn();
-    await opened;
+    signal?.throwIfAborted();
+    const remote = parseIpv4(target.hostname), remotePort = checkPort(target.port, 1);
+    const port = this.#ports.take((each) => this.#conns.has(this.#keyOf(each, remote, remotePort)));
+    const conn = this.#addConn(port, remote, remotePort);
+    const stop = () => conn.abort();
+    signal?.addEventListener("abort", stop, { once: true });
+    try {
+      const opened = conn.open(randomUint32());
+      this.#turn();
+      await opened;
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : error;
+    } finally {
+      signal?.removeEventListener("abort", stop);
+    }
+    signal?.throwIfAborted();
     return conn;
   }
 
-  /** Listens on `port`, from 1 to 65535. Throws `AddrInUse` where it is listened on already. */
+  /** Listens on `port`, 0 for a free one. Throws `AddrInUse` where it is listened on already, `AddrNotAvailable` where no port is free. */
   listen(port: number): GuestListener {
     if (this.#closed !== null) throw this.#closed;
+    checkPort(port, 0);
     if (this.#listeners.has(port)) throw new Deno.errors.AddrInUse(`Cannot listen on port ${port}: it is in use`);
-    const listener = new GuestListener(port, () => this.#listeners.delete(port));
-    this.#listeners.set(port, listener);
+    const taken = port === 0 ? this.#ports.take((each) => this.#listeners.has(each)) : port;
+    const listener = new GuestListener(taken, () => this.#listeners.delete(taken));
+    this.#listeners.set(taken, listener);
     return listener;
   }
 
-  /** Aborts every connection and closes the link. */
+  /**
+   * Opens a UDP socket on `port`, 0 for a free one. Throws `AddrInUse` where it is open already, `AddrNotAvailable` where no port is free.
+   *
+   * @example A port of the host that nobody listens on
+   * ```ts
+   * import { GuestStack } from "@hawser/hawser/guest";
+   * import { memoryLinkPair } from "@hawser/hawser/link";
+   *
+   * // Two guests on one link, each of them the other's gateway.
+   * const [left, right] = memoryLinkPair();
+   * await using one = new GuestStack(left, { address: "10.0.2.15", gateway: "10.0.2.2" });
+   * await using other = new GuestStack(right, { address: "10.0.2.2", gateway: "10.0.2.15", mac: 0x525400123402 });
+   *
+   * using server = other.openUdp(53), client = one.openUdp(0);
+   * await client.send(Uint8Array.of(1, 2, 3), { hostname: "10.0.2.2", port: 53 });
+   * const [bytes, from] = await server.receive();
+   * console.log(bytes, from.hostname); // Uint8Array(3) [ 1, 2, 3 ] 10.0.2.15
+   *
+   * await client.send(bytes, { hostname: "10.0.2.2", port: 54 });
+   * const error = await client.receive().catch((error) => error);
+   * console.log(error instanceof Deno.errors.ConnectionRefused); // true
+   * ```
+   */
+  openUdp(port: number): GuestUdpSocket {
+    if (this.#closed !== null) throw this.#closed;
+    return this.#udp.open(port);
+  }
+
+  /** Aborts every connection, closes listeners and sockets, and the link. */
   async close(): Promise<void> {
     for (const listener of this.#listeners.values()) listener.close();
     for (const conn of this.#conns.values()) conn.abort();
     this.#turn();
-    this.#cancelDelay?.();
-    this.#cancelDelay = null;
-    this.#closed ??= new Deno.errors.BadResource("Guest is closed");
+    this.#end(new Deno.errors.BadResource("Guest is closed"));
     await this.#link.close();
   }
 
@@ -175,7 +254,7 @@ export class GuestStack implements AsyncDisposable {
   }
 
   #lower(localPort: number, peerPort: number, remote: number): TcpLower {
-    const out = this.#out, address = this.#address;
+    const { out, address } = this.#station;
     return {
       localPort,
       peerPort,
@@ -185,23 +264,15 @@ export class GuestStack implements AsyncDisposable {
     };
   }
 
-  #takePort(remote: number, remotePort: number): number {
-    for (let tried = 0; tried < PORTS; tried++) {
-      const port = this.#nextPort;
-      this.#nextPort = port === 65535 ? FIRST_PORT : port + 1;
-      if (!this.#conns.has(this.#keyOf(port, remote, remotePort))) return port;
-    }
-    throw new Deno.errors.AddrNotAvailable("Cannot connect: every local port is in use");
-  }
-
   #keyOf(localPort: number, remote: number, remotePort: number): FlowKey {
-    return this.#key.setIpv4(0, PROTOCOL_TCP, this.#address, localPort, remote, remotePort);
+    return this.#key.setIpv4(0, PROTOCOL_TCP, this.#station.address, localPort, remote, remotePort);
   }
 
   #addConn(localPort: number, remote: number, remotePort: number): GuestConn {
     const conn = new GuestConn(this.#context, {
       lower: this.#lower(localPort, remotePort, remote),
-      name: formatEndpoint(IpAddress.fromIpv4(remote), remotePort),
+      local: { transport: "tcp", hostname: formatIpv4(this.#station.address), port: localPort },
+      remote: { transport: "tcp", hostname: formatIpv4(remote), port: remotePort },
       due: (it) => this.#due.push(it),
       act: () => this.#turn(),
       over: () => void this.#conns.delete(this.#keyOf(localPort, remote, remotePort)),
@@ -210,50 +281,21 @@ export class GuestStack implements AsyncDisposable {
     return conn;
   }
 
-  async #findGateway(): Promise<void> {
-    if (this.#out.destinationMac >= 0) return;
-    if (this.#gatewayFound === null) {
-      this.#gatewayFound = Promise.withResolvers<void>();
-      this.#sendArp(ARP_REQUEST, 0, this.#gateway, MAC_BROADCAST);
-      this.#link.flush();
-    }
-    await this.#gatewayFound.promise;
-  }
-
-  #sendArp(operation: number, targetMac: number, targetIp: number, destination: number): void {
-    const into = this.#context.scratch, at = SEGMENT_HEADROOM;
-    encodeArp(into, at, { operation, senderMac: this.#out.sourceMac, senderIp: this.#address, targetMac, targetIp });
-    this.#out.ethernet(into, at, at + ARP_LENGTH, ETHERTYPE_ARP, destination);
-  }
-
-  #receive(frame: Frame): void {
-    if (!checkEthernet(frame.bytes, frame.start, frame.end)) return;
-    // Whoever sends frames on this link is the gateway.
-    if (this.#out.destinationMac < 0) this.#foundGateway(ethernetSource(frame.bytes, frame.start));
-    const type = ethernetType(frame.bytes, frame.start), payload = frame.start + ETHERNET_HEADER_LENGTH;
-    if (type === ETHERTYPE_ARP) this.#receiveArp(frame.bytes, payload, frame.end);
-    else if (type === ETHERTYPE_IPV4) this.#receiveIpv4(frame, payload);
-  }
-
-  #receiveArp(bytes: Uint8Array, arp: number, end: number): void {
-    if (!checkArp(bytes, arp, end)) return;
-    const sender = arpSenderIp(bytes, arp), mac = arpSenderMac(bytes, arp);
-    if (arpOperation(bytes, arp) === ARP_REPLY) {
-      if (sender !== this.#gateway) return;
-      this.#foundGateway(mac);
-    } else if (arpTargetIp(bytes, arp) === this.#address) {
-      this.#sendArp(ARP_REPLY, mac, sender, mac);
+  #receive(bytes: Uint8Array, ip: number, end: number, vouched: boolean): void {
+    switch (ipv4Protocol(bytes, ip)) {
+      case PROTOCOL_TCP:
+        return this.#receiveTcp(bytes, ip, end, vouched);
+      case PROTOCOL_UDP:
+        return this.#udp.receive(bytes, ip, end, vouched);
+      case PROTOCOL_ICMP:
+        return this.#udp.receiveIcmp(bytes, ip, end);
     }
   }
 
-  #receiveIpv4(frame: Frame, ip: number): void {
-    const bytes = frame.bytes;
-    if (!checkIpv4(bytes, ip, frame.end) || !ipv4HeaderValid(bytes, ip) || ipv4IsFragment(bytes, ip)) return;
-    if (ipv4Destination(bytes, ip) !== this.#address || ipv4Protocol(bytes, ip) !== PROTOCOL_TCP) return;
-    const tcp = ip + ipv4HeaderLength(bytes, ip), end = ip + ipv4TotalLength(bytes, ip);
+  #receiveTcp(bytes: Uint8Array, ip: number, end: number, vouched: boolean): void {
+    const tcp = ip + ipv4HeaderLength(bytes, ip);
     if (!checkTcp(bytes, tcp, end)) return;
-    const vouched = frame.checksum !== CHECKSUM_COMPLETE;
-    if (!vouched && !tcpChecksumValidIpv4(bytes, tcp, end, ipv4Source(bytes, ip), this.#address)) return;
+    if (!vouched && !tcpChecksumValidIpv4(bytes, tcp, end, ipv4Source(bytes, ip), this.#station.address)) return;
     const port = tcpDestinationPort(bytes, tcp), remote = ipv4Source(bytes, ip), remotePort = tcpSourcePort(bytes, tcp);
     const conn = this.#conns.get(this.#keyOf(port, remote, remotePort));
     const isSyn = (tcpFlags(bytes, tcp) & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN;
@@ -269,44 +311,43 @@ export class GuestStack implements AsyncDisposable {
 
   #resetStray(bytes: Uint8Array, ip: number, tcp: number, end: number): void {
     const into = this.#context.scratch, at = SEGMENT_HEADROOM, length = encodeStrayReset(bytes, tcp, end, into, at);
-    if (length > 0) this.#out.tcp(into, at, at + length, 0, this.#address, ipv4Source(bytes, ip));
-  }
-
-  #foundGateway(mac: number): void {
-    this.#out.destinationMac = mac;
-    this.#gatewayFound?.resolve();
+    const { out, address } = this.#station;
+    if (length > 0) out.tcp(into, at, at + length, 0, address, ipv4Source(bytes, ip));
   }
 
   #turn(): void {
     if (this.#closed !== null) return;
-    this.#timers.advance(this.#now());
+    this.#timers.advance(this.#clock.now());
     for (let conn = this.#due.shift(); conn !== undefined; conn = this.#due.shift()) conn.endTurn();
     this.#link.flush();
     const wanted = this.#timers.nextDeadline();
     if (wanted === Infinity || (this.#cancelDelay !== null && this.#wantedAt <= wanted)) return;
     this.#cancelDelay?.();
     this.#wantedAt = wanted;
-    this.#cancelDelay = this.#delay(() => {
+    this.#cancelDelay = this.#clock.delay(() => {
       this.#cancelDelay = null;
       this.#turn();
-    }, Math.max(0, Math.ceil(wanted - this.#now())));
+    }, Math.max(0, wanted - this.#clock.now()));
   }
 
   #linkClosed(error?: Error): void {
-    this.#closed ??= error ?? new Deno.errors.BadResource("Link is closed");
-    this.#gatewayFound?.reject(this.#closed);
+    this.#end(error ?? new Deno.errors.BadResource("Link is closed"));
+  }
+
+  /** Nothing is sent or received any more, for this reason. */
+  #end(error: Error): void {
+    if (this.#closed !== null) return;
+    this.#closed = error;
+    this.#signal?.removeEventListener("abort", this.#onAbort);
     this.#cancelDelay?.();
     this.#cancelDelay = null;
+    this.#station.dispose();
     for (const listener of this.#listeners.values()) listener.close();
-    for (const conn of this.#conns.values()) conn.fail(this.#closed);
+    for (const conn of this.#conns.values()) conn.fail(error);
+    this.#udp.fail(error);
   }
 }
 
 function randomUint32(): number {
   return crypto.getRandomValues(new Uint32Array(1))[0]!;
-}
-
-function delay(turn: () => void, ms: number): () => void {
-  const timer = setTimeout(turn, ms);
-  return () => clearTimeout(timer);
 }

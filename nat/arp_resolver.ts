@@ -1,31 +1,31 @@
 /**
- * Finds the MAC address of a guest that has not spoken yet, by ARP (RFC 826), for frames that a client of the host causes.
+ * Finds the MAC address of a station that has not spoken yet, by ARP (RFC 826), for frames to it: of a guest to which a client of the host connects, and of the gateway, for
+ * a guest inside the program.
  *
- * A frame to a guest whose MAC address is not known is kept, and the guest is asked who has the frame's IPv4 address: at once, then every `RETRY_MS`, the rate that RFC 1122
- * section 2.3.2.1 allows, until it is heard or nothing was kept for `GIVE_UP_MS`. Any frame of the guest will do as an answer, because there is one station on its link.
+ * A frame to a station whose MAC address is not known is kept, and the station is asked who has the frame's IPv4 address: at once, then every `RETRY_MS`, the rate that RFC 1122
+ * section 2.3.2.1 allows, until it is heard or nothing was kept for `GIVE_UP_MS`. Any frame of the station will do as an answer, because there is one station on its link.
  * Then what was kept is sent (section 2.3.2.2). At most `MOST_BYTES` are kept; the oldest frames make room.
  *
  * Left out: finding out that a known MAC address has become wrong. Whoever gets no answer says so by asking again.
  *
  * @module
  */
-import type { Counters } from "./counters.ts";
 import { Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import { Timer, type TimerWheel } from "./timers.ts";
 
 /** Time in milliseconds between two requests. */
 export const RETRY_MS = 1000;
-/** Time in milliseconds after the last frame was kept in which the guest may still answer. */
+/** Time in milliseconds after the last frame was kept in which the station may still answer. */
 export const GIVE_UP_MS = 5000;
 /** Bytes of frames that are kept: enough for one of the largest datagrams in fragments, and as much again of others. */
 const MOST_BYTES = 2 << 16;
 
-/** What a resolver needs of its guest. */
+/** What a resolver needs of its station. */
 export interface ArpResolverParts {
-  /** The gateway's timers. */
+  /** The timers that it shares. */
   readonly timers: TimerWheel;
-  /** Where frames that were given up are counted. */
-  readonly counters: Counters;
+  /** Told of each frame that was given up. */
+  readonly dropped: () => void;
   /** Monotonic milliseconds. */
   now(): number;
   /** Sends an ARP request for an IPv4 address. */
@@ -34,7 +34,7 @@ export interface ArpResolverParts {
   send(frame: Frame): void;
 }
 
-/** Keeps frames of one guest while it is being asked. */
+/** Keeps frames to one station while it is being asked. */
 export class ArpResolver {
   #parts: ArpResolverParts;
   #held: Frame[] = [];
@@ -95,7 +95,7 @@ export class ArpResolver {
     for (const frame of held) this.#parts.send(frame);
   }
 
-  /** The guest has gone: nothing is kept and nobody is asked. */
+  /** The station has gone: nothing is kept and nobody is asked. */
   dispose(): void {
     this.#parts.timers.cancel(this.#timer);
     while (this.#held.length > 0) this.#drop();
@@ -113,6 +113,6 @@ export class ArpResolver {
 
   #drop(): void {
     this.#heldBytes -= this.#held.shift()!.bytes.length;
-    this.#parts.counters.guestUnresolved++;
+    this.#parts.dropped();
   }
 }

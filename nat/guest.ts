@@ -132,7 +132,7 @@ export class Guest implements ReassemblyUser, Timed {
     });
     this.#resolver = new ArpResolver({
       timers: nat.timers,
-      counters: nat.counters,
+      dropped: () => void nat.counters.guestUnresolved++,
       now: () => nat.now(),
       request: (address) => this.#requestMac(address),
       send: (frame) => this.out.resume(frame),
