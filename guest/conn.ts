@@ -95,14 +95,10 @@ export class GuestConn implements TcpUser, AsyncDisposable {
 
   /** Writes some of `bytes`, waiting for room: how many were taken. Rejects with `ConnectionReset`, `TimedOut` or `BrokenPipe`. */
   async write(bytes: Uint8Array): Promise<number> {
-    let room = this.endpoint.readRoom;
+    let room = this.#roomToWrite();
     while (room <= 0) {
-      if (this.#error !== null) throw this.#error;
-      if (this.#ended || this.endpoint.send.finQueued) {
-        throw new Deno.errors.BrokenPipe(`Cannot write to ${this.#name}: closed`);
-      }
       await this.#changed.promise;
-      room = this.endpoint.readRoom;
+      room = this.#roomToWrite();
     }
     const count = Math.min(bytes.length, room, LARGE_PAYLOAD), buffer = this.#context.pool.takeLarge();
     buffer.set(bytes.subarray(0, count), SEGMENT_HEADROOM);
@@ -196,6 +192,14 @@ export class GuestConn implements TcpUser, AsyncDisposable {
   endTurn(): void {
     this.#tell();
     this.endpoint.endTurn();
+  }
+
+  #roomToWrite(): number {
+    if (this.#error !== null) throw this.#error;
+    if (this.#ended || this.endpoint.send.finQueued) {
+      throw new Deno.errors.BrokenPipe(`Cannot write to ${this.#name}: closed`);
+    }
+    return this.endpoint.readRoom;
   }
 
   #tell(): void {

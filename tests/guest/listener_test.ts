@@ -1,26 +1,8 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { GuestStack } from "../../guest/mod.ts";
-import { memoryLinkPair } from "../../net/link/memory.ts";
-
-/** Two guests on one link: each is the other's gateway. */
-function pair(): { client: GuestStack; server: GuestStack } & AsyncDisposable {
-  const [left, right] = memoryLinkPair();
-  const client = new GuestStack(left, { address: "10.0.2.15", gateway: "10.0.2.2", mac: 0x525400000001 });
-  const server = new GuestStack(right, { address: "10.0.2.2", gateway: "10.0.2.15", mac: 0x525400000002 });
-  return {
-    client,
-    server,
-    [Symbol.asyncDispose]: async () => {
-      await client.close();
-      await server.close();
-    },
-  };
-}
-
-const TARGET = { hostname: "10.0.2.2", port: 80 };
+import { guestPair, TARGET } from "../support/guest_pair.ts";
 
 Deno.test("GuestListener accepts connections in their order, before and after they are asked for", async () => {
-  await using stacks = pair();
+  await using stacks = guestPair();
   const listener = stacks.server.listen(80), first = listener.accept();
   const one = await stacks.client.connect(TARGET), two = await stacks.client.connect(TARGET);
   await one.write(Uint8Array.of(1));
@@ -31,14 +13,24 @@ Deno.test("GuestListener accepts connections in their order, before and after th
   }
 });
 
+Deno.test("GuestStack.listen finds a free port for 0, and refuses one that is none", async () => {
+  await using stacks = guestPair();
+  const one = stacks.server.listen(0), other = stacks.server.listen(0);
+  assertEquals([one.port >= 49152, one.port !== other.port], [true, true]);
+  const accepted = one.accept(), conn = await stacks.client.connect({ ...TARGET, port: one.port });
+  assertEquals((await accepted).remoteAddr, conn.localAddr);
+  assertEquals((await accepted).localAddr, conn.remoteAddr);
+  for (const port of [-1, 65536, 1.5, NaN]) assertThrows(() => stacks.server.listen(port), RangeError, `port ${port}:`);
+});
+
 Deno.test("GuestStack refuses a port that nobody listens on, at once", async () => {
-  await using stacks = pair();
+  await using stacks = guestPair();
   await assertRejects(() => stacks.client.connect(TARGET), Deno.errors.ConnectionRefused);
   assertEquals([stacks.client.connections, stacks.server.connections], [0, 0]);
 });
 
 Deno.test("GuestStack.listen takes each port once, and again when it is free", async () => {
-  await using stacks = pair();
+  await using stacks = guestPair();
   const listener = stacks.server.listen(80);
   assertThrows(() => stacks.server.listen(80), Deno.errors.AddrInUse, "Cannot listen on port 80: it is in use");
   listener.close();
@@ -47,7 +39,7 @@ Deno.test("GuestStack.listen takes each port once, and again when it is free", a
 });
 
 Deno.test("GuestListener refuses the connection for which there is no room, and takes others once there is", async () => {
-  await using stacks = pair();
+  await using stacks = guestPair();
   const listener = stacks.server.listen(80);
   for (let i = 0; i < 128; i++) await stacks.client.connect(TARGET);
   await assertRejects(() => stacks.client.connect(TARGET), Deno.errors.ConnectionRefused);
@@ -57,7 +49,7 @@ Deno.test("GuestListener refuses the connection for which there is no room, and 
 });
 
 Deno.test("GuestListener that is closed resets who waits, rejects accept and ends the iteration", async () => {
-  await using stacks = pair();
+  await using stacks = guestPair();
   const listener = stacks.server.listen(80), waiting = await stacks.client.connect(TARGET);
   await listener.accept();
   const pending = listener.accept();
