@@ -5,7 +5,7 @@
  */
 import { GuestStack, type GuestStackOptions } from "../../guest/mod.ts";
 import type { Link } from "../../net/link/link.ts";
-import { memoryLinkPair, type MemoryLinkOptions } from "../../net/link/memory.ts";
+import { type MemoryLinkOptions, memoryLinkPair } from "../../net/link/memory.ts";
 
 /** The server's address and port 80. */
 export const TARGET = { hostname: "10.0.2.2", port: 80 };
