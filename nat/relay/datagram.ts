@@ -1,26 +1,23 @@
 /**
  * What relays of datagrams have in common: a mapping of a guest's address and port (or identifier) to a socket of the host, whatever it talks to (RFC 4787 REQ-1:
- * endpoint-independent), the addresses it asked (`peers.ts`), its time and its counts.
- *
- * **Time.** A mapping ends when it has not been used for `lifeMs`. One timer tells: it is not moved by a datagram, it looks at the last use when it fires.
+ * endpoint-independent), and the addresses it asked (`peers.ts`).
  *
  * **Errors.** What the host learns of a datagram's fate is told to the guest by ICMP, which quotes the datagram as the guest sent it, addresses and ports as the guest
  * sees them, without its payload (RFC 792: the header and 64 bits are enough). An error never ends a mapping (RFC 4787 REQ-12).
  *
  * @module
  */
-import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
+import { IpAddress } from "../../net/wire/address.ts";
 import { encodeIpv4, IPV4_HEADER_LENGTH, Ipv4Header } from "../../net/wire/ipv4.ts";
 import type { DropReason } from "../counters.ts";
-import type { FlowEnding } from "../endings.ts";
 import type { FlowKey } from "../flow_key.ts";
-import type { Flow, FlowInfo, RelayContext } from "../flow.ts";
+import type { RelayContext } from "../flow.ts";
 import type { Guest } from "../guest.ts";
 import type { HostError } from "../host.ts";
 import { icmpErrorFor } from "../icmp_error.ts";
 import type { Recent } from "../recency_list.ts";
-import { type Timed, Timer } from "../timers.ts";
 import type { Target } from "../translate.ts";
+import { DatagramFlow } from "./datagram_flow.ts";
 import { type Peer, Peers } from "./peers.ts";
 
 /** Bytes of a transport header that an ICMP error quotes. */
@@ -28,103 +25,33 @@ const QUOTED_TRANSPORT = 8;
 
 const header = new Ipv4Header();
 
-/** A guest's mapping and its host sockets. */
-export abstract class DatagramRelay implements Flow, Timed, Recent<DatagramRelay> {
-  /** The flow's key; its remote address and port are 0. */
-  readonly key: FlowKey;
+/** A guest's mapping and its host sockets. The remote address and port of its key are 0. */
+export abstract class DatagramRelay extends DatagramFlow implements Recent<DatagramRelay> {
   /** It is the guest's. */
-  readonly forward = null;
+  override readonly forward = null;
   /** The guest began it. */
-  readonly known = true;
+  override readonly known = true;
   /** What the guest has asked. */
   readonly peers: Peers = new Peers();
-  /** When it was last used, in `now()` time. */
-  usedAt: number;
   /** For the list of mappings by use. */
   newer: DatagramRelay | null = null;
   /** For the list of mappings by use. */
   older: DatagramRelay | null = null;
-  /** The gateway. */
-  protected readonly context: RelayContext;
-  /** The guest. */
-  protected readonly guest: Guest;
   /** The guest's address as a 32-bit number. */
   protected readonly guestAddress: number;
-  /** Payload bytes that the host took. */
-  protected bytesFromGuest = 0;
-  /** Payload bytes that were sent to the guest. */
-  protected bytesToGuest = 0;
-  #timer: Timer;
-  #since: number;
   #opened = false;
-  #ended = false;
 
   /** A mapping without a socket. */
   constructor(context: RelayContext, flow: { guest: Guest; key: FlowKey }) {
-    this.context = context;
-    this.guest = flow.guest;
-    this.key = flow.key;
+    super(context, flow);
     this.guestAddress = flow.key.guestAddress.ipv4;
-    this.usedAt = this.#since = context.now();
-    this.#timer = new Timer(this);
   }
-
-  /** How long it lives after its last datagram, in milliseconds; may grow. */
-  protected abstract get lifeMs(): number;
-
-  /** What is different about it in `flows()`. */
-  protected abstract describe(peer: Peer | undefined): Pick<FlowInfo, "protocol" | "target" | "host">;
-
-  /** Closes its sockets. */
-  protected abstract closeSockets(): void;
 
   /** Writes 8 bytes of transport header to `into[at]`, as the guest sent them to `peer`. `sequence` is what the host told. */
   protected abstract quote(into: Uint8Array, at: number, peer: Peer, sequence: number): void;
 
   /** The counter of what fails and cannot be told to the guest. */
   protected abstract get notSent(): DropReason;
-
-  /** Begins to wait for its end. */
-  open(): void {
-    this.#arm();
-  }
-
-  /** What `flows()` shows. */
-  info(): FlowInfo {
-    const now = this.context.now();
-    return {
-      ...this.describe(this.peers.latest),
-      guestNumber: this.key.guest,
-      guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
-      openedBy: "guest",
-      state: "open",
-      bytesFromGuest: this.bytesFromGuest,
-      bytesToGuest: this.bytesToGuest,
-      bytesToHost: this.bytesFromGuest,
-      bytesFromHost: this.bytesToGuest,
-      retransmissions: 0,
-      ageMs: now - this.#since,
-      idleMs: now - this.usedAt,
-    };
-  }
-
-  /** It may have been idle for long enough. */
-  timerFired(now: number): void {
-    if (now - this.usedAt >= this.lifeMs) this.abort("idle");
-    else this.#arm();
-  }
-
-  /** Closes the sockets and forgets the mapping. */
-  abort(ending: FlowEnding): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.context.timers.cancel(this.#timer);
-    this.closeSockets();
-    this.context.flowEnded(this, ending);
-  }
-
-  /** Datagrams leave at once: nothing is ever due. */
-  endTurn(): void {}
 
   /** A datagram passes. */
   protected used(): void {
@@ -144,10 +71,6 @@ export abstract class DatagramRelay implements Flow, Timed, Recent<DatagramRelay
   #tell(error: HostError, peer: Peer, { mtu, sequence }: { mtu: number; sequence: number }): boolean {
     const packet = { protocol: this.key.protocol, source: this.guestAddress, destination: peer.address };
     return tellGuest(this.guest, { error, mtu }, packet, (into, at) => this.quote(into, at, peer, sequence));
-  }
-
-  #arm(): void {
-    this.context.timers.schedule(this.#timer, this.usedAt + this.lifeMs);
   }
 }
 

@@ -88,12 +88,13 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
   }
 
   /** What is its own in `flows()`. */
-  protected override describe(peer: Peer | undefined): Pick<FlowInfo, "protocol" | "target" | "host"> {
+  protected override describe(): Pick<FlowInfo, "protocol" | "target" | "host"> {
+    const peer = this.peers.latest;
     return { protocol: "icmp", target: peerAddress(peer), host: peer === undefined ? "" : `${peer.target.address}` };
   }
 
   /** Closes what is open. */
-  protected override closeSockets(): void {
+  protected override release(): void {
     this.#socket?.close();
   }
 

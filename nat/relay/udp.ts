@@ -32,6 +32,11 @@ export const UDP_QUERY_MS = 30_000;
 /** Life of a mapping that carries a stream, in milliseconds. */
 export const UDP_STREAM_MS = 120_000;
 
+/** How long a flow of so many questions and answers lives after the last of them, in milliseconds. */
+export function udpLifeMs(asked: number, answered: number): number {
+  return asked <= 1 && answered <= 1 ? UDP_QUERY_MS : UDP_STREAM_MS;
+}
+
 /** A datagram of a guest, filled again for each: the payload `bytes[start, end)` and where it is to go. */
 export class GuestDatagram {
   /** The buffer; valid during the call. */
@@ -96,7 +101,7 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
 
   /** How long it lives after its last datagram. */
   protected override get lifeMs(): number {
-    return this.#sent <= 1 && this.#received <= 1 ? UDP_QUERY_MS : UDP_STREAM_MS;
+    return udpLifeMs(this.#sent, this.#received);
   }
 
   /** The counter of what fails and cannot be told. */
@@ -105,7 +110,8 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
   }
 
   /** What is its own in `flows()`. */
-  protected override describe(peer: Peer | undefined): Pick<FlowInfo, "protocol" | "target" | "host"> {
+  protected override describe(): Pick<FlowInfo, "protocol" | "target" | "host"> {
+    const peer = this.peers.latest;
     return {
       protocol: "udp",
       target: peer === undefined ? "" : formatEndpoint(IpAddress.fromIpv4(peer.address), peer.port),
@@ -114,7 +120,7 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
   }
 
   /** Closes what is open. */
-  protected override closeSockets(): void {
+  protected override release(): void {
     this.#sockets[4]?.close();
     this.#sockets[6]?.close();
   }

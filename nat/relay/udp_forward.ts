@@ -20,17 +20,17 @@ import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import { encodeUdp, UDP_HEADER_LENGTH } from "../../net/wire/udp.ts";
 import type { DropReason } from "../counters.ts";
-import type { FlowEnding } from "../endings.ts";
-import type { Flow, FlowInfo } from "../flow.ts";
+import type { FlowInfo } from "../flow.ts";
 import { FlowKey } from "../flow_key.ts";
 import { FlowTable } from "../flow_table.ts";
 import type { ForwardContext, Forwards, ForwardTarget } from "../forwards.ts";
 import type { UdpPath } from "../frame_sender.ts";
 import type { Guest } from "../guest.ts";
 import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
-import { Timer } from "../timers.ts";
+import { RecencyList, type Recent } from "../recency_list.ts";
 import { tellGuest } from "./datagram.ts";
-import { type GuestDatagram, sendToGuest, UDP_QUERY_MS, UDP_STREAM_MS } from "./udp.ts";
+import { DatagramFlow } from "./datagram_flow.ts";
+import { type GuestDatagram, sendToGuest, udpLifeMs } from "./udp.ts";
 
 /** Clients of one forward at once. */
 export const MAX_CLIENTS = 1024;
@@ -43,6 +43,7 @@ export class UdpForward implements HostUdpHandler {
   #forwards: Forwards;
   #target: ForwardTarget;
   #clients: FlowTable<UdpForwardFlow>;
+  #byUse = new RecencyList<UdpForwardFlow>();
   #key = new FlowKey();
 
   /** Without a client. */
@@ -68,26 +69,28 @@ export class UdpForward implements HostUdpHandler {
     if (!this.#clients.get(this.#keyOf(to))?.tellGuest(error, mtu)) this.#context.counters.udpNotSent++;
   }
 
+  /** For a flow: a datagram has passed. */
+  used(flow: UdpForwardFlow): void {
+    this.#byUse.use(flow);
+  }
+
   /** For a flow: the client is forgotten. */
-  forget(client: HostEndpoint): void {
+  forget(client: HostEndpoint, flow: UdpForwardFlow): void {
     this.#clients.delete(this.#keyOf(client));
+    this.#byUse.remove(flow);
   }
 
   #open(client: HostEndpoint): UdpForwardFlow | DropReason {
-    if (this.#clients.size >= MAX_CLIENTS) this.#evictStalest();
+    if (this.#clients.size >= MAX_CLIENTS) this.#byUse.oldest?.abort("evicted");
     const place = this.#forwards.place(this.#target, PROTOCOL_UDP, client);
     if (typeof place === "string") return place;
     const flow = new UdpForwardFlow(this.#context, { ...place, client, owner: this, forward: this.#target });
     this.#clients.set(this.#keyOf(client), flow);
+    this.#byUse.add(flow);
+    flow.open();
     this.#context.enter(flow);
     this.#context.flowOpened(flow);
     return flow;
-  }
-
-  #evictStalest(): void {
-    let stalest: UdpForwardFlow | null = null;
-    for (const flow of this.#clients.values()) if (stalest === null || flow.usedAt < stalest.usedAt) stalest = flow;
-    stalest?.abort("evicted");
   }
 
   /** Clients are found by address and port alone. */
@@ -96,38 +99,29 @@ export class UdpForward implements HostUdpHandler {
   }
 }
 
-/** One client of a UDP forward. */
-export class UdpForwardFlow implements Flow {
-  /** Guest and guest port, and as which address and port the guest sees the client. */
-  readonly key: FlowKey;
+/** One client of a UDP forward. Its key: guest and guest port, and as which address and port the guest sees the client. */
+export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlow> {
   /** The forward. */
-  readonly forward: ForwardTarget;
+  override readonly forward: ForwardTarget;
   /** Whether the guest has answered. */
-  known = false;
-  /** When it was last used, in `now()` time. */
-  usedAt: number;
+  override known = false;
+  /** For the forward's list of clients by use. */
+  newer: UdpForwardFlow | null = null;
+  /** For the forward's list of clients by use. */
+  older: UdpForwardFlow | null = null;
 
-  #context: ForwardContext;
-  #guest: Guest;
   #client: HostEndpoint;
   #path: UdpPath;
   #owner: UdpForward;
-  #timer: Timer;
-  #since: number;
   #asked = 0;
   #answered = 0;
-  #bytesFromGuest = 0;
-  #bytesToGuest = 0;
-  #ended = false;
 
   /** A flow without a datagram. */
   constructor(
     context: ForwardContext,
     flow: { guest: Guest; key: FlowKey; client: HostEndpoint; owner: UdpForward; forward: ForwardTarget },
   ) {
-    this.#context = context;
-    this.#guest = flow.guest;
-    this.key = flow.key;
+    super(context, flow);
     this.forward = flow.forward;
     this.#client = flow.client;
     this.#path = {
@@ -137,44 +131,20 @@ export class UdpForwardFlow implements Flow {
       destinationPort: flow.key.guestPort,
     };
     this.#owner = flow.owner;
-    this.usedAt = this.#since = context.now();
-    this.#timer = new Timer(this);
-    this.#arm();
-  }
-
-  /** What `flows()` shows. */
-  info(): FlowInfo {
-    const now = this.#context.now();
-    return {
-      protocol: "udp",
-      guestNumber: this.key.guest,
-      guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
-      target: formatEndpoint(this.key.remoteAddress, this.key.remotePort),
-      host: formatEndpoint(this.#client.address, this.#client.port),
-      openedBy: "host",
-      state: "open",
-      bytesFromGuest: this.#bytesFromGuest,
-      bytesToGuest: this.#bytesToGuest,
-      bytesToHost: this.#bytesFromGuest,
-      bytesFromHost: this.#bytesToGuest,
-      retransmissions: 0,
-      ageMs: now - this.#since,
-      idleMs: now - this.usedAt,
-    };
   }
 
   /** Sends a datagram of the client. */
   sendToGuest(bytes: Uint8Array, start: number, end: number): void {
     this.#asked++;
-    this.usedAt = this.#context.now();
-    this.#bytesToGuest += sendToGuest(this.#context, this.#guest, bytes, start, end, this.#path);
+    this.#used();
+    this.bytesToGuest += sendToGuest(this.context, this.guest, bytes, start, end, this.#path);
   }
 
   /** The host has learnt that an answer did not reach the client. Returns whether there is an ICMP message that tells the guest. */
   tellGuest(error: HostError, mtu: number): boolean {
     const { source, sourcePort, destination, destinationPort } = this.#path;
     const packet = { protocol: PROTOCOL_UDP, source: destination, destination: source };
-    return tellGuest(this.#guest, { error, mtu }, packet, (into, at) => {
+    return tellGuest(this.guest, { error, mtu }, packet, (into, at) => {
       encodeUdp(into, at, destinationPort, sourcePort, UDP_HEADER_LENGTH);
     });
   }
@@ -183,38 +153,36 @@ export class UdpForwardFlow implements Flow {
   answer({ bytes, start, end }: GuestDatagram): DropReason | null {
     if (!this.known) {
       this.known = true;
-      this.#guest.flows++;
+      this.guest.flows++;
     }
     this.#answered++;
-    this.usedAt = this.#context.now();
+    this.#used();
     if (!this.#owner.socket?.send(bytes, start, end, this.#client)) return "udpNotSent";
-    this.#bytesFromGuest += end - start;
+    this.bytesFromGuest += end - start;
     return null;
   }
 
-  /** The flow may have been idle for long enough. */
-  timerFired(now: number): void {
-    if (now - this.usedAt >= this.#lifeMs()) this.abort("idle");
-    else this.#arm();
+  /** How long it lives after its last datagram. */
+  protected override get lifeMs(): number {
+    return udpLifeMs(this.#asked, this.#answered);
+  }
+
+  /** What is its own in `flows()`. */
+  protected override describe(): Pick<FlowInfo, "protocol" | "target" | "host"> {
+    return {
+      protocol: "udp",
+      target: formatEndpoint(this.key.remoteAddress, this.key.remotePort),
+      host: formatEndpoint(this.#client.address, this.#client.port),
+    };
   }
 
   /** Forgets the client. */
-  abort(ending: FlowEnding): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#context.timers.cancel(this.#timer);
-    this.#owner.forget(this.#client);
-    this.#context.flowEnded(this, ending);
+  protected override release(): void {
+    this.#owner.forget(this.#client, this);
   }
 
-  /** Datagrams leave at once: nothing is ever due. */
-  endTurn(): void {}
-
-  #lifeMs(): number {
-    return this.#asked <= 1 && this.#answered <= 1 ? UDP_QUERY_MS : UDP_STREAM_MS;
-  }
-
-  #arm(): void {
-    this.#context.timers.schedule(this.#timer, this.usedAt + this.#lifeMs());
+  #used(): void {
+    this.usedAt = this.context.now();
+    this.#owner.used(this);
   }
 }

@@ -1,0 +1,101 @@
+/**
+ * What every flow of datagrams is, whoever began it: counts, and a time after which it ends.
+ *
+ * **Time.** A flow ends when it has not been used for `lifeMs`. One timer tells: it is not moved by a datagram, it looks at the last use when it fires.
+ *
+ * @module
+ */
+import { formatEndpoint } from "../../net/wire/address.ts";
+import type { FlowEnding } from "../endings.ts";
+import type { FlowKey } from "../flow_key.ts";
+import type { Flow, FlowInfo, RelayContext } from "../flow.ts";
+import type { ForwardTarget } from "../forwards.ts";
+import type { Guest } from "../guest.ts";
+import { type Timed, Timer } from "../timers.ts";
+
+/** A flow without connections. */
+export abstract class DatagramFlow implements Flow, Timed {
+  /** The flow's key. */
+  readonly key: FlowKey;
+  /** The forward whose client began; `null`: the guest did. */
+  abstract readonly forward: ForwardTarget | null;
+  /** Whether the guest knows of it. */
+  abstract readonly known: boolean;
+  /** When it was last used, in `now()` time. */
+  usedAt: number;
+  /** The gateway. */
+  protected readonly context: RelayContext;
+  /** The guest. */
+  protected readonly guest: Guest;
+  /** Payload bytes that the host took. */
+  protected bytesFromGuest = 0;
+  /** Payload bytes that were sent to the guest. */
+  protected bytesToGuest = 0;
+  #timer: Timer;
+  #since: number;
+  #ended = false;
+
+  /** A flow without a datagram. */
+  constructor(context: RelayContext, flow: { guest: Guest; key: FlowKey }) {
+    this.context = context;
+    this.guest = flow.guest;
+    this.key = flow.key;
+    this.usedAt = this.#since = context.now();
+    this.#timer = new Timer(this);
+  }
+
+  /** How long it lives after its last datagram, in milliseconds; may grow. */
+  protected abstract get lifeMs(): number;
+
+  /** What is different about it in `flows()`. */
+  protected abstract describe(): Pick<FlowInfo, "protocol" | "target" | "host">;
+
+  /** Gives back what it holds. */
+  protected abstract release(): void;
+
+  /** Begins to wait for its end. */
+  open(): void {
+    this.#arm();
+  }
+
+  /** What `flows()` shows. */
+  info(): FlowInfo {
+    const now = this.context.now();
+    return {
+      ...this.describe(),
+      guestNumber: this.key.guest,
+      guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
+      openedBy: this.forward === null ? "guest" : "host",
+      state: "open",
+      bytesFromGuest: this.bytesFromGuest,
+      bytesToGuest: this.bytesToGuest,
+      bytesToHost: this.bytesFromGuest,
+      bytesFromHost: this.bytesToGuest,
+      retransmissions: 0,
+      ageMs: now - this.#since,
+      idleMs: now - this.usedAt,
+    };
+  }
+
+  /** It may have been idle for long enough. */
+  timerFired(now: number): void {
+    if (now - this.usedAt >= this.lifeMs) this.abort("idle");
+    else this.#arm();
+  }
+
+  /** Gives back what it holds and is forgotten. */
+  abort(ending: FlowEnding): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.context.timers.cancel(this.#timer);
+    this.release();
+    this.context.flowEnded(this, ending);
+  }
+
+  /** Datagrams leave at once: nothing is ever due. */
+  endTurn(): void {}
+
+  #arm(): void {
+    this.context.timers.schedule(this.#timer, this.usedAt + this.lifeMs);
+  }
+}
