@@ -209,7 +209,7 @@ export class Guest implements ReassemblyUser, Timed {
 
   #receiveFragment(bytes: Uint8Array, ip: number, end: number): void {
     const source = ipv4Source(bytes, ip), protocol = ipv4Protocol(bytes, ip);
-    if (source !== this.address && !this.#learnAddress(source)) return this.#drop("spoofedAddress");
+    if (!this.#learnAddress(source)) return this.#drop("spoofedAddress");
     if (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_ICMP) return this.#drop("ipv4Fragment");
     const refusal = this.#reassembly.take(bytes, ip, end);
     if (refusal !== null) this.#drop(refusal);
