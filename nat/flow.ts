@@ -8,6 +8,7 @@ import type { Counters } from "./counters.ts";
 import type { FlowEnding } from "./endings.ts";
 import type { FlowKey } from "./flow_key.ts";
 import type { ForwardTarget } from "./forwards.ts";
+import type { Guest } from "./guest.ts";
 import type { HostNetwork } from "./host.ts";
 import type { RateLimitedLog } from "./rate_limited_log.ts";
 import type { DatagramRelay } from "./relay/datagram.ts";
@@ -60,6 +61,8 @@ export interface EndsTurn {
 export interface Flow extends EndsTurn {
   /** Its key. */
   readonly key: FlowKey;
+  /** Its guest. */
+  readonly guest: Guest;
   /** The forward whose client began it; `null`: the guest did. */
   readonly forward: ForwardTarget | null;
   /** Whether the guest knows of it, so that it counts as one of the guest's: it began it or has answered. */

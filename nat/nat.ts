@@ -215,9 +215,10 @@ export class Nat implements ForwardContext {
     this.#guests.delete(guest.number);
   }
 
-  /** Ends every flow. */
+  /** Ends every flow, those included whose guest is gone while their host still drains. */
   close(): void {
     for (const guest of this.guests()) this.detach(guest, "gatewayClosed");
+    for (const flow of this.allFlows()) flow.abort("gatewayClosed");
     this.turn();
   }
 
@@ -411,8 +412,7 @@ export class Nat implements ForwardContext {
     else this.#draining.delete(flow);
     if (flow instanceof DatagramRelay) this.#mappings.remove(flow);
     if (flow instanceof UdpForwardFlow) this.#forwardedUdp--;
-    const guest = this.#guests.get(flow.key.guest);
-    if (guest !== undefined && flow.known) guest.flows--;
+    if (flow.known) flow.guest.flows--;
   }
 
   /** Brings the host's resolvers in the rules up to date and returns them. */

@@ -26,7 +26,7 @@ export abstract class DatagramFlow implements Flow, Timed {
   /** The gateway. */
   protected readonly context: RelayContext;
   /** The guest. */
-  protected readonly guest: Guest;
+  readonly guest: Guest;
   /** Payload bytes that the host took. */
   protected bytesFromGuest = 0;
   /** Payload bytes that were sent to the guest. */

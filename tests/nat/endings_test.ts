@@ -139,6 +139,14 @@ const FATES: readonly [FlowEnding, string, (script: NatScript) => void][] = [
     script.send({});
     script.nat.close();
   }],
+  ["guestGone", "a gateway that is closed while a relay drains whose guest is gone", (script) => {
+    script.open().budget = 0;
+    script.send({ payload: "cut off" });
+    script.nat.detach(script.guest);
+    script.nat.turn();
+    assertEquals(script.nat.flowCount, 1);
+    script.nat.close();
+  }],
   ["idle", "a mapping that nobody used for 30 s", (script) => {
     script.frame(script.datagram("question", { port: 53 }));
     script.advance(UDP_QUERY_MS + 10);
