@@ -299,10 +299,10 @@ export class TcpEndpoint {
     // A full window still lets ACK and RST through at RCV.NXT (section 3.10.7.4).
     const atShutWindow = receive.window === 0 && seq === receive.next;
     if (receive.refuses(seq, length) && !atShutWindow) {
-      // Below RCV.NXT by one and without news: a keep-alive probe, whose effect is its answer.
+      // Below RCV.NXT by one and without news: a keep-alive probe, whose effect is its answer where it is given one.
       const isProbe = length <= 1 && !(flags & (TCP_FIN | TCP_RST)) && seq === seqAdd(receive.next, -1);
-      if (!isProbe) this.#drop(seqLess(seq, receive.next) ? "tcpRepeated" : "tcpUnacceptable");
-      if (!(flags & TCP_RST)) this.#answerUnacceptable(length);
+      const isAnswered = !(flags & TCP_RST) && this.#answerUnacceptable(length);
+      if (!isProbe || !isAnswered) this.#drop(seqLess(seq, receive.next) ? "tcpRepeated" : "tcpUnacceptable");
       return;
     }
     if (flags & TCP_RST) {
@@ -313,11 +313,13 @@ export class TcpEndpoint {
         return this.#end("reset");
       }
       this.#drop("tcpResetChallenged");
-      return this.#out.challenge();
+      this.#out.challenge();
+      return;
     }
     if (flags & TCP_SYN) {
       this.#drop("tcpSynChallenged");
-      return this.#out.challenge();
+      this.#out.challenge();
+      return;
     }
     if (!(flags & TCP_ACK)) return this.#drop("tcpWithoutAck");
     if (!this.#takeAck(bytes, tcp, length)) return;
@@ -340,13 +342,14 @@ export class TcpEndpoint {
     this.#sendSyn();
   }
 
-  /** A segment outside the window: the peer learns where we stand (section 3.10.7.4), or its keep-alive probe is answered. */
-  #answerUnacceptable(length: number): void {
+  /** A segment outside the window: the peer learns where we stand (section 3.10.7.4), or its keep-alive probe is answered. Returns whether it was. */
+  #answerUnacceptable(length: number): boolean {
     if (this.#state === "TIME-WAIT") this.#startTimeWait();
     if (this.#state === "SYN-RECEIVED") return this.#out.challenge();
     this.#silence.heard();
-    if (length > 0) this.#out.ack();
-    else this.#out.challenge();
+    if (length === 0) return this.#out.challenge();
+    this.#out.ack();
+    return true;
   }
 
   /** The ACK field. Returns whether the rest of the segment counts. */

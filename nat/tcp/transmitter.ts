@@ -96,14 +96,16 @@ export class Transmitter {
     this.#finish(this.#context.scratch, SEGMENT_HEADROOM, 0);
   }
 
-  /** An ACK that costs the sender of a doubtful segment nothing to ask for, so it is rationed (RFC 5961 sections 3 to 7). */
-  challenge(): void {
+  /** An ACK that costs the sender of a doubtful segment nothing to ask for, so it is rationed (RFC 5961 sections 3 to 7). Returns whether it was sent. */
+  challenge(): boolean {
     const now = this.#context.now();
     if (now - this.#challengesSince >= 1000) {
       this.#challengesSince = now;
       this.#challenges = 0;
     }
-    if (this.#challenges++ < CHALLENGES_PER_SECOND) this.ack();
+    if (this.#challenges++ >= CHALLENGES_PER_SECOND) return false;
+    this.ack();
+    return true;
   }
 
   /** An ACK below what is owed, which the peer must answer (RFC 9293 section 3.8.4). */

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
+import { CHALLENGES_PER_SECOND } from "../../../nat/tcp/transmitter.ts";
 import { EndpointScript, finish, scriptIn } from "../../support/endpoint_script.ts";
 
 for (const state of ["FIN-WAIT-1", "CLOSING", "LAST-ACK"] as const) {
@@ -129,5 +130,22 @@ Deno.test("TcpEndpoint whose probe is due while it repeats data does not ask for
   script.turn();
   assert(script.timers.nextDeadline() > script.time, `due at ${script.timers.nextDeadline()}, it is ${script.time}`);
   script.take();
+  finish(script);
+});
+
+Deno.test("TcpEndpoint answers a peer's keep-alive probes as often as it challenges, and counts those beyond as repeated", () => {
+  const script = scriptIn("ESTABLISHED"), seq = (script.seq - 1) >>> 0;
+  for (let i = 0; i < CHALLENGES_PER_SECOND; i++) {
+    script.send({ seq });
+    script.expect({ flags: TCP_ACK, ack: script.seq });
+  }
+  assertEquals(script.drops.tcpRepeated, 0);
+  for (let i = 0; i < 3; i++) script.send({ seq });
+  script.expectNothing();
+  assertEquals(script.drops.tcpRepeated, 3);
+  script.advance(1000);
+  script.send({ seq });
+  script.expect({ flags: TCP_ACK, ack: script.seq });
+  assertEquals(script.drops.tcpRepeated, 3);
   finish(script);
 });
