@@ -18,8 +18,8 @@ import { MAX_DNS_PENDING } from "../../nat/service/dns.ts";
 import type { TcpState } from "../../nat/tcp/transitions.ts";
 import { createTranslationRules } from "../../nat/translate.ts";
 import { IpAddress, isGroupMac } from "../../net/wire/address.ts";
-import { decodeArp } from "../../net/wire/arp.ts";
-import { decodeEthernet, ETHERTYPE_ARP, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
+import { ARP_REPLY, ARP_REQUEST, arpOperation, arpSenderIp, checkArp, decodeArp } from "../../net/wire/arp.ts";
+import { checkEthernet, decodeEthernet, ethernetType, ETHERTYPE_ARP, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { DHCP_SERVER_PORT } from "../../net/wire/dhcpv4.ts";
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
 import { icmpv4ChecksumValid } from "../../net/wire/icmpv4.ts";
@@ -66,6 +66,9 @@ export class FuzzTarget {
   #taken: number;
   #sent = 0;
   #linkTakes = true;
+  #linkGone = false;
+  /** The address that the gateway has asked for by ARP and heard no reply about, or null. */
+  #asked: number | null = null;
 
   /** A gateway as an `options` line says. */
   constructor(options: ReadonlyMap<string, string> = new Map()) {
@@ -105,12 +108,15 @@ export class FuzzTarget {
 
   /** A frame of the guest, and all that must hold after it. */
   frame(bytes: Uint8Array, vouched: boolean = false): void {
+    // A link that has ended delivers nothing.
+    if (this.#linkGone) return;
     this.played.push(
       `frame ${[...bytes].map((b) => b.toString(16).padStart(2, "0")).join("")}${vouched ? " vouched" : ""}`,
     );
     // A frame that is only heard changes how long the guest was silent.
     this.host.advance(1);
     this.#sent = 0;
+    const answer = this.#answersGateway(bytes);
     const before = this.#signature(bytes), counted = total(this.nat.counters), full = this.nat.counters.linkFull;
     // In the middle of a buffer of its own: what is written beside it or kept is found out.
     const buffer = new Uint8Array(bytes.length + 14).fill(0xa5);
@@ -125,7 +131,7 @@ export class FuzzTarget {
     const moved = total(this.nat.counters) - counted - (this.nat.counters.linkFull - full);
     assert(moved <= 1, `one frame moved counters ${moved} times`);
     const hasEffect = this.#signature(bytes) !== before || asksDns(bytes, this.nat.rules.dns.ipv4) ||
-      this.#isKept(bytes);
+      this.#isKept(bytes) || answer;
     assert(moved === 1 || hasEffect, "the frame had no effect and moved no counter");
     assert(this.#sent <= MOST_FRAMES, `one frame brought about ${this.#sent}`);
     this.#checkBounds();
@@ -154,13 +160,16 @@ export class FuzzTarget {
 
   #do({ verb, words, fields }: Action): void {
     if (verb === "wait") this.host.advance(Number(words[0]));
-    else if (verb === "link" && words[0] === "gone") this.nat.detach(this.guest);
-    else if (verb === "link") this.#linkTakes = words[0] !== "full";
+    else if (verb === "link" && words[0] === "gone") {
+      this.nat.detach(this.guest);
+      this.#linkGone = true;
+    } else if (verb === "link") this.#linkTakes = words[0] !== "full";
     else if (words[0] === "client") this.#client(fields);
     else if (verb === "expect") this.#expect(fields);
     else if (words[0]?.startsWith("udp-")) this.#udp(words[0], fields);
     else if (words[0]?.startsWith("echo-")) this.#echo(words[0], fields);
     else this.#tcp(words, fields);
+    this.host.wake();
     this.host.run();
     this.#checkBounds();
   }
@@ -242,6 +251,17 @@ export class FuzzTarget {
     return this.nat.incompleteDatagrams > 0 && checkIpv4(bytes, 14, bytes.length) && ipv4IsFragment(bytes, 14);
   }
 
+  /** Whether the frame is the first reply to an ARP request of the gateway: it tells who is there, and shows nowhere where that was known. */
+  #answersGateway(bytes: Uint8Array): boolean {
+    if (this.#asked === null || !checkEthernet(bytes, 0, bytes.length) || !checkArp(bytes, 14, bytes.length)) {
+      return false;
+    }
+    if (ethernetType(bytes, 0) !== ETHERTYPE_ARP) return false;
+    if (arpOperation(bytes, 14) !== ARP_REPLY || arpSenderIp(bytes, 14) !== this.#asked) return false;
+    this.#asked = null;
+    return true;
+  }
+
   /** Everything that a frame can change, but for counters. */
   #signature(frame: Uint8Array): string {
     const { nat, host, guest } = this;
@@ -269,7 +289,8 @@ export class FuzzTarget {
     const addressed = ether.destination === this.guest.mac || isGroupMac(ether.destination);
     if (ether.type === ETHERTYPE_ARP) {
       assert(addressed, "a frame for somebody else");
-      decodeArp(bytes, at, end);
+      const { operation, targetIp } = decodeArp(bytes, at, end);
+      if (operation === ARP_REQUEST) this.#asked = targetIp;
     } else {
       assertEquals(ether.type, ETHERTYPE_IPV4);
       // A DHCP client says itself which card it asks for (RFC 2131 section 4.1).
