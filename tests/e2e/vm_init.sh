@@ -27,6 +27,8 @@ echo "HOSTFIRST $(cat /tmp/host_first)"
 
 # A server of the guest's, for a port that is forwarded to it.
 nc -ll -p 80 -e /server.sh &
+for _ in $(seq 100); do netstat -ltn | grep -q ':80 ' && break; sleep 0.1; done
+netstat -ltn | grep -q ':80 ' || echo "FAILED nc does not listen"
 
 ping -c 1 -W 5 10.0.2.2 >/dev/null && echo "PING answered"
 echo "READY"
