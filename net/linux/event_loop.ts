@@ -13,12 +13,14 @@
  * that does the kernel promise another edge. A descriptor that is not a stream (a TAP) is level-triggered instead, and
  * the kernel keeps its bits.
  *
- * **Where it runs.** `runBlocking` holds the thread that calls it, a Worker's: `wakeLoop` from another thread
- * makes it return after the turn. `start` shares a thread with other code: it polls for `SPIN_MS` after the
- * last event, then leaves one wait to Deno's thread pool. Under load it makes such a wait of no length every `SLICE_MS`,
- * because only while a promise of the runtime is pending does that look at its own sockets and messages: after
- * `setImmediate` alone these are seldom looked at. Each wait occupies a thread of the pool, of which there are 32, so only
- * one loop of an isolate may be started: `EventLoop.shared()` is that one.
+ * **Where it runs.** `runBlocking` holds the thread that calls it, a Worker's: `wakeLoop` from another thread makes it
+ * return after the turn. Being woken from sleep costs tens of microseconds, much of a round trip, so after a short wait
+ * it polls for `SPIN_MS` before it sleeps again, and lets whoever else wants the processor have it meanwhile. `start`
+ * shares a thread with other code: it polls for `SPIN_MS` after the last event, then leaves one wait to Deno's thread
+ * pool. Under load it makes such a wait of no length every `SLICE_MS`, because only while a promise of the runtime is
+ * pending does that look at its own sockets and messages: after `setImmediate` alone these are seldom looked at. Each
+ * wait occupies a thread of the pool, of which there are 32, so only one loop of an isolate may be started:
+ * `EventLoop.shared()` is that one.
  *
  * **Closing.** A descriptor is closed at the end of a turn, when no wait looks at it and no handler of the same turn could
  * meet its number again under another owner.
@@ -58,8 +60,12 @@ const EVENT_WORDS = Deno.build.arch === "x86_64" ? 3 : 4;
 const DATA_WORD = EVENT_WORDS - 2;
 const EVENTS_PER_TURN = 128;
 
-/** How long a cooperative loop polls after the last event before it leaves the wait to another thread. */
+/** How long a loop polls before it sleeps. */
 const SPIN_MS = 0.05;
+/** A wait below this makes the next one begin with polling. */
+const SHORT_WAIT_MS = 0.1;
+/** A turn from this on was one of many bytes; what comes next may gather while the loop sleeps. */
+const LONG_TURN_MS = 0.1;
 /** How long a cooperative loop works before it gives way to the rest of the program. */
 const SLICE_MS = 4;
 const LONGEST_WAIT_MS = 0x7fffffff;
@@ -179,6 +185,7 @@ export class EventLoop implements AsyncDisposable {
   #clock: number = performance.now();
   #deadline = Infinity;
   #turnWanted = false;
+  #waitedMs = Infinity;
   #woken = false;
   #waitEnds = false;
   #stopping = false;
@@ -314,8 +321,7 @@ export class EventLoop implements AsyncDisposable {
     this.#clock = performance.now();
     this.#woken = false;
     do {
-      const limit = Math.min(this.#deadline, untilMs);
-      this.#turn(this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, this.#timeoutMs(limit)));
+      this.#turn(this.#wait(Math.min(this.#deadline, untilMs)));
     } while (!this.#woken && this.#clock < untilMs);
     return this.#woken;
   }
@@ -383,6 +389,26 @@ export class EventLoop implements AsyncDisposable {
       this.#phase = IDLE;
       this.#closeReleased();
     }
+  }
+
+  #wait(limit: number): number {
+    const timeoutMs = this.#timeoutMs(limit);
+    if (timeoutMs === 0) return this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, 0);
+    const began = performance.now();
+    const isSpinning = this.#waitedMs < SHORT_WAIT_MS && began - this.#clock < LONG_TURN_MS;
+    const count = (isSpinning ? this.#spin(began + SPIN_MS) : 0) ||
+      this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, timeoutMs);
+    this.#waitedMs = performance.now() - began;
+    return count;
+  }
+
+  #spin(until: number): number {
+    let count = 0;
+    do {
+      this.#libc.yieldProcessor();
+      count = this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, 0);
+    } while (count === 0 && performance.now() < until);
+    return count;
   }
 
   #turn(count: number): void {

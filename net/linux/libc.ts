@@ -87,6 +87,8 @@ export interface Libc {
   epollWait(epoll: number, events: Uint8Array, most: number, timeoutMs: number): number;
   /** epoll_wait(2), on a thread of Deno's pool. */
   epollWaitAsync(epoll: number, events: Uint8Array, most: number, timeoutMs: number): Promise<number>;
+  /** sched_yield(2). */
+  yieldProcessor(): number;
   /** eventfd(2). */
   eventfd(initial: number, flags: number): number;
   /** kill(2). */
@@ -302,6 +304,7 @@ const SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  yieldProcessor: { name: "sched_yield", parameters: [], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
   syscall: { parameters: ["usize", "usize", "usize", "usize"], result: "i32" },

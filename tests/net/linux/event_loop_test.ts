@@ -63,6 +63,35 @@ test("runBlocking returns after a turn once for each wake, and waits again after
   assertEquals(loop.runBlocking(performance.now() + 3), false);
 });
 
+test("runBlocking polls before it sleeps after a wait that was short, and sleeps at once after a long one", async () => {
+  await using loop = new EventLoop();
+  const calls = libc(), epollWait = calls.epollWait;
+  const polled = { afterShort: 0, afterLong: 0 };
+  let polls = 0, sleeps = 0, wasLong = true;
+  loop.onTurnEnd(() => performance.now() + 1000);
+  loop.runBlocking(performance.now());
+  // Sleeps in which nothing happens, every other one long; the last one ends the run.
+  calls.epollWait = (epoll, events, most, timeoutMs) => {
+    if (timeoutMs === 0) {
+      polls++;
+      return epollWait(epoll, events, most, 0);
+    }
+    if (polls > 0) polled[wasLong ? "afterLong" : "afterShort"]++;
+    polls = 0;
+    wasLong = sleeps++ % 2 === 0;
+    if (wasLong) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    if (sleeps === 100) loop.wake();
+    return sleeps < 100 ? 0 : epollWait(epoll, events, most, 0);
+  };
+  try {
+    assertEquals(loop.runBlocking(), true);
+  } finally {
+    calls.epollWait = epollWait;
+  }
+  assertEquals(polled.afterLong, 0);
+  assertGreater(polled.afterShort, 0);
+});
+
 test("turns are called at the time they asked for, without polling for it", async () => {
   await using loop = new EventLoop();
   const times: number[] = [];
