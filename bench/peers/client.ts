@@ -11,6 +11,8 @@
 import { percentile } from "./statistics.ts";
 
 const [kind, hostname, port, count, concurrency] = Deno.args;
+/** Exchanges that are not counted: with them the client, the server and a stack in JavaScript are compiled. */
+const WARM_UP = 1000;
 const target = { hostname: hostname!, port: Number(port) }, byte = new Uint8Array([1]);
 
 async function exchange(conn: Deno.TcpConn, buffer: Uint8Array): Promise<void> {
@@ -18,26 +20,25 @@ async function exchange(conn: Deno.TcpConn, buffer: Uint8Array): Promise<void> {
   if (await conn.read(buffer) !== 1) throw new Error("Cannot measure: no echo came");
 }
 
-async function roundTrips(share: number, samples: number[]): Promise<void> {
+async function roundTrips(share: number, warmUp: number, samples: number[]): Promise<void> {
   const conn = await Deno.connect(target), buffer = new Uint8Array(16);
   conn.setNoDelay(true);
-  for (let i = 0; i < share + share / 10; i++) {
+  for (let i = 0; i < warmUp + share; i++) {
     const began = performance.now();
     await exchange(conn, buffer);
-    // The first ones warm up both programs.
-    if (i >= share / 10) samples.push((performance.now() - began) * 1000);
+    if (i >= warmUp) samples.push((performance.now() - began) * 1000);
   }
   conn.close();
 }
 
-async function connections(share: number, samples: number[]): Promise<void> {
+async function connections(share: number, warmUp: number, samples: number[]): Promise<void> {
   const buffer = new Uint8Array(16);
-  for (let i = 0; i < share + share / 10; i++) {
+  for (let i = 0; i < warmUp + share; i++) {
     const began = performance.now();
     const conn = await Deno.connect(target);
     await exchange(conn, buffer);
     conn.close();
-    if (i >= share / 10) samples.push((performance.now() - began) * 1000);
+    if (i >= warmUp) samples.push((performance.now() - began) * 1000);
   }
 }
 
@@ -60,7 +61,8 @@ if (kind === "hold") {
   await hold();
 } else {
   const samples: number[] = [], workers = Number(concurrency), share = Math.ceil(Number(count) / workers);
+  const warmUp = Math.ceil(WARM_UP / workers);
   const work = kind === "rr" ? roundTrips : connections;
-  await Promise.all(Array.from({ length: workers }, () => work(share, samples)));
+  await Promise.all(Array.from({ length: workers }, () => work(share, warmUp, samples)));
   console.log(JSON.stringify({ p50: percentile(samples, 0.5), p99: percentile(samples, 0.99) }));
 }

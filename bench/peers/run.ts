@@ -10,10 +10,9 @@ import { bulk, datagrams, type Effort, forwarded, latency, memory, type Metrics,
 import type { Options } from "./options.ts";
 import { columnName, type Series } from "./report.ts";
 import { runShell } from "./shell.ts";
-import { PROGRAMS, type Stack, type StackName, startStack } from "./stacks.ts";
+import { MTUS, PROGRAMS, type Stack, type StackName, startStack } from "./stacks.ts";
 
-const MTUS = [1500, 65520];
-const FULL: Effort = { seconds: 2, exchanges: 2000, udpMbps: 2000, idleFlows: [1000, 10_000] };
+const FULL: Effort = { seconds: 2, exchanges: 3000, udpMbps: 2000, idleFlows: [1000, 10_000] };
 const QUICK: Effort = { seconds: 1, exchanges: 600, udpMbps: 2000, idleFlows: [1000] };
 
 /** One thing to measure: its metrics, whether it belongs to a quick run, whether one round will do. */
@@ -71,7 +70,7 @@ export async function missingPrograms(stacks: readonly StackName[]): Promise<str
 /** Runs all of it; `progress` is told what begins. */
 export async function runPeers(options: Options, progress: (line: string) => void): Promise<Series[]> {
   const series = options.stacks.flatMap((stack) =>
-    (stack === "loopback" ? [0] : MTUS).map((mtu): Series => ({ stack, mtu, values: {}, failures: [] }))
+    MTUS[stack].map((mtu): Series => ({ stack, mtu, values: {}, failures: [] }))
   );
   await using servers = await Servers.start();
   for (let round = 0; round < options.rounds; round++) {

@@ -10,14 +10,24 @@
 import { BenchFiles, delay, type Shell, startShell } from "./shell.ts";
 
 /** Who can be measured. */
-export const STACKS = ["hawser", "slirp4netns", "pasta", "loopback"] as const;
+export const STACKS = ["hawser", "hawser-deno", "slirp4netns", "pasta", "loopback"] as const;
 
 /** The name of a stack. */
 export type StackName = typeof STACKS[number];
 
+/** MTUs that each is measured at; 0: it has none. */
+export const MTUS: Record<StackName, readonly number[]> = {
+  hawser: [1500, 65520],
+  "hawser-deno": [65520],
+  slirp4netns: [1500, 65520],
+  pasta: [1500, 65520],
+  loopback: [0],
+};
+
 /** What a stack needs beside `sh`, `nsenter` and `iperf3`. */
 export const PROGRAMS: Record<StackName, readonly string[]> = {
   hawser: ["unshare", "ip", "mount"],
+  "hawser-deno": ["unshare", "ip", "mount"],
   slirp4netns: ["slirp4netns", "unshare"],
   pasta: ["pasta"],
   loopback: [],
@@ -100,7 +110,11 @@ export async function startStack(name: StackName, mtu: number): Promise<Stack> {
 function scriptOf(name: StackName): string {
   switch (name) {
     case "hawser":
-      return `exec ${Deno.execPath()} run ${HAWSER_PERMISSIONS} ${HAWSER} run --dns none --max-flows 20000 -t "$FORWARD" -m "$MTU" -- ${COMMAND}`;
+    case "hawser-deno":
+      return `exec ${Deno.execPath()} run ${HAWSER_PERMISSIONS} ${HAWSER} run ${
+        name === "hawser" ? "" : "--host deno "
+      }` +
+        `--dns none --max-flows 20000 -t "$FORWARD" -m "$MTU" -- ${COMMAND}`;
     case "pasta":
       // Everything that the address of a host's interface would decide is named, so that any interface will do.
       return `exec pasta --runas 0 -q -f --config-net -4 -m "$MTU" -a 10.0.2.15 -n 255.255.255.0 -g 10.0.2.2 ` +
