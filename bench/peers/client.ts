@@ -3,66 +3,46 @@
  *
  * `rr`: one byte and its echo over an open connection. `crr`: connect, one byte and its echo, close. Both print the p50 and
  * p99 of COUNT of them in microseconds as JSON. `hold`: opens COUNT connections, with a byte over each, prints how many there
- * are, and holds them until it is ended. The cost of this program is in every stack's figures, and in
- * loopback's, which is therefore the floor.
+ * are, and holds them until it is ended.
+ *
+ * Each client is a thread with system calls that wait: what this program costs is in every stack's figures, and a runtime's
+ * own event loop would cost more than the stacks do. Loopback's figures show what remains.
  *
  * @module
  */
+import { connect, exchange, measure, type Share } from "./exchange.ts";
 import { percentile } from "./statistics.ts";
 
-const [kind, hostname, port, count, concurrency] = Deno.args;
 /** Exchanges that are not counted: with them the client, the server and a stack in JavaScript are compiled. */
 const WARM_UP = 1000;
-const target = { hostname: hostname!, port: Number(port) }, byte = new Uint8Array([1]);
 
-async function exchange(conn: Deno.TcpConn, buffer: Uint8Array): Promise<void> {
-  await conn.write(byte);
-  if (await conn.read(buffer) !== 1) throw new Error("Cannot measure: no echo came");
+function measureBeside(share: Share): Promise<number[]> {
+  const worker = new Worker(new URL("./client_thread.ts", import.meta.url), { type: "module" });
+  const { promise, resolve, reject } = Promise.withResolvers<number[]>();
+  worker.onmessage = ({ data }) => resolve(data);
+  worker.onerror = reject;
+  worker.postMessage(share);
+  return promise.finally(() => worker.terminate());
 }
 
-async function roundTrips(share: number, warmUp: number, samples: number[]): Promise<void> {
-  const conn = await Deno.connect(target), buffer = new Uint8Array(16);
-  conn.setNoDelay(true);
-  for (let i = 0; i < warmUp + share; i++) {
-    const began = performance.now();
-    await exchange(conn, buffer);
-    if (i >= warmUp) samples.push((performance.now() - began) * 1000);
-  }
-  conn.close();
-}
-
-async function connections(share: number, warmUp: number, samples: number[]): Promise<void> {
-  const buffer = new Uint8Array(16);
-  for (let i = 0; i < warmUp + share; i++) {
-    const began = performance.now();
-    const conn = await Deno.connect(target);
-    await exchange(conn, buffer);
-    conn.close();
-    if (i >= warmUp) samples.push((performance.now() - began) * 1000);
-  }
-}
-
-async function hold(): Promise<void> {
-  const open: Deno.TcpConn[] = [], buffer = new Uint8Array(16);
+async function hold(share: Share): Promise<void> {
+  let open = 0;
   try {
-    while (open.length < Number(count)) {
-      const conn = await Deno.connect(target);
-      open.push(conn);
-      await exchange(conn, buffer);
-    }
+    for (; open < share.count; open++) exchange(connect(share));
   } finally {
-    console.log(open.length);
+    console.log(open);
   }
   // Until it is ended, which closes all of them.
   await new Promise((resolve) => setTimeout(resolve, 300_000));
 }
 
+const [kind, target, port, count, concurrency] = Deno.args, clients = Number(concurrency);
+const per = (total: number) => Math.ceil(total / clients);
+const share = { kind: kind!, target: target!, port: Number(port), warmUp: per(WARM_UP), count: per(Number(count)) };
 if (kind === "hold") {
-  await hold();
+  await hold(share);
 } else {
-  const samples: number[] = [], workers = Number(concurrency), share = Math.ceil(Number(count) / workers);
-  const warmUp = Math.ceil(WARM_UP / workers);
-  const work = kind === "rr" ? roundTrips : connections;
-  await Promise.all(Array.from({ length: workers }, () => work(share, warmUp, samples)));
+  const beside = Array.from({ length: clients }, () => share);
+  const samples = clients === 1 ? measure(share) : (await Promise.all(beside.map(measureBeside))).flat();
   console.log(JSON.stringify({ p50: percentile(samples, 0.5), p99: percentile(samples, 0.99) }));
 }

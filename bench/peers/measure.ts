@@ -47,7 +47,7 @@ export class Servers implements AsyncDisposable {
     const files = new BenchFiles(), path = files.path("port"), iperf = 20_000 + Deno.pid % 10_000;
     const shells = [
       startShell(`exec iperf3 -s -B 127.0.0.1 -p ${iperf}`),
-      startShell(`${LIMIT}exec ${DENO} --allow-net=127.0.0.1 ${SERVER} >"$FILE"`, { FILE: path }),
+      startShell(`${LIMIT}exec ${DENO} --allow-ffi ${SERVER} >"$FILE"`, { FILE: path }),
     ];
     let port = 0;
     for (let i = 0; i < 500 && port === 0; i++, await delay(10)) port = Number(readOr(path, "0"));
@@ -134,7 +134,7 @@ async function residentMb(stack: Stack): Promise<number> {
 }
 
 function clientLine(stack: Stack, servers: Servers, kind: string, count: number): string {
-  const deno = `${DENO} --allow-net=${stack.target} ${CLIENT}`;
+  const deno = `${DENO} --allow-ffi --allow-read ${CLIENT}`;
   return `${stack.enter} ${deno} ${kind} ${stack.target} ${servers.echo} ${count}`;
 }
 

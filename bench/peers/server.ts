@@ -1,21 +1,57 @@
 /**
- * The host's side of round trips: an echo server on 127.0.0.1, on a port that it chooses and prints.
+ * The host's side of round trips: an echo server on 127.0.0.1, on a port that it chooses and prints. One thread that waits in
+ * `epoll_wait` and does nothing else, so that it costs little beside the stacks.
  *
  * @module
  */
-const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-console.log(listener.addr.port);
-for await (const conn of listener) void echo(conn);
+import {
+  EPOLL_CTL_ADD,
+  EPOLL_DATA_WORD,
+  EPOLL_EVENT_WORDS,
+  EPOLLIN,
+  IPPROTO_TCP,
+  libc,
+  MSG_NOSIGNAL,
+  TCP_NODELAY,
+} from "../../net/linux/libc.ts";
+import { acceptConnection, listenTcp } from "../../net/linux/sockets.ts";
+import { IpAddress, parseIpv4 } from "../../net/wire/address.ts";
 
-async function echo(conn: Deno.TcpConn): Promise<void> {
-  const buffer = new Uint8Array(4096);
-  try {
-    conn.setNoDelay(true);
-    for (let count = await conn.read(buffer); count !== null; count = await conn.read(buffer)) {
-      for (let at = 0; at < count;) at += await conn.write(buffer.subarray(at, count));
-    }
-  } catch {
-    // A client that was ended resets its connections.
+const EVENTS = 64;
+const ENABLE = new Uint8Array([1, 0, 0, 0]);
+
+const c = libc(), epoll = c.epollCreate(0);
+const record = new Uint32Array(EPOLL_EVENT_WORDS), events = new Uint32Array(EPOLL_EVENT_WORDS * EVENTS);
+const recordBytes = new Uint8Array(record.buffer), eventBytes = new Uint8Array(events.buffer);
+const buffer = new Uint8Array(4096);
+
+function watch(fd: number): void {
+  record[0] = EPOLLIN;
+  record[EPOLL_DATA_WORD] = fd;
+  c.epollControl(epoll, EPOLL_CTL_ADD, fd, recordBytes);
+}
+
+function acceptAll(): void {
+  for (let connection = acceptConnection(fd); connection !== undefined; connection = acceptConnection(fd)) {
+    c.setsockopt(connection.fd, IPPROTO_TCP, TCP_NODELAY, ENABLE, ENABLE.length);
+    watch(connection.fd);
   }
-  conn.close();
+}
+
+// What is sent back is no more than what came, so that the socket takes all of it at once.
+function echo(fd: number): void {
+  const count = c.recv(fd, buffer, BigInt(buffer.length), 0);
+  if (count <= 0 || c.send(fd, buffer, BigInt(count), MSG_NOSIGNAL) !== count) c.close(fd);
+}
+
+const { fd, port } = listenTcp(IpAddress.fromIpv4(parseIpv4("127.0.0.1")), 0);
+console.log(port);
+watch(fd);
+while (true) {
+  const count = c.epollWait(epoll, eventBytes, EVENTS, -1);
+  for (let i = 0; i < count; i++) {
+    const ready = events[i * EPOLL_EVENT_WORDS + EPOLL_DATA_WORD]!;
+    if (ready === fd) acceptAll();
+    else echo(ready);
+  }
 }

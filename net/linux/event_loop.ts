@@ -28,7 +28,18 @@
  * @module
  */
 import type { Turn } from "../../nat/host.ts";
-import { describeErrno, EMFILE, ENFILE, errno, type Libc, libc } from "./libc.ts";
+import {
+  describeErrno,
+  EMFILE,
+  ENFILE,
+  EPOLL_CTL_ADD,
+  EPOLL_DATA_WORD,
+  EPOLL_EVENT_WORDS,
+  EPOLLIN,
+  errno,
+  type Libc,
+  libc,
+} from "./libc.ts";
 
 /** `Watch` bits: reading would not wait. The value of `READ`. */
 export const READABLE = 1;
@@ -42,22 +53,17 @@ export const BROKEN = 4;
  */
 export const MORE_BEHIND = 8;
 
-const EPOLLIN = 1;
 const EPOLLPRI = 2;
 const EPOLLOUT = 4;
 const EPOLLERR = 8;
 const EPOLLHUP = 0x10;
 const EPOLLRDHUP = 0x2000;
 const EPOLLET = 0x80000000;
-const EPOLL_CTL_ADD = 1;
 const EPOLL_CTL_DEL = 2;
 const EDGE_EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 // EFD_CLOEXEC, EFD_NONBLOCK and EFD_SEMAPHORE: each read takes one of the wakes.
 const WAKE_FLAGS = 0x80801;
 
-// struct epoll_event is packed on x86-64 alone; elsewhere its 64-bit data field is aligned.
-const EVENT_WORDS = Deno.build.arch === "x86_64" ? 3 : 4;
-const DATA_WORD = EVENT_WORDS - 2;
 const EVENTS_PER_TURN = 128;
 
 /** How long a loop polls before it sleeps. */
@@ -166,9 +172,9 @@ export class EventLoop implements AsyncDisposable {
   readonly wakeFd: number;
   readonly #libc: Libc;
   readonly #epoll: number;
-  readonly #record = new Uint32Array(EVENT_WORDS);
+  readonly #record = new Uint32Array(EPOLL_EVENT_WORDS);
   readonly #recordBytes = new Uint8Array(this.#record.buffer);
-  readonly #events = new Uint32Array(EVENT_WORDS * EVENTS_PER_TURN);
+  readonly #events = new Uint32Array(EPOLL_EVENT_WORDS * EVENTS_PER_TURN);
   readonly #eventBytes = new Uint8Array(this.#events.buffer);
   readonly #wakeCount = new Uint8Array(8);
   readonly #slots: (Watch | undefined)[] = [];
@@ -244,8 +250,8 @@ export class EventLoop implements AsyncDisposable {
     const watch = new Watch(fd, handler, { level, slot, serial, enlist: this.#enlistWatch });
     if (fd < 0) return watch;
     this.#record[0] = level ? EPOLLIN : EDGE_EVENTS;
-    this.#record[DATA_WORD] = slot;
-    this.#record[DATA_WORD + 1] = serial;
+    this.#record[EPOLL_DATA_WORD] = slot;
+    this.#record[EPOLL_DATA_WORD + 1] = serial;
     this.#slots[slot] = watch;
     if (this.#libc.epollControl(this.#epoll, EPOLL_CTL_ADD, fd, this.#recordBytes) < 0) {
       const cause = describeErrno(errno());
@@ -432,9 +438,9 @@ export class EventLoop implements AsyncDisposable {
 
   #markReady(count: number): void {
     const events = this.#events;
-    for (let i = 0, word = 0; i < count; i++, word += EVENT_WORDS) {
-      const watch = this.#slots[events[word + DATA_WORD]!];
-      if (watch === undefined || watch.serial !== events[word + DATA_WORD + 1]) continue;
+    for (let i = 0, word = 0; i < count; i++, word += EPOLL_EVENT_WORDS) {
+      const watch = this.#slots[events[word + EPOLL_DATA_WORD]!];
+      if (watch === undefined || watch.serial !== events[word + EPOLL_DATA_WORD + 1]) continue;
       const bits = events[word]!;
       let ready = watch.ready;
       if ((bits & EPOLLIN) !== 0) ready |= READABLE;

@@ -97,6 +97,17 @@ export interface Libc {
   syscall(call: bigint, a: bigint, b: bigint, c: bigint): number;
 }
 
+/**
+ * Words of 32 bits of a `struct epoll_event`, which is packed on x86-64 alone; elsewhere its 64-bit data field is aligned. The
+ * first word is the events.
+ */
+export const EPOLL_EVENT_WORDS: number = Deno.build.arch === "x86_64" ? 3 : 4;
+/** Where the data field of a `struct epoll_event` begins, in words. */
+export const EPOLL_DATA_WORD: number = EPOLL_EVENT_WORDS - 2;
+/** epoll(7): reading would not wait. */
+export const EPOLLIN = 1;
+/** epoll_ctl(2): watch a descriptor. */
+export const EPOLL_CTL_ADD = 1;
 /** open(2): read and write. */
 export const O_RDWR = 2;
 /** open(2): never wait. */
