@@ -98,7 +98,7 @@ export class Nat implements ForwardContext {
   readonly scratch: Uint8Array = new Uint8Array(LARGE_BUFFER);
   /** What addresses mean; the resolvers in it are those that the host had when a guest last asked one. */
   rules: TranslationRules;
-  /** DNS at the DNS address, over UDP; null where there is none. */
+  /** DNS at the DNS address; null where there is none. */
   readonly dns: DnsService | null;
   /** The gateway's MAC address. */
   readonly mac: number = GATEWAY_MAC;
@@ -263,7 +263,8 @@ export class Nat implements ForwardContext {
       return this.#refuse(key, "connectLimit", `${MAX_CONNECTING} connects are under way`);
     }
     if (!this.#mayBegin()) return this.#refuseRate(key);
-    const { targets } = translation, opening = new TcpGuestOpening(this, { targets, packet: syn, tcp });
+    const { targets } = translation, dns = key.remoteAddress.equals(this.rules.dns) ? this.dns : null;
+    const opening = new TcpGuestOpening(this, { host: dns ?? this.host, targets, packet: syn, tcp });
     const relay = new TcpRelay(this, { guest, key: key.clone(), hostEnd: targets[0]!, forward: null, opening });
     this.enter(relay);
     this.#connecting++;

@@ -91,7 +91,7 @@ for (const host of ["deno", "ffi"] as const) {
   });
 
   Deno.test({
-    name: `Gateway on ${host} sockets relays DNS over TCP to the resolver${reason}`,
+    name: `Gateway on ${host} sockets relays DNS over TCP to the resolver, and answers local names on the way${reason}`,
     ignore,
     fn: async () => {
       await using server = await DnsServer.start(({ bytes }) => new Uint8Array([...bytes, 1, 2, 3]));
@@ -100,13 +100,17 @@ for (const host of ["deno", "ffi"] as const) {
       await using _attached = gateway.attach(link);
       await using stack = new GuestStack(end);
       const conn = await stack.connect({ hostname: "10.0.2.3", port: 53 });
-      const message = dnsQuery("name.test TXT");
-      await conn.write(new Uint8Array([0, message.length, ...message]));
-      const buffer = new Uint8Array(500);
-      let length = 0;
-      while (length < message.length + 5) length += (await conn.read(buffer.subarray(length)))!;
-      assertEquals([...buffer.subarray(0, length)], [0, message.length + 3, ...message, 1, 2, 3]);
-      assertEquals(server.queries.map(({ transport }) => transport), ["tcp"]);
+      const message = dnsQuery("name.test TXT"), local = dnsQuery("host.docker.internal A", { id: 9 });
+      for (const query of [message, local, message]) {
+        await conn.write(new Uint8Array([0, query.length, ...query]));
+        const buffer = new Uint8Array(500);
+        let length = 0;
+        while (length < 2 || length < 2 + buffer[1]!) length += (await conn.read(buffer.subarray(length)))!;
+        const answer = buffer.subarray(2, length);
+        if (query === message) assertEquals([...answer], [...message, 1, 2, 3]);
+        else assertEquals(dnsText(answer).slice(-8), "10.0.2.2");
+      }
+      assertEquals(server.queries.map(({ transport }) => transport), ["tcp", "tcp"]);
       conn.close();
       // The server has heard the end before the test is over.
       for (let i = 0; i < 200 && gateway.flows().some(({ state }) => state !== "TIME-WAIT"); i++) await delay(5);

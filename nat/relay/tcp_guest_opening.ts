@@ -11,7 +11,7 @@
  */
 import type { FlowEnding } from "../endings.ts";
 import type { RelayContext } from "../flow.ts";
-import type { HostConnectHandler, HostError } from "../host.ts";
+import type { HostConnectHandler, HostError, HostNetwork } from "../host.ts";
 import { icmpErrorFor } from "../icmp_error.ts";
 import { Timer } from "../timers.ts";
 import type { Target } from "../translate.ts";
@@ -23,6 +23,7 @@ const QUOTE_BYTES = 128;
 /** The opening of a flow by its guest. */
 export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   #context: RelayContext;
+  #host: Pick<HostNetwork, "connectTcp">;
   #targets: readonly Target[];
   #target = 0;
   #packet: Uint8Array;
@@ -31,9 +32,16 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   #connecting = true;
   #timer: Timer;
 
-  /** For the packet `packet` with a SYN at `tcp`, valid until `begin` has returned. The targets are tried in order while they refuse. */
-  constructor(context: RelayContext, flow: { targets: readonly Target[]; packet: Uint8Array; tcp: number }) {
+  /**
+   * For the packet `packet` with a SYN at `tcp`, valid until `begin` has returned. The targets are tried in order while they refuse, by whoever `host` is: the
+   * host, or what stands before it.
+   */
+  constructor(
+    context: RelayContext,
+    flow: { host: Pick<HostNetwork, "connectTcp">; targets: readonly Target[]; packet: Uint8Array; tcp: number },
+  ) {
     this.#context = context;
+    this.#host = flow.host;
     this.#targets = flow.targets;
     this.#packet = flow.packet;
     this.#tcp = flow.tcp;
@@ -97,7 +105,7 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
 
   #connect(): void {
     const target = this.#targets[this.#target]!;
-    this.#relay.setHost(this.#context.host.connectTcp(target, this), target);
+    this.#relay.setHost(this.#host.connectTcp(target, this), target);
   }
 
   #refuse(error: HostError): void {

@@ -1,5 +1,5 @@
 /**
- * DNS at the gateway's .3, over UDP: local names, a cache, and the host's resolvers behind it.
+ * DNS at the gateway's .3: local names, a cache, and the host's resolvers behind it.
  *
  * **Goal.** A guest asks one address, whatever resolvers the host has and however often they change. Nothing of a message
  * is understood that need not be: what the gateway cannot answer is passed on byte by byte, and so is what comes back.
@@ -22,7 +22,8 @@
  * **Limits.** `MAX_DNS_PENDING` exchanges, for `MAX_DNS_WAITERS` each; beyond, a query is dropped and the guest will
  * repeat it. All guests of a gateway share one cache and these limits.
  *
- * **Left out.** DNS over TCP is a TCP flow like any other, to a resolver: local names and the cache are not there.
+ * **Over TCP** a guest has a flow to a resolver like any other, in which local names are answered on the way
+ * (`dns_stream.ts`).
  *
  * @module
  */
@@ -32,11 +33,13 @@ import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { DropReason } from "../counters.ts";
 import type { RelayContext } from "../flow.ts";
 import type { Guest } from "../guest.ts";
+import type { HostConnectHandler, HostTcpSocket } from "../host.ts";
 import type { GuestDatagram } from "../relay/udp.ts";
 import type { Target } from "../translate.ts";
 import { DnsCache } from "./dns_cache.ts";
 import { DnsExchange, type DnsWaiter } from "./dns_exchange.ts";
 import { encodeLocalDnsAnswer } from "./dns_local.ts";
+import { DnsStream } from "./dns_stream.ts";
 import { type DnsQuery, encodeDnsAnswer, encodeTruncatedDnsAnswer, readDnsQuery } from "./dns_query.ts";
 
 /** Exchanges that may be under way at once. */
@@ -115,6 +118,11 @@ export class DnsService implements DnsWaiter {
     const known = query.key === null ? 0 : this.#cache.read(query.key, this.#context.now(), into, at);
     if (known > 0) return this.#answer(asker, known);
     return this.#lookUp(asker, datagram.bytes.slice(datagram.start, datagram.end));
+  }
+
+  /** Connects a guest that asks over TCP to the resolver `target`; the answer comes to `owner`. */
+  connectTcp(target: Target, owner: HostConnectHandler): HostTcpSocket {
+    return new DnsStream(this.#context, { target, owner, gateway: this.#options.gateway });
   }
 
   /** A guest is gone: nobody waits for its answers. */

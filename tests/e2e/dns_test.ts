@@ -49,18 +49,24 @@ for (const flags of [[], ["--host", "deno"]]) {
 }
 
 Deno.test({
-  name: `hawser run passes raw queries to .3 on over UDP and TCP${nc.reason}`,
+  name: `hawser run passes raw queries to .3 on over UDP and TCP, and answers local names over either${nc.reason}`,
   ignore: nc.ignore,
   fn: async () => {
     await using server = await DnsServer.start(respondWith([192, 0, 2, 7]));
-    const query = dnsQuery("Name.test A", { id: 0x1234 });
-    const framed = new Uint8Array([0, query.length, ...query]);
+    const query = dnsQuery("Name.test A", { id: 0x1234 }),
+      local = dnsQuery("Host.containers.internal A", { id: 0x1234 });
+    const framed = new Uint8Array([0, local.length, ...local, 0, query.length, ...query]);
     const script = `printf '${escaped(query)}' | nc -u -W 1 -w 5 10.0.2.3 53 | od -v -A n -t x1
       echo =; (printf '${escaped(framed)}'; sleep 1) | nc -N -w 5 10.0.2.3 53 | od -v -A n -t x1`;
     const { stdout } = await hawser(["run", "--dns", `127.0.0.1:${server.port}`, "sh", "-c", script]);
     const [udp, tcp] = stdout.split("=").map(fromOd);
     const expected = "DNS answer 4660 NOERROR, A? Name.test., 1/0/0 records; Name.test. 1 300 192.0.2.7";
-    assertEquals([dnsText(udp!), dnsText(tcp!.subarray(2))], [expected, expected]);
+    const second = 2 + tcp![1]!;
+    assertEquals([dnsText(udp!), dnsText(tcp!.subarray(2, second)), dnsText(tcp!.subarray(second + 2))], [
+      expected,
+      "DNS answer 4660 NOERROR, A? Host.containers.internal., 1/0/0 records; Host.containers.internal. 1 60 10.0.2.2",
+      expected,
+    ]);
     assertEquals(server.queries.map(({ transport }) => transport), ["udp", "tcp"]);
   },
 });
