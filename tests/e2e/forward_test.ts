@@ -61,6 +61,11 @@ async function descriptorCount(pid: number): Promise<number> {
   return Number(await shell(`ls /proc/$1/fd | wc -l`, `${pid}`));
 }
 
+/** Resident memory in MiB. */
+async function residentMiB(pid: number): Promise<number> {
+  return Number(await shell(`awk '/^VmRSS/ { print $2 }' /proc/$1/status`, `${pid}`)) / 1024;
+}
+
 async function writeAll(conn: Deno.TcpConn, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
 }
@@ -115,7 +120,8 @@ for (const host of ["ffi", "deno"]) {
   });
 
   Deno.test({
-    name: `hawser run --host ${host} -t serves 1000 connections, 50 at once, and has its descriptors back${run.reason}`,
+    name:
+      `hawser run --host ${host} -t serves 1000 connections, 50 at once, and has its descriptors back and its memory${run.reason}`,
     ignore: run.ignore,
     fn: async () => {
       await using guest = await ServingGuest.start(flags);
@@ -127,13 +133,23 @@ for (const host of ["ffi", "deno"]) {
         assertEquals(await readText(conn), `got ${size}\n`);
         conn.close();
       };
+      const askAll = async (connections: number) => {
+        let next = 0;
+        await Promise.all(Array.from({ length: 50 }, async () => {
+          while (next < connections) await ask(next++ * 13);
+        }));
+      };
       await ask(1);
-      const before = await descriptorCount(guest.pid);
-      let next = 0;
-      await Promise.all(Array.from({ length: 50 }, async () => {
-        while (next < 1000) await ask(next++ * 13);
-      }));
-      await until("the descriptors are closed", async () => await descriptorCount(guest.pid) <= before);
+      const descriptors = await descriptorCount(guest.pid);
+      // What the first connections compile and make the heap grow to is no leak.
+      await askAll(1000);
+      const resident = await residentMiB(guest.pid);
+      await askAll(1000);
+      await until("the descriptors are closed", async () => await descriptorCount(guest.pid) <= descriptors);
+      const grown = await residentMiB(guest.pid) - resident;
+      console.log(`${host}: ${resident.toFixed(0)} MiB resident, ${grown.toFixed(1)} MiB more after 1000 connections`);
+      // A buffer of 64 KiB each, kept, would be twice as much.
+      assert(grown < 32, `${grown} MiB more`);
     },
   });
 
