@@ -12,6 +12,7 @@ import type { Guest } from "./guest.ts";
 import type { HostNetwork } from "./host.ts";
 import type { RateLimitedLog } from "./rate_limited_log.ts";
 import type { DatagramRelay } from "./relay/datagram.ts";
+import type { Gathering } from "./relay/gathering.ts";
 import type { TcpContext } from "./tcp/context.ts";
 import type { TcpState } from "./tcp/transitions.ts";
 import type { TimerWheel } from "./timers.ts";
@@ -83,6 +84,8 @@ export interface RelayContext {
   readonly timers: TimerWheel;
   /** Where buffers come from. */
   readonly pool: BufferPool;
+  /** Where small segments of a turn are put together. */
+  readonly gathering: Gathering;
   /** Drops by reason. */
   readonly counters: Counters;
   /** Lines that a guest can provoke. */

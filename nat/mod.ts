@@ -29,6 +29,7 @@ export * from "./translate.ts";
 export * from "./translation_cache.ts";
 export * from "./relay/datagram.ts";
 export * from "./relay/datagram_flow.ts";
+export * from "./relay/gathering.ts";
 export * from "./relay/icmp.ts";
 export * from "./relay/peers.ts";
 export * from "./relay/tcp.ts";

@@ -32,6 +32,7 @@ import type { Logger } from "./logger.ts";
 import { RateLimitedLog } from "./rate_limited_log.ts";
 import { RecencyList } from "./recency_list.ts";
 import { DatagramRelay } from "./relay/datagram.ts";
+import { Gathering } from "./relay/gathering.ts";
 import { EchoRelay } from "./relay/icmp.ts";
 import { TcpRelay } from "./relay/tcp.ts";
 import { TcpGuestOpening } from "./relay/tcp_guest_opening.ts";
@@ -106,6 +107,8 @@ export class Nat implements ForwardContext {
   readonly gateway: number;
   /** What clients of the host's ports meet. */
   readonly forwards: Forwards = new Forwards(this);
+  /** Where small segments of a turn are put together. */
+  readonly gathering: Gathering = new Gathering();
   /** An unpredictable unsigned 32-bit number. */
   readonly random: () => number;
   /** Datagrams of guests that have not come whole. */

@@ -4,7 +4,7 @@
  * **Opening** is another's business (`tcp_guest_opening.ts` where the guest began, `tcp_host_opening.ts` where a client of the host did): it gives the relay its host
  * socket and sets the endpoint going. The socket is not read before the endpoint can send, that is, before the guest is connected.
  *
- * **Two directions.** Guest to host: bytes go to the socket as they arrive; what it does not take waits in the endpoint's queue, whose free space is
+ * **Two directions.** Guest to host: bytes go to the socket as they arrive, those of small segments together at the end of the turn (`gathering.ts`); what it does not take waits in the endpoint's queue, whose free space is
  * the window. Host to guest: the socket is read only for what the endpoint can send. Each direction ends by itself: the guest's FIN becomes `closeWrite()` once every
  * byte is written, the host's EOF becomes FIN once every byte is sent. Nothing of one end says anything of the other.
  *
@@ -41,6 +41,7 @@ import {
 import type { TcpEnd, TcpLower, TcpUser } from "../tcp/context.ts";
 import { TcpEndpoint } from "../tcp/endpoint.ts";
 import type { TcpState } from "../tcp/transitions.ts";
+import { GATHERED_MOST, type Gatherer } from "./gathering.ts";
 
 /** Reads of a host socket in one turn. */
 const READS_PER_TURN = 16;
@@ -54,7 +55,7 @@ export interface TcpOpening {
 }
 
 /** A guest's TCP connection and its host socket. */
-export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
+export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gatherer {
   /** The flow's key; `guest`, ports and addresses. */
   readonly key: FlowKey;
   /** The guest's connection. */
@@ -170,6 +171,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
 
   /** Ends the flow at once on both sides; where the guest is gone, after what it was acknowledged is written. */
   abort(ending: FlowEnding): void {
+    this.#context.gathering.flushOf(this);
     // Without a socket everything has passed already, and only TIME-WAIT is cut short.
     if (this.#socket !== null) this.breakOff(ending);
     const isLost = ending === "guestGone" && !this.#ended && this.#endpointEnd === null;
@@ -227,13 +229,40 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   /** Bytes of the guest: to the socket, as many as it takes. */
   tcpReceived(bytes: Uint8Array, start: number, end: number): number {
     if (this.#hostError !== null || this.#socket === null) return end - start;
-    const taken = this.#socket.write(bytes, start, end);
+    // Where memory is full nothing may be taken that the socket could then refuse.
+    if (end - start <= GATHERED_MOST && !this.#context.pool.isFull) return this.#gather(bytes, start, end);
+    this.#context.gathering.flushOf(this);
+    if (this.endpoint.receive.queue.length > 0) return 0;
+    return this.#write(bytes, start, end);
+  }
+
+  /** Segments of this turn, put together: to the socket, and what it does not take to the queue. */
+  takeGathered(bytes: Uint8Array, end: number): void {
+    if (this.#hostError !== null || this.#socket === null) return;
+    const taken = this.#write(bytes, 0, end);
+    if (taken < end && this.#hostError === null) this.endpoint.receive.queue.append(bytes, taken, end);
+  }
+
+  #gather(bytes: Uint8Array, start: number, end: number): number {
+    const { gathering } = this.#context;
+    if (!gathering.hasRoom(this, end - start)) {
+      gathering.flush();
+      // What comes behind bytes that wait in the queue goes there too.
+      if (this.endpoint.receive.queue.length > 0) return 0;
+    }
+    gathering.add(this, bytes, start, end);
+    this.#makeDue();
+    return end - start;
+  }
+
+  #write(bytes: Uint8Array, start: number, end: number): number {
+    const taken = this.#socket!.write(bytes, start, end);
     if (taken > 0) {
       this.#bytesToHost += taken;
       if (taken < end - start) this.#makeDue();
       return taken;
     }
-    if (taken === FAILED) this.#noteHostError(this.#socket.error);
+    if (taken === FAILED) this.#noteHostError(this.#socket!.error);
     this.#makeDue();
     return 0;
   }
@@ -293,6 +322,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler {
   endTurn(): void {
     this.#due = false;
     if (this.#ended) return;
+    this.#context.gathering.flushOf(this);
     this.#writeHost();
     if (this.#hostError !== null && this.endpoint.readRoom > 0) this.#readHost();
     // A client that goes before the guest has answered leaves nothing to deliver.

@@ -250,6 +250,8 @@ export class ScriptTcpSocket implements HostTcpSocket {
   record: "bytes" | "digest" = "bytes";
   /** How many bytes the owner wrote. */
   receivedLength = 0;
+  /** How many calls of `write` took bytes. */
+  writes = 0;
   /** `digest` of what the owner wrote. */
   receivedDigest = DIGEST_START;
   /** Whether the owner sent FIN. */
@@ -378,6 +380,7 @@ export class ScriptTcpSocket implements HostTcpSocket {
     const count = Math.min(end - start, this.budget, this.writeAtMost);
     if (count === 0) return WOULD_BLOCK;
     this.budget -= count;
+    this.writes++;
     const part = bytes.slice(start, start + count);
     if (this.record === "bytes") this.#received.push(part);
     this.receivedLength += count;
