@@ -9,7 +9,7 @@
  */
 import { IpAddress } from "../wire/address.ts";
 import { type EventLoop, READABLE, type Watch } from "../linux/event_loop.ts";
-import { IPPROTO_TCP, libc, SO_KEEPALIVE, SOL_SOCKET, TCP_NODELAY } from "../linux/libc.ts";
+import { IPPROTO_TCP, libc, SO_KEEPALIVE, SO_SNDBUF, SOL_SOCKET, TCP_NODELAY } from "../linux/libc.ts";
 import { acceptConnection, listenTcp, listenUnix, removeSocket, unixPathIsServed } from "../linux/sockets.ts";
 import { LinuxStreamLink } from "./linux_stream.ts";
 import { GuestCount, type LinkListener, type ListenerOptions } from "./listener.ts";
@@ -18,6 +18,11 @@ import { streamLink } from "./stream.ts";
 
 const REST_MS = 100;
 const ACCEPTS_PER_TURN = 8;
+/**
+ * What a guest's unix socket may hold that it has not read, as far as the system allows: several turns' worth. With the 208 KiB of its default
+ * it is full within one, and the gateway comes back for every quarter of what it has to write.
+ */
+const SEND_BUFFER = new Uint8Array(Uint32Array.of(1 << 20).buffer);
 const ENABLE = new Uint8Array([1, 0, 0, 0]);
 
 /** Where streams are waited for: a path of this machine, or an address and a port, 0 for a free one. */
@@ -119,8 +124,10 @@ class LinuxListener implements LinkListener {
 
   #serve(fd: number, from: string): void {
     let name = this.address;
-    if (this.#isTcp) {
-      const c = libc();
+    const c = libc();
+    if (!this.#isTcp) {
+      c.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER, SEND_BUFFER.length);
+    } else {
       c.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ENABLE, ENABLE.length);
       // A guest whose machine has died says nothing any more.
       c.setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, ENABLE, ENABLE.length);

@@ -188,6 +188,20 @@ test("drops and counts what a guest that does not read has no room for, and goes
   assertEquals(await readExactly(guest, 64), framed(bytesOf(frameOf(60, 9))));
 });
 
+pathTest(
+  "gives the socket of a guest that does not read twice what it holds by default, before anything waits here",
+  async (world) => {
+    const listener = await world.listen(world.address);
+    using _conn = await connect(listener);
+    await eventually("it is served", () => world.links.length === 1);
+    const link = world.links[0]!, frame = frameOf(1500);
+    let bytes = 0;
+    for (; link.send(frame); bytes += 4 + frame.length) link.flush();
+    // The default of Linux is 208 KiB, what the kernel needs for itself included.
+    assertGreater(bytes - MOST_QUEUED, 250_000);
+  },
+);
+
 test("ends with a clear error when a length is impossible or another framing speaks, and no other guest notices", async (world) => {
   const listener = await world.listen(world.address);
   using good = await connect(listener);
