@@ -68,8 +68,8 @@ export async function exchange(conn: GuestConn, bytes: Uint8Array): Promise<void
   assertEquals(await conn.read(new Uint8Array(1)), null);
 }
 
-/** Floods whoever listens on `port` with SYNs, noise, truncated frames and broken framing, with a new connection whenever it is cut off. Resolves to how many frames were sent. */
-export async function attack(port: number, target: number, goesOn: () => boolean): Promise<number> {
+/** Floods whoever listens on `port` with noise, truncated frames, broken framing, and SYNs where there is a `target` for them, with a new connection whenever it is cut off. Resolves to how many frames were sent. */
+export async function attack(port: number, target: number | undefined, goesOn: () => boolean): Promise<number> {
   const mine = [0x52, 0x54, 0, 0x66, 0x66, 0x66], gateway = [0x52, 0x54, 0, 0x12, 0x34, 2];
   let sent = 0;
   while (goesOn()) {
@@ -83,7 +83,7 @@ export async function attack(port: number, target: number, goesOn: () => boolean
           if (i % 4 === 0) {
             frame.set([0x45, 0, 0, frame.length - 14, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 2, 15, 10, 0, 2, 2], 14);
           }
-          if (i % 4 === 1) frame.set(syn(target, sent + i), 14);
+          if (i % 4 === 1 && target !== undefined) frame.set(syn(target, sent + i), 14);
           return i % 4 === 2 ? frame.subarray(0, 14 + i) : frame;
         });
         const bytes = framed(...frames);
