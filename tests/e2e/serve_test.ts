@@ -1,9 +1,9 @@
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { median } from "../../bench/peers/statistics.ts";
 import { pattern } from "../support/bytes.ts";
 import { FLOW_LINES_BURST } from "../../nat/flow_log.ts";
 import { requires } from "../support/requirements.ts";
-import { attack, connectGuest, echoServer, exchange } from "../support/stream_guests.ts";
+import { attack, connectGuest, connectWebSocketGuest, echoServer, exchange } from "../support/stream_guests.ts";
 import { leaveStaleSocket } from "../support/unix_client.ts";
 import { shell, until } from "./run_support.ts";
 import { Serve, serveFails } from "./serve_support.ts";
@@ -73,6 +73,22 @@ test("serves a guest that comes again as a new one", async () => {
   await server.close();
 });
 
+test("serves guests on a WebSocket and on a stream together, and none without the token", async () => {
+  await using serve = await Serve.start([
+    ...["--listen", "ws:127.0.0.1:0", "--ws-token", "secret", "--listen", "tcp:127.0.0.1:0", "--dns", "none"],
+  ]);
+  const server = echoServer(), port = Number(serve.addresses[1]!.split(":").at(-1));
+  await assertRejects(() => connectWebSocketGuest(serve.port, "?token=guess"), Error, "Cannot connect");
+  {
+    await using browser = await connectWebSocketGuest(serve.port, "?token=secret"), vm = await connectGuest(port);
+    await Promise.all([browser, vm].map(async (guest) => {
+      await exchange(await guest.connect({ hostname: "10.0.2.2", port: server.port }), pattern(1 << 20));
+    }));
+  }
+  await serve.says("both have gone", (text) => text.match(/Guest \d on .* ended/g)?.length === 2);
+  await server.close();
+});
+
 test("--pcap - writes a capture of all its guests to stdout", async (folder) => {
   const server = echoServer();
   {
@@ -87,6 +103,29 @@ test("--pcap - writes a capture of all its guests to stdout", async (folder) => 
   const bytes = await Deno.readFile(`${folder}/capture`);
   assertEquals([...bytes.subarray(0, 4)], [0xa1, 0xb2, 0x3c, 0x4d]); // Of nanoseconds.
   assert(bytes.length > 40_000, `${bytes.length} bytes of four times 10,000`);
+});
+
+test("--impair, --trace and --pcap compose around each guest's link, those of streams and of WebSockets alike", async (folder) => {
+  const server = echoServer(), capture = `${folder}/serve.pcap`;
+  const links = ["--listen", "tcp:127.0.0.1:0", "--listen", "ws:127.0.0.1:0"];
+  const serve = await Serve.start([...links, "--dns", "none", "--impair", "delay=30ms", "--trace", "--pcap", capture]);
+  const port = Number(serve.addresses[1]!.split(":").at(-1));
+  {
+    await using vm = await connectGuest(serve.port), browser = await connectWebSocketGuest(port, "");
+    for (const guest of [vm, browser]) {
+      const began = performance.now();
+      await exchange(await guest.connect({ hostname: "10.0.2.2", port: server.port }), pattern(1000));
+      // ARP, the handshake and the echo take a round trip of 60 ms each.
+      assertGreater(performance.now() - began, 175);
+    }
+  }
+  serve.kill("SIGTERM");
+  const { code, stderr } = await serve.ended();
+  assertEquals(code, 0, stderr);
+  const lines = stderr.match(/^\d\d:\d\d:\d\d\.\d{6} (ARP,|IP) .*$/gm) ?? [];
+  assertEquals(lines.filter((line) => /Flags \[S\.\]/.test(line)).length, 2, stderr);
+  assertEquals(recordsOf(await Deno.readFile(capture)), lines.length, stderr);
+  await server.close();
 });
 
 test("takes over a socket that was left behind, not one that is served, and removes no other file", async (folder) => {
@@ -160,6 +199,14 @@ test("says that a descriptor is none that it can use", async () => {
     }
   }
 });
+
+/** How many frames a capture holds. */
+function recordsOf(pcap: Uint8Array): number {
+  const view = new DataView(pcap.buffer, pcap.byteOffset, pcap.byteLength), littleEndian = pcap[0] !== 0xa1;
+  let count = 0;
+  for (let at = 24; at < pcap.length; count++) at += 16 + view.getUint32(at + 8, littleEndian);
+  return count;
+}
 
 /** The hostile guest, a program; resolves once it has its connections, to a promise of how many frames it sent. */
 async function startHostile(port: number, target: number): Promise<{ ended: Promise<number> }> {

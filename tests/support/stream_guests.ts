@@ -5,12 +5,40 @@
  */
 import { assertEquals } from "@std/assert";
 import { type GuestConn, GuestStack } from "../../guest/mod.ts";
+import { memoryLinkPair } from "../../net/link/memory.ts";
 import { streamLink } from "../../net/link/stream.ts";
+import { Frame } from "../../net/wire/frame.ts";
 import { framed } from "./link_peer.ts";
 
 /** A guest in this program, of whoever listens for streams on this port of loopback. */
 export async function connectGuest(port: number): Promise<GuestStack> {
   return new GuestStack(streamLink(await Deno.connect({ hostname: "127.0.0.1", port })));
+}
+
+/** A guest in this program, of whoever listens for WebSockets on this port of loopback; a frame a message, as v86 speaks. */
+export async function connectWebSocketGuest(port: number, query: string): Promise<GuestStack> {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/${query}`), [end, guest] = memoryLinkPair();
+  socket.binaryType = "arraybuffer";
+  await new Promise<void>((resolve, reject) => {
+    socket.onopen = () => resolve();
+    socket.onerror = () => reject(new Error("Cannot connect"));
+  });
+  const over = new Promise((resolve) => socket.onclose = resolve), frame = new Frame();
+  socket.onmessage = ({ data }) => {
+    end.send(frame.set(new Uint8Array(data), 0, data.byteLength));
+    end.flush();
+  };
+  end.start({
+    receive: ({ bytes, start, end }) => socket.send(bytes.slice(start, end)),
+    flush() {},
+    closed: () => socket.close(),
+  });
+  const stack = new GuestStack(guest), close = stack.close.bind(stack);
+  stack.close = async () => {
+    await close();
+    await over;
+  };
+  return stack;
 }
 
 /** A server on loopback that sends back what it is sent, and closes when its peer has. */
