@@ -37,7 +37,9 @@ async function hold(share: Share): Promise<void> {
 }
 
 const [kind, target, port, count, concurrency] = Deno.args, clients = Number(concurrency);
-const per = (total: number) => Math.ceil(total / clients);
+function per(total: number): number {
+  return Math.ceil(total / clients);
+}
 const share = { kind: kind!, target: target!, port: Number(port), warmUp: per(WARM_UP), count: per(Number(count)) };
 if (kind === "hold") {
   await hold(share);
