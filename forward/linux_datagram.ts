@@ -8,6 +8,9 @@
  * send that fails is therefore tried again. One that fails by itself (no route, forbidden) is told in the same way, in a later call; while one such waits, the
  * next is a datagram that was not taken.
  *
+ * **Several at once.** Datagrams of one length to one peer may be sent in one call (udp(7), `UDP_SEGMENT`): the kernel routes and delivers them as one and cuts them up
+ * last. Where it refuses (no such kernel, a path that is too narrow) each is sent by itself. Those that are not taken then are told in a later call, as `exhausted`.
+ *
  * @module
  */
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
@@ -26,6 +29,7 @@ import {
   SOL_SOCKET,
 } from "../net/linux/libc.ts";
 import { BROKEN, type EventLoop, READABLE, type Watch } from "../net/linux/event_loop.ts";
+import { CMSG_HEADER, type MessageHeader } from "../net/linux/msghdr.ts";
 import { readSockaddr, SOCKADDR_SIZE, writeSockaddr } from "../net/linux/sockaddr.ts";
 import { hostError } from "./linux_error.ts";
 import { ERROR_DATA_SIZE, type QueuedError, takeError } from "./linux_error_queue.ts";
@@ -47,6 +51,18 @@ export interface DatagramUser {
   datagramReceived(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void;
   /** A datagram that was sent did not arrive. Valid until this returns. */
   datagramFailed(error: QueuedError): void;
+}
+
+/** Datagrams of one length that stand behind each other. */
+export interface Segments {
+  /** Their bytes. */
+  readonly bytes: Uint8Array;
+  /** Where the last ends; the first begins at 0. */
+  end: number;
+  /** Bytes of each; the last may have fewer. */
+  size: number;
+  /** A header for `bytes` with a control message whose data are the size. */
+  readonly message: MessageHeader;
 }
 
 /** What a socket needs of its host. */
@@ -73,6 +89,7 @@ export class LinuxDatagramSocket {
   readonly #lastSender = new Int32Array(SOCKADDR_SIZE / 4);
   #from: HostEndpoint | undefined;
   #failed: QueuedError | undefined;
+  #notTaken: HostEndpoint[] = [];
   #closed = false;
 
   /** Takes an open socket. Throws an `Error` when the loop cannot watch it; it is the caller's then. */
@@ -107,6 +124,18 @@ export class LinuxDatagramSocket {
     return true;
   }
 
+  /** Sends several datagrams to one peer, or one. Those that are not taken will be told. */
+  sendSegments(segments: Segments, to: HostEndpoint): void {
+    const { bytes, end, size } = segments;
+    if (this.#closed || (end > size && this.#sendAtOnce(segments, to))) return;
+    let at = 0;
+    do {
+      if (!this.send(bytes, at, Math.min(end, at + size), to)) this.#notTaken.push(to);
+      at += size;
+    } while (at < end);
+    if (this.#notTaken.length > 0) this.#watch.raise(BROKEN);
+  }
+
   /** Closes the socket. May be called again. */
   close(): void {
     if (this.#closed) return;
@@ -118,6 +147,13 @@ export class LinuxDatagramSocket {
   ready(due: number): void {
     if ((due & BROKEN) !== 0) this.#readErrors();
     if ((due & READABLE) !== 0 && !this.#closed) this.#readDatagrams();
+  }
+
+  #sendAtOnce({ message, end, size }: Segments, to: HostEndpoint): boolean {
+    message.nameLength = writeSockaddr(message.name, to.address, to.port);
+    message.bufferLength = end;
+    message.control.setUint16(CMSG_HEADER, size, true);
+    return this.#owner.libc.sendmsg(this.#fd, message.bytes, 0) >= 0;
   }
 
   #readDatagrams(): void {
@@ -143,6 +179,9 @@ export class LinuxDatagramSocket {
     const failed = this.#failed, error = queued ??= createError();
     this.#failed = undefined;
     if (failed !== undefined) this.#user.datagramFailed(failed);
+    while (this.#notTaken.length > 0 && !this.#closed) {
+      this.#user.datagramFailed({ ...createError(), error: "exhausted", to: this.#notTaken.pop()! });
+    }
     for (let i = 0; i < DATAGRAMS_PER_TURN && !this.#closed; i++) {
       if (!takeError(this.#owner.libc, this.#fd, error)) return;
       this.#user.datagramFailed(error);

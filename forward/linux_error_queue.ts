@@ -9,15 +9,8 @@
 import type { HostError } from "../nat/host.ts";
 import { ICMP_ADMIN_PROHIBITED, ICMP_TIME_EXCEEDED, ICMP_UNREACHABLE } from "../net/wire/icmpv4.ts";
 import type { IpAddress } from "../net/wire/address.ts";
-import {
-  addressOf,
-  IP_RECVERR,
-  IPPROTO_IP,
-  IPPROTO_IPV6,
-  IPV6_RECVERR,
-  type Libc,
-  MSG_ERRQUEUE,
-} from "../net/linux/libc.ts";
+import { IP_RECVERR, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVERR, type Libc, MSG_ERRQUEUE } from "../net/linux/libc.ts";
+import { CMSG_HEADER, MessageHeader } from "../net/linux/msghdr.ts";
 import { readSockaddr, SOCKADDR_SIZE } from "../net/linux/sockaddr.ts";
 import { hostError } from "./linux_error.ts";
 
@@ -38,11 +31,8 @@ export interface QueuedError {
 /** Bytes of a datagram that are kept: an ICMP header. */
 export const ERROR_DATA_SIZE = 8;
 
-// struct msghdr: name at 0, its length at 8, the I/O vector at 16, its length at 24, control at 32, its length at 40.
-const MSGHDR_SIZE = 56;
 const CONTROL_SIZE = 512;
-// struct cmsghdr (16 bytes) in front of struct sock_extended_err: errno, origin, type, code, a byte unused, info.
-const CMSG_HEADER = 16;
+// Behind the header of the control message struct sock_extended_err: errno, origin, type, code, a byte unused, info.
 const ORIGIN = CMSG_HEADER + 4;
 const TYPE = CMSG_HEADER + 5;
 const CODE = CMSG_HEADER + 6;
@@ -58,52 +48,35 @@ const HOST_PROHIBITED = 10;
 /** How much longer an IPv6 header is than an IPv4 header. */
 const IPV6_SURPLUS = 20;
 
-let message: DataView<ArrayBuffer> | undefined;
-const messageBytes = new Uint8Array(MSGHDR_SIZE);
-const vector = new DataView(new ArrayBuffer(16));
-const vectorBytes = new Uint8Array(vector.buffer);
-const control = new DataView(new ArrayBuffer(CONTROL_SIZE));
-const controlBytes = new Uint8Array(control.buffer);
-const name = new Uint8Array(SOCKADDR_SIZE);
 const data = new Uint8Array(ERROR_DATA_SIZE);
+let prepared: MessageHeader | undefined;
 
 /** Takes the next error of a socket into `into`: returns whether there was one; `false` is the end. Entries of no use are skipped. */
 export function takeError(libc: Libc, fd: number, into: QueuedError): boolean {
-  const header = message ??= prepare();
+  const message = prepared ??= new MessageHeader(data, CONTROL_SIZE), { control } = message;
   for (;;) {
-    header.setUint32(8, SOCKADDR_SIZE, true);
-    header.setBigUint64(40, BigInt(CONTROL_SIZE), true);
-    const length = libc.recvmsg(fd, messageBytes, MSG_ERRQUEUE);
+    message.nameLength = SOCKADDR_SIZE;
+    message.controlLength = CONTROL_SIZE;
+    const length = libc.recvmsg(fd, message.bytes, MSG_ERRQUEUE);
     if (length < 0) return false;
-    const to = readSockaddr(name);
-    if (to === undefined || header.getUint32(40, true) < ERROR_SIZE || !isError()) continue;
+    const to = readSockaddr(message.name);
+    if (to === undefined || message.controlLength < ERROR_SIZE || !isError(control)) continue;
     into.to = to;
-    into.error = classOf(control.getUint32(CMSG_HEADER, true));
-    into.mtu = into.error === "tooLarge" ? mtuOf(control.getUint32(INFO, true)) : 0;
+    into.error = classOf(control);
+    into.mtu = into.error === "tooLarge" ? mtuOf(control) : 0;
     into.data = data;
     into.dataLength = length;
     return true;
   }
 }
 
-function prepare(): DataView<ArrayBuffer> {
-  const header = new DataView(messageBytes.buffer);
-  vector.setBigUint64(0, addressOf(data), true);
-  vector.setBigUint64(8, BigInt(data.length), true);
-  header.setBigUint64(0, addressOf(name), true);
-  header.setBigUint64(16, addressOf(vectorBytes), true);
-  header.setBigUint64(24, 1n, true);
-  header.setBigUint64(32, addressOf(controlBytes), true);
-  return header;
-}
-
-function isError(): boolean {
+function isError(control: DataView): boolean {
   const level = control.getInt32(8, true), type = control.getInt32(12, true);
   return level === IPPROTO_IP ? type === IP_RECVERR : level === IPPROTO_IPV6 && type === IPV6_RECVERR;
 }
 
 /** The class of the entry in `control`: ICMP tells more than the error number that the kernel makes of it. */
-function classOf(errno: number): HostError {
+function classOf(control: DataView): HostError {
   const origin = control.getUint8(ORIGIN), type = control.getUint8(TYPE), code = control.getUint8(CODE);
   if (origin === ORIGIN_ICMP) {
     if (type === ICMP_TIME_EXCEEDED) return "expired";
@@ -111,9 +84,10 @@ function classOf(errno: number): HostError {
     if (type === ICMP_UNREACHABLE && filtered) return "prohibited";
   }
   if (origin === ORIGIN_ICMPV6 && type === ICMPV6_TIME_EXCEEDED) return "expired";
-  return hostError(errno);
+  return hostError(control.getUint32(CMSG_HEADER, true));
 }
 
-function mtuOf(info: number): number {
+function mtuOf(control: DataView): number {
+  const info = control.getUint32(INFO, true);
   return control.getUint8(ORIGIN) === ORIGIN_ICMPV6 ? info - IPV6_SURPLUS : info;
 }

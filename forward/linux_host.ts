@@ -33,6 +33,7 @@ import { type LinuxListenOwner, listenLinuxTcp } from "./linux_listener.ts";
 import { LinuxPing } from "./linux_ping.ts";
 import { LinuxTcpSocket } from "./linux_tcp.ts";
 import { bindLinuxUdp, type LinuxUdpOwner, openLinuxUdp } from "./linux_udp.ts";
+import { UdpBatch } from "./linux_udp_batch.ts";
 
 /**
  * A `HostNetwork` on the sockets of Linux.
@@ -56,7 +57,7 @@ export class LinuxHost implements HostNetwork {
   constructor(loop: EventLoop) {
     this.#loop = loop;
     this.#tcp = { loop, libc: libc(), open: new Set(), listeners: new Set(), spare: -1 };
-    this.#udp = { loop, libc: libc(), open: new Set() };
+    this.#udp = { loop, libc: libc(), open: new Set(), batch: new UdpBatch(loop) };
     this.#ping = new LinuxPing({ loop, libc: libc() });
   }
 
@@ -68,7 +69,12 @@ export class LinuxHost implements HostNetwork {
   /** Has `turn` called at the end of each turn of the loop. Throws an `Error` when called twice. */
   start(turn: Turn): void {
     if (this.#endTurns) throw new Error("Cannot start host: it is started already");
-    this.#endTurns = this.#loop.onTurnEnd(turn);
+    const { batch } = this.#udp;
+    this.#endTurns = this.#loop.onTurnEnd(() => {
+      const next = turn();
+      batch.flush();
+      return next;
+    });
   }
 
   /** Makes a turn due. */

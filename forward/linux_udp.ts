@@ -27,11 +27,14 @@ import { type DatagramOwner, type DatagramUser, ENABLE, LinuxDatagramSocket } fr
 import { hostError } from "./linux_error.ts";
 import type { QueuedError } from "./linux_error_queue.ts";
 import { bindLinux } from "./linux_listener.ts";
+import type { UdpBatch } from "./linux_udp_batch.ts";
 
 /** What a socket needs of its host. */
 export interface LinuxUdpOwner extends DatagramOwner {
   /** Told when the socket is open and when it is closed. */
   readonly open: Set<LinuxUdpSocket>;
+  /** Through which every socket sends. */
+  readonly batch: UdpBatch;
 }
 
 /** A `HostUdpSocket` on a descriptor. Made by `openLinuxUdp`. */
@@ -49,10 +52,11 @@ export class LinuxUdpSocket implements HostUdpSocket, DatagramUser {
   }
 
   send(bytes: Uint8Array, start: number, end: number, to: HostEndpoint): boolean {
-    return this.#socket.send(bytes, start, end, to);
+    return this.#owner.open.has(this) && this.#owner.batch.send(this.#socket, bytes, start, end, to);
   }
 
   close(): void {
+    this.#owner.batch.flushOf(this.#socket);
     this.#owner.open.delete(this);
     this.#socket.close();
   }

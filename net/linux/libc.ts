@@ -73,6 +73,8 @@ export interface Libc {
   ): number;
   /** recvmsg(2) on a `struct msghdr`. */
   recvmsg(fd: number, message: Uint8Array, flags: number): number;
+  /** sendmsg(2) of a `struct msghdr`. */
+  sendmsg(fd: number, message: Uint8Array, flags: number): number;
   /** shutdown(2). */
   shutdown(fd: number, how: number): number;
   /** setsockopt(2). */
@@ -132,6 +134,10 @@ export const SOCK_NONBLOCK_CLOEXEC = 0x80800;
 export const MSG_NOSIGNAL = 0x4000;
 /** recv(2): look, and leave the bytes where they are. */
 export const MSG_PEEK = 2;
+/** Options of UDP sockets. */
+export const IPPROTO_UDP = 17;
+/** udp(7): what is sent is several datagrams of this length, the last of which may be shorter. */
+export const UDP_SEGMENT = 103;
 /** recvmsg(2): take from the queue of errors. */
 export const MSG_ERRQUEUE = 0x2000;
 /** shutdown(2): end the sending direction. */
@@ -303,6 +309,7 @@ const SYMBOLS = {
   recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "i32" },
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "i32" },
   recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
