@@ -41,7 +41,7 @@ import {
 import type { TcpEnd, TcpLower, TcpUser } from "../tcp/context.ts";
 import { TcpEndpoint } from "../tcp/endpoint.ts";
 import type { TcpState } from "../tcp/transitions.ts";
-import { GATHERED_MOST, type Gatherer } from "./gathering.ts";
+import { GATHERED_LEAST, GATHERED_MOST, type Gatherer } from "./gathering.ts";
 
 /** Reads of a host socket in one turn. */
 const READS_PER_TURN = 16;
@@ -229,8 +229,11 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
   /** Bytes of the guest: to the socket, as many as it takes. */
   tcpReceived(bytes: Uint8Array, start: number, end: number): number {
     if (this.#hostError !== null || this.#socket === null) return end - start;
+    const length = end - start;
     // Where memory is full nothing may be taken that the socket could then refuse.
-    if (end - start <= GATHERED_MOST && !this.#context.pool.isFull) return this.#gather(bytes, start, end);
+    if (length >= GATHERED_LEAST && length <= GATHERED_MOST && !this.#context.pool.isFull) {
+      return this.#gather(bytes, start, end);
+    }
     this.#context.gathering.flushOf(this);
     if (this.endpoint.receive.queue.length > 0) return 0;
     return this.#write(bytes, start, end);

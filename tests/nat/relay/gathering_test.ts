@@ -34,6 +34,18 @@ Deno.test("TcpRelay gives the host the small segments of a turn in one write, an
   }
 });
 
+Deno.test("TcpRelay gives the host a short segment at once, behind the longer ones before it in the turn", () => {
+  const script = new NatScript(), socket = script.open(), bytes = pattern(2 * MSS + 100);
+  for (let at = 0; at < bytes.length; at += MSS) {
+    const payload = bytes.subarray(at, at + MSS);
+    script.guest.receive(script.pointAt(script.segment({ payload, seq: (script.seq + at) >>> 0 })));
+    assertEquals(socket.receivedLength, at < 2 * MSS ? 0 : bytes.length, `after the segment from ${at} on`);
+  }
+  assertEquals([socket.writes, socket.received], [2, bytes]);
+  script.seq = (script.seq + bytes.length) >>> 0;
+  finish(script);
+});
+
 Deno.test("TcpRelay queues what the host does not take of a turn's segments, and gives it all in order", () => {
   for (const budget of [0, 1, 1000, MSS, 30_000, 65_536, 70_000]) {
     const script = new NatScript(), socket = script.open(), bytes = pattern(100 * MSS);
