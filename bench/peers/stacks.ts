@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { BenchFiles, delay, type Shell, startShell } from "./shell.ts";
+import { BenchFiles, delay, runShell, type Shell, startShell } from "./shell.ts";
 
 /** Who can be measured. */
 export const STACKS = ["hawser", "hawser-deno", "slirp4netns", "pasta", "loopback"] as const;
@@ -35,7 +35,9 @@ export const PROGRAMS: Record<StackName, readonly string[]> = {
 
 const HAWSER = new URL("../../cli.ts", import.meta.url).pathname;
 const HAWSER_PERMISSIONS = "--allow-read --allow-write --allow-run=sh --allow-ffi --allow-net --allow-env";
-const COMMAND = `sh -c 'echo "$(date +%s%N) $$" >"$0.new"; mv "$0.new" "$0"; exec sleep 900' "$READY"`;
+// pasta gives its command process ids of its own, beginning with 1; the id that /proc has is the one that counts here.
+const COMMAND = `sh -c 'read -r pid _ </proc/self/stat; echo "$(date +%s%N) $pid" >"$0.new"; mv "$0.new" "$0"; ` +
+  `exec sleep 900' "$READY"`;
 /** The guest's port that each stack forwards to. */
 export const GUEST_PORT = 5201;
 /** The port of the host's loopback that leads there. */
@@ -73,7 +75,10 @@ export async function startStack(name: StackName, mtu: number): Promise<Stack> {
     };
   }
   const files = new BenchFiles(), ready = files.path("ready"), shells: Shell[] = [];
+  let command = 0;
   const end = async (): Promise<void> => {
+    // pasta leaves its command behind, which nothing but KILL ends.
+    if (name === "pasta" && command > 0) await runShell(`kill -KILL ${command}`, 1000);
     for (const shell of shells.reverse()) await shell.end();
     files.remove();
   };
@@ -82,11 +87,15 @@ export async function startStack(name: StackName, mtu: number): Promise<Stack> {
     const environment = { READY: ready, MTU: String(mtu), FORWARD: `127.0.0.1/${FORWARDED_PORT}:${GUEST_PORT}` };
     shells.push(startShell(scriptOf(name), environment));
     const [at, pid] = (await waitForFile(ready, shells[0]!)).split(" ").map(Number);
+    if (await runShell(`[ /proc/${pid}/ns/net -ef /proc/self/ns/net ] || echo apart`, 1000) === "") {
+      throw new Error(`Cannot measure ${name}: its command is in the network of this machine`);
+    }
+    command = pid!;
     let root = shells[0]!.pid, startMs = at! / 1e6 - began;
     if (name === "slirp4netns") {
       const up = files.path("up"), api = files.path("api");
       const script = `exec slirp4netns --configure --disable-dns --mtu="$MTU" -a "$API" -r 3 "$PID" tap0 3>"$UP"`;
-      shells.push(startShell(script, { MTU: String(mtu), PID: String(pid), UP: up, API: api }));
+      shells.push(startShell(script, { MTU: String(mtu), PID: String(command), UP: up, API: api }));
       root = shells[1]!.pid;
       await waitForFile(up, shells[1]!);
       startMs = Date.now() - began;
@@ -94,11 +103,11 @@ export async function startStack(name: StackName, mtu: number): Promise<Stack> {
     }
     return {
       target: "10.0.2.2",
-      enter: `nsenter -t ${pid} -n`,
+      enter: `nsenter -t ${command} -n`,
       forwardedPort: FORWARDED_PORT,
       startMs,
       root,
-      command: pid!,
+      command,
       [Symbol.asyncDispose]: end,
     };
   } catch (error) {
