@@ -1,5 +1,5 @@
 /**
- * The guest's side of round trips, run in the stack's namespace: `client.ts KIND TARGET PORT COUNT CONCURRENCY`.
+ * The guest's side of round trips, run in the stack's namespace: `client.ts KIND TARGET PORT,… COUNT CONCURRENCY`.
  *
  * `rr`: one byte and its echo over an open connection. `crr`: connect, one byte and its echo, close. Both print the p50 and
  * p99 of COUNT of them in microseconds as JSON. `hold`: opens COUNT connections, with a byte over each, prints how many there
@@ -28,7 +28,7 @@ function measureBeside(share: Share): Promise<number[]> {
 async function hold(share: Share): Promise<void> {
   let open = 0;
   try {
-    for (; open < share.count; open++) exchange(connect(share));
+    for (; open < share.count; open++) exchange(connect(share, open));
   } finally {
     console.log(open);
   }
@@ -36,11 +36,17 @@ async function hold(share: Share): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 300_000));
 }
 
-const [kind, target, port, count, concurrency] = Deno.args, clients = Number(concurrency);
+const [kind, target, ports, count, concurrency] = Deno.args, clients = Number(concurrency);
 function per(total: number): number {
   return Math.ceil(total / clients);
 }
-const share = { kind: kind!, target: target!, port: Number(port), warmUp: per(WARM_UP), count: per(Number(count)) };
+const share = {
+  kind: kind!,
+  target: target!,
+  ports: ports!.split(",").map(Number),
+  warmUp: per(WARM_UP),
+  count: per(Number(count)),
+};
 if (kind === "hold") {
   await hold(share);
 } else {

@@ -11,6 +11,7 @@ import {
   libc,
   MSG_NOSIGNAL,
   SOCK_STREAM,
+  SOL_SOCKET,
   TCP_NODELAY,
 } from "../../net/linux/libc.ts";
 import { SOCKADDR_SIZE, writeSockaddr } from "../../net/linux/sockaddr.ts";
@@ -22,22 +23,28 @@ export interface Share {
   kind: string;
   /** IPv4 address of the server. */
   target: string;
-  /** Its port. */
-  port: number;
+  /** Its ports, which are taken by turns. */
+  ports: readonly number[];
   /** Exchanges that are not counted, before those that are. */
   warmUp: number;
   /** Exchanges. */
   count: number;
 }
 
+const SO_RCVTIMEO = 20;
+// It is connect's limit too.
+const SO_SNDTIMEO = 21;
+// struct timeval: five seconds.
+const PATIENCE = new Uint8Array(new BigInt64Array([5n, 0n]).buffer);
 const ENABLE = new Uint8Array([1, 0, 0, 0]);
 
 const c = libc(), byte = new Uint8Array(1);
 
 /** A connection. Throws an `Error` where the server is not reached. */
-export function connect({ target, port }: Share): number {
+export function connect({ target, ports }: Share, turn: number): number {
   const fd = c.socket(AF_INET, SOCK_STREAM, 0), address = new Uint8Array(SOCKADDR_SIZE);
-  const length = writeSockaddr(address, IpAddress.fromIpv4(parseIpv4(target)), port);
+  const length = writeSockaddr(address, IpAddress.fromIpv4(parseIpv4(target)), ports[turn % ports.length]!);
+  for (const option of [SO_RCVTIMEO, SO_SNDTIMEO]) c.setsockopt(fd, SOL_SOCKET, option, PATIENCE, PATIENCE.length);
   if (fd < 0 || c.connect(fd, address, length) < 0) throw new Error(`Cannot connect: ${describeErrno(errno())}`);
   c.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ENABLE, ENABLE.length);
   return fd;
@@ -51,10 +58,10 @@ export function exchange(fd: number): void {
 /** Microseconds of each exchange, on this thread, which waits for nothing else. */
 export function measure(share: Share): number[] {
   const { kind, warmUp, count } = share, samples: number[] = [];
-  const open = kind === "rr" ? connect(share) : -1;
+  const open = kind === "rr" ? connect(share, 0) : -1;
   for (let i = -warmUp; i < count; i++) {
     const began = performance.now();
-    const fd = open < 0 ? connect(share) : open;
+    const fd = open < 0 ? connect(share, warmUp + i) : open;
     exchange(fd);
     if (open < 0) c.close(fd);
     if (i >= 0) samples.push((performance.now() - began) * 1000);

@@ -37,6 +37,7 @@ async function write(report: Report): Promise<void> {
   await Deno.writeTextFile(new URL("peers.json", results), JSON.stringify(report, null, 2) + "\n");
   await Deno.writeTextFile(new URL("peers.svg", results), formatChart(report));
   await Deno.writeTextFile(readme, replaceBlock(await Deno.readTextFile(readme), formatBlock(report)));
+  await runShell(`${Deno.execPath()} fmt --quiet ${readme.pathname}`, 10_000);
 }
 
 async function facts(): Promise<Omit<Report, "results">> {

@@ -19,8 +19,6 @@ export interface Effort {
   exchanges: number;
   /** Megabits of datagrams a second that are offered. */
   udpMbps: number;
-  /** Counts of idle flows at which memory is read. */
-  idleFlows: readonly number[];
 }
 
 const CLIENT = new URL("./client.ts", import.meta.url).pathname;
@@ -32,11 +30,11 @@ const LIMIT = "ulimit -n 65536; ";
 export class Servers implements AsyncDisposable {
   /** Port of iperf3. */
   readonly iperf: number;
-  /** Port of the echo server. */
-  readonly echo: number;
+  /** Ports of the echo server, with commas between. */
+  readonly echo: string;
   readonly #shells: Shell[];
 
-  private constructor(ports: { iperf: number; echo: number }, shells: Shell[]) {
+  private constructor(ports: { iperf: number; echo: string }, shells: Shell[]) {
     this.iperf = ports.iperf;
     this.echo = ports.echo;
     this.#shells = shells;
@@ -49,11 +47,11 @@ export class Servers implements AsyncDisposable {
       startShell(`exec iperf3 -s -B 127.0.0.1 -p ${iperf}`),
       startShell(`${LIMIT}exec ${DENO} --allow-ffi ${SERVER} >"$FILE"`, { FILE: path }),
     ];
-    let port = 0;
-    for (let i = 0; i < 500 && port === 0; i++, await delay(10)) port = Number(readOr(path, "0"));
+    let ports = "";
+    for (let i = 0; i < 500 && ports === ""; i++, await delay(10)) ports = readOr(path, "");
     files.remove();
-    if (port === 0 || shells.some((shell) => shell.hasEnded)) throw new Error("Cannot start the servers");
-    return new Servers({ iperf, echo: port }, shells);
+    if (ports === "" || shells.some((shell) => shell.hasEnded)) throw new Error("Cannot start the servers");
+    return new Servers({ iperf, echo: ports }, shells);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -108,25 +106,28 @@ export async function latency(
   return { [`tcp_${kind}_latency_us_p50${suffix}`]: p50, [`tcp_${kind}_latency_us_p99${suffix}`]: p99 };
 }
 
-/** Resident megabytes of the stack idle, with idle flows, and after they were closed. */
-export async function memory(stack: Stack, servers: Servers, effort: Effort): Promise<Metrics> {
+/** Resident megabytes of the stack without flows: before there were any, or once they were closed. */
+export async function memory(stack: Stack, metric: "rss_idle_mb" | "rss_after_flows_mb"): Promise<Metrics> {
   if (stack.root === 0) return {};
-  const metrics: Metrics = { rss_idle_mb: await residentMb(stack) };
-  for (const count of effort.idleFlows) {
-    const files = new BenchFiles(), opened = files.path("opened");
-    const line = `${LIMIT}exec ${clientLine(stack, servers, "hold", count)} 1 >"$FILE"`;
-    const shell = startShell(line, { FILE: opened });
-    let open = "";
-    for (let i = 0; i < 400 && open === ""; i++, await delay(100)) open = readOr(opened, "");
-    await delay(500);
-    if (Number(open) === count) metrics[`rss_${count}_flows_mb`] = await residentMb(stack);
-    await shell.end();
-    files.remove();
-    if (Number(open) !== count) throw new Error(`Cannot measure memory: ${open || "no"} of ${count} flows were opened`);
-  }
   await delay(1500);
-  metrics["rss_after_flows_mb"] = await residentMb(stack);
-  return metrics;
+  return { [metric]: await residentMb(stack) };
+}
+
+/** Resident megabytes of the stack with so many idle flows. */
+export async function flowMemory(stack: Stack, servers: Servers, count: number): Promise<Metrics> {
+  if (stack.root === 0) return {};
+  const files = new BenchFiles(), opened = files.path("opened");
+  const line = `${LIMIT}exec ${clientLine(stack, servers, "hold", count)} 1 >"$FILE"`;
+  const shell = startShell(line, { FILE: opened });
+  let open = "";
+  for (let i = 0; i < 400 && open === ""; i++, await delay(100)) open = readOr(opened, "");
+  await delay(500);
+  const megabytes = await residentMb(stack);
+  await shell.end();
+  files.remove();
+  if (open === "") throw new Error(`Cannot measure memory: ${count} flows were not open within 40 s`);
+  if (Number(open) !== count) throw new Error(`Cannot measure memory: ${open} of ${count} flows were opened`);
+  return { [`rss_${count}_flows_mb`]: megabytes };
 }
 
 async function residentMb(stack: Stack): Promise<number> {

@@ -6,14 +6,24 @@
  *
  * @module
  */
-import { bulk, datagrams, type Effort, forwarded, latency, memory, type Metrics, Servers } from "./measure.ts";
+import {
+  bulk,
+  datagrams,
+  type Effort,
+  flowMemory,
+  forwarded,
+  latency,
+  memory,
+  type Metrics,
+  Servers,
+} from "./measure.ts";
 import type { Options } from "./options.ts";
 import { columnName, type Series } from "./report.ts";
 import { runShell } from "./shell.ts";
 import { MTUS, PROGRAMS, type Stack, type StackName, startStack } from "./stacks.ts";
 
-const FULL: Effort = { seconds: 2, exchanges: 3000, udpMbps: 2000, idleFlows: [1000, 10_000] };
-const QUICK: Effort = { seconds: 1, exchanges: 600, udpMbps: 2000, idleFlows: [1000] };
+const FULL: Effort = { seconds: 2, exchanges: 3000, udpMbps: 2000 };
+const QUICK: Effort = { seconds: 1, exchanges: 600, udpMbps: 2000 };
 
 /** One thing to measure: its metrics, whether it belongs to a quick run, whether one round will do. */
 interface Task {
@@ -52,12 +62,14 @@ const TASKS: readonly Task[] = [
       run: (stack, servers, { exchanges }) => latency(stack, servers, { kind, count: exchanges, concurrency }),
     }))
   ),
-  {
-    metrics: ["rss_idle_mb", "rss_1000_flows_mb", "rss_10000_flows_mb", "rss_after_flows_mb"],
+  { metrics: ["rss_idle_mb"], quick: false, once: true, run: (stack) => memory(stack, "rss_idle_mb") },
+  ...[1000, 10_000].map((count): Task => ({
+    metrics: [`rss_${count}_flows_mb`],
     quick: false,
     once: true,
-    run: memory,
-  },
+    run: (stack, servers) => flowMemory(stack, servers, count),
+  })),
+  { metrics: ["rss_after_flows_mb"], quick: false, once: true, run: (stack) => memory(stack, "rss_after_flows_mb") },
 ];
 
 /** Which of these programs are not to be had. */
