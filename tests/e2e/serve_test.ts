@@ -10,8 +10,8 @@ import { Serve, serveFails } from "./serve_support.ts";
 
 const needs = requires("linux", "ffi");
 const FLOWS = 500;
-/** By what the other's throughput may be divided. */
-const LEAST_SHARE = 2;
+/** By what the other's throughput may be divided; much of that is for what else a shared machine does in these seconds. */
+const MOST_SLOWED = 4;
 /** How long the hostile guest goes on, in seconds. */
 const HOSTILE_SECONDS = Number(Deno.env.get("HAWSER_HOSTILE_SECONDS") ?? 3);
 
@@ -259,7 +259,7 @@ test("gives 500 flows of one guest every byte while another sends garbage", asyn
     const figures = `MB/s alone ${alone.map(Math.round)}, beside ${beside.map(Math.round)}, ${sent} hostile frames`;
     if (Deno.env.has("HAWSER_HOSTILE_SECONDS")) console.log(figures);
     assert(sent > 1000, figures);
-    assert(median(beside) > median(alone) / LEAST_SHARE, figures);
+    assert(median(beside) > median(alone) / MOST_SLOWED, figures);
     // A flood of SYNs takes the server's time too; there every byte is what counts.
     isHostile = true;
     const attacking = attack(serve.port, server.port, () => isHostile);
