@@ -9,7 +9,7 @@ const MOST: Record<string, number> = {
   // The number that this path itself sums up.
   wire: 16,
   // In-order data, of which a view is copied to where a turn's segments are gathered, and every 32nd time the acknowledgement and the turn.
-  receiveFull: VIEW,
+  receiveFull: 32 + VIEW,
   // Bytes of a host and their acknowledgement: clock readings and times that are stored, up to eight.
   sendSmall: 128,
   // More than 64 bytes that are copied to a queue take a view each, up to `COPYBREAK`.
