@@ -131,7 +131,12 @@ class Servers implements AsyncDisposable {
 async function complaintsAbout(capture: string): Promise<string> {
   const checks = ["ip.check_checksum", "tcp.check_checksum", "udp.check_checksum"].map((name) => `-o ${name}:TRUE`);
   const bad = ["ip", "tcp", "udp", "icmp"].map((name) => `${name}.checksum.status == "Bad"`).join(" || ");
-  return await shell(`tshark -n -r "$1" ${checks.join(" ")} -Y '_ws.malformed || ${bad}' 2>/dev/null`, capture);
+  // A sum of zero that a guest's Linux writes in its other form is right.
+  const right = "tcp.checksum == 0xffff && tcp.checksum_calculated == 0";
+  return await shell(
+    `tshark -n -r "$1" ${checks.join(" ")} -Y '_ws.malformed || ((${bad}) && !(${right}))' 2>/dev/null`,
+    capture,
+  );
 }
 
 for (const link of LINKS) {
