@@ -128,11 +128,9 @@ export class LinuxDatagramSocket {
   sendSegments(segments: Segments, to: HostEndpoint): void {
     const { bytes, end, size } = segments;
     if (this.#closed || (end > size && this.#sendAtOnce(segments, to))) return;
-    let at = 0;
-    do {
+    for (let at = 0; at < end; at += size) {
       if (!this.send(bytes, at, Math.min(end, at + size), to)) this.#notTaken.push(to);
-      at += size;
-    } while (at < end);
+    }
     if (this.#notTaken.length > 0) this.#watch.raise(BROKEN);
   }
 
