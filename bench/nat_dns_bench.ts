@@ -5,9 +5,9 @@
  * @module
  */
 import type { HostNetwork, HostUdpHandler } from "../nat/host.ts";
-import { SILENT } from "../nat/logger.ts";
+import { SILENT } from "../nat/base/logger.ts";
 import { Nat } from "../nat/nat.ts";
-import { createTranslationRules } from "../nat/translate.ts";
+import { createTranslationRules } from "../nat/rules/translate.ts";
 import { IpAddress, parseIpv4 } from "../net/wire/address.ts";
 import { aRecord, dnsAnswer, dnsQuery } from "../tests/support/dns_messages.ts";
 import { udpFrameOfGuest } from "../tests/support/udp_frames.ts";

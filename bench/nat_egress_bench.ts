@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { createTranslationRules, translate } from "../nat/translate.ts";
-import { TranslationCache } from "../nat/translation_cache.ts";
-import { EgressRules } from "../nat/egress.ts";
+import { createTranslationRules, translate } from "../nat/rules/translate.ts";
+import { TranslationCache } from "../nat/rules/translation_cache.ts";
+import { EgressRules } from "../nat/rules/egress.ts";
 import { IpAddress } from "../net/wire/address.ts";
 import { PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 

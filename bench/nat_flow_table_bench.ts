@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { FlowKey } from "../nat/flow_key.ts";
-import { FlowTable } from "../nat/flow_table.ts";
+import { FlowKey } from "../nat/flow/flow_key.ts";
+import { FlowTable } from "../nat/flow/flow_table.ts";
 
 const SEED = 0x1badcafe;
 const LOOKUPS = 1000;

@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { BufferPool, LARGE_BUFFER } from "../nat/buffers.ts";
+import { BufferPool, LARGE_BUFFER } from "../nat/base/buffers.ts";
 import { createTcpDrops, TCP_DEFAULTS, type TcpContext, type TcpUser } from "../nat/tcp/context.ts";
 import { TcpEndpoint } from "../nat/tcp/endpoint.ts";
-import { TimerWheel } from "../nat/timers.ts";
+import { TimerWheel } from "../nat/base/timers.ts";
 import { writeUint32 } from "../net/wire/bytes.ts";
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import { encodeTcp, TCP_ACK, TCP_SYN, TcpHeader, tcpSeq } from "../net/wire/tcp.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Timer, TimerWheel } from "../nat/timers.ts";
+import { Timer, TimerWheel } from "../nat/base/timers.ts";
 
 const COUNT = 100_000;
 const STEPS = 1000;

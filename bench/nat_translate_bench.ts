@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { createTranslationRules, type Destination, translate } from "../nat/translate.ts";
+import { createTranslationRules, type Destination, translate } from "../nat/rules/translate.ts";
 import { IpAddress } from "../net/wire/address.ts";
 
 const rules = createTranslationRules({

@@ -5,8 +5,8 @@
  */
 import type { HostNetwork, HostUdpHandler } from "../nat/host.ts";
 import { Nat } from "../nat/nat.ts";
-import { SILENT } from "../nat/logger.ts";
-import { createTranslationRules } from "../nat/translate.ts";
+import { SILENT } from "../nat/base/logger.ts";
+import { createTranslationRules } from "../nat/rules/translate.ts";
 import { IpAddress } from "../net/wire/address.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { type Counters, DROP_REASONS } from "../nat/counters.ts";
-import { type Endings, FLOW_ENDINGS } from "../nat/endings.ts";
-import type { FlowInfo } from "../nat/flow.ts";
+import { type Counters, DROP_REASONS } from "../nat/base/counters.ts";
+import { type Endings, FLOW_ENDINGS } from "../nat/flow/endings.ts";
+import type { FlowInfo } from "../nat/flow/flow.ts";
 
 /** What there is to see of a gateway; a `Gateway` is one. */
 export interface Observed {

@@ -7,9 +7,9 @@
  */
 import { checkOverlaps, formatPortSpec, parseForward } from "../forward/port_spec.ts";
 import type { Gateway, GatewayOptions } from "../mod.ts";
-import { DEFAULT_DENY } from "../nat/egress.ts";
+import { DEFAULT_DENY } from "../nat/rules/egress.ts";
 import type { HostNetwork } from "../nat/host.ts";
-import { createTranslationRules, isGuestAddress } from "../nat/translate.ts";
+import { createTranslationRules, isGuestAddress } from "../nat/rules/translate.ts";
 import { Cidr, formatIpv4, IpAddress } from "../net/wire/address.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";

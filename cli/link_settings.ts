@@ -12,7 +12,7 @@ import type { Link } from "../net/link/link.ts";
 import { lossyLink } from "../net/link/lossy.ts";
 import { PcapCapture, PcapFile } from "../net/link/pcap.ts";
 import { traceLink } from "../net/link/trace.ts";
-import type { Logger } from "../nat/logger.ts";
+import type { Logger } from "../nat/base/logger.ts";
 import { writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";
 import { readCaptureFile } from "./values.ts";

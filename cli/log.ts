@@ -4,7 +4,7 @@
  * @module
  */
 import { BaseHandler, type LevelName, Logger as StdLogger } from "@std/log";
-import type { Logger } from "../nat/logger.ts";
+import type { Logger } from "../nat/base/logger.ts";
 import type { LogLevel } from "./values.ts";
 
 class StderrHandler extends BaseHandler {

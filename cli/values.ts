@@ -4,7 +4,7 @@
  * @module
  */
 import { parsePortSpec } from "../forward/port_spec.ts";
-import { DENY_NONE, parseEgressRule } from "../nat/egress.ts";
+import { DENY_NONE, parseEgressRule } from "../nat/rules/egress.ts";
 import { Cidr, IpAddress } from "../net/wire/address.ts";
 
 /** Least MTU: what every IPv4 host must be able to receive (RFC 791 section 3.2). */

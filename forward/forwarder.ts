@@ -13,8 +13,8 @@
  * @module
  */
 import { delay } from "@std/async";
-import { type Logger, SILENT } from "../nat/logger.ts";
-import { RateLimitedLog } from "../nat/rate_limited_log.ts";
+import { type Logger, SILENT } from "../nat/base/logger.ts";
+import { RateLimitedLog } from "../nat/base/rate_limited_log.ts";
 import { pump, type PumpResult } from "./pump.ts";
 import { formatStreamEndpoint, type StreamEndpoint } from "./stream_endpoint.ts";
 import { listenStream, type StreamListener } from "./stream_listener.ts";

@@ -11,8 +11,8 @@
  *
  * @module
  */
-import { findForbiddenTarget } from "../nat/policy.ts";
-import type { Target } from "../nat/translate.ts";
+import { findForbiddenTarget } from "../nat/rules/policy.ts";
+import type { Target } from "../nat/rules/translate.ts";
 import { IpAddress } from "../net/wire/address.ts";
 import { DNS_PORT } from "../net/wire/dns.ts";
 

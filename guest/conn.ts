@@ -6,7 +6,7 @@
  * @module
  */
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
-import { LARGE_PAYLOAD } from "../nat/buffers.ts";
+import { LARGE_PAYLOAD } from "../nat/base/buffers.ts";
 import type { TcpContext, TcpEnd, TcpLower, TcpUser } from "../nat/tcp/context.ts";
 import { TcpEndpoint } from "../nat/tcp/endpoint.ts";
 import type { TcpState } from "../nat/tcp/transitions.ts";

@@ -33,12 +33,12 @@ import {
 } from "../net/wire/tcp.ts";
 import { type Clock, SYSTEM_CLOCK } from "../net/link/clock.ts";
 import type { Link } from "../net/link/link.ts";
-import { BufferPool, LARGE_BUFFER } from "../nat/buffers.ts";
-import { FlowKey } from "../nat/flow_key.ts";
-import { FlowTable } from "../nat/flow_table.ts";
+import { BufferPool, LARGE_BUFFER } from "../nat/base/buffers.ts";
+import { FlowKey } from "../nat/flow/flow_key.ts";
+import { FlowTable } from "../nat/flow/flow_table.ts";
 import { createTcpDrops, TCP_DEFAULTS, type TcpConfig, type TcpContext, type TcpLower } from "../nat/tcp/context.ts";
 import { encodeStrayReset } from "../nat/tcp/stray.ts";
-import { TimerWheel } from "../nat/timers.ts";
+import { TimerWheel } from "../nat/base/timers.ts";
 import { GuestConn } from "./conn.ts";
 import { GuestListener } from "./listener.ts";
 import { checkPort, DynamicPorts } from "./ports.ts";

@@ -30,9 +30,9 @@ import {
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import { checkIpv4, ipv4Destination, ipv4HeaderValid, ipv4IsFragment, ipv4TotalLength } from "../net/wire/ipv4.ts";
 import type { Link } from "../net/link/link.ts";
-import { ArpResolver } from "../nat/arp_resolver.ts";
-import { FrameSender } from "../nat/frame_sender.ts";
-import type { TimerWheel } from "../nat/timers.ts";
+import { ArpResolver } from "../nat/ip/arp_resolver.ts";
+import { FrameSender } from "../nat/ip/frame_sender.ts";
+import type { TimerWheel } from "../nat/base/timers.ts";
 
 /** Who a station is, and what it needs. */
 export interface StationParts {

@@ -16,15 +16,15 @@
  */
 import { IpAddress } from "../net/wire/address.ts";
 import { PROTOCOL_TCP } from "../net/wire/ipv4.ts";
-import type { DropReason } from "./counters.ts";
-import type { Flow, RelayContext } from "./flow.ts";
-import { FlowKey } from "./flow_key.ts";
+import type { DropReason } from "./base/counters.ts";
+import type { Flow, RelayContext } from "./flow/flow.ts";
+import { FlowKey } from "./flow/flow_key.ts";
 import type { Guest } from "./guest.ts";
 import type { HostEndpoint, HostTcpHandler, HostTcpSocket } from "./host.ts";
-import { findReserved } from "./policy.ts";
+import { findReserved } from "./rules/policy.ts";
 import { TcpRelay } from "./relay/tcp.ts";
 import { TcpHostOpening } from "./relay/tcp_host_opening.ts";
-import { isGuestAddress, type TranslationRules } from "./translate.ts";
+import { isGuestAddress, type TranslationRules } from "./rules/translate.ts";
 
 /** Ports that are drawn where the client's own is taken: those that need no privilege. */
 const FIRST_DRAWN = 1024;

@@ -76,18 +76,18 @@ import {
   udpSourcePort,
 } from "../net/wire/udp.ts";
 import { DHCP_SERVER_PORT } from "../net/wire/dhcpv4.ts";
-import { ArpResolver } from "./arp_resolver.ts";
-import type { DropReason } from "./counters.ts";
-import { FlowKey } from "./flow_key.ts";
-import { FrameSender, type FrameSink } from "./frame_sender.ts";
-import { takeIcmpError } from "./icmp_error.ts";
-import { Ipv4Reassembly, type ReassemblyUser } from "./ipv4_reassembly.ts";
+import { ArpResolver } from "./ip/arp_resolver.ts";
+import type { DropReason } from "./base/counters.ts";
+import { FlowKey } from "./flow/flow_key.ts";
+import { FrameSender, type FrameSink } from "./ip/frame_sender.ts";
+import { takeIcmpError } from "./ip/icmp_error.ts";
+import { Ipv4Reassembly, type ReassemblyUser } from "./ip/ipv4_reassembly.ts";
 import type { Nat } from "./nat.ts";
 import { GuestDatagram } from "./relay/udp.ts";
 import { Services } from "./service/services.ts";
 import { encodeStrayReset } from "./tcp/stray.ts";
-import { type Timed, Timer } from "./timers.ts";
-import { isGuestAddress } from "./translate.ts";
+import { type Timed, Timer } from "./base/timers.ts";
+import { isGuestAddress } from "./rules/translate.ts";
 
 /** An 802.1Q tag, with which a frame may be this much longer. */
 const VLAN_TAG_LENGTH = 4;

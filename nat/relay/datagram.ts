@@ -9,14 +9,14 @@
  */
 import { IpAddress } from "../../net/wire/address.ts";
 import { encodeIpv4, IPV4_HEADER_LENGTH, Ipv4Header } from "../../net/wire/ipv4.ts";
-import type { DropReason } from "../counters.ts";
-import type { FlowKey } from "../flow_key.ts";
-import type { RelayContext } from "../flow.ts";
+import type { DropReason } from "../base/counters.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
+import type { RelayContext } from "../flow/flow.ts";
 import type { Guest } from "../guest.ts";
 import type { HostError } from "../host.ts";
-import { icmpErrorFor } from "../icmp_error.ts";
-import type { Recent } from "../recency_list.ts";
-import type { Target } from "../translate.ts";
+import { icmpErrorFor } from "../ip/icmp_error.ts";
+import type { Recent } from "../base/recency_list.ts";
+import type { Target } from "../rules/translate.ts";
 import { DatagramFlow } from "./datagram_flow.ts";
 import { type Peer, Peers } from "./peers.ts";
 

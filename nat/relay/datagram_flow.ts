@@ -6,12 +6,12 @@
  * @module
  */
 import { formatEndpoint } from "../../net/wire/address.ts";
-import type { FlowEnding } from "../endings.ts";
-import type { FlowKey } from "../flow_key.ts";
-import type { Flow, FlowInfo, RelayContext } from "../flow.ts";
+import type { FlowEnding } from "../flow/endings.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
+import type { Flow, FlowInfo, RelayContext } from "../flow/flow.ts";
 import type { ForwardTarget } from "../forwards.ts";
 import type { Guest } from "../guest.ts";
-import { type Timed, Timer } from "../timers.ts";
+import { type Timed, Timer } from "../base/timers.ts";
 
 /** A flow without connections. */
 export abstract class DatagramFlow implements Flow, Timed {

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { copyBytes, LARGE_PAYLOAD } from "../buffers.ts";
+import { copyBytes, LARGE_PAYLOAD } from "../base/buffers.ts";
 
 /** Payloads from this many bytes on are gathered: what is shorter is a request or the end of one, and the host is to have it at once. */
 export const GATHERED_LEAST = 512;

@@ -22,9 +22,9 @@ import {
   icmpv4SetIdentifier,
 } from "../../net/wire/icmpv4.ts";
 import { PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
-import { copyBytes } from "../buffers.ts";
-import type { DropReason } from "../counters.ts";
-import type { FlowInfo } from "../flow.ts";
+import { copyBytes } from "../base/buffers.ts";
+import type { DropReason } from "../base/counters.ts";
+import type { FlowInfo } from "../flow/flow.ts";
 import type { HostError, HostPingHandler, HostPingSocket } from "../host.ts";
 import { DatagramRelay, peerAddress } from "./datagram.ts";
 import type { Peer } from "./peers.ts";

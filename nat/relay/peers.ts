@@ -8,7 +8,7 @@
  * @module
  */
 import type { IpAddress } from "../../net/wire/address.ts";
-import type { Target } from "../translate.ts";
+import type { Target } from "../rules/translate.ts";
 
 /** Addresses that a mapping remembers. */
 export const MAX_PEERS = 256;

@@ -23,9 +23,9 @@
  */
 import { formatEndpoint } from "../../net/wire/address.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
-import type { FlowEnding } from "../endings.ts";
-import type { FlowKey } from "../flow_key.ts";
-import type { Flow, FlowInfo, RelayContext } from "../flow.ts";
+import type { FlowEnding } from "../flow/endings.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
+import type { Flow, FlowInfo, RelayContext } from "../flow/flow.ts";
 import type { ForwardTarget } from "../forwards.ts";
 import type { Guest } from "../guest.ts";
 import {

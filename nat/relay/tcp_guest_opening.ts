@@ -9,12 +9,12 @@
  *
  * @module
  */
-import type { FlowEnding } from "../endings.ts";
-import type { RelayContext } from "../flow.ts";
+import type { FlowEnding } from "../flow/endings.ts";
+import type { RelayContext } from "../flow/flow.ts";
 import type { HostConnectHandler, HostError, HostNetwork } from "../host.ts";
-import { icmpErrorFor } from "../icmp_error.ts";
-import { Timer } from "../timers.ts";
-import type { Target } from "../translate.ts";
+import { icmpErrorFor } from "../ip/icmp_error.ts";
+import { Timer } from "../base/timers.ts";
+import type { Target } from "../rules/translate.ts";
 import type { TcpOpening, TcpRelay } from "./tcp.ts";
 
 /** Bytes of the guest's SYN packet that are kept for an ICMP error to quote. */

@@ -16,14 +16,14 @@
 import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { encodeUdp, UDP_HEADER_LENGTH } from "../../net/wire/udp.ts";
-import { copyBytes } from "../buffers.ts";
-import type { DropReason } from "../counters.ts";
-import type { FlowInfo, RelayContext } from "../flow.ts";
-import type { FlowKey } from "../flow_key.ts";
-import { UDP_MAX_PAYLOAD, type UdpPath } from "../frame_sender.ts";
+import { copyBytes } from "../base/buffers.ts";
+import type { DropReason } from "../base/counters.ts";
+import type { FlowInfo, RelayContext } from "../flow/flow.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
+import { UDP_MAX_PAYLOAD, type UdpPath } from "../ip/frame_sender.ts";
 import type { Guest } from "../guest.ts";
 import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
-import type { Target } from "../translate.ts";
+import type { Target } from "../rules/translate.ts";
 import { DatagramRelay } from "./datagram.ts";
 import type { Peer } from "./peers.ts";
 

@@ -30,12 +30,12 @@
 import { formatEndpoint, formatIpv4 } from "../../net/wire/address.ts";
 import { DNS_HEADER_LENGTH, DNS_PORT, DNS_SERVFAIL, dnsQuestionCount, dnsSetId } from "../../net/wire/dns.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
-import type { DropReason } from "../counters.ts";
-import type { RelayContext } from "../flow.ts";
+import type { DropReason } from "../base/counters.ts";
+import type { RelayContext } from "../flow/flow.ts";
 import type { Guest } from "../guest.ts";
 import type { HostConnectHandler, HostTcpSocket } from "../host.ts";
 import type { GuestDatagram } from "../relay/udp.ts";
-import type { Target } from "../translate.ts";
+import type { Target } from "../rules/translate.ts";
 import { DnsCache } from "./dns_cache.ts";
 import { DnsExchange, type DnsWaiter } from "./dns_exchange.ts";
 import { encodeLocalDnsAnswer } from "./dns_local.ts";

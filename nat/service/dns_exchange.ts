@@ -32,10 +32,10 @@ import {
   dnsSetId,
 } from "../../net/wire/dns.ts";
 import type { IpAddress } from "../../net/wire/address.ts";
-import type { RelayContext } from "../flow.ts";
+import type { RelayContext } from "../flow/flow.ts";
 import type { HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
-import { Timer } from "../timers.ts";
-import type { Target } from "../translate.ts";
+import { Timer } from "../base/timers.ts";
+import type { Target } from "../rules/translate.ts";
 import { type DnsQuery, sameDnsQuestion } from "./dns_query.ts";
 
 /** How long a resolver may be silent before the next one is asked, in milliseconds. */

@@ -22,7 +22,7 @@
  * @module
  */
 import { readUint16, writeUint16 } from "../../net/wire/bytes.ts";
-import type { EndsTurn, RelayContext } from "../flow.ts";
+import type { EndsTurn, RelayContext } from "../flow/flow.ts";
 import {
   FAILED,
   type HostConnectHandler,

@@ -5,8 +5,8 @@
  */
 import { checkDhcpv4, decodeDhcpv4, encodeDhcpv4 } from "../../net/wire/dhcpv4.ts";
 import { DecodeError } from "../../net/wire/decode_error.ts";
-import type { DropReason } from "../counters.ts";
-import { ipv4Mask, type TranslationRules } from "../translate.ts";
+import type { DropReason } from "../base/counters.ts";
+import { ipv4Mask, type TranslationRules } from "../rules/translate.ts";
 import { arpReply, arpRequest, type ArpSegment } from "./arp.ts";
 import { type DhcpDestination, DhcpServer } from "./dhcp.ts";
 import { echoReply } from "./echo.ts";

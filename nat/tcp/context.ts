@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { BufferPool } from "../buffers.ts";
-import type { TimerWheel } from "../timers.ts";
+import type { BufferPool } from "../base/buffers.ts";
+import type { TimerWheel } from "../base/timers.ts";
 
 /** The limits and times of TCP endpoints; milliseconds and bytes. */
 export interface TcpConfig {

@@ -38,8 +38,8 @@ import {
   tcpSeq,
   tcpWindow,
 } from "../../net/wire/tcp.ts";
-import { COPYBREAK } from "../buffers.ts";
-import { Timer } from "../timers.ts";
+import { COPYBREAK } from "../base/buffers.ts";
+import { Timer } from "../base/timers.ts";
 import type { TcpContext, TcpDrops, TcpEnd, TcpLower, TcpUser } from "./context.ts";
 import { Output } from "./output.ts";
 import { ACK_LATER, ACK_NOW, ReceiveSide } from "./receive_side.ts";

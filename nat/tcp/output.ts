@@ -8,7 +8,7 @@
  * @module
  */
 import { seqAdd, seqLess } from "../../net/wire/seq.ts";
-import { SMALL_BUFFER } from "../buffers.ts";
+import { SMALL_BUFFER } from "../base/buffers.ts";
 import type { TcpContext } from "./context.ts";
 import { RTO_MIN_MS } from "./rtt.ts";
 import type { SendSide } from "./send_side.ts";

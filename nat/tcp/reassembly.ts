@@ -8,7 +8,7 @@
  * @module
  */
 import { seqAdd, seqDiff, seqInWindow, seqLess, seqLessOrEqual, seqMax, seqMin } from "../../net/wire/seq.ts";
-import { type BufferPool, copyBytes, SMALL_BUFFER } from "../buffers.ts";
+import { type BufferPool, copyBytes, SMALL_BUFFER } from "../base/buffers.ts";
 
 /** Ranges that are kept at most. */
 export const MAX_RANGES = 128;

@@ -14,7 +14,7 @@
  * @module
  */
 import { seqAdd, seqDiff, seqLess } from "../../net/wire/seq.ts";
-import { ByteQueue, SMALL_BUFFER } from "../buffers.ts";
+import { ByteQueue, SMALL_BUFFER } from "../base/buffers.ts";
 import type { TcpContext } from "./context.ts";
 import { Reassembly } from "./reassembly.ts";
 

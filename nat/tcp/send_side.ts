@@ -9,7 +9,7 @@
  * @module
  */
 import { seqAdd, seqDiff, seqLess, seqMax } from "../../net/wire/seq.ts";
-import { ByteQueue } from "../buffers.ts";
+import { ByteQueue } from "../base/buffers.ts";
 import { CongestionWindow } from "./congestion.ts";
 import type { TcpContext } from "./context.ts";
 import { Recovery } from "./recovery.ts";

@@ -19,7 +19,7 @@ import {
   TcpHeader,
   tcpHeaderLengthOf,
 } from "../../net/wire/tcp.ts";
-import { LARGE_PAYLOAD } from "../buffers.ts";
+import { LARGE_PAYLOAD } from "../base/buffers.ts";
 import type { TcpContext, TcpLower } from "./context.ts";
 import type { ReceiveSide } from "./receive_side.ts";
 import type { SendSide } from "./send_side.ts";

@@ -23,7 +23,7 @@ import {
   PCAP_RECORD_HEADER_LENGTH,
   PCAP_SNAP_LENGTH,
 } from "../wire/pcap.ts";
-import { type Logger, SILENT } from "../../nat/logger.ts";
+import { type Logger, SILENT } from "../../nat/base/logger.ts";
 import { wallClockMs } from "./clock.ts";
 import type { Link } from "./link.ts";
 import { type FrameObserver, ObservedLink } from "./observed.ts";

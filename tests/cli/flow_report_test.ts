@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { formatReport } from "../../cli/flow_report.ts";
-import { type Counters, createCounters } from "../../nat/counters.ts";
-import { createEndings, type Endings } from "../../nat/endings.ts";
-import type { FlowInfo } from "../../nat/flow.ts";
+import { type Counters, createCounters } from "../../nat/base/counters.ts";
+import { createEndings, type Endings } from "../../nat/flow/endings.ts";
+import type { FlowInfo } from "../../nat/flow/flow.ts";
 
 const FLOW: FlowInfo = {
   protocol: "tcp",

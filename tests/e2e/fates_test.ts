@@ -4,7 +4,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { createEndings, type Endings } from "../../nat/endings.ts";
+import { createEndings, type Endings } from "../../nat/flow/endings.ts";
 import { openDescriptors } from "../support/descriptors.ts";
 import { requires } from "../support/requirements.ts";
 import type { Program } from "./program.ts";

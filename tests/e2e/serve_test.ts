@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { median } from "../../bench/peers/statistics.ts";
 import { pattern } from "../support/bytes.ts";
-import { FLOW_LINES_BURST } from "../../nat/flow_log.ts";
+import { FLOW_LINES_BURST } from "../../nat/flow/flow_log.ts";
 import { requires } from "../support/requirements.ts";
 import { attack, connectGuest, connectWebSocketGuest, echoServer, exchange } from "../support/stream_guests.ts";
 import { leaveStaleSocket } from "../support/unix_client.ts";

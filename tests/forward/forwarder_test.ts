@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { delay } from "@std/async";
 import { Forwarder, type ForwarderOptions } from "../../forward/forwarder.ts";
-import { SILENT } from "../../nat/logger.ts";
+import { SILENT } from "../../nat/base/logger.ts";
 import { assertSame, pattern } from "../support/bytes.ts";
 import { openDescriptors } from "../support/descriptors.ts";
 import { resettingServer } from "../support/resetting_pair.ts";

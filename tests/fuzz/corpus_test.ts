@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { DROP_REASONS, type DropReason } from "../../nat/counters.ts";
+import { DROP_REASONS, type DropReason } from "../../nat/base/counters.ts";
 import { TCP_STATES, type TcpState } from "../../nat/tcp/transitions.ts";
 import { readCorpus } from "./corpus.ts";
 import { parseScript } from "./script.ts";

@@ -7,16 +7,16 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { LARGE_BUFFER } from "../../nat/buffers.ts";
-import { type Counters, DROP_REASONS, type DropReason } from "../../nat/counters.ts";
-import { FlowKey } from "../../nat/flow_key.ts";
+import { LARGE_BUFFER } from "../../nat/base/buffers.ts";
+import { type Counters, DROP_REASONS, type DropReason } from "../../nat/base/counters.ts";
+import { FlowKey } from "../../nat/flow/flow_key.ts";
 import type { Guest } from "../../nat/guest.ts";
 import type { HostError } from "../../nat/host.ts";
-import { SILENT } from "../../nat/logger.ts";
+import { SILENT } from "../../nat/base/logger.ts";
 import { MAX_MAPPINGS, Nat } from "../../nat/nat.ts";
 import { MAX_DNS_PENDING } from "../../nat/service/dns.ts";
 import type { TcpState } from "../../nat/tcp/transitions.ts";
-import { createTranslationRules } from "../../nat/translate.ts";
+import { createTranslationRules } from "../../nat/rules/translate.ts";
 import { IpAddress, isGroupMac } from "../../net/wire/address.ts";
 import { ARP_REPLY, ARP_REQUEST, arpOperation, arpSenderIp, checkArp, decodeArp } from "../../net/wire/arp.ts";
 import { checkEthernet, decodeEthernet, ethernetType, ETHERTYPE_ARP, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
-import { DROP_REASONS } from "../../nat/counters.ts";
-import { FLOW_ENDINGS } from "../../nat/endings.ts";
+import { DROP_REASONS } from "../../nat/base/counters.ts";
+import { FLOW_ENDINGS } from "../../nat/flow/endings.ts";
 import {
   externalImports,
   fileSize,
@@ -100,14 +100,14 @@ const SAMPLES: { rule: Rule; path: string; bad: string[]; good: string[] }[] = [
   {
     rule: importDirection,
     path: "net/link/a.ts",
-    bad: ['import { x } from "../../nat/flow_table.ts";', 'import { x } from "../../forward/mod.ts";'],
+    bad: ['import { x } from "../../nat/flow/flow_table.ts";', 'import { x } from "../../forward/mod.ts";'],
     good: ['import { x } from "../../nat/host.ts";', 'import { x } from "../linux/tun.ts";'],
   },
   {
     rule: importDirection,
     path: "net/linux/a.ts",
     bad: ['import { x } from "../../nat/mod.ts";'],
-    good: ['import type { X } from "../../nat/logger.ts";', 'import { x } from "../wire/address.ts";'],
+    good: ['import type { X } from "../../nat/base/logger.ts";', 'import { x } from "../wire/address.ts";'],
   },
   {
     rule: importDirection,

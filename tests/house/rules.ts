@@ -12,8 +12,8 @@ export type Rule = (file: SourceFile) => string[];
 /** What each part of the sources may import of the others; the longest prefix of a path decides. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "net/wire/": ["net/wire/"],
-  "net/link/": ["net/", "nat/host.ts", "nat/logger.ts"],
-  "net/linux/": ["net/", "nat/host.ts", "nat/logger.ts"],
+  "net/link/": ["net/", "nat/host.ts", "nat/base/logger.ts"],
+  "net/linux/": ["net/", "nat/host.ts", "nat/base/logger.ts"],
   "nat/": ["nat/", "net/wire/"],
   "forward/": ["forward/", "nat/", "net/"],
   "guest/": ["guest/", "nat/", "net/"],

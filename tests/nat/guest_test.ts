@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { DropReason } from "../../nat/counters.ts";
+import type { DropReason } from "../../nat/base/counters.ts";
 import { TCP_SYN } from "../../net/wire/tcp.ts";
 import { NatScript } from "../support/nat_script.ts";
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { LARGE_BUFFER, SMALL_BUFFER } from "../../nat/buffers.ts";
+import { LARGE_BUFFER, SMALL_BUFFER } from "../../nat/base/buffers.ts";
 import { TCP_DEFAULTS } from "../../nat/tcp/context.ts";
 import { TCP_ACK, TCP_RST } from "../../net/wire/tcp.ts";
 import type { NatScript } from "../support/nat_script.ts";

@@ -6,10 +6,10 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import type { DropReason } from "../../nat/counters.ts";
+import type { DropReason } from "../../nat/base/counters.ts";
 import type { Guest } from "../../nat/guest.ts";
 import { Nat } from "../../nat/nat.ts";
-import { createTranslationRules, type TranslationOptions } from "../../nat/translate.ts";
+import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translate.ts";
 import { parseIpv4 } from "../../net/wire/address.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";

@@ -6,9 +6,9 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import type { Guest } from "../../nat/guest.ts";
-import { FlowKey } from "../../nat/flow_key.ts";
+import { FlowKey } from "../../nat/flow/flow_key.ts";
 import { Nat } from "../../nat/nat.ts";
-import { createTranslationRules, type Target } from "../../nat/translate.ts";
+import { createTranslationRules, type Target } from "../../nat/rules/translate.ts";
 import { formatEndpoint, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
 import type { Frame } from "../../net/wire/frame.ts";
 import { encodeIpv4, Ipv4Header, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";

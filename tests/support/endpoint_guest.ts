@@ -4,12 +4,12 @@
  *
  * @module
  */
-import { BufferPool, LARGE_BUFFER, LARGE_PAYLOAD } from "../../nat/buffers.ts";
-import { FrameSender } from "../../nat/frame_sender.ts";
+import { BufferPool, LARGE_BUFFER, LARGE_PAYLOAD } from "../../nat/base/buffers.ts";
+import { FrameSender } from "../../nat/ip/frame_sender.ts";
 import { GATEWAY_MAC } from "../../nat/nat.ts";
 import { createTcpDrops, TCP_DEFAULTS, type TcpContext, type TcpLower, type TcpUser } from "../../nat/tcp/context.ts";
 import { TcpEndpoint } from "../../nat/tcp/endpoint.ts";
-import { TimerWheel } from "../../nat/timers.ts";
+import { TimerWheel } from "../../nat/base/timers.ts";
 import type { Link } from "../../net/link/link.ts";
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { ipv4TotalLength } from "../../net/wire/ipv4.ts";

@@ -7,7 +7,7 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { BufferPool, LARGE_BUFFER } from "../../nat/buffers.ts";
+import { BufferPool, LARGE_BUFFER } from "../../nat/base/buffers.ts";
 import {
   createTcpDrops,
   TCP_DEFAULTS,
@@ -18,7 +18,7 @@ import {
 } from "../../nat/tcp/context.ts";
 import { TcpEndpoint } from "../../nat/tcp/endpoint.ts";
 import type { TcpState } from "../../nat/tcp/transitions.ts";
-import { TimerWheel } from "../../nat/timers.ts";
+import { TimerWheel } from "../../nat/base/timers.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { decodeTcp, encodeTcp, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TcpHeader } from "../../net/wire/tcp.ts";
 import { bytesOf } from "./nat_script.ts";

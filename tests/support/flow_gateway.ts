@@ -11,8 +11,8 @@
 import { Nat } from "../../nat/nat.ts";
 import type { Guest } from "../../nat/guest.ts";
 import { type HostConnectHandler, WOULD_BLOCK } from "../../nat/host.ts";
-import { SILENT } from "../../nat/logger.ts";
-import { createTranslationRules } from "../../nat/translate.ts";
+import { SILENT } from "../../nat/base/logger.ts";
+import { createTranslationRules } from "../../nat/rules/translate.ts";
 import { readUint16, readUint32, writeUint16, writeUint32 } from "../../net/wire/bytes.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_VERIFIED, Frame } from "../../net/wire/frame.ts";

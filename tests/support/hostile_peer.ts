@@ -8,7 +8,7 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { LARGE_BUFFER } from "../../nat/buffers.ts";
+import { LARGE_BUFFER } from "../../nat/base/buffers.ts";
 import { seqAdd, seqDiff } from "../../net/wire/seq.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../net/wire/tcp.ts";
 import { tcpFrame } from "./guest_frames.ts";

@@ -10,10 +10,10 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { equals } from "@std/bytes";
-import type { FlowInfo } from "../../nat/flow.ts";
+import type { FlowInfo } from "../../nat/flow/flow.ts";
 import { Nat } from "../../nat/nat.ts";
 import type { TcpConfig } from "../../nat/tcp/context.ts";
-import { createTranslationRules } from "../../nat/translate.ts";
+import { createTranslationRules } from "../../nat/rules/translate.ts";
 import type { Link } from "../../net/link/link.ts";
 import { type LossyLink, lossyLink, type LossyLinkOptions } from "../../net/link/lossy.ts";
 import { memoryLinkPair } from "../../net/link/memory.ts";

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { BufferPool, LARGE_BUFFER } from "../../nat/buffers.ts";
+import { BufferPool, LARGE_BUFFER } from "../../nat/base/buffers.ts";
 import { createTcpDrops, TCP_DEFAULTS, type TcpConfig, type TcpContext } from "../../nat/tcp/context.ts";
-import { TimerWheel } from "../../nat/timers.ts";
+import { TimerWheel } from "../../nat/base/timers.ts";
 
 /** One buffer serves every test of a file: it is used within one call. */
 const SCRATCH = new Uint8Array(LARGE_BUFFER);

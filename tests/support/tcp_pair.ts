@@ -8,11 +8,11 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { LARGE_BUFFER } from "../../nat/buffers.ts";
+import { LARGE_BUFFER } from "../../nat/base/buffers.ts";
 import type { TcpConfig, TcpContext, TcpEnd, TcpLower, TcpUser } from "../../nat/tcp/context.ts";
 import { TcpEndpoint } from "../../nat/tcp/endpoint.ts";
 import { TCP_STATES, type TcpState, TRANSITIONS } from "../../nat/tcp/transitions.ts";
-import { TimerWheel } from "../../nat/timers.ts";
+import { TimerWheel } from "../../nat/base/timers.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { seqAdd, seqDiff, seqMax } from "../../net/wire/seq.ts";
 import {

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { BufferPool, SMALL_BUFFER } from "../../../nat/buffers.ts";
+import { BufferPool, SMALL_BUFFER } from "../../../nat/base/buffers.ts";
 import { MAX_RANGES, Reassembly } from "../../../nat/tcp/reassembly.ts";
 import { seqAdd, seqDiff } from "../../../net/wire/seq.ts";
 import { bytesOf } from "../../support/nat_script.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { SMALL_BUFFER } from "../../../nat/buffers.ts";
+import { SMALL_BUFFER } from "../../../nat/base/buffers.ts";
 import type { TcpConfig, TcpContext } from "../../../nat/tcp/context.ts";
 import { ACK_LATER, ACK_NOT, ACK_NOW, ReceiveSide, SCARCE_WINDOW } from "../../../nat/tcp/receive_side.ts";
 import { bytesOf } from "../../support/nat_script.ts";

@@ -1,0 +1,152 @@
+/**
+ * What tells flows apart: guest, protocol, both ports, both addresses.
+ *
+ * A key is a row of ten unsigned 32-bit words, so that looking a flow up makes no string and no object. Both families
+ * have the same form: an IPv4 address is its IPv4-mapped IPv6 form (RFC 4291 section 2.5.5.2).
+ *
+ * ```
+ * word 0     guest number << 8 | protocol number
+ * word 1     guest port << 16 | remote port
+ * words 2–5  guest address
+ * words 6–9  remote address, as the guest sees it
+ * ```
+ *
+ * The gateway keeps one key, fills it from the headers of each packet and looks up with it. Protocols without ports put
+ * what plays their part there: ICMP echo its identifier as the guest port (RFC 5508 section 3.1).
+ *
+ * @module
+ */
+import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
+import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
+
+/** Words of a key. */
+export const FLOW_KEY_WORDS = 10;
+
+const IPV4_MAPPED = 0xffff;
+const PROTOCOL_ICMPV6 = 58;
+
+/** The key of a flow, to be filled again and again. */
+export class FlowKey {
+  /** The ten words; whoever looks flows up reads them, `set` and `setIpv4` write them. */
+  readonly words: Uint32Array = new Uint32Array(FLOW_KEY_WORDS);
+
+  /**
+   * Fills the key of an IPv4 flow from 32-bit addresses. `guest` is below 2²⁴, `protocol` below 2⁸, ports below 2¹⁶.
+   */
+  setIpv4(
+    guest: number,
+    protocol: number,
+    guestAddress: number,
+    guestPort: number,
+    remoteAddress: number,
+    remotePort: number,
+  ): this {
+    const words = this.words;
+    words[0] = (guest << 8) | protocol;
+    words[1] = (guestPort << 16) | remotePort;
+    words[2] = 0;
+    words[3] = 0;
+    words[4] = IPV4_MAPPED;
+    words[5] = guestAddress;
+    words[6] = 0;
+    words[7] = 0;
+    words[8] = IPV4_MAPPED;
+    words[9] = remoteAddress;
+    return this;
+  }
+
+  /** Fills the key of a flow of either family. The numbers have the ranges that `setIpv4` has. */
+  set(
+    guest: number,
+    protocol: number,
+    guestAddress: IpAddress,
+    guestPort: number,
+    remoteAddress: IpAddress,
+    remotePort: number,
+  ): this {
+    const words = this.words;
+    words[0] = (guest << 8) | protocol;
+    words[1] = (guestPort << 16) | remotePort;
+    words[2] = guestAddress.w0;
+    words[3] = guestAddress.w1;
+    words[4] = guestAddress.w2;
+    words[5] = guestAddress.w3;
+    words[6] = remoteAddress.w0;
+    words[7] = remoteAddress.w1;
+    words[8] = remoteAddress.w2;
+    words[9] = remoteAddress.w3;
+    return this;
+  }
+
+  /** Fills the key from ten words at `offset` of a larger array. */
+  copyFrom(words: Uint32Array, offset: number): this {
+    for (let i = 0; i < FLOW_KEY_WORDS; i++) this.words[i] = words[offset + i]!;
+    return this;
+  }
+
+  /** A key of its own with the same words. */
+  clone(): FlowKey {
+    return new FlowKey().copyFrom(this.words, 0);
+  }
+
+  /** Whether both name the same flow. */
+  equals(other: FlowKey): boolean {
+    for (let i = 0; i < FLOW_KEY_WORDS; i++) if (this.words[i] !== other.words[i]) return false;
+    return true;
+  }
+
+  /** Number of the guest. */
+  get guest(): number {
+    return this.words[0]! >>> 8;
+  }
+
+  /** Protocol number. */
+  get protocol(): number {
+    return this.words[0]! & 0xff;
+  }
+
+  /** Port of the guest. */
+  get guestPort(): number {
+    return this.words[1]! >>> 16;
+  }
+
+  /** Port that the guest talks to. */
+  get remotePort(): number {
+    return this.words[1]! & 0xffff;
+  }
+
+  /** Address of the guest. */
+  get guestAddress(): IpAddress {
+    return this.#address(2);
+  }
+
+  /** Address that the guest talks to, before translation. */
+  get remoteAddress(): IpAddress {
+    return this.#address(6);
+  }
+
+  /** For logs, without the guest's number: `tcp 10.0.2.15:40000 > 10.0.2.2:80`. */
+  toString(): string {
+    return `${protocolName(this.protocol)} ${formatEndpoint(this.guestAddress, this.guestPort)} > ` +
+      formatEndpoint(this.remoteAddress, this.remotePort);
+  }
+
+  #address(at: number): IpAddress {
+    return new IpAddress(this.words[at]!, this.words[at + 1]!, this.words[at + 2]!, this.words[at + 3]!);
+  }
+}
+
+function protocolName(protocol: number): string {
+  switch (protocol) {
+    case PROTOCOL_TCP:
+      return "tcp";
+    case PROTOCOL_UDP:
+      return "udp";
+    case PROTOCOL_ICMP:
+      return "icmp";
+    case PROTOCOL_ICMPV6:
+      return "icmpv6";
+    default:
+      return `protocol ${protocol}`;
+  }
+}

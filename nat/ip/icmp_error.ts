@@ -1,0 +1,115 @@
+/**
+ * ICMP errors, both ways (RFC 792, RFC 1122 section 3.2.2).
+ *
+ * **To the guest**: which message tells it what the host has learnt of a packet's fate.
+ *
+ * **From the guest**: an error is about a packet that the gateway sent it, which it quotes. One that quotes no packet of a live flow is dropped as stray. "Fragmentation needed" lowers
+ * the MTU of the path to the guest (RFC 1191) and the segment size of the connection it is about; what was lost is sent again by the retransmission timer. Every other one is
+ * counted and changes nothing: a mapping outlives it (RFC 4787 REQ-12), and so does a TCP connection, where even "port unreachable" may pass
+ * (RFC 5461 section 4; a guest that wants to end one has RST). None is passed on to the host's peer, for which there is no socket call.
+ *
+ * The sequence number in a quoted segment is not compared with what is on its way, as RFC 5927 section 4.1 has it against strangers on the path: on this link there is
+ * nobody but the guest, which can only hurt itself.
+ *
+ * @module
+ */
+import {
+  ICMP_ADMIN_PROHIBITED,
+  ICMP_FRAGMENTATION_NEEDED,
+  ICMP_HOST_UNREACHABLE,
+  ICMP_NET_UNREACHABLE,
+  ICMP_PORT_UNREACHABLE,
+  ICMP_TIME_EXCEEDED,
+  ICMP_TTL_EXCEEDED,
+  ICMP_UNREACHABLE,
+  icmpv4Code,
+  type Icmpv4Error,
+  icmpv4Identifier,
+  icmpv4Mtu,
+  icmpv4Quoted,
+  icmpv4Type,
+} from "../../net/wire/icmpv4.ts";
+import {
+  ipv4Destination,
+  ipv4HeaderLength,
+  ipv4Protocol,
+  ipv4Source,
+  PROTOCOL_ICMP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from "../../net/wire/ipv4.ts";
+import { udpDestinationPort, udpSourcePort } from "../../net/wire/udp.ts";
+import type { DropReason } from "../base/counters.ts";
+import { FlowKey } from "../flow/flow_key.ts";
+import type { Guest } from "../guest.ts";
+import type { HostError } from "../host.ts";
+import type { Nat } from "../nat.ts";
+
+/** No MTU is less (RFC 791 section 3.2); a host that does not know it says 0. */
+const LEAST_MTU = 68;
+
+const key = new FlowKey();
+
+/** The message that tells a guest of an error of the host, or null where there is none. `mtu` is for `tooLarge`. */
+export function icmpErrorFor(error: HostError, mtu: number): Icmpv4Error | null {
+  switch (error) {
+    case "refused":
+      return { type: ICMP_UNREACHABLE, code: ICMP_PORT_UNREACHABLE };
+    case "networkUnreachable":
+      return { type: ICMP_UNREACHABLE, code: ICMP_NET_UNREACHABLE };
+    case "hostUnreachable":
+    case "timedOut":
+      return { type: ICMP_UNREACHABLE, code: ICMP_HOST_UNREACHABLE };
+    case "prohibited":
+      return { type: ICMP_UNREACHABLE, code: ICMP_ADMIN_PROHIBITED };
+    case "tooLarge":
+      return mtu < LEAST_MTU ? null : { type: ICMP_UNREACHABLE, code: ICMP_FRAGMENTATION_NEEDED, mtu };
+    case "expired":
+      return { type: ICMP_TIME_EXCEEDED, code: ICMP_TTL_EXCEEDED };
+    case "reset":
+    case "exhausted":
+    case "other":
+      return null;
+  }
+}
+
+/** Takes the ICMP error that fills `bytes[icmp, end)`, from `guest`. Returns why it has no effect, or null. */
+export function takeIcmpError(
+  nat: Nat,
+  guest: Guest,
+  bytes: Uint8Array,
+  icmp: number,
+  end: number,
+): DropReason | null {
+  const quoted = icmpv4Quoted(bytes, icmp, end);
+  if (quoted < 0) return "icmpMalformed";
+  if (!wasSent(nat, guest, bytes, quoted)) return "icmpErrorStray";
+  if (icmpv4Type(bytes, icmp) !== ICMP_UNREACHABLE || icmpv4Code(bytes, icmp) !== ICMP_FRAGMENTATION_NEEDED) {
+    return "icmpErrorSoft";
+  }
+  const isNews = guest.pathMtuIs(icmpv4Mtu(bytes, icmp)), isTcp = ipv4Protocol(bytes, quoted) === PROTOCOL_TCP;
+  return (isTcp && nat.tcpFlow(key)?.pathMtuChanged()) || isNews ? null : "icmpErrorSoft";
+}
+
+/** Whether the packet quoted at `bytes[ip]` is one of a flow of the guest, whose key is then in `key`. */
+function wasSent(nat: Nat, guest: Guest, bytes: Uint8Array, ip: number): boolean {
+  const remote = ipv4Source(bytes, ip), address = ipv4Destination(bytes, ip), protocol = ipv4Protocol(bytes, ip);
+  const transport = ip + ipv4HeaderLength(bytes, ip);
+  // The first four bytes of TCP and UDP are the same.
+  const remotePort = udpSourcePort(bytes, transport), guestPort = udpDestinationPort(bytes, transport);
+  switch (protocol) {
+    case PROTOCOL_TCP:
+      return nat.tcpFlow(key.setIpv4(guest.number, protocol, address, guestPort, remote, remotePort)) !== undefined;
+    case PROTOCOL_UDP:
+      key.setIpv4(guest.number, protocol, address, guestPort, 0, 0);
+      return nat.mapping(key)?.peers.has(remote, remotePort) ||
+        nat.forwardedUdp(key, remote, remotePort) !== undefined;
+    case PROTOCOL_ICMP: {
+      const identifier = icmpv4Identifier(bytes, transport);
+      return nat.mapping(key.setIpv4(guest.number, protocol, address, identifier, 0, 0))
+        ?.peers.has(remote, 0) ?? false;
+    }
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Destinations that are never relayed, whatever the options say, as data.
+ *
+ * A guest can put any address into a packet, and a host's kernel does surprising things with some: a connect to 0.0.0.0
+ * reaches 127.0.0.1, one to an IPv4-mapped IPv6 address leaves IPv6, one to an IPv4-compatible address may do the same.
+ * So these ranges are refused by what they are, before and after translation, and not because a socket call would fail.
+ *
+ * **Two questions.** What the guest asked for is matched with the family of the packet that carried it: in an IPv6
+ * packet an IPv4-mapped address is a forgery, although `IpAddress` holds IPv4 addresses in that very form. What a
+ * translation leads to is matched with its own family; loopback is allowed there, since the gateway's address and maps
+ * lead to it on purpose.
+ *
+ * Rules that a user gives, and that depend on ports, are another matter and come after these.
+ *
+ * @module
+ */
+import { Cidr, IpAddress } from "../../net/wire/address.ts";
+
+/** The version of the IP header that an address stood in. */
+export type IpFamily = 4 | 6;
+
+/** A range that is never relayed. */
+export interface ReservedRange {
+  /** The version of the packets that it is about. */
+  readonly family: IpFamily;
+  /** The addresses, as `IpAddress` holds them. */
+  readonly range: Cidr;
+  /** How logs name it. */
+  readonly rule: string;
+  /** What the addresses are for. */
+  readonly what: string;
+  /** Where that is written. */
+  readonly source: string;
+  /** Whether these are the host itself: a translation may lead there. */
+  readonly loopback: boolean;
+}
+
+/** Every such range; where two hold an address, the first counts. */
+export const NEVER_RELAYED: readonly ReservedRange[] = [
+  reserved(4, "0.0.0.0/8", { what: "this host on this network", source: "RFC 1122 section 3.2.1.3, RFC 6890" }),
+  reserved(4, "127.0.0.0/8", { what: "loopback", source: "RFC 1122 section 3.2.1.3, RFC 6890", loopback: true }),
+  reserved(4, "224.0.0.0/4", { what: "multicast", source: "RFC 1112 section 4, RFC 5735" }),
+  reserved(4, "240.0.0.0/4", { what: "reserved, and limited broadcast", source: "RFC 1112 section 4, RFC 6890" }),
+  reserved(6, "::1/128", { what: "loopback", source: "RFC 4291 section 2.5.3", loopback: true }),
+  reserved(6, "::/96", { what: "unspecified, and IPv4-compatible", source: "RFC 4291 sections 2.5.2 and 2.5.5.1" }),
+  {
+    family: 6,
+    // `IpAddress` holds mapped addresses as IPv4, so all of IPv4 is the range.
+    range: new Cidr(IpAddress.fromIpv4(0), 0),
+    rule: "::ffff:0:0/96",
+    what: "IPv4-mapped",
+    source: "RFC 4291 section 2.5.5.2",
+    loopback: false,
+  },
+  reserved(6, "ff00::/8", { what: "multicast", source: "RFC 4291 section 2.7" }),
+];
+
+/** The range that forbids a guest to ask for `address` in a packet of this family. */
+export function findReserved(family: IpFamily, address: IpAddress): ReservedRange | undefined {
+  return NEVER_RELAYED.find((entry) => entry.family === family && entry.range.contains(address));
+}
+
+/** The range that forbids a translation to lead to `address`. */
+export function findForbiddenTarget(address: IpAddress): ReservedRange | undefined {
+  const entry = findReserved(familyOf(address), address);
+  return entry?.loopback ? undefined : entry;
+}
+
+/** Whether `address` is in 127.0.0.0/8 or is ::1. */
+export function isLoopback(address: IpAddress): boolean {
+  return findReserved(familyOf(address), address)?.loopback ?? false;
+}
+
+/** The family of an address as text or a socket has it: the mapped form is IPv4. */
+export function familyOf(address: IpAddress): IpFamily {
+  return address.isIpv4 ? 4 : 6;
+}
+
+function reserved(
+  family: IpFamily,
+  rule: string,
+  about: { what: string; source: string; loopback?: boolean },
+): ReservedRange {
+  return { family, range: Cidr.parse(rule), rule, what: about.what, source: about.source, loopback: !!about.loopback };
+}
