@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { ForwardTarget } from "../nat/forwards.ts";
+import type { ForwardTarget } from "../nat/flow/flow.ts";
 import type {
   HostBoundUdpSocket,
   HostEndpoint,

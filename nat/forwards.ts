@@ -17,9 +17,9 @@
 import { IpAddress } from "../net/wire/address.ts";
 import { PROTOCOL_TCP } from "../net/wire/ipv4.ts";
 import type { DropReason } from "./base/counters.ts";
-import type { Flow, RelayContext } from "./flow/flow.ts";
+import type { RelayContext } from "./flow/context.ts";
+import type { Flow, ForwardTarget, GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
-import type { Guest } from "./guest.ts";
 import type { HostEndpoint, HostTcpHandler, HostTcpSocket } from "./host.ts";
 import { findReserved } from "./rules/policy.ts";
 import { TcpRelay } from "./relay/tcp.ts";
@@ -30,14 +30,10 @@ import { isGuestAddress, type TranslationRules } from "./rules/translate.ts";
 const FIRST_DRAWN = 1024;
 const DRAWN = 65536 - FIRST_DRAWN;
 
-/** Where a forward leads. */
-export interface ForwardTarget {
-  /** For people: `tcp 127.0.0.1:8080 -> 80`. */
-  readonly name: string;
-  /** The guest's address; `null`: that of the only guest. */
-  readonly guestAddress: IpAddress | null;
-  /** The guest's port. */
-  readonly guestPort: number;
+/** A guest as forwards see it. */
+export interface ForwardGuest extends GuestSide {
+  /** Its IPv4 address as a number; 0 until it is known. */
+  readonly address: number;
 }
 
 /** What forwards need of the gateway. */
@@ -45,7 +41,7 @@ export interface ForwardContext extends RelayContext {
   /** What addresses mean. */
   readonly rules: TranslationRules;
   /** The guests that are attached. */
-  guests(): Guest[];
+  guests(): ForwardGuest[];
   /** Every flow. */
   allFlows(): Flow[];
   /** An unpredictable unsigned 32-bit number. */
@@ -115,7 +111,11 @@ export class Forwards {
   }
 
   /** The guest and the key of a new flow for `client`, or why there is none. */
-  place(forward: ForwardTarget, protocol: number, client: HostEndpoint): { guest: Guest; key: FlowKey } | DropReason {
+  place(
+    forward: ForwardTarget,
+    protocol: number,
+    client: HostEndpoint,
+  ): { guest: ForwardGuest; key: FlowKey } | DropReason {
     const guest = this.#guestOf(forward);
     if (guest === null) return "forwardNoGuest";
     const refusal = this.#context.refusesFlow();
@@ -129,7 +129,7 @@ export class Forwards {
     return key === null ? "forwardNoPort" : { guest, key };
   }
 
-  #guestOf({ name, guestAddress }: ForwardTarget): Guest | null {
+  #guestOf({ name, guestAddress }: ForwardTarget): ForwardGuest | null {
     const all = this.#context.guests();
     let fitting = all;
     if (guestAddress !== null) {
@@ -144,7 +144,7 @@ export class Forwards {
     return null;
   }
 
-  #freeKey(guest: Guest, protocol: number, target: HostEndpoint, client: HostEndpoint): FlowKey | null {
+  #freeKey(guest: ForwardGuest, protocol: number, target: HostEndpoint, client: HostEndpoint): FlowKey | null {
     const context = this.#context, key = new FlowKey(), seen = seenAddress(context.rules, client.address);
     const set = (port: number) => key.set(guest.number, protocol, target.address, target.port, seen, port);
     if (!context.isTaken(set(client.port))) return key;

@@ -78,24 +78,70 @@ import {
 import { DHCP_SERVER_PORT } from "../net/wire/dhcpv4.ts";
 import { ArpResolver } from "./ip/arp_resolver.ts";
 import type { DropReason } from "./base/counters.ts";
+import type { RateLimitedLog } from "./base/rate_limited_log.ts";
+import type { GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
+import type { ForwardGuest } from "./forwards.ts";
 import { FrameSender, type FrameSink } from "./ip/frame_sender.ts";
-import { takeIcmpError } from "./ip/icmp_error.ts";
-import { Ipv4Reassembly, type ReassemblyUser } from "./ip/ipv4_reassembly.ts";
-import type { Nat } from "./nat.ts";
+import { type SentPackets, takeIcmpError } from "./ip/icmp_error.ts";
+import { Ipv4Reassembly, type ReassemblyContext, type ReassemblyUser } from "./ip/ipv4_reassembly.ts";
 import { GuestDatagram } from "./relay/udp.ts";
 import { Services } from "./service/services.ts";
+import type { TcpEndpoint } from "./tcp/endpoint.ts";
 import { encodeStrayReset } from "./tcp/stray.ts";
 import { type Timed, Timer } from "./base/timers.ts";
-import { isGuestAddress } from "./rules/translate.ts";
+import { isGuestAddress, type TranslationRules } from "./rules/translate.ts";
 
 /** An 802.1Q tag, with which a frame may be this much longer. */
 const VLAN_TAG_LENGTH = 4;
 /** How long an MTU that the guest reported is believed, in milliseconds. */
 export const PATH_MTU_MS = 600_000;
 
+/** A TCP flow to which a guest's segments go. */
+export interface SegmentTarget {
+  /** The endpoint that takes them. */
+  readonly endpoint: Pick<TcpEndpoint, "segmentArrived" | "yieldsTo">;
+  /** TIME-WAIT gives way to a new connection with the same key. */
+  giveUpKey(): void;
+  /** The path to the guest carries less. Returns whether that is news. */
+  pathMtuChanged(): boolean;
+}
+
+/** What a guest needs of the gateway. */
+export interface GuestContext extends ReassemblyContext, SentPackets {
+  /** What addresses mean. */
+  readonly rules: TranslationRules;
+  /** The gateway's MAC address. */
+  readonly mac: number;
+  /** The gateway's IPv4 address as a number. */
+  readonly gateway: number;
+  /** Lines that a guest can provoke. */
+  readonly log: RateLimitedLog;
+  /** A large buffer for packets that are put together; used within one call. */
+  readonly scratch: Uint8Array;
+  /** Which addresses forwards name. */
+  readonly forwards: { names(address: number): boolean };
+  /** A frame was given to `link`: it is flushed at the end of this turn. */
+  linkUsed(link: FrameSink): void;
+  /** The TCP flow with this key. */
+  tcpFlow(key: FlowKey): SegmentTarget | undefined;
+  /** Begins a TCP flow for the packet `syn`, whose TCP header is at `tcp`. Returns why not, or null. */
+  openTcp(guest: GuestSide, key: FlowKey, syn: Uint8Array, tcp: number): DropReason | null;
+  /** Sends a UDP datagram; `key` is that of its mapping. Returns why not, or null. */
+  sendUdp(guest: GuestSide, key: FlowKey, datagram: GuestDatagram): DropReason | null;
+  /** Sends the echo request `bytes[start, end)`; `key` is that of its mapping. Returns why not, or null. */
+  sendEcho(
+    guest: GuestSide,
+    key: FlowKey,
+    destination: number,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): DropReason | null;
+}
+
 /** A guest on its link. */
-export class Guest implements ReassemblyUser, Timed {
+export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   /** Its number in flow keys; never used again while the gateway lives. */
   readonly number: number;
   /** Frames to it. */
@@ -105,7 +151,7 @@ export class Guest implements ReassemblyUser, Timed {
   /** How many flows it has, of those that it knows. */
   flows = 0;
 
-  #nat: Nat;
+  #nat: GuestContext;
   #services: Services;
   #longestFrame: number;
   #resolver: ArpResolver;
@@ -115,7 +161,7 @@ export class Guest implements ReassemblyUser, Timed {
   #mtuTimer: Timer;
 
   /** Guest `number` of `nat` on `link`. */
-  constructor(nat: Nat, number: number, link: FrameSink) {
+  constructor(nat: GuestContext, number: number, link: FrameSink) {
     this.#nat = nat;
     this.number = number;
     this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu });

@@ -7,6 +7,7 @@ export * from "./ip/arp_resolver.ts";
 export * from "./base/buffers.ts";
 export * from "./base/counters.ts";
 export * from "./rules/egress.ts";
+export * from "./flow/context.ts";
 export * from "./flow/endings.ts";
 export * from "./flow/flow.ts";
 export * from "./flow/flow_key.ts";

@@ -20,13 +20,13 @@ import { Batch } from "./base/batch.ts";
 import { BufferPool, LARGE_BUFFER } from "./base/buffers.ts";
 import { type Counters, createCounters, type DropReason } from "./base/counters.ts";
 import { createEndings, type Endings, type FlowEnding } from "./flow/endings.ts";
-import type { EndsTurn, Flow, FlowInfo } from "./flow/flow.ts";
+import type { EndsTurn, Flow, FlowInfo, ForwardTarget, GuestSide, Mapping } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
 import { FlowLog } from "./flow/flow_log.ts";
 import { FlowTable, hashFlowKey } from "./flow/flow_table.ts";
-import { type ForwardContext, Forwards, type ForwardTarget } from "./forwards.ts";
+import { type ForwardContext, Forwards } from "./forwards.ts";
 import type { FrameSink } from "./ip/frame_sender.ts";
-import { Guest } from "./guest.ts";
+import { Guest, type GuestContext } from "./guest.ts";
 import type { HostNetwork } from "./host.ts";
 import type { Logger } from "./base/logger.ts";
 import { RateLimitedLog } from "./base/rate_limited_log.ts";
@@ -80,7 +80,7 @@ export interface NatOptions {
 }
 
 /** The state of a gateway. */
-export class Nat implements ForwardContext {
+export class Nat implements ForwardContext, GuestContext {
   /** The host. */
   readonly host: HostNetwork;
   /** The gateway's timers. */
@@ -126,7 +126,7 @@ export class Nat implements ForwardContext {
   #flows: FlowTable<Flow>;
   #draining = new Set<Flow>();
   #connecting = 0;
-  #mappings = new RecencyList<DatagramRelay>();
+  #mappings = new RecencyList<Mapping>();
   #forwardedUdp = 0;
   #forwardedKey = new FlowKey();
   #logger: Logger;
@@ -249,7 +249,7 @@ export class Nat implements ForwardContext {
   }
 
   /** Begins a TCP flow for the packet `syn`, whose TCP header is at `tcp`. Returns why not, or null. */
-  openTcp(guest: Guest, key: FlowKey, syn: Uint8Array, tcp: number): DropReason | null {
+  openTcp(guest: GuestSide, key: FlowKey, syn: Uint8Array, tcp: number): DropReason | null {
     if (key.remotePort === DNS_PORT) this.#findResolvers();
     const translation = translate(this.rules, {
       family: 4,
@@ -298,7 +298,7 @@ export class Nat implements ForwardContext {
   }
 
   /** Sends a UDP datagram of a guest; `key` is that of its mapping. Returns why not, or null. */
-  sendUdp(guest: Guest, key: FlowKey, datagram: GuestDatagram): DropReason | null {
+  sendUdp(guest: GuestSide, key: FlowKey, datagram: GuestDatagram): DropReason | null {
     const { destination, port } = datagram, forwarded = this.forwardedUdp(key, destination, port);
     if (forwarded !== undefined) return forwarded.answer(datagram);
     if (this.dns !== null && port === DNS_PORT && destination === this.rules.dns.ipv4) {
@@ -318,7 +318,7 @@ export class Nat implements ForwardContext {
 
   /** Sends the echo request `bytes[start, end)` of a guest; `key` is that of its mapping. Returns why not, or null. */
   sendEcho(
-    guest: Guest,
+    guest: GuestSide,
     key: FlowKey,
     destination: number,
     bytes: Uint8Array,
@@ -399,7 +399,7 @@ export class Nat implements ForwardContext {
   }
 
   /** A mapping was used. */
-  mappingUsed(mapping: DatagramRelay): void {
+  mappingUsed(mapping: Mapping): void {
     this.#mappings.use(mapping);
   }
 
@@ -453,7 +453,7 @@ export class Nat implements ForwardContext {
     return refusal;
   }
 
-  #addMapping<T extends DatagramRelay>(relay: T, guest: Guest): T {
+  #addMapping<T extends DatagramRelay>(relay: T, guest: GuestSide): T {
     if (this.#mappings.size >= MAX_MAPPINGS) this.#mappings.oldest?.abort("evicted");
     this.enter(relay);
     this.#mappings.add(relay);
@@ -462,7 +462,7 @@ export class Nat implements ForwardContext {
     return relay;
   }
 
-  #openEcho(guest: Guest, key: FlowKey): EchoRelay | DropReason {
+  #openEcho(guest: GuestSide, key: FlowKey): EchoRelay | DropReason {
     if (this.#pingless) return "icmpNotRelayed";
     if (!this.#mayBegin()) return this.#refuseRate(key);
     const relay = new EchoRelay(this, { guest, key: key.clone() });

@@ -1,21 +1,15 @@
 /**
- * What a flow is to the gateway, and what a relay needs of it.
+ * What a flow is, and the two parties that it names: the guest and, if a client of the host began it, the forward.
  *
  * @module
  */
-import type { BufferPool } from "../base/buffers.ts";
-import type { Counters } from "../base/counters.ts";
+import type { IpAddress } from "../../net/wire/address.ts";
+import type { Icmpv4Error } from "../../net/wire/icmpv4.ts";
+import type { Recent } from "../base/recency_list.ts";
+import type { FrameSender } from "../ip/frame_sender.ts";
+import type { TcpState } from "../tcp/transitions.ts";
 import type { FlowEnding } from "./endings.ts";
 import type { FlowKey } from "./flow_key.ts";
-import type { ForwardTarget } from "../forwards.ts";
-import type { Guest } from "../guest.ts";
-import type { HostNetwork } from "../host.ts";
-import type { RateLimitedLog } from "../base/rate_limited_log.ts";
-import type { DatagramRelay } from "../relay/datagram.ts";
-import type { Gathering } from "../relay/gathering.ts";
-import type { TcpContext } from "../tcp/context.ts";
-import type { TcpState } from "../tcp/transitions.ts";
-import type { TimerWheel } from "../base/timers.ts";
 
 /** A flow as `flows()` shows it. */
 export interface FlowInfo {
@@ -52,6 +46,30 @@ export interface FlowInfo {
   readonly idleMs: number;
 }
 
+/** A guest as flows see it. */
+export interface GuestSide {
+  /** Its number in flow keys. */
+  readonly number: number;
+  /** Frames to it. */
+  readonly out: FrameSender;
+  /** How many flows it has, of those that it knows. */
+  flows: number;
+  /** Asks by ARP whether someone else has `address`, a 32-bit number, by now. */
+  ask(address: number): void;
+  /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from `source` or the gateway. */
+  sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source?: number): void;
+}
+
+/** Where a forward leads. */
+export interface ForwardTarget {
+  /** For people: `tcp 127.0.0.1:8080 -> 80`. */
+  readonly name: string;
+  /** The guest's address; `null`: that of the only guest. */
+  readonly guestAddress: IpAddress | null;
+  /** The guest's port. */
+  readonly guestPort: number;
+}
+
 /** Something that acts at the end of a turn. */
 export interface EndsTurn {
   /** Does what became due in this turn. Called once for each time it was made due. */
@@ -63,7 +81,7 @@ export interface Flow extends EndsTurn {
   /** Its key. */
   readonly key: FlowKey;
   /** Its guest. */
-  readonly guest: Guest;
+  readonly guest: GuestSide;
   /** The forward whose client began it; `null`: the guest did. */
   readonly forward: ForwardTarget | null;
   /** Whether the guest knows of it, so that it counts as one of the guest's: it began it or has answered. */
@@ -74,40 +92,5 @@ export interface Flow extends EndsTurn {
   abort(ending: FlowEnding): void;
 }
 
-/** What relays need of the gateway. */
-export interface RelayContext {
-  /** The host's sockets. */
-  readonly host: HostNetwork;
-  /** What TCP endpoints share. */
-  readonly tcp: TcpContext;
-  /** The gateway's timers. */
-  readonly timers: TimerWheel;
-  /** Where buffers come from. */
-  readonly pool: BufferPool;
-  /** Where small segments of a turn are put together. */
-  readonly gathering: Gathering;
-  /** Drops by reason. */
-  readonly counters: Counters;
-  /** Lines that a guest can provoke. */
-  readonly log: RateLimitedLog;
-  /** Monotonic milliseconds. */
-  now(): number;
-  /** The initial sequence number for a connection (RFC 6528). */
-  initialSequence(key: FlowKey): number;
-  /** A large buffer to read a host socket into; the same one until it is taken. */
-  readBuffer(): Uint8Array;
-  /** The buffer that `readBuffer` gave is kept by someone. */
-  readBufferTaken(): void;
-  /** Calls `endTurn` at the end of this turn. */
-  due(item: EndsTurn): void;
-  /** A host connect that was under way has been answered. */
-  connectEnded(): void;
-  /** The flow's key is free, the flow still has something to do. */
-  drain(flow: Flow): void;
-  /** Bytes can pass. */
-  flowOpened(flow: Flow): void;
-  /** A mapping is used: it is the last that makes room for another. */
-  mappingUsed(mapping: DatagramRelay): void;
-  /** The flow is over: it is counted and forgotten. */
-  flowEnded(flow: Flow, ending: FlowEnding): void;
-}
+/** A flow without connections: the one used longest ago makes room for another. */
+export interface Mapping extends Flow, Recent<Mapping> {}

@@ -41,14 +41,30 @@ import {
 import { udpDestinationPort, udpSourcePort } from "../../net/wire/udp.ts";
 import type { DropReason } from "../base/counters.ts";
 import { FlowKey } from "../flow/flow_key.ts";
-import type { Guest } from "../guest.ts";
 import type { HostError } from "../host.ts";
-import type { Nat } from "../nat.ts";
 
 /** No MTU is less (RFC 791 section 3.2); a host that does not know it says 0. */
 const LEAST_MTU = 68;
 
 const key = new FlowKey();
+
+/** The flows whose packets an error can quote. */
+export interface SentPackets {
+  /** The TCP flow with this key. */
+  tcpFlow(key: FlowKey): { pathMtuChanged(): boolean } | undefined;
+  /** The UDP or ICMP echo mapping with this key. */
+  mapping(key: FlowKey): { readonly peers: { has(address: number, port: number): boolean } } | undefined;
+  /** The flow of a forward's client that the guest sees at this address and port; `key` is that of a mapping. */
+  forwardedUdp(key: FlowKey, address: number, port: number): unknown;
+}
+
+/** The guest that sends an error. */
+export interface ErrorSource {
+  /** Its number in flow keys. */
+  readonly number: number;
+  /** The path to it carries no more than `mtu` bytes. Returns whether that is news. */
+  pathMtuIs(mtu: number): boolean;
+}
 
 /** The message that tells a guest of an error of the host, or null where there is none. `mtu` is for `tooLarge`. */
 export function icmpErrorFor(error: HostError, mtu: number): Icmpv4Error | null {
@@ -75,38 +91,38 @@ export function icmpErrorFor(error: HostError, mtu: number): Icmpv4Error | null 
 
 /** Takes the ICMP error that fills `bytes[icmp, end)`, from `guest`. Returns why it has no effect, or null. */
 export function takeIcmpError(
-  nat: Nat,
-  guest: Guest,
+  sent: SentPackets,
+  guest: ErrorSource,
   bytes: Uint8Array,
   icmp: number,
   end: number,
 ): DropReason | null {
   const quoted = icmpv4Quoted(bytes, icmp, end);
   if (quoted < 0) return "icmpMalformed";
-  if (!wasSent(nat, guest, bytes, quoted)) return "icmpErrorStray";
+  if (!wasSent(sent, guest, bytes, quoted)) return "icmpErrorStray";
   if (icmpv4Type(bytes, icmp) !== ICMP_UNREACHABLE || icmpv4Code(bytes, icmp) !== ICMP_FRAGMENTATION_NEEDED) {
     return "icmpErrorSoft";
   }
   const isNews = guest.pathMtuIs(icmpv4Mtu(bytes, icmp)), isTcp = ipv4Protocol(bytes, quoted) === PROTOCOL_TCP;
-  return (isTcp && nat.tcpFlow(key)?.pathMtuChanged()) || isNews ? null : "icmpErrorSoft";
+  return (isTcp && sent.tcpFlow(key)?.pathMtuChanged()) || isNews ? null : "icmpErrorSoft";
 }
 
 /** Whether the packet quoted at `bytes[ip]` is one of a flow of the guest, whose key is then in `key`. */
-function wasSent(nat: Nat, guest: Guest, bytes: Uint8Array, ip: number): boolean {
+function wasSent(sent: SentPackets, guest: ErrorSource, bytes: Uint8Array, ip: number): boolean {
   const remote = ipv4Source(bytes, ip), address = ipv4Destination(bytes, ip), protocol = ipv4Protocol(bytes, ip);
   const transport = ip + ipv4HeaderLength(bytes, ip);
   // The first four bytes of TCP and UDP are the same.
   const remotePort = udpSourcePort(bytes, transport), guestPort = udpDestinationPort(bytes, transport);
   switch (protocol) {
     case PROTOCOL_TCP:
-      return nat.tcpFlow(key.setIpv4(guest.number, protocol, address, guestPort, remote, remotePort)) !== undefined;
+      return sent.tcpFlow(key.setIpv4(guest.number, protocol, address, guestPort, remote, remotePort)) !== undefined;
     case PROTOCOL_UDP:
       key.setIpv4(guest.number, protocol, address, guestPort, 0, 0);
-      return nat.mapping(key)?.peers.has(remote, remotePort) ||
-        nat.forwardedUdp(key, remote, remotePort) !== undefined;
+      return sent.mapping(key)?.peers.has(remote, remotePort) ||
+        sent.forwardedUdp(key, remote, remotePort) !== undefined;
     case PROTOCOL_ICMP: {
       const identifier = icmpv4Identifier(bytes, transport);
-      return nat.mapping(key.setIpv4(guest.number, protocol, address, identifier, 0, 0))
+      return sent.mapping(key.setIpv4(guest.number, protocol, address, identifier, 0, 0))
         ?.peers.has(remote, 0) ?? false;
     }
     default:

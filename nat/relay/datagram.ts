@@ -11,11 +11,10 @@ import { IpAddress } from "../../net/wire/address.ts";
 import { encodeIpv4, IPV4_HEADER_LENGTH, Ipv4Header } from "../../net/wire/ipv4.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
-import type { RelayContext } from "../flow/flow.ts";
-import type { Guest } from "../guest.ts";
+import type { RelayContext } from "../flow/context.ts";
+import type { GuestSide, Mapping } from "../flow/flow.ts";
 import type { HostError } from "../host.ts";
 import { icmpErrorFor } from "../ip/icmp_error.ts";
-import type { Recent } from "../base/recency_list.ts";
 import type { Target } from "../rules/translate.ts";
 import { DatagramFlow } from "./datagram_flow.ts";
 import { type Peer, Peers } from "./peers.ts";
@@ -26,7 +25,7 @@ const QUOTED_TRANSPORT = 8;
 const header = new Ipv4Header();
 
 /** A guest's mapping and its host sockets. The remote address and port of its key are 0. */
-export abstract class DatagramRelay extends DatagramFlow implements Recent<DatagramRelay> {
+export abstract class DatagramRelay extends DatagramFlow implements Mapping {
   /** It is the guest's. */
   override readonly forward = null;
   /** The guest began it. */
@@ -34,15 +33,15 @@ export abstract class DatagramRelay extends DatagramFlow implements Recent<Datag
   /** What the guest has asked. */
   readonly peers: Peers = new Peers();
   /** For the list of mappings by use. */
-  newer: DatagramRelay | null = null;
+  newer: Mapping | null = null;
   /** For the list of mappings by use. */
-  older: DatagramRelay | null = null;
+  older: Mapping | null = null;
   /** The guest's address as a 32-bit number. */
   protected readonly guestAddress: number;
   #opened = false;
 
   /** A mapping without a socket. */
-  constructor(context: RelayContext, flow: { guest: Guest; key: FlowKey }) {
+  constructor(context: RelayContext, flow: { guest: GuestSide; key: FlowKey }) {
     super(context, flow);
     this.guestAddress = flow.key.guestAddress.ipv4;
   }
@@ -84,7 +83,7 @@ export function peerAddress(peer: Peer | undefined): string {
  * header. Returns whether there is a message for it.
  */
 export function tellGuest(
-  guest: Guest,
+  guest: GuestSide,
   { error, mtu }: { error: HostError; mtu: number },
   { protocol, source, destination }: { protocol: number; source: number; destination: number },
   quote: (into: Uint8Array, at: number) => void,

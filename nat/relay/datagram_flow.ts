@@ -8,9 +8,8 @@
 import { formatEndpoint } from "../../net/wire/address.ts";
 import type { FlowEnding } from "../flow/endings.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
-import type { Flow, FlowInfo, RelayContext } from "../flow/flow.ts";
-import type { ForwardTarget } from "../forwards.ts";
-import type { Guest } from "../guest.ts";
+import type { RelayContext } from "../flow/context.ts";
+import type { Flow, FlowInfo, ForwardTarget, GuestSide } from "../flow/flow.ts";
 import { type Timed, Timer } from "../base/timers.ts";
 
 /** A flow without connections. */
@@ -26,7 +25,7 @@ export abstract class DatagramFlow implements Flow, Timed {
   /** The gateway. */
   protected readonly context: RelayContext;
   /** The guest. */
-  readonly guest: Guest;
+  readonly guest: GuestSide;
   /** Payload bytes that the host took. */
   protected bytesFromGuest = 0;
   /** Payload bytes that were sent to the guest. */
@@ -36,7 +35,7 @@ export abstract class DatagramFlow implements Flow, Timed {
   #ended = false;
 
   /** A flow without a datagram. */
-  constructor(context: RelayContext, flow: { guest: Guest; key: FlowKey }) {
+  constructor(context: RelayContext, flow: { guest: GuestSide; key: FlowKey }) {
     this.context = context;
     this.guest = flow.guest;
     this.key = flow.key;

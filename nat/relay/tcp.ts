@@ -25,9 +25,8 @@ import { formatEndpoint } from "../../net/wire/address.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { FlowEnding } from "../flow/endings.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
-import type { Flow, FlowInfo, RelayContext } from "../flow/flow.ts";
-import type { ForwardTarget } from "../forwards.ts";
-import type { Guest } from "../guest.ts";
+import type { RelayContext } from "../flow/context.ts";
+import type { Flow, FlowInfo, ForwardTarget, GuestSide } from "../flow/flow.ts";
 import {
   FAILED,
   type HostEndpoint,
@@ -61,7 +60,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
   /** The guest's connection. */
   readonly endpoint: TcpEndpoint;
   /** The guest. */
-  readonly guest: Guest;
+  readonly guest: GuestSide;
   /** The forward whose client began; `null`: the guest did. */
   readonly forward: ForwardTarget | null;
   /** Whether the guest knows of the connection. */
@@ -92,7 +91,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
   /** A flow between `guest` and `hostEnd`, not yet begun. */
   constructor(
     context: RelayContext,
-    flow: { guest: Guest; key: FlowKey; hostEnd: HostEndpoint; forward: ForwardTarget | null; opening: TcpOpening },
+    flow: { guest: GuestSide; key: FlowKey; hostEnd: HostEndpoint; forward: ForwardTarget | null; opening: TcpOpening },
   ) {
     this.#context = context;
     this.guest = flow.guest;

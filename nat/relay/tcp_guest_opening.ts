@@ -10,7 +10,7 @@
  * @module
  */
 import type { FlowEnding } from "../flow/endings.ts";
-import type { RelayContext } from "../flow/flow.ts";
+import type { RelayContext } from "../flow/context.ts";
 import type { HostConnectHandler, HostError, HostNetwork } from "../host.ts";
 import { icmpErrorFor } from "../ip/icmp_error.ts";
 import { Timer } from "../base/timers.ts";

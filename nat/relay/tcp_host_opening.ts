@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { RelayContext } from "../flow/flow.ts";
+import type { RelayContext } from "../flow/context.ts";
 import type { HostTcpSocket } from "../host.ts";
 import type { TcpOpening, TcpRelay } from "./tcp.ts";
 

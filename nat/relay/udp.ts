@@ -18,10 +18,10 @@ import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { encodeUdp, UDP_HEADER_LENGTH } from "../../net/wire/udp.ts";
 import { copyBytes } from "../base/buffers.ts";
 import type { DropReason } from "../base/counters.ts";
-import type { FlowInfo, RelayContext } from "../flow/flow.ts";
+import type { RelayContext } from "../flow/context.ts";
+import type { FlowInfo, GuestSide } from "../flow/flow.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import { UDP_MAX_PAYLOAD, type UdpPath } from "../ip/frame_sender.ts";
-import type { Guest } from "../guest.ts";
 import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
 import type { Target } from "../rules/translate.ts";
 import { DatagramRelay } from "./datagram.ts";
@@ -59,7 +59,7 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
   #received = 0;
 
   /** A mapping without a socket. */
-  constructor(context: RelayContext, flow: { guest: Guest; key: FlowKey }) {
+  constructor(context: RelayContext, flow: { guest: GuestSide; key: FlowKey }) {
     super(context, flow);
     const { key } = flow;
     this.#path = { source: 0, sourcePort: 0, destination: this.guestAddress, destinationPort: key.guestPort };
@@ -146,7 +146,7 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
  */
 export function sendToGuest(
   context: RelayContext,
-  guest: Guest,
+  guest: GuestSide,
   bytes: Uint8Array,
   start: number,
   end: number,

@@ -20,12 +20,11 @@ import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import { encodeUdp, UDP_HEADER_LENGTH } from "../../net/wire/udp.ts";
 import type { DropReason } from "../base/counters.ts";
-import type { FlowInfo } from "../flow/flow.ts";
+import type { FlowInfo, ForwardTarget, GuestSide } from "../flow/flow.ts";
 import { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
-import type { ForwardContext, Forwards, ForwardTarget } from "../forwards.ts";
+import type { ForwardContext, Forwards } from "../forwards.ts";
 import type { UdpPath } from "../ip/frame_sender.ts";
-import type { Guest } from "../guest.ts";
 import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
 import { RecencyList, type Recent } from "../base/recency_list.ts";
 import { tellGuest } from "./datagram.ts";
@@ -119,7 +118,7 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
   /** A flow without a datagram. */
   constructor(
     context: ForwardContext,
-    flow: { guest: Guest; key: FlowKey; client: HostEndpoint; owner: UdpForward; forward: ForwardTarget },
+    flow: { guest: GuestSide; key: FlowKey; client: HostEndpoint; owner: UdpForward; forward: ForwardTarget },
   ) {
     super(context, flow);
     this.forward = flow.forward;

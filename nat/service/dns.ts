@@ -31,8 +31,8 @@ import { formatEndpoint, formatIpv4 } from "../../net/wire/address.ts";
 import { DNS_HEADER_LENGTH, DNS_PORT, DNS_SERVFAIL, dnsQuestionCount, dnsSetId } from "../../net/wire/dns.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { DropReason } from "../base/counters.ts";
-import type { RelayContext } from "../flow/flow.ts";
-import type { Guest } from "../guest.ts";
+import type { RelayContext } from "../flow/context.ts";
+import type { GuestSide } from "../flow/flow.ts";
 import type { HostConnectHandler, HostTcpSocket } from "../host.ts";
 import type { GuestDatagram } from "../relay/udp.ts";
 import type { Target } from "../rules/translate.ts";
@@ -50,7 +50,7 @@ export const MAX_DNS_WAITERS = 32;
 /** Where a query came from, and where its answer goes. */
 export interface DnsClient {
   /** The guest. */
-  readonly guest: Guest;
+  readonly guest: GuestSide;
   /** Its address as a 32-bit number. */
   readonly address: number;
   /** Its port. */
@@ -126,7 +126,7 @@ export class DnsService implements DnsWaiter {
   }
 
   /** A guest is gone: nobody waits for its answers. */
-  forget(guest: Guest): void {
+  forget(guest: GuestSide): void {
     for (const [key, { exchange, askers }] of [...this.#pending]) {
       const left = askers.filter(({ client }) => client.guest !== guest);
       askers.splice(0, askers.length, ...left);

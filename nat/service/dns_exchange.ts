@@ -32,7 +32,7 @@ import {
   dnsSetId,
 } from "../../net/wire/dns.ts";
 import type { IpAddress } from "../../net/wire/address.ts";
-import type { RelayContext } from "../flow/flow.ts";
+import type { RelayContext } from "../flow/context.ts";
 import type { HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
 import { Timer } from "../base/timers.ts";
 import type { Target } from "../rules/translate.ts";

@@ -22,7 +22,8 @@
  * @module
  */
 import { readUint16, writeUint16 } from "../../net/wire/bytes.ts";
-import type { EndsTurn, RelayContext } from "../flow/flow.ts";
+import type { RelayContext } from "../flow/context.ts";
+import type { EndsTurn } from "../flow/flow.ts";
 import {
   FAILED,
   type HostConnectHandler,

@@ -6,6 +6,7 @@ import {
   fileSize,
   foreignFunctions,
   functionDeclarations,
+  importCircles,
   importDirection,
   knownPlace,
   leastPrivilege,
@@ -45,6 +46,20 @@ for (const rule of SOURCE_RULES) {
     assertEquals(files.flatMap((file) => rule(file)), []);
   });
 }
+
+Deno.test("no files of the program import each other in a circle", async () => {
+  assertEquals(importCircles(await readTree()), []);
+});
+
+Deno.test("importCircles finds a circle of types through three files, and no other", () => {
+  const file = (path: string, ...imports: string[]) => ({
+    path: `nat/${path}.ts`,
+    text: imports.map((name) => `import type { X } from "./${name}.ts";\n`).join(""),
+  });
+  const circle = [file("a", "b"), file("b", "c", "d"), file("c", "a"), file("d"), file("e", "a", "d")];
+  assertEquals(importCircles(circle), ["nat/a.ts, nat/b.ts, nat/c.ts import each other in a circle"]);
+  assertEquals(importCircles([file("a", "b", "d"), file("b", "d"), file("d"), file("e", "a", "b")]), []);
+});
 
 Deno.test("every drop counter and every ending is named by a test", async () => {
   const unnamed = new Set<string>([...Object.keys(DROP_REASONS), ...Object.keys(FLOW_ENDINGS)]);

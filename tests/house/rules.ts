@@ -42,6 +42,31 @@ export function importDirection(file: SourceFile): string[] {
     .map((target) => `${file.path} imports ${target}, and ${home} may import only ${MAY_IMPORT[home]!.join(", ")}`);
 }
 
+/** No files of the program import each other in a circle, types included: each circle, as the paths in it. */
+export function importCircles(files: readonly SourceFile[]): string[] {
+  const sources = new Map(files.filter(({ path }) => isSource(path)).map((file) => [file.path, importsOf(file)]));
+  // Tarjan's strongly connected components: a file's `lowest` is the earliest file on the path that it leads back to.
+  const order = new Map<string, number>(),
+    lowest = new Map<string, number>(),
+    path: string[] = [],
+    circles: string[] = [];
+  const visit = (file: string): void => {
+    order.set(file, order.size);
+    lowest.set(file, order.get(file)!);
+    path.push(file);
+    for (const target of sources.get(file)!) {
+      if (!sources.has(target)) continue;
+      if (!order.has(target)) visit(target);
+      if (path.includes(target)) lowest.set(file, Math.min(lowest.get(file)!, lowest.get(target)!));
+    }
+    if (lowest.get(file) !== order.get(file)) return;
+    const circle = path.splice(path.indexOf(file));
+    if (circle.length > 1) circles.push(`${circle.toSorted().join(", ")} import each other in a circle`);
+  };
+  for (const file of sources.keys()) if (!order.has(file)) visit(file);
+  return circles;
+}
+
 /** Every file of the program is in a folder that has rules, so that a new folder gets some. */
 export function knownPlace(file: SourceFile): string[] {
   if (isSource(file.path) || /^(tests|bench|tools)\//.test(file.path)) return [];
