@@ -37,6 +37,7 @@ import {
   ICMP_PARAMETER_PROBLEM,
   ICMP_REASSEMBLY_EXCEEDED,
   ICMP_TIME_EXCEEDED,
+  ICMP_TTL_EXCEEDED,
   ICMP_UNREACHABLE,
   icmpv4ChecksumValid,
   type Icmpv4Error,
@@ -52,6 +53,7 @@ import {
   ipv4Protocol,
   ipv4Source,
   ipv4TotalLength,
+  ipv4Ttl,
   PROTOCOL_ICMP,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
@@ -90,7 +92,7 @@ import { Services } from "./service/services.ts";
 import type { TcpEndpoint } from "./tcp/endpoint.ts";
 import { encodeStrayReset } from "./tcp/stray.ts";
 import { type Timed, Timer } from "./base/timers.ts";
-import { isGuestAddress, type TranslationRules } from "./rules/translate.ts";
+import { isGroupAddress, isGuestAddress, isOnSubnet, type TranslationRules } from "./rules/translate.ts";
 
 /** An 802.1Q tag, with which a frame may be this much longer. */
 const VLAN_TAG_LENGTH = 4;
@@ -247,6 +249,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
     if (ipv4IsFragment(bytes, ip)) return this.#receiveFragment(bytes, ip, end);
     if (protocol === PROTOCOL_UDP && this.#isDhcp(bytes, payload, end)) return this.#receiveDhcp(bytes, payload);
     if (!this.#learnAddress(source)) return this.#drop("spoofedAddress");
+    if (ipv4Ttl(bytes, ip) <= 1 && this.#isBeyond(ipv4Destination(bytes, ip))) return this.#expire(bytes, ip, end);
     if (protocol === PROTOCOL_TCP) this.#receiveTcp(frame, ip, payload, end);
     else if (protocol === PROTOCOL_UDP) this.#receiveUdp(frame, ip, payload, end);
     else if (protocol === PROTOCOL_ICMP) this.#receiveIcmp(bytes, ip, payload, end);
@@ -269,6 +272,18 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   /** For reassembly. */
   datagramExpired(packet: Uint8Array): void {
     this.sendIcmpError({ type: ICMP_TIME_EXCEEDED, code: ICMP_REASSEMBLY_EXCEEDED }, packet);
+  }
+
+  /** Whether packets to `destination` are routed, so that a hop is taken from them. */
+  #isBeyond(destination: number): boolean {
+    const { rules } = this.#nat;
+    return !isGroupAddress(rules, destination) && !isOnSubnet(rules, destination);
+  }
+
+  /** The gateway is the hop at which the packet's time to live ends (RFC 1812 section 5.3.1). */
+  #expire(bytes: Uint8Array, ip: number, end: number): void {
+    this.#drop("ttlExceeded");
+    this.sendIcmpError({ type: ICMP_TIME_EXCEEDED, code: ICMP_TTL_EXCEEDED }, bytes.subarray(ip, end));
   }
 
   #receiveTcp(frame: Frame, ip: number, tcp: number, end: number): void {
@@ -417,14 +432,14 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   }
 
   /**
-   * Drops a packet that is no segment, and tells the guest by ICMP where a rule or the rate was the cause (RFC 1812 section 5.2.7.1). What is
-   * never relayed stays unanswered: multicast and broadcast are among it (RFC 1122 section 3.2.2).
+   * Drops a packet that is no segment, and tells the guest by ICMP if a rule or the rate was the cause (RFC 1812 section 5.2.7.1).
+   * Multicast and broadcast stay unanswered (RFC 1122 section 3.2.2).
    */
   #refuse(reason: DropReason, packet: Uint8Array): void {
     this.#drop(reason);
-    if (reason === "denied" || reason === "flowRate") {
-      this.sendIcmpError({ type: ICMP_UNREACHABLE, code: ICMP_ADMIN_PROHIBITED }, packet);
-    }
+    const isRule = reason === "denied" || reason === "neverRelayed" || reason === "flowRate";
+    if (!isRule || isGroupAddress(this.#nat.rules, ipv4Destination(packet, 0))) return;
+    this.sendIcmpError({ type: ICMP_UNREACHABLE, code: ICMP_ADMIN_PROHIBITED }, packet);
   }
 
   #drop(reason: DropReason): void {

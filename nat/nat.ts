@@ -42,7 +42,14 @@ import { DnsService } from "./service/dns.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
 import { TimerWheel } from "./base/timers.ts";
 import { TokenBucket } from "./base/token_bucket.ts";
-import { type Refusal, type Target, translate, type TranslationRules, withDnsServers } from "./rules/translate.ts";
+import {
+  isGroupAddress,
+  type Refusal,
+  type Target,
+  translate,
+  type TranslationRules,
+  withDnsServers,
+} from "./rules/translate.ts";
 import { TranslationCache } from "./rules/translation_cache.ts";
 
 /** Host connects that may be under way at once. */
@@ -445,6 +452,8 @@ export class Nat implements ForwardContext, GuestContext {
 
   /** As `#refuse`, for a datagram: where it goes is not in its mapping's key. */
   #refuseDatagram(key: FlowKey, destination: number, port: number, { refusal, rule }: Refusal): DropReason {
+    // Every system announces itself to its neighbours: that is no attempt to reach anything.
+    if (isGroupAddress(this.rules, destination)) return refusal;
     this.log.warn(() => {
       const { guest, protocol, guestAddress, guestPort } = key;
       const asked = new FlowKey().setIpv4(guest, protocol, guestAddress.ipv4, guestPort, destination, port);

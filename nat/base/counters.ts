@@ -30,6 +30,8 @@ export const DROP_REASONS = {
   ipv4Malformed: "IPv4 header truncated or contradictory",
   /** A wrong IPv4 header checksum. */
   ipv4Checksum: "wrong IPv4 header checksum",
+  /** A packet whose time to live ends at the gateway; answered by ICMP, which is how traceroute finds it. */
+  ttlExceeded: "packet whose time to live ends at the gateway",
   /** A fragment of something else than UDP and ICMP. */
   ipv4Fragment: "IPv4 fragment of something else than UDP and ICMP",
   /** A fragment that is empty, or whose length is no multiple of 8 though others follow. */

@@ -9,7 +9,7 @@
  *
  * **Errors** that a request meets on its way are told to the guest (`datagram.ts`): unreachable, too large, time exceeded.
  *
- * **Left out.** Requests leave with the host's TTL, whatever the guest's was, so a traceroute in the guest sees one hop. IPv6 targets have no socket.
+ * **Left out.** Requests leave with the host's TTL, whatever the guest's was, so a traceroute in the guest sees the gateway and then the target. IPv6 targets have no socket.
  *
  * @module
  */

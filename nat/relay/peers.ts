@@ -1,7 +1,8 @@
 /**
  * The addresses that a guest has asked through one mapping, the latest first.
  *
- * A reply is accepted only from one of them (RFC 4787 section 5, address and port dependent filtering) and reaches the guest from exactly the address it asked. Where two
+ * A reply is accepted only from one of them, on whatever port (RFC 4787 REQ-8, address-dependent filtering): a TFTP server
+ * answers from a port of its own (RFC 1350 section 4). It reaches the guest from exactly the address it asked. If two
  * addresses lead to the same place on the host, that is the one asked last. `MAX_PEERS` are remembered; the one asked longest ago makes room. Looking one up
  * moves it to the front, so a guest that talks to few finds each of them at once.
  *
@@ -62,9 +63,16 @@ export class Peers {
     return undefined;
   }
 
-  /** Whether the guest has asked this address. */
-  has(address: number, port: number): boolean {
-    for (const peer of this.#peers) if (peer.port === port && peer.address === address) return true;
+  /** The one asked last of those for which this address of the host stands, on whatever port. */
+  at(address: IpAddress): Peer | undefined {
+    const peers = this.#peers;
+    for (let i = 0; i < peers.length; i++) if (peers[i]!.target.address.equals(address)) return peers[i];
+    return undefined;
+  }
+
+  /** Whether the guest has asked this address, on whatever port. */
+  has(address: number): boolean {
+    for (const peer of this.#peers) if (peer.address === address) return true;
     return false;
   }
 }

@@ -81,7 +81,7 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
 
   /** A datagram came to the host socket. */
   hostDatagram(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void {
-    const peer = this.peers.answering(from.address, from.port);
+    const exact = this.peers.answering(from.address, from.port), peer = exact ?? this.peers.at(from.address);
     if (peer === undefined) {
       this.context.counters.udpUnasked++;
       return;
@@ -90,7 +90,7 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
     this.used();
     const path = this.#path;
     path.source = peer.address;
-    path.sourcePort = peer.port;
+    path.sourcePort = exact === undefined ? from.port : peer.port;
     this.bytesToGuest += sendToGuest(this.context, this.guest, bytes, start, end, path);
   }
 

@@ -186,6 +186,16 @@ export function broadcastOf(subnet: Cidr): IpAddress {
   return IpAddress.fromIpv4(subnet.address.ipv4 | ~ipv4Mask(subnet.prefix));
 }
 
+/** Whether this address, a 32-bit number, is one of the guest's subnet. */
+export function isOnSubnet({ subnet }: TranslationRules, address: number): boolean {
+  return (address & ipv4Mask(subnet.prefix)) >>> 0 === subnet.address.ipv4;
+}
+
+/** Whether a datagram to this address, a 32-bit number, is for more than one host: multicast or broadcast. */
+export function isGroupAddress({ subnet }: TranslationRules, address: number): boolean {
+  return address >>> 28 === 0xe || address === 0xffffffff || address === broadcastOf(subnet).ipv4;
+}
+
 /** Whether a guest may have this address, a 32-bit number: one of the subnet that is not taken. */
 export function isGuestAddress({ subnet, gateway, dns }: TranslationRules, address: number): boolean {
   const network = subnet.address.ipv4, mask = ipv4Mask(subnet.prefix);

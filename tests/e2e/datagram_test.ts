@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { createSocket } from "node:dgram";
 import { requires } from "../support/requirements.ts";
 import { hawser } from "./run_support.ts";
@@ -9,6 +9,7 @@ const ping = requires("root", "tun", "unshare", "ip", "busybox");
 const route = requires("root", "tun", "unshare", "ip", "socat", "nsenter");
 
 const GUEST = new URL("./udp_guest.ts", import.meta.url).pathname;
+const TFTP_GUEST = new URL("./tftp_guest.ts", import.meta.url).pathname;
 const SIZES = [0, 1, 1400, 9000, 60000, 65507];
 
 /** Runs `body` beside a server on 127.0.0.1 that returns every datagram. */
@@ -117,5 +118,43 @@ Deno.test({
       around: `exec unshare --net -- sh -c "$INSIDE" sh "$@"`,
     });
     assertStringIncludes(stdout, "mtu 1000", stderr);
+  },
+});
+
+for (const host of ["ffi", "deno"]) {
+  Deno.test({
+    name:
+      `hawser run --host ${host} passes an answer from another port, as TFTP servers give, and the guest goes on there${run.reason}`,
+    ignore: run.ignore,
+    fn: async () => {
+      const asked = createSocket("udp4"), answering = createSocket("udp4");
+      asked.on("message", (_, from) => answering.send("DATA", from.port, from.address));
+      answering.on("message", (bytes, from) => answering.send(`got ${bytes}`, from.port, from.address));
+      for (const socket of [asked, answering]) {
+        await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+      }
+      try {
+        const client = [Deno.execPath(), "run", "--no-check", "--allow-net", TFTP_GUEST, "10.0.2.2"];
+        const command = [...client, `${asked.address().port}`];
+        const { code, stdout, stderr } = await hawser(["run", "--host", host, "-D", "none", "--", ...command]);
+        assertEquals([code, stdout], [0, `DATA from ${answering.address().port}, then got ACK\n`], stderr);
+      } finally {
+        for (const socket of [asked, answering]) await new Promise<void>((resolve) => socket.close(() => resolve()));
+      }
+    },
+  });
+}
+
+Deno.test({
+  name: `hawser run shows the gateway to traceroute, by UDP and by ICMP${ping.reason}`,
+  ignore: ping.ignore,
+  fn: async () => {
+    // One hop is asked for, so no packet goes further than the gateway.
+    for (const way of [[], ["-I"]]) {
+      const trace = ["busybox", "traceroute", "-n", "-q", "1", "-w", "5", "-m", "1", ...way, "192.0.2.1"];
+      const { code, stdout, stderr } = await hawser(["run", "-D", "none", "--", ...trace]);
+      assertEquals(code, 0, stderr);
+      assertMatch(stdout, /^ *1 +10\.0\.2\.2 /m);
+    }
   },
 });

@@ -10,10 +10,10 @@ import type { DropReason } from "../../nat/base/counters.ts";
 import type { Guest } from "../../nat/guest.ts";
 import { Nat } from "../../nat/nat.ts";
 import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translate.ts";
-import { parseIpv4 } from "../../net/wire/address.ts";
+import { formatIpv4, parseIpv4 } from "../../net/wire/address.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
-import { encodeIcmpv4Echo, ICMP_ECHO_REQUEST } from "../../net/wire/icmpv4.ts";
+import { encodeIcmpv4Echo, encodeIcmpv4Error, ICMP_ECHO_REQUEST, type Icmpv4Error } from "../../net/wire/icmpv4.ts";
 import {
   decodeIpv4,
   encodeIpv4,
@@ -35,6 +35,7 @@ export interface PacketFields {
   readonly source?: number;
   readonly identification?: number;
   readonly protocol?: number;
+  readonly ttl?: number;
 }
 
 /** Fields of a datagram of the guest. */
@@ -90,6 +91,7 @@ export class DatagramScript {
     ip.fragmentOffset = fields.offset ?? 0;
     ip.moreFragments = fields.more ?? false;
     ip.dontFragment = false;
+    ip.ttl = fields.ttl ?? 64;
     ip.totalLength = 20 + payload.length;
     encodeEthernet(bytes, 0, this.nat.mac, GUEST_MAC, ETHERTYPE_IPV4);
     encodeIpv4(bytes, 14, ip);
@@ -117,6 +119,15 @@ export class DatagramScript {
     const bytes = new Uint8Array(8 + payload.length);
     encodeIcmpv4Echo(bytes, 0, { type: ICMP_ECHO_REQUEST, identifier, sequence, payload });
     this.frame(this.packet(bytes, { ...fields, protocol: PROTOCOL_ICMP }));
+  }
+
+  /** The guest sends an ICMP error about a packet that it was sent. */
+  error({ header, payload }: SentPacket, error: Icmpv4Error): void {
+    const quoted = new Uint8Array(20 + payload.length), bytes = new Uint8Array(8 + quoted.length);
+    encodeIpv4(quoted, 0, Object.assign(new Ipv4Header(), header));
+    quoted.set(payload, 20);
+    const length = encodeIcmpv4Error(bytes, 0, error, { bytes: quoted, start: 0, end: quoted.length });
+    this.frame(this.packet(bytes.subarray(0, length), { protocol: PROTOCOL_ICMP, to: formatIpv4(header.source) }));
   }
 
   /** Frames of the fragments of `payload`, of at most `size` bytes each. */

@@ -11,7 +11,7 @@ import { Nat } from "../../nat/nat.ts";
 import { createTranslationRules, type Target } from "../../nat/rules/translate.ts";
 import { formatEndpoint, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
 import type { Frame } from "../../net/wire/frame.ts";
-import { encodeIpv4, Ipv4Header, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
+import { encodeIpv4, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
 import { encodeTcp, TCP_SYN, TcpHeader } from "../../net/wire/tcp.ts";
 import type { ScriptUdpSocket } from "./script_datagram.ts";
 import { ScriptHost } from "./script_host.ts";
@@ -143,6 +143,7 @@ export class DnsScript {
   }
 
   #take(guest: number, frame: Frame): boolean {
+    if (frame.bytes[frame.start + 23] === PROTOCOL_ICMP) return true;
     const whole = this.#fragments.add(frame);
     if (whole === null) return true;
     const { remote, remotePort, guestPort, payload } = readUdpFrameToGuest(whole);

@@ -63,7 +63,7 @@ const DROPS: readonly [DropReason, (script: NatScript) => void][] = [
     script.host.run();
   }],
   ["udpUnasked", (script) => {
-    mapping(script).hostSends("unasked", { ...LOOPBACK, port: 4001 });
+    mapping(script).hostSends("unasked", { ...LOOPBACK, address: IpAddress.parse("127.0.0.2") });
     script.host.run();
   }],
   ["udpTooLarge", (script) => {

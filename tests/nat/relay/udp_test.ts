@@ -5,8 +5,8 @@ import { UDP_QUERY_MS, UDP_STREAM_MS } from "../../../nat/relay/udp.ts";
 import { checksumFinish, pseudoHeaderSumIpv4 } from "../../../net/wire/checksum.ts";
 import { formatIpv4, IpAddress } from "../../../net/wire/address.ts";
 import { CHECKSUM_PARTIAL } from "../../../net/wire/frame.ts";
-import { decodeIcmpv4, icmpv4Quoted } from "../../../net/wire/icmpv4.ts";
-import { PROTOCOL_ICMP } from "../../../net/wire/ipv4.ts";
+import { decodeIcmpv4, ICMP_ADMIN_PROHIBITED, ICMP_UNREACHABLE, icmpv4Quoted } from "../../../net/wire/icmpv4.ts";
+import { PROTOCOL_ICMP, PROTOCOL_TCP } from "../../../net/wire/ipv4.ts";
 import { DatagramScript, GUEST } from "../../support/datagram_script.ts";
 import { noise } from "../../support/packet_bytes.ts";
 
@@ -87,8 +87,8 @@ Deno.test("UdpRelay uses one socket for all that a guest's port asks, and takes 
   script.udp("three", { port: 4001 });
   assertEquals(script.host.udpSockets.map(({ sent }) => sent.length), [2, 1]);
   const socket = script.host.udpSockets[0]!;
-  socket.hostSends("stranger", { ...TARGET, port: 8 });
   socket.hostSends("stranger", { address: IpAddress.parse("192.0.2.9"), port: 9 });
+  socket.hostSends("stranger", { address: IpAddress.parse("::1"), port: 9 });
   script.host.run();
   assertEquals([script.take(), script.counted], [[], { udpUnasked: 2 }]);
   socket.hostSends("answer", { address: IpAddress.parse("192.0.2.8"), port: 10 });
@@ -98,6 +98,33 @@ Deno.test("UdpRelay uses one socket for all that a guest's port asks, and takes 
     ["udp", "10.0.2.15:4000", "192.0.2.8:10"],
     ["udp", "10.0.2.15:4001", "192.0.2.7:9"],
   ]);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay passes an answer from another port of an address that was asked, and the guest may go on there", () => {
+  const script = new DatagramScript({ rules: { maps: [{ guest: "10.0.2.9", host: "127.0.0.1" }] } });
+  script.udp("RRQ", { to: "10.0.2.9", toPort: 69 });
+  const socket = script.host.udpSockets[0]!;
+  socket.hostSends("DATA", { address: IpAddress.parse("127.0.0.1"), port: 3069 });
+  script.host.run();
+  const answer = script.takeUdp();
+  assertEquals([answer.from, answer.to, formatIpv4(answer.packet.header.source)], [3069, 4000, "10.0.2.9"]);
+  // What the guest says of that answer is no stray error.
+  script.error(answer.packet, { type: ICMP_UNREACHABLE, code: 3 });
+  script.udp("ACK", { to: "10.0.2.9", toPort: 3069 });
+  assertEquals(socket.sent.map(({ to }) => `${to.address}:${to.port}`), ["127.0.0.1:69", "127.0.0.1:3069"]);
+  assertEquals(script.counted, { icmpErrorSoft: 1 });
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay lets rules decide about the port that an answer came from once the guest goes there", () => {
+  const script = new DatagramScript({ rules: { allow: ["192.0.2.7:9"] } });
+  script.udp("RRQ");
+  script.host.udpSockets[0]!.hostSends("DATA", { ...TARGET, port: 3069 });
+  script.host.run();
+  assertEquals(script.takeUdp().from, 3069);
+  script.udp("ACK", { toPort: 3069 });
+  assertEquals([script.host.udpSockets[0]!.sent.length, script.counted], [1, { denied: 1 }]);
   script.assertEmptyAfterClose();
 });
 
@@ -115,11 +142,12 @@ Deno.test("UdpRelay answers from the address asked last where two lead to the sa
 
 Deno.test("UdpRelay forgets the address asked longest ago, not one that is asked again", () => {
   const script = new DatagramScript();
-  for (let i = 0; i < MAX_PEERS; i++) script.udp("?", { toPort: 1000 + i });
-  script.udp("?", { toPort: 1000 });
-  script.udp("?", { toPort: 1000 + MAX_PEERS });
+  const address = (i: number) => `192.0.${i >> 8}.${i & 0xff}`;
+  for (let i = 0; i < MAX_PEERS; i++) script.udp("?", { to: address(i) });
+  script.udp("?", { to: address(0) });
+  script.udp("?", { to: address(MAX_PEERS) });
   const socket = script.host.udpSockets[0]!;
-  for (const port of [1000, 1001, 1002]) socket.hostSends("!", { ...TARGET, port });
+  for (const i of [0, 1, 2]) socket.hostSends("!", { address: IpAddress.parse(address(i)), port: 9 });
   script.host.run();
   assertEquals(script.take().length, 2);
   assertEquals(script.counted, { udpUnasked: 1 });
@@ -222,10 +250,49 @@ Deno.test("UdpRelay drops what came over IPv6 and is larger than IPv4 carries", 
 
 Deno.test("UdpRelay is never asked for what is never relayed, whole or in fragments", () => {
   const script = new DatagramScript();
-  for (const to of ["127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", "10.0.2.77", "10.0.2.3"]) {
+  for (const to of ["127.0.0.1", "0.0.0.0", "10.0.2.77", "10.0.2.3"]) {
     script.udp("?", { to });
     for (const frame of script.fragments(script.datagram(noise(100, 1), { to }), 64, { to })) script.frame(frame);
   }
-  assertEquals([script.host.udpSockets, script.counted], [[], { neverRelayed: 12 }]);
+  assertEquals([script.host.udpSockets, script.counted], [[], { neverRelayed: 8 }]);
+  const errors = script.take().map(({ payload }) => decodeIcmpv4(payload)).map(({ type, code }) => [type, code]);
+  assertEquals(errors, Array(8).fill([ICMP_UNREACHABLE, ICMP_ADMIN_PROHIBITED]));
+  assert(script.warnings.length > 0);
   script.assertEmptyAfterClose();
+});
+
+Deno.test("UdpRelay leaves broadcast and multicast unanswered and out of the log (RFC 1122 section 3.2.2)", () => {
+  const script = new DatagramScript();
+  for (const to of ["224.0.0.251", "239.255.255.250", "255.255.255.255", "10.0.2.255"]) {
+    script.udp("?", { to });
+    script.echo(1, 1, new Uint8Array(8), { to });
+    script.frame(script.packet(script.datagram(noise(9, 1), { to }), { to, ttl: 1 }));
+  }
+  assertEquals([script.take(), script.counted, script.warnings], [[], { neverRelayed: 12 }, []]);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("Guest tells by ICMP of a packet whose time to live ends at the gateway, but not of one that is for it (RFC 1812 section 5.3.1)", () => {
+  for (const ttl of [0, 1]) {
+    const script = new DatagramScript({ rules: { maps: [{ guest: "10.0.2.9", host: "127.0.0.1" }] } });
+    script.udp("?", { ttl });
+    const [{ header, payload }] = script.take() as [ReturnType<DatagramScript["take"]>[0]];
+    const { type, code } = decodeIcmpv4(payload), quoted = icmpv4Quoted(payload, 0, payload.length);
+    assertEquals([formatIpv4(header.source), type, code], ["10.0.2.2", 11, 0]);
+    assertEquals(
+      payload.subarray(quoted, quoted + 20),
+      script.packet(script.datagram(noise(1, 1)), { ttl }).subarray(14, 34),
+    );
+    script.echo(1, 1, new Uint8Array(8), { ttl });
+    script.frame(script.packet(new Uint8Array(20), { ttl, protocol: PROTOCOL_TCP }));
+    assertEquals([script.take().length, script.counted], [2, { ttlExceeded: 3 }]);
+    assertEquals([script.host.udpSockets.length, script.nat.flows()], [0, []]);
+    script.udp("?", { to: "10.0.2.2", ttl });
+    script.udp("?", { to: "10.0.2.9", ttl });
+    script.echo(1, 1, new Uint8Array(8), { to: "10.0.2.2", ttl });
+    assertEquals([script.host.udpSockets[0]!.sent.length, script.take().length, script.counted], [2, 1, {
+      ttlExceeded: 3,
+    }]);
+    script.assertEmptyAfterClose();
+  }
 });
