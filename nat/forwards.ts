@@ -83,12 +83,6 @@ export class Forwards {
     for (const flow of this.#context.allFlows()) if (flow.forward === forward) flow.abort("forwardRemoved");
   }
 
-  /** Whether a live forward names this address, a 32-bit number. */
-  names(address: number): boolean {
-    for (const { guestAddress } of this.#live) if (guestAddress?.ipv4 === address) return true;
-    return false;
-  }
-
   /** A client has come to a TCP forward: begins a flow, or resets the client and answers null. */
   acceptTcp(forward: ForwardTarget, socket: HostTcpSocket, client: HostEndpoint): HostTcpHandler | null {
     const place = this.place(forward, PROTOCOL_TCP, client);

@@ -7,15 +7,13 @@
  *
  * **Out.** `frame_sender.ts`. An MTU that the guest reports is believed for `PATH_MTU_MS` (RFC 1191 section 6.3).
  *
- * **Who the guest is.** Each link carries one guest. Its MAC and IPv4 address are learnt from its first frames: the address is what DHCP gave it or, for a static one, any
- * address of the subnet that is not taken by the gateway. While flows live, frames from another MAC or address are spoofed; without flows the guest
- * may have been replaced (a reboot, another network card) and is learnt anew. A flow that a client of the host has begun counts only once the guest has answered. Beside its
- * own address a guest may use one that a forward names. A guest that has not spoken yet is asked for its MAC address (`arp_resolver.ts`).
+ * **Who the guest is**: `guest_identity.ts`. A guest that has not spoken yet is asked for its MAC address
+ * (`arp_resolver.ts`).
  *
  * @module
  */
-import { isGroupMac, MAC_BROADCAST } from "../net/wire/address.ts";
-import { ARP_LENGTH, ARP_REPLY, arpOperation, arpSenderIp, arpSenderMac, checkArp } from "../net/wire/arp.ts";
+import { MAC_BROADCAST } from "../net/wire/address.ts";
+import { ARP_LENGTH, ARP_REPLY, arpOperation, arpSenderIp, checkArp } from "../net/wire/arp.ts";
 import {
   checkEthernet,
   ETHERNET_HEADER_LENGTH,
@@ -84,6 +82,7 @@ import type { RateLimitedLog } from "./base/rate_limited_log.ts";
 import type { GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
 import type { ForwardGuest } from "./forwards.ts";
+import { GuestIdentity } from "./guest_identity.ts";
 import { FrameSender, type FrameSink } from "./ip/frame_sender.ts";
 import { type SentPackets, takeIcmpError } from "./ip/icmp_error.ts";
 import { Ipv4Reassembly, type ReassemblyContext, type ReassemblyUser } from "./ip/ipv4_reassembly.ts";
@@ -92,7 +91,7 @@ import { Services } from "./service/services.ts";
 import type { TcpEndpoint } from "./tcp/endpoint.ts";
 import { encodeStrayReset } from "./tcp/stray.ts";
 import { type Timed, Timer } from "./base/timers.ts";
-import { isGroupAddress, isGuestAddress, isOnSubnet, type TranslationRules } from "./rules/translate.ts";
+import { isGroupAddress, isOnSubnet, type TranslationRules } from "./rules/translate.ts";
 
 /** An 802.1Q tag, with which a frame may be this much longer. */
 const VLAN_TAG_LENGTH = 4;
@@ -121,8 +120,6 @@ export interface GuestContext extends ReassemblyContext, SentPackets {
   readonly log: RateLimitedLog;
   /** A large buffer for packets that are put together; used within one call. */
   readonly scratch: Uint8Array;
-  /** Which addresses forwards name. */
-  readonly forwards: { names(address: number): boolean };
   /** A frame was given to `link`: it is flushed at the end of this turn. */
   linkUsed(link: FrameSink): void;
   /** The TCP flow with this key. */
@@ -148,13 +145,12 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   readonly number: number;
   /** Frames to it. */
   readonly out: FrameSender;
-  /** Its IPv4 address as a number; 0 until it is known. */
-  address = 0;
   /** How many flows it has, of those that it knows. */
   flows = 0;
 
   #nat: GuestContext;
   #services: Services;
+  #identity: GuestIdentity;
   #longestFrame: number;
   #resolver: ArpResolver;
   #key = new FlowKey();
@@ -185,6 +181,19 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
       request: (address) => this.#requestMac(address),
       send: (frame) => this.out.resume(frame),
     });
+    this.#identity = new GuestIdentity({
+      name: `Guest ${number} on ${link.name}`,
+      out: this.out,
+      rules: nat.rules,
+      log: nat.log,
+      now: () => nat.now(),
+      macLearnt: () => this.#resolver.release(),
+    });
+  }
+
+  /** The IPv4 address that it spoke from last, as a number; 0 until it has spoken. */
+  get address(): number {
+    return this.#identity.address;
   }
 
   /** Asks by ARP whether someone else has `address` by now, at most once a second. */
@@ -211,8 +220,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
     const bytes = frame.bytes, start = frame.start, end = frame.end;
     if (!checkEthernet(bytes, start, end)) return this.#drop("frameTooShort");
     if (end - start > this.#longestFrame) return this.#dropTooLong(end - start);
-    const source = ethernetSource(bytes, start);
-    if (source !== this.mac && !this.#learnMac(source)) return this.#drop("spoofedMac");
+    if (!this.#identity.frameFrom(ethernetSource(bytes, start))) return this.#drop("spoofedMac");
     const destination = ethernetDestination(bytes, start), type = ethernetType(bytes, start);
     if (type === ETHERTYPE_IPV6) return this.#drop("ipv6NotRelayed");
     if (destination !== this.#nat.mac && destination !== MAC_BROADCAST) return this.#drop("notForGateway");
@@ -230,13 +238,13 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
 
   #receiveArp(bytes: Uint8Array, arp: number, end: number): void {
     if (!checkArp(bytes, arp, end)) return this.#drop("arpMalformed");
-    if (arpSenderMac(bytes, arp) !== this.mac) return this.#drop("spoofedMac");
     const sender = arpSenderIp(bytes, arp);
     // A probe has no sender address yet (RFC 5227 section 2.1.1).
-    if (sender !== 0 && !this.#learnAddress(sender)) return this.#drop("spoofedAddress");
+    if (sender === 0) this.#identity.speaksWithoutAddress();
+    else if (!this.#identity.speaksFrom(sender)) return this.#drop("spoofedAddress");
     if (arpOperation(bytes, arp) === ARP_REPLY && this.#resolver.isAnswer(sender)) return;
     const reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
-    if (this.#services.arp(this.address, bytes, arp, reply, at) === 0) return this.#drop("arpIgnored");
+    if (this.#services.arp(this.#identity.addresses, bytes, arp, reply, at) === 0) return this.#drop("arpIgnored");
     this.out.ethernet(reply, at, at + ARP_LENGTH, ETHERTYPE_ARP);
   }
 
@@ -248,7 +256,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
     const source = ipv4Source(bytes, ip), protocol = ipv4Protocol(bytes, ip);
     if (ipv4IsFragment(bytes, ip)) return this.#receiveFragment(bytes, ip, end);
     if (protocol === PROTOCOL_UDP && this.#isDhcp(bytes, payload, end)) return this.#receiveDhcp(bytes, payload);
-    if (!this.#learnAddress(source)) return this.#drop("spoofedAddress");
+    if (!this.#identity.speaksFrom(source)) return this.#drop("spoofedAddress");
     if (ipv4Ttl(bytes, ip) <= 1 && this.#isBeyond(ipv4Destination(bytes, ip))) return this.#expire(bytes, ip, end);
     if (protocol === PROTOCOL_TCP) this.#receiveTcp(frame, ip, payload, end);
     else if (protocol === PROTOCOL_UDP) this.#receiveUdp(frame, ip, payload, end);
@@ -258,7 +266,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
 
   #receiveFragment(bytes: Uint8Array, ip: number, end: number): void {
     const source = ipv4Source(bytes, ip), protocol = ipv4Protocol(bytes, ip);
-    if (!this.#learnAddress(source)) return this.#drop("spoofedAddress");
+    if (!this.#identity.speaksFrom(source)) return this.#drop("spoofedAddress");
     if (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_ICMP) return this.#drop("ipv4Fragment");
     const refusal = this.#reassembly.take(bytes, ip, end);
     if (refusal !== null) this.#drop(refusal);
@@ -364,6 +372,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   }
 
   #receiveDhcp(bytes: Uint8Array, udp: number): void {
+    this.#identity.speaksWithoutAddress();
     const at = SEGMENT_HEADROOM + UDP_HEADER_LENGTH, reply = this.#nat.scratch;
     const start = udp + UDP_HEADER_LENGTH, last = udp + udpLength(bytes, udp);
     const answer = this.#services.dhcp(bytes, start, last, { senderMac: this.mac, into: reply, at });
@@ -376,26 +385,6 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
       destinationPort: port,
     };
     this.out.udpTo(mac, reply, at, at + answer.length, path);
-  }
-
-  // --- who the guest is ---
-
-  #learnMac(mac: number): boolean {
-    if (isGroupMac(mac) || mac === this.#nat.mac) return false;
-    if (this.mac >= 0 && this.flows > 0) return false;
-    this.out.destinationMac = mac;
-    this.#resolver.release();
-    return true;
-  }
-
-  /** Whether the guest has or now takes this address. */
-  #learnAddress(address: number): boolean {
-    // Before the guest is known its address is 0, and 0.0.0.0 is nobody's.
-    if (address === this.address) return address !== 0;
-    if (this.#nat.forwards.names(address)) return true;
-    if (!isGuestAddress(this.#nat.rules, address) || (this.address !== 0 && this.flows > 0)) return false;
-    this.address = address;
-    return true;
   }
 
   // --- out ---

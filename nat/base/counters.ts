@@ -18,10 +18,10 @@ export const DROP_REASONS = {
   etherTypeUnknown: "EtherType that is neither IPv4, IPv6 nor ARP",
   /** A frame to another unicast address than the gateway's, or to a group. */
   notForGateway: "frame to another station or to a group",
-  /** A frame from another MAC address than the guest's, or from a group address. */
-  spoofedMac: "frame from another MAC address than the guest's",
-  /** A packet from another address than the guest's. */
-  spoofedAddress: "packet from another address than the guest's",
+  /** A frame from the gateway's own MAC address, or from that of a group. */
+  spoofedMac: "frame from the gateway's own MAC address or a group's",
+  /** A packet from an address that no guest may have: not of the subnet, or taken there. */
+  spoofedAddress: "packet from an address outside the subnet, or one that is taken there",
   /** ARP that is truncated or not for Ethernet and IPv4. */
   arpMalformed: "ARP truncated or not for Ethernet and IPv4",
   /** ARP that asks for nothing the gateway answers. */

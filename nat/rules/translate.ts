@@ -196,11 +196,12 @@ export function isGroupAddress({ subnet }: TranslationRules, address: number): b
   return address >>> 28 === 0xe || address === 0xffffffff || address === broadcastOf(subnet).ipv4;
 }
 
-/** Whether a guest may have this address, a 32-bit number: one of the subnet that is not taken. */
-export function isGuestAddress({ subnet, gateway, dns }: TranslationRules, address: number): boolean {
+/** Whether a guest may have this address, a 32-bit number: one of the subnet that neither we nor a map have taken. */
+export function isGuestAddress({ subnet, gateway, dns, maps }: TranslationRules, address: number): boolean {
   const network = subnet.address.ipv4, mask = ipv4Mask(subnet.prefix);
   return (address & mask) >>> 0 === network && address !== network && address !== ((network | ~mask) >>> 0) &&
-    address !== gateway.ipv4 && address !== dns.ipv4;
+    address !== gateway.ipv4 && address !== dns.ipv4 &&
+    !maps.some((map) => map.guest.isIpv4 && map.guest.ipv4 === address);
 }
 
 function translateDns(rules: TranslationRules, { protocol, port }: Destination): Translation {

@@ -7,9 +7,9 @@
  * address stands for every address of the subnet: packets to mapped addresses arrive then, and those to addresses that
  * are nothing are refused at once instead of waiting for ARP to give up.
  *
- * Not answered is what must stay the guest's: its own address, and probes (sender 0.0.0.0) with which it asks whether
- * an address is free (RFC 5227 section 2.1.1). An answer would talk a guest out of its lease. Only the two addresses
- * that really are taken, gateway and DNS, are defended so. Announcements, in which sender and target are the same (RFC
+ * Not answered is what must stay the guest's: its own addresses, and probes (sender 0.0.0.0) with which it asks whether
+ * an address is free (RFC 5227 section 2.1.1). An answer would talk a guest out of its lease. Only addresses that really
+ * are taken, those of gateway, DNS and maps, are defended so. Announcements, in which sender and target are the same (RFC
  * 5227 section 2.3), expect no answer, and neither network nor broadcast address belongs to anyone.
  *
  * @module
@@ -37,6 +37,14 @@ export interface ArpSegment {
   readonly gateway: number;
   /** Address of the DNS server. */
   readonly dns: number;
+  /** Addresses that no guest may have: gateway, DNS, and those that are mapped. */
+  readonly taken: AddressSet;
+}
+
+/** A set of addresses. */
+export interface AddressSet {
+  /** Whether `address` is in it. */
+  has(address: number): boolean;
 }
 
 const UNKNOWN = 0;
@@ -44,22 +52,20 @@ const UNKNOWN = 0;
 const REQUEST: ArpMessage = { operation: ARP_REQUEST, senderMac: 0, senderIp: 0, targetMac: 0, targetIp: 0 };
 const REPLY: ArpMessage = { operation: ARP_REPLY, senderMac: 0, senderIp: 0, targetMac: 0, targetIp: 0 };
 
-/** Whether a request by `sender` for `target` is answered. `guest` is the guest's address, 0 while it is not known. */
-export function answersArp(segment: ArpSegment, guest: number, sender: number, target: number): boolean {
-  if (target === segment.gateway || target === segment.dns) {
-    return sender === UNKNOWN || isStation(segment, sender, target);
-  }
-  return target !== guest && isStation(segment, target, UNKNOWN) && isStation(segment, sender, target);
+/** Whether a request by `sender` for `target` is answered. `own` has the guest's addresses. */
+export function answersArp(segment: ArpSegment, own: AddressSet, sender: number, target: number): boolean {
+  if (segment.taken.has(target)) return sender === UNKNOWN || isStation(segment, sender, target);
+  return !own.has(target) && isStation(segment, target, UNKNOWN) && isStation(segment, sender, target);
 }
 
 /**
  * Answers the message at `start`, which has passed `checkArp`: writes the reply at `into[at]` and returns its length,
- * or returns 0 where there is none. `guest` is as for `answersArp`; `into` may be `bytes`. The caller has made room for
+ * or returns 0 if there is none. `own` is as for `answersArp`; `into` may be `bytes`. The caller has made room for
  * `ARP_LENGTH` bytes and sends the reply to the MAC address that the request came from.
  */
 export function arpReply(
   segment: ArpSegment,
-  guest: number,
+  own: AddressSet,
   bytes: Uint8Array,
   start: number,
   into: Uint8Array,
@@ -67,7 +73,7 @@ export function arpReply(
 ): number {
   if (arpOperation(bytes, start) !== ARP_REQUEST) return 0;
   const sender = arpSenderIp(bytes, start), target = arpTargetIp(bytes, start);
-  if (!answersArp(segment, guest, sender, target)) return 0;
+  if (!answersArp(segment, own, sender, target)) return 0;
   REPLY.senderMac = segment.mac;
   REPLY.senderIp = target;
   REPLY.targetMac = arpSenderMac(bytes, start);

@@ -7,7 +7,7 @@ import { checkDhcpv4, decodeDhcpv4, encodeDhcpv4 } from "../../net/wire/dhcpv4.t
 import { DecodeError } from "../../net/wire/decode_error.ts";
 import type { DropReason } from "../base/counters.ts";
 import { ipv4Mask, type TranslationRules } from "../rules/translate.ts";
-import { arpReply, arpRequest, type ArpSegment } from "./arp.ts";
+import { type AddressSet, arpReply, arpRequest, type ArpSegment } from "./arp.ts";
 import { type DhcpDestination, DhcpServer } from "./dhcp.ts";
 import { echoReply } from "./echo.ts";
 
@@ -27,7 +27,9 @@ export class Services {
   /** For a guest under `rules`, on a link of `mtu`; the gateway's MAC address is `mac`. */
   constructor(rules: TranslationRules, link: { mac: number; mtu: number }) {
     const mask = ipv4Mask(rules.subnet.prefix), gateway = rules.gateway.ipv4, dns = rules.dns.ipv4;
-    this.#segment = { mac: link.mac, network: rules.subnet.address.ipv4, mask, gateway, dns };
+    const taken = new Set([gateway, dns]);
+    for (const map of rules.maps) if (map.guest.isIpv4) taken.add(map.guest.ipv4);
+    this.#segment = { mac: link.mac, network: rules.subnet.address.ipv4, mask, gateway, dns, taken };
     this.#dhcp = new DhcpServer({
       serverAddress: gateway,
       guestAddress: rules.guest.ipv4,
@@ -43,9 +45,12 @@ export class Services {
     return arpRequest(this.#segment, target, into, at);
   }
 
-  /** Writes the answer to the ARP message at `bytes[arp]` to `into[at]`; returns its length, 0 where there is none. */
-  arp(guest: number, bytes: Uint8Array, arp: number, into: Uint8Array, at: number): number {
-    return arpReply(this.#segment, guest, bytes, arp, into, at);
+  /**
+   * Writes the answer to the ARP message at `bytes[arp]` to `into[at]`; returns its length, 0 if there is none. `own` has
+   * the guest's addresses.
+   */
+  arp(own: AddressSet, bytes: Uint8Array, arp: number, into: Uint8Array, at: number): number {
+    return arpReply(this.#segment, own, bytes, arp, into, at);
   }
 
   /** Writes the answer to the ICMP message `bytes[icmp, end)` for `destination` to `into[at]`; returns its length, 0 where there is none. */
