@@ -28,7 +28,7 @@ Options end at -- or at the first word that is none:
 OPTIONS
 
 10.0.2.2 is the host's 127.0.0.1. COMMAND keeps the terminal, the process group, stdin, stdout and stderr. TERM, HUP, USR2 and
-CONT are passed on to it; USR1 prints the open flows to stderr. What it leaves running in the namespace is ended with it.
+CONT are passed on to it; PWR prints the open flows to stderr. What it leaves running in the namespace is ended with it.
 
 Exit codes: COMMAND's own, 128+n if signal n ended it, 126/127 if it cannot be executed or found, 125 if Hawser failed, 2
 for a usage error.
@@ -50,7 +50,7 @@ LINK:
   tap:NAME[@NETNS]          a TAP interface; NETNS is a name of "ip netns", a path, or pid:N (Linux)
 
 A line "listening on LINK", with the real port, says when it is ready. Every guest has an Ethernet link of its own with the same
-addresses, and never sees another. INT, TERM and HUP end it with exit code 0; USR1 prints the open flows to stderr.
+addresses, and never sees another. INT, TERM and HUP end it with exit code 0; PWR prints the open flows to stderr.
 
 Exit codes: 0 when it was told to end, 125 if it cannot begin or go on, 2 for a usage error.
 `;

@@ -11,6 +11,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { deadline } from "@std/async";
 import { libc } from "../net/linux/libc.ts";
+import { asCaller } from "../net/linux/signals.ts";
 import { CONFIGURE, DIAGNOSE, ENTER, WATCH } from "./namespace_script.ts";
 import { describeSetupFailure, readFacts } from "./remedies.ts";
 import { signalNumber } from "./signals.ts";
@@ -69,9 +70,8 @@ export class Namespace {
     const { address, gateway, mtu, resolver = "", command } = options;
     const unshare = [...(asMappedRoot ? ["-r"] : []), "-n", "-m", "--", "sh", "-c", CONFIGURE, "hawser"];
     const words = [WATCH, address, gateway, String(mtu), resolver, ...command];
-    this.#child = spawn("sh", ["-c", ENTER, "hawser", ...unshare, ...words], {
-      stdio: ["inherit", "inherit", "inherit", "pipe"],
-    });
+    const args = ["-c", ENTER, "hawser", ...unshare, ...words];
+    this.#child = asCaller(() => spawn("sh", args, { stdio: ["inherit", "inherit", "inherit", "pipe"] }));
     this.#control = this.#child.stdio[3] as Socket;
     this.ended = new Promise((resolve) => {
       this.#child.on("exit", (code, signal) => {

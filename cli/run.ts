@@ -13,7 +13,7 @@ import type { GatewayWorker } from "./gateway_worker.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { Namespace, NamespaceError, TUN_FD } from "./namespace.ts";
 import type { RunOptions } from "./options.ts";
-import { exitCodeOf, IGNORED, PASSED_ON } from "./signals.ts";
+import { exitCodeOf, IGNORED, PASSED_ON, REPORT } from "./signals.ts";
 
 /** Exit code when Hawser itself failed. */
 export const HAWSER_FAILED = 125;
@@ -69,16 +69,19 @@ export async function run(
   }
 }
 
-/** Passes on, ignores or answers signals until the function that is returned is called. */
+/** Passes on, ignores or answers signals. The function that is returned lets those that mean it end Hawser again. */
 function takeSignals(namespace: Namespace, worker: GatewayWorker): () => void {
-  const listeners: [Deno.Signal, () => void][] = [
+  for (const signal of REPORT) Deno.addSignalListener(signal, () => void worker.flows().then(writeStderr));
+  const listeners = [
     ...PASSED_ON.map((signal): [Deno.Signal, () => void] => [signal, () => namespace.kill(signal)]),
     ...IGNORED.map((signal): [Deno.Signal, () => void] => [signal, () => {}]),
-    ["SIGUSR1", () => void worker.flows().then(writeStderr)],
   ];
   for (const [signal, listener] of listeners) Deno.addSignalListener(signal, listener);
   return () => {
-    for (const [signal, listener] of listeners) Deno.removeSignalListener(signal, listener);
+    for (const [signal, listener] of listeners) {
+      // Without a listener Deno would end itself at USR2 too.
+      if (signal !== "SIGUSR2") Deno.removeSignalListener(signal, listener);
+    }
   };
 }
 

@@ -3,7 +3,7 @@
  *
  * The gateway runs in the Worker that `run` has too: there it may block in its event loop, and this thread stays free for signals
  * and the terminal. INT, TERM, HUP and the end of `--exit-fd` end it in an orderly way: no guest is taken any more, what
- * the host has not yet taken is given a second, sockets and paths are freed. A second signal ends it at once. USR1 prints
+ * the host has not yet taken is given a second, sockets and paths are freed. A second signal ends it at once. PWR prints
  * the flow table.
  *
  * @module
@@ -15,6 +15,7 @@ import type { LinkSpec } from "./link_spec.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { openTunIn } from "./netns_tun.ts";
 import type { ServeOptions } from "./serve_options.ts";
+import { REPORT } from "./signals.ts";
 
 const TAP_MTU = 65520;
 const ETHERNET_MTU = 1500;
@@ -46,10 +47,11 @@ export async function serve(worker: GatewayWorker, options: ServeOptions): Promi
   }
 }
 
-/** Resolves when a signal asks for the end; until the function that is returned is called, USR1 has `report` called. */
+/** Resolves when a signal asks for the end. `report` is called for each signal that asks for the flow table. */
 function takeSignals(report: () => void): [Promise<string>, () => void] {
+  for (const signal of REPORT) Deno.addSignalListener(signal, report);
   const told = Promise.withResolvers<string>();
-  const listeners = new Map<Deno.Signal, () => void>(isWindows ? [] : [["SIGUSR1", report]]);
+  const listeners = new Map<Deno.Signal, () => void>();
   const release = () => {
     for (const [signal, listener] of listeners) Deno.removeSignalListener(signal, listener);
     listeners.clear();

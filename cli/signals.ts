@@ -1,8 +1,30 @@
 /**
- * Signals by name and number, and which of them Hawser passes on.
+ * What signals do to Hawser, and their names and numbers.
+ *
+ * | signal                        | run                              | serve, forward and others    |
+ * | ----------------------------- | -------------------------------- | ---------------------------- |
+ * | TERM, HUP                     | passed on to COMMAND             | end it                       |
+ * | INT, QUIT                     | ignored: COMMAND gets them too   | INT ends it, QUIT at once    |
+ * | USR2, CONT                    | passed on to COMMAND             | nothing                      |
+ * | PWR                           | prints the flow table            | the same in serve            |
+ * | KILL, STOP, TSTP, TTIN, TTOU  | what they do to any program      | the same                     |
+ * | all others                    | nothing                          | nothing                      |
+ *
+ * "All others" are ignored in the kernel, by `guardSignals`, which is the first thing the command does. Among them are:
+ *
+ * - **USR1.** From half a second after its start on, Deno opens its debugger on 127.0.0.1:9229 when USR1 comes, and who
+ *   reaches that port runs code in Hawser. `closeDebugger` in `debugger.ts` is what helps where the C library cannot be used.
+ * - **The timers' signals, IO, the real-time signals and the like**, which would end a program that has no handler for them.
+ * - **ABRT, BUS, FPE, ILL, SEGV, SYS, TRAP** when another process sends them. A real fault still ends Hawser: for that
+ *   the kernel does not ask whether the signal is ignored, and abort(3) does not either.
+ *
+ * HUP stays ignored where the caller ignored it, so `nohup hawser serve` does what it says. COMMAND starts with what its
+ * caller had: see `net/linux/signals.ts`.
  *
  * @module
  */
+import { callerSignals, ignoreSignals, isHandled, LAST_SIGNAL, resetSignals } from "../net/linux/signals.ts";
+import { closeDebugger } from "./debugger.ts";
 
 /** Numbers of signals on Linux for x86-64 and arm64 (signal(7)), in order from 1. */
 const NAMES =
@@ -13,6 +35,50 @@ const NAMES =
 export const PASSED_ON: readonly Deno.Signal[] = ["SIGTERM", "SIGHUP", "SIGUSR2", "SIGCONT"];
 /** Signals that reach COMMAND from the terminal by themselves. */
 export const IGNORED: readonly Deno.Signal[] = ["SIGINT", "SIGQUIT"];
+/** The signals that ask for the flow table: PWR, or what a system without it has. */
+export const REPORT: readonly Deno.Signal[] = Deno.build.os === "linux"
+  ? ["SIGPWR"]
+  : Deno.build.os === "darwin"
+  ? ["SIGINFO"]
+  : [];
+
+/** Signals that keep their meaning for every program: those that end it on purpose, job control, children. */
+const MEANT = ["HUP", "INT", "QUIT", "KILL", "TERM", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "WINCH"];
+/** Signals that are ignored although Deno has a handler for them. */
+const TAKEN_FROM_DENO = ["USR1", "SEGV", "BUS"];
+
+/**
+ * Closes Deno's debugger and ignores every signal that would end Hawser though nobody means that. To be called before
+ * anything else happens.
+ */
+export function guardSignals(): void {
+  if (Deno.build.os === "windows") return;
+  const ignored = canUseLibrary() ? callerSignals().ignored : undefined;
+  if (ignored === undefined) return closeDebugger();
+  // Deno installs its handlers now, also those for HUP, INT and TERM, and never again.
+  Deno.addSignalListener("SIGUSR1", () => {});
+  const meant = new Set(MEANT.map(signalNumber)), taken = new Set(TAKEN_FROM_DENO.map(signalNumber));
+  const toIgnore = [...taken];
+  for (let signal = 1; signal <= LAST_SIGNAL; signal++) {
+    if (!meant.has(signal) && !taken.has(signal) && !isHandled(signal)) toIgnore.push(signal);
+  }
+  const hangUp = signalNumber("HUP");
+  if (ignored.has(hangUp)) toIgnore.push(hangUp);
+  ignoreSignals(toIgnore);
+  // A process that ignores CHLD never learns how its children ended.
+  resetSignals([signalNumber("CHLD")]);
+}
+
+/** Whether signals can be ignored in the kernel. Takes the snapshot of the caller's, too. */
+function canUseLibrary(): boolean {
+  if (Deno.build.os !== "linux" || Deno.permissions.querySync({ name: "ffi" }).state !== "granted") return false;
+  try {
+    callerSignals();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** The number of a signal, 0 for a name that is not known. */
 export function signalNumber(signal: string): number {

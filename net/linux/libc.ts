@@ -97,6 +97,14 @@ export interface Libc {
   kill(pid: number, signal: number): number;
   /** syscall(2) with up to three arguments, for what the C library has no function for. */
   syscall(call: bigint, a: bigint, b: bigint, c: bigint): number;
+  /** syscall(2) whose second argument is read and whose third is written; either may be left out. */
+  syscallInOut(
+    call: bigint,
+    a: bigint,
+    input: Uint8Array | null,
+    output: Uint8Array | null,
+    d: bigint,
+  ): number;
 }
 
 /**
@@ -326,6 +334,7 @@ const SYMBOLS = {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
   syscall: { parameters: ["usize", "usize", "usize", "usize"], result: "i32" },
+  syscallInOut: { name: "syscall", parameters: ["usize", "usize", "buffer", "buffer", "usize"], result: "i32" },
   errnoLocation: { name: "__errno_location", parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

@@ -1,8 +1,10 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { readOutcome, startHawser } from "./run_support.ts";
+import { hawser, readOutcome, shell, startHawser } from "./run_support.ts";
 import { requires } from "../support/requirements.ts";
 
-const { ignore, reason } = requires("linux", "root", "tun", "unshare", "ip", "setsid", "nc");
+const { ignore, reason } = requires("linux", "root", "tun", "unshare", "ip", "setsid", "nc", "env");
+/** Signals whose effect is another test's: KILL, STOP, CONT, job control, those that are passed on, and 33, which glibc has. */
+const NOT_IGNORED = [1, 9, 12, 15, 18, 19, 20, 21, 22];
 
 /** Starts `hawser run` with a shell script that says when it is ready, and collects what it writes from then on. */
 async function startScript(
@@ -83,7 +85,7 @@ async function groupOf(pid: number): Promise<string> {
 }
 
 Deno.test({
-  name: `hawser run prints the flow table for USR1 and goes on${reason}`,
+  name: `hawser run prints the flow table for PWR and goes on${reason}`,
   ignore,
   fn: async () => {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -92,9 +94,8 @@ Deno.test({
     const conn = await listener.accept();
     const stderr = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
     let table = "";
-    child.kill("SIGUSR1");
+    child.kill("SIGPWR");
     while (!/^total: .*\n/m.test(table)) table += (await stderr.read()).value ?? "";
-    // Deno may have said before that its debugger listens (SECURITY.md).
     assertMatch(table, /^PROTO +GUEST +HOST +STATE +FROM GUEST /m);
     const port = listener.addr.port;
     assertMatch(
@@ -107,5 +108,75 @@ Deno.test({
     listener.close();
     assertEquals([await rest, (await child.status).code], ["bye", 0]);
     await stderr.cancel();
+  },
+});
+
+Deno.test({
+  name: `hawser run is not ended by any signal that nobody means to end it by${reason}`,
+  ignore,
+  fn: async () => {
+    const script = "echo ready; read -r line; echo got $line";
+    const child = startHawser(["run", "sh", "-c", script], { stdin: "" });
+    const stdout = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    assertEquals((await stdout.read()).value, "ready\n");
+    const stderr = new Response(child.stderr).text();
+    for (let signal = 1; signal <= 64; signal++) {
+      if (NOT_IGNORED.includes(signal)) continue;
+      // Twice, because Rust's handler of SEGV and BUS, which Deno brings, lets the first pass.
+      await shell(`kill -"$1" "$2"; kill -"$1" "$2"`, String(signal), String(child.pid));
+      // It has had the signals by the time that it answers PWR, and by its end anyway.
+    }
+    const stdin = child.stdin.getWriter();
+    await stdin.write(new TextEncoder().encode("line\n"));
+    await stdin.close();
+    assertEquals([(await stdout.read()).value, await child.status], ["got line\n", {
+      code: 0,
+      signal: null,
+      success: true,
+    }]);
+    assertMatch(await stderr, /^hawser: no flows\n/);
+    await stdout.cancel();
+  },
+});
+
+/** What a process says of its own signals. */
+const OWN_SIGNALS = ["grep", "-E", "^Sig(Blk|Ign):", "/proc/self/status"];
+/** Bits of the signals that the C library uses itself; whether a program finds them ignored depends on how it was started. */
+const LIBRARYS = 3n << 31n;
+
+/** The same without the signals that the C library uses itself. */
+function withoutLibrarys(text: string): string {
+  return text.replaceAll(/[0-9a-f]{16}/g, (hex) => (BigInt(`0x${hex}`) & ~LIBRARYS).toString(16));
+}
+
+for (
+  const [what, around] of [
+    ["as they are", 'exec "$@"'],
+    ["ignored", 'exec env --ignore-signal=HUP,USR1,TERM,ALRM,PROF "$@"'],
+    ["blocked", 'exec env --block-signal=USR2,WINCH,RTMIN --ignore-signal=INT,QUIT,PWR "$@"'],
+  ] as const
+) {
+  Deno.test({
+    name: `hawser run's command has its caller's signals: ${what}${reason}`,
+    ignore,
+    fn: async () => {
+      const direct = await new Deno.Command("sh", { args: ["-c", around, "sh", ...OWN_SIGNALS] }).output();
+      const outcome = await hawser(["run", "-D", "none", "--", ...OWN_SIGNALS], { around });
+      const [own, callers] = [outcome.stdout, readOutcome(direct).stdout].map(withoutLibrarys);
+      assertEquals([own, outcome.code], [callers, 0], outcome.stderr);
+    },
+  });
+}
+
+Deno.test({
+  name: `hawser run under nohup outlives HUP, and so does its command${reason}`,
+  ignore,
+  fn: async () => {
+    const { child, rest } = await startScript("echo ready; exec sleep 300", 'exec nohup "$@" 2>&1');
+    child.kill("SIGHUP");
+    child.kill("SIGHUP");
+    child.kill("SIGTERM");
+    const [, status] = await Promise.all([rest, child.status, child.stderr.cancel()]);
+    assertEquals([status.code, status.signal], [143, null]);
   },
 });

@@ -31,7 +31,7 @@ function test(name: string, fn: (folder: string) => Promise<void>): void {
 }
 
 for (const host of ["ffi", "deno"]) {
-  test(`on ${host} sockets serves guests, tells its flows on USR1, and ends with code 0 when told to`, async (folder) => {
+  test(`on ${host} sockets serves guests, tells its flows on PWR, and ends with code 0 when told to`, async (folder) => {
     const links = ["--listen", "tcp:127.0.0.1:0", ...(host === "ffi" ? ["--listen", `unix:${folder}/vm.sock`] : [])];
     const serve = await Serve.start([...links, "--listen", "tcp:[::1]:0", "--host", host, "--dns", "none"]);
     const server = echoServer();
@@ -47,7 +47,7 @@ for (const host of ["ffi", "deno"]) {
       await serve.says(
         "flows",
         (text) => /^tcp .*10\.0\.2\.15.*ESTABLISHED/m.test(text),
-        () => serve.kill("SIGUSR1"),
+        () => serve.kill("SIGPWR"),
       );
       await idle[Symbol.asyncDispose]();
     }
@@ -269,7 +269,7 @@ test("gives 500 flows of one guest every byte while another sends garbage", asyn
   }
   // What it had open goes with its link, as soon as its end is read.
   await until("no flow is left", () => {
-    serve.kill("SIGUSR1");
+    serve.kill("SIGPWR");
     return Promise.resolve(serve.stderr.includes("hawser: no flows\n"));
   });
   // What it can provoke in the log is rationed.
