@@ -257,13 +257,14 @@ export class Nat implements ForwardContext, GuestContext {
 
   /** Begins a TCP flow for the packet `syn`, whose TCP header is at `tcp`. Returns why not, or null. */
   openTcp(guest: GuestSide, key: FlowKey, syn: Uint8Array, tcp: number): DropReason | null {
-    if (key.remotePort === DNS_PORT) this.#findResolvers();
-    const translation = translate(this.rules, {
+    const dns = this.#asksDns(key) ? this.dns : null;
+    const destination = {
       family: 4,
       protocol: PROTOCOL_TCP,
       address: key.remoteAddress,
       port: key.remotePort,
-    });
+    } as const;
+    const translation = dns === null ? translate(this.rules, destination) : { targets: [destination] };
     if ("refusal" in translation) return this.#refuse(key, translation.refusal, translation.rule);
     const limit = this.refusesFlow();
     if (limit !== null) {
@@ -273,14 +274,19 @@ export class Nat implements ForwardContext, GuestContext {
       return this.#refuse(key, "connectLimit", `${MAX_CONNECTING} connects are under way`);
     }
     if (!this.#mayBegin()) return this.#refuseRate(key);
-    const { targets } = translation, dns = key.remoteAddress.equals(this.rules.dns) ? this.dns : null;
-    const opening = new TcpGuestOpening(this, { host: dns ?? this.host, targets, packet: syn, tcp });
+    const { targets } = translation;
+    const host = dns?.connector({ guest, address: key.guestAddress.ipv4, port: key.guestPort }) ?? this.host;
+    const opening = new TcpGuestOpening(this, { host, targets, packet: syn, tcp });
     const relay = new TcpRelay(this, { guest, key: key.clone(), hostEnd: targets[0]!, forward: null, opening });
     this.enter(relay);
     this.#connecting++;
     guest.flows++;
     relay.open();
     return null;
+  }
+
+  #asksDns(key: FlowKey): boolean {
+    return key.remotePort === DNS_PORT && key.remoteAddress.equals(this.rules.dns);
   }
 
   /** The UDP or ICMP echo mapping with this key. */

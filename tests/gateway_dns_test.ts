@@ -5,7 +5,7 @@ import { Gateway, type GatewayOptions } from "../mod.ts";
 import { parseIpv4 } from "../net/wire/address.ts";
 import { memoryLinkPair } from "../net/link/memory.ts";
 import type { Link } from "../net/link/link.ts";
-import { dnsQuery, dnsText } from "./support/dns_messages.ts";
+import { dnsAnswer, dnsQuery, dnsText, txtRecord } from "./support/dns_messages.ts";
 import { DnsServer, respondWith } from "./support/dns_server.ts";
 import { requires } from "./support/requirements.ts";
 import { PROTOCOL_ICMP } from "../net/wire/ipv4.ts";
@@ -91,10 +91,11 @@ for (const host of ["deno", "ffi"] as const) {
   });
 
   Deno.test({
-    name: `Gateway on ${host} sockets relays DNS over TCP to the resolver, and answers local names on the way${reason}`,
+    name:
+      `Gateway on ${host} sockets asks the resolver over TCP for a guest that asks so, once, and answers local names itself${reason}`,
     ignore,
     fn: async () => {
-      await using server = await DnsServer.start(({ bytes }) => new Uint8Array([...bytes, 1, 2, 3]));
+      await using server = await DnsServer.start(({ bytes }) => answerTo(bytes, 9000));
       const [link, end] = memoryLinkPair();
       await using gateway = await Gateway.start({ host, dns: `127.0.0.1:${server.port}` });
       await using _attached = gateway.attach(link);
@@ -103,17 +104,36 @@ for (const host of ["deno", "ffi"] as const) {
       const message = dnsQuery("name.test TXT"), local = dnsQuery("host.docker.internal A", { id: 9 });
       for (const query of [message, local, message]) {
         await conn.write(new Uint8Array([0, query.length, ...query]));
-        const buffer = new Uint8Array(500);
-        let length = 0;
-        while (length < 2 || length < 2 + buffer[1]!) length += (await conn.read(buffer.subarray(length)))!;
-        const answer = buffer.subarray(2, length);
-        if (query === message) assertEquals([...answer], [...message, 1, 2, 3]);
+        const answer = await readMessage(conn);
+        if (query === message) assertEquals(answer, answerTo(message, 9000));
         else assertEquals(dnsText(answer).slice(-8), "10.0.2.2");
       }
-      assertEquals(server.queries.map(({ transport }) => transport), ["tcp", "tcp"]);
+      assertEquals(server.queries.map(({ transport }) => transport), ["tcp"]);
       conn.close();
       // The server has heard the end before the test is over.
       for (let i = 0; i < 200 && gateway.flows().some(({ state }) => state !== "TIME-WAIT"); i++) await delay(5);
+    },
+  });
+
+  Deno.test({
+    name: `Gateway on ${host} sockets goes on from a resolver that takes the connection and says nothing${root.reason}`,
+    ignore: ignore || root.ignore,
+    fn: async () => {
+      const silent = "127.77.53.5", other = "127.77.53.6";
+      await using _silent = await DnsServer.start(() => null, { hostname: silent, port: 53 });
+      await using server = await DnsServer.start(({ bytes }) => answerTo(bytes, 9000), { hostname: other, port: 53 });
+      const resolvConf = await Deno.makeTempFile();
+      await Deno.writeTextFile(resolvConf, `nameserver ${silent}\nnameserver ${other}\n`);
+      const [link, end] = memoryLinkPair();
+      await using gateway = await Gateway.start({ host, resolvConf });
+      await using _attached = gateway.attach(link);
+      await using stack = new GuestStack(end);
+      const conn = await stack.connect({ hostname: "10.0.2.3", port: 53 }), message = dnsQuery("name.test TXT");
+      await conn.write(new Uint8Array([0, message.length, ...message]));
+      assertEquals(await readMessage(conn), answerTo(message, 9000));
+      assertEquals(server.queries.length, 1);
+      conn.close();
+      await Deno.remove(resolvConf);
     },
   });
 
@@ -197,3 +217,16 @@ Deno.test({
     await Deno.remove(resolvConf);
   },
 });
+
+/** The answer to a query for TXT, of more than `length` bytes. */
+function answerTo(query: Uint8Array, length: number): Uint8Array {
+  return dnsAnswer("name.test TXT", { id: (query[0]! << 8) | query[1]!, answers: [txtRecord(300, length)] });
+}
+
+/** The next message on a connection. */
+async function readMessage(conn: { read(into: Uint8Array): Promise<number | null> }): Promise<Uint8Array> {
+  const bytes = new Uint8Array(20_000);
+  let got = 0;
+  while (got < 2 || got < 2 + ((bytes[0]! << 8) | bytes[1]!)) got += (await conn.read(bytes.subarray(got)))!;
+  return bytes.subarray(2, got);
+}

@@ -82,6 +82,8 @@ export const DROP_REASONS = {
   udpTooLarge: "datagram to the guest larger than IPv4 carries",
   /** A message to the DNS address that is no query, or truncated. */
   dnsMalformed: "message to the DNS address that is no DNS query",
+  /** A DNS message that is an operation other than a standard query (NOTIFY, UPDATE, STATUS), or the transfer of a zone. */
+  dnsNotQuery: "DNS message that is no standard query but NOTIFY, UPDATE, the transfer of a zone or the like",
   /** A DNS query beyond the bound of those under way. */
   dnsPendingLimit: "DNS query beyond the bound of those under way",
   /** A DNS query that no resolver answered; the guest got SERVFAIL. */

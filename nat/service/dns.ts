@@ -8,7 +8,10 @@
  * 1. to the gateway itself, if it is for a local name (`dns_local.ts`);
  * 2. to the cache (`dns_cache.ts`), which is empty again when the host's resolvers have changed;
  * 3. to an exchange that is under way for the same question, so that no question is open twice (RFC 5452 section 5);
- * 4. to an exchange of its own (`dns_exchange.ts`).
+ * 4. to an exchange of its own (`dns_exchange.ts`), over the transport by which the guest asked.
+ *
+ * Only standard queries are passed on: NOTIFY, UPDATE, STATUS and every other operation are answered with NOTIMP, so that
+ * no guest changes a zone of the host's network. So are transfers of zones, whose answers are many messages (RFC 5936).
  *
  * **An answer** gets the guest's id and, where it may be one of several guests' or of the cache, the question as this one
  * asked it: a guest that mixes upper and lower case to recognise forgeries finds its own letters. An answer larger than
@@ -22,24 +25,36 @@
  * **Limits.** `MAX_DNS_PENDING` exchanges, for `MAX_DNS_WAITERS` each; beyond, a query is dropped and the guest will
  * repeat it. All guests of a gateway share one cache and these limits.
  *
- * **Over TCP** a guest has a flow to a resolver like any other, in which local names are answered on the way
- * (`dns_stream.ts`).
+ * **Over TCP** a guest's connection ends here (`dns_stream.ts`); its queries meet the same cache, limits and resolvers. If
+ * one has no room among the exchanges it gets SERVFAIL, because TCP does not repeat it.
  *
  * @module
  */
 import { formatEndpoint, formatIpv4 } from "../../net/wire/address.ts";
-import { DNS_HEADER_LENGTH, DNS_PORT, DNS_SERVFAIL, dnsQuestionCount, dnsSetId } from "../../net/wire/dns.ts";
+import {
+  DNS_HEADER_LENGTH,
+  DNS_NOTIMP,
+  DNS_PORT,
+  DNS_SERVFAIL,
+  DNS_TYPE_AXFR,
+  DNS_TYPE_IXFR,
+  dnsOpcode,
+  dnsQuestionCount,
+  dnsSetId,
+} from "../../net/wire/dns.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { RelayContext } from "../flow/context.ts";
 import type { GuestSide } from "../flow/flow.ts";
-import type { HostConnectHandler, HostTcpSocket } from "../host.ts";
+import type { HostNetwork } from "../host.ts";
 import type { GuestDatagram } from "../relay/udp.ts";
 import type { Target } from "../rules/translate.ts";
 import { DnsCache } from "./dns_cache.ts";
-import { DnsExchange, type DnsWaiter } from "./dns_exchange.ts";
+import type { DnsExchange, DnsWaiter } from "./dns_exchange.ts";
 import { encodeLocalDnsAnswer } from "./dns_local.ts";
 import { DnsStream } from "./dns_stream.ts";
+import { DnsTcpExchange } from "./dns_tcp_exchange.ts";
+import { DnsUdpExchange } from "./dns_udp_exchange.ts";
 import { type DnsQuery, encodeDnsAnswer, encodeTruncatedDnsAnswer, readDnsQuery } from "./dns_query.ts";
 
 /** Exchanges that may be under way at once. */
@@ -55,6 +70,8 @@ export interface DnsClient {
   readonly address: number;
   /** Its port. */
   readonly port: number;
+  /** The connection on which it asks; absent if it asks over UDP. */
+  readonly stream?: DnsStream;
 }
 
 /** What the service is told once. */
@@ -105,10 +122,14 @@ export class DnsService implements DnsWaiter {
   }
 
   /** Takes a query. Returns why it has no answer, or null: it has one, now or later. */
-  ask(datagram: GuestDatagram, client: DnsClient): DropReason | null {
+  ask(datagram: Pick<GuestDatagram, "bytes" | "start" | "end">, client: DnsClient): DropReason | null {
     const query = readDnsQuery(datagram.bytes, datagram.start, datagram.end);
     if (query === null) return "dnsMalformed";
     const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, asker = { client, query };
+    if (dnsOpcode(query.flags) !== 0 || query.type === DNS_TYPE_AXFR || query.type === DNS_TYPE_IXFR) {
+      this.#context.counters.dnsNotQuery++;
+      return this.#send(asker, encodeDnsAnswer(into, at, query, { flags: DNS_NOTIMP }));
+    }
     const local = encodeLocalDnsAnswer(into, at, query, this.#options.gateway);
     if (local > 0) return this.#send(asker, local);
     const servers = this.#options.servers();
@@ -117,18 +138,38 @@ export class DnsService implements DnsWaiter {
     if (servers.length === 0) return this.#fail([asker], "dnsUnanswered", "the host has no resolver");
     const known = query.key === null ? 0 : this.#cache.read(query.key, this.#context.now(), into, at);
     if (known > 0) return this.#answer(asker, known);
-    return this.#lookUp(asker, datagram.bytes.slice(datagram.start, datagram.end));
+    const refusal = this.#lookUp(asker, datagram.bytes.slice(datagram.start, datagram.end));
+    return refusal === null || client.stream === undefined
+      ? refusal
+      : this.#fail([asker], refusal, "too many are under way");
   }
 
-  /** Connects a guest that asks over TCP to the resolver `target`; the answer comes to `owner`. */
-  connectTcp(target: Target, owner: HostConnectHandler): HostTcpSocket {
-    return new DnsStream(this.#context, { target, owner, gateway: this.#options.gateway });
+  /** Takes the connections of a guest that asks over TCP, in the place of the host. */
+  connector(client: DnsClient): Pick<HostNetwork, "connectTcp"> {
+    return {
+      connectTcp: (_target, owner) => {
+        const stream: DnsStream = new DnsStream(this.#context, owner, {
+          dnsStreamAsked: (message) => {
+            const refusal = this.ask({ bytes: message, start: 0, end: message.length }, { ...client, stream });
+            if (refusal !== null) this.#context.counters[refusal]++;
+            return refusal === null;
+          },
+          dnsStreamClosed: () => this.#forget((other) => other.stream === stream),
+        });
+        return stream;
+      },
+    };
   }
 
   /** A guest is gone: nobody waits for its answers. */
   forget(guest: GuestSide): void {
+    this.#forget((client) => client.guest === guest);
+  }
+
+  #forget(isGone: (client: DnsClient) => boolean): void {
     for (const [key, { exchange, askers }] of [...this.#pending]) {
-      const left = askers.filter(({ client }) => client.guest !== guest);
+      const left = askers.filter(({ client }) => !isGone(client));
+      if (left.length === askers.length) continue;
       askers.splice(0, askers.length, ...left);
       if (left.length > 0) continue;
       exchange.abort();
@@ -156,7 +197,8 @@ export class DnsService implements DnsWaiter {
   #lookUp(asker: Asker, message: Uint8Array): DropReason | null {
     const { client, query } = asker;
     // A query without a key is told from others by who asked it; such a client has one under each id.
-    const key = query.key ?? `${client.guest.number} ${client.address} ${client.port} ${query.id}`;
+    const about = query.key ?? `${client.guest.number} ${client.address} ${client.port} ${query.id}`;
+    const key = client.stream === undefined ? about : `tcp ${about}`;
     const pending = this.#pending.get(key);
     if (pending !== undefined) {
       if (query.key !== null || pending.exchange.isFor(message)) return this.#join(pending, asker);
@@ -165,7 +207,10 @@ export class DnsService implements DnsWaiter {
     }
     if (this.#pending.size >= MAX_DNS_PENDING) return "dnsPendingLimit";
     const id = this.#options.random() & 0xffff, servers = this.#servers;
-    const exchange = new DnsExchange(this.#context, { key, query, message, servers, id, waiter: this });
+    const options = { key, query, message, servers, id, waiter: this };
+    const exchange = client.stream === undefined
+      ? new DnsUdpExchange(this.#context, options)
+      : new DnsTcpExchange(this.#context, options);
     this.#pending.set(key, { exchange, askers: [asker] });
     exchange.start();
     return null;
@@ -173,7 +218,8 @@ export class DnsService implements DnsWaiter {
 
   /** One more waits for what is under way; one that waits already wants it to be asked again. */
   #join({ exchange, askers }: Pending, asker: Asker): DropReason | null {
-    const repeated = askers.findIndex((other) => isSameAsker(other, asker));
+    // Over TCP nobody repeats: each query wants an answer of its own.
+    const repeated = asker.client.stream === undefined ? askers.findIndex((other) => isSameAsker(other, asker)) : -1;
     if (repeated >= 0) {
       askers[repeated] = asker;
       exchange.repeat();
@@ -194,7 +240,8 @@ export class DnsService implements DnsWaiter {
   /** Sends the resolver's answer of `length` bytes that stands in the scratch buffer. */
   #answer(asker: Asker, length: number): null {
     const { query } = asker, into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM;
-    if (query.key !== null && length > query.sizeLimit) return this.#send(asker, this.#truncate(query));
+    const isTooLarge = asker.client.stream === undefined && query.key !== null && length > query.sizeLimit;
+    if (isTooLarge) return this.#send(asker, this.#truncate(query));
     dnsSetId(into, at, query.id);
     if (query.key !== null && dnsQuestionCount(into, at) === 1) into.set(query.question, at + DNS_HEADER_LENGTH);
     return this.#send(asker, length);
@@ -211,6 +258,10 @@ export class DnsService implements DnsWaiter {
   /** Sends what stands in the scratch buffer. */
   #send({ client }: Asker, length: number): null {
     const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, source = this.#options.address;
+    if (client.stream !== undefined) {
+      client.stream.answer(into, at, at + length);
+      return null;
+    }
     const path = { source, sourcePort: DNS_PORT, destination: client.address, destinationPort: client.port };
     client.guest.out.udp(into, at, at + length, path);
     return null;

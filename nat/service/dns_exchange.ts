@@ -1,18 +1,18 @@
 /**
  * One DNS query on its way to the host's resolvers, until an answer comes or time is up.
  *
- * **Sending.** The message goes out as the guest sent it, but for its id, which is drawn at random; from a socket opened
- * for it alone, so that the kernel draws the port (RFC 5452 section 9.2). Resolvers are asked in turn: the next one when
- * the last has been silent for `DNS_ATTEMPT_MS`, is known not to listen, or says that it cannot or will not answer, as
- * the C library does. The sockets stay open until the end, so a late answer of an earlier one is as good. A guest that
- * repeats itself makes the one asked last be asked again.
+ * **Order.** Resolvers are asked in turn: the next one when the last has been silent for `DNS_ATTEMPT_MS`, is known not
+ * to listen, or says that it cannot or will not answer, as the C library does. What was opened to one resolver stays
+ * open until the end, so a late answer of an earlier one is as good. The message goes out as the guest sent it, but for
+ * its id, which is drawn at random.
  *
- * **Receiving.** An answer has come from an address that was asked, and has the id, the operation and the question of the
- * query (RFC 5452 section 9.1). A resolver that could not read the query may leave the question out. Whatever else
- * comes is counted as `dnsMismatched`, and waiting goes on.
+ * **An answer** has the id, the operation and the question of the query (RFC 5452 section 9.1). A resolver that could not
+ * read the query may leave the question out. Whatever else comes is counted as `dnsMismatched`.
  *
  * **The end** comes once: with an answer, a failure if no other resolver is left that could do better; or without one,
  * after `DNS_QUERY_MS` or once every resolver is known not to listen.
+ *
+ * How a resolver is asked is the business of `dns_udp_exchange.ts` and `dns_tcp_exchange.ts`.
  *
  * @module
  */
@@ -31,10 +31,8 @@ import {
   dnsRcode,
   dnsSetId,
 } from "../../net/wire/dns.ts";
-import type { IpAddress } from "../../net/wire/address.ts";
-import type { RelayContext } from "../flow/context.ts";
-import type { HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
 import { Timer } from "../base/timers.ts";
+import type { RelayContext } from "../flow/context.ts";
 import type { Target } from "../rules/translate.ts";
 import { type DnsQuery, sameDnsQuestion } from "./dns_query.ts";
 
@@ -67,19 +65,20 @@ export interface DnsExchangeOptions {
   readonly waiter: DnsWaiter;
 }
 
-/** A query and its sockets. */
-export class DnsExchange implements HostUdpHandler {
+/** A query and the resolvers that are asked. */
+export abstract class DnsExchange {
   /** By which its waiter knows it. */
   readonly key: string;
   /** Whether the host had no socket for it. */
   exhausted = false;
+  /** What it needs of the gateway. */
+  protected readonly context: RelayContext;
+  /** The message as it goes out. */
+  protected readonly message: Uint8Array;
 
-  #context: RelayContext;
   #query: DnsQuery;
-  #message: Uint8Array;
   #servers: readonly Target[];
   #waiter: DnsWaiter;
-  #sockets: { 4: HostUdpSocket | null; 6: HostUdpSocket | null } = { 4: null, 6: null };
   /** How many resolvers were asked: those before it. */
   #asked = 0;
   /** Those of whom nothing more is expected. */
@@ -90,15 +89,21 @@ export class DnsExchange implements HostUdpHandler {
 
   /** An exchange that has not begun. */
   constructor(context: RelayContext, options: DnsExchangeOptions) {
-    this.#context = context;
+    this.context = context;
     this.key = options.key;
+    this.message = options.message;
     this.#query = options.query;
-    this.#message = options.message;
     this.#servers = options.servers;
     this.#waiter = options.waiter;
     this.#end = context.now() + DNS_QUERY_MS;
-    dnsSetId(this.#message, 0, options.id);
+    dnsSetId(this.message, 0, options.id);
   }
+
+  /** Asks `server`, or asks it again. Returns whether the host could. */
+  protected abstract send(server: Target): boolean;
+
+  /** Closes what is open. */
+  protected abstract release(): void;
 
   /** The resolvers that were asked so far. */
   get asked(): readonly Target[] {
@@ -112,41 +117,21 @@ export class DnsExchange implements HostUdpHandler {
 
   /** Asks the resolver that was asked last again: the guest has repeated itself. */
   repeat(): void {
-    this.#send(this.#servers[this.#asked - 1]!);
+    this.send(this.#servers[this.#asked - 1]!);
   }
 
   /** Whether `message`, a query of the guest, is the one that is under way, its id apart. */
   isFor(message: Uint8Array): boolean {
-    if (message.length !== this.#message.length) return false;
-    for (let i = 2; i < message.length; i++) if (message[i] !== this.#message[i]) return false;
+    if (message.length !== this.message.length) return false;
+    for (let i = 2; i < message.length; i++) if (message[i] !== this.message[i]) return false;
     return true;
   }
 
   /** Ends it without telling anybody. */
   abort(): void {
     this.#over = true;
-    this.#context.timers.cancel(this.#timer);
-    this.#sockets[4]?.close();
-    this.#sockets[6]?.close();
-  }
-
-  /** An answer, or something that would be one. */
-  hostDatagram(bytes: Uint8Array, start: number, end: number, from: { address: IpAddress; port: number }): void {
-    const server = this.#find(from);
-    if (server === undefined || !this.#isAnswer(bytes, start, end)) {
-      this.#context.counters.dnsMismatched++;
-      return;
-    }
-    const others = this.#servers.length - this.#failed.size - (this.#failed.has(server) ? 0 : 1);
-    if (others > 0 && isFailure(dnsRcode(dnsFlags(bytes, start)))) return this.#serverFailed(server);
-    this.abort();
-    this.#waiter.dnsAnswered(this, bytes, start, end);
-  }
-
-  /** The host has learnt that a resolver does not listen. */
-  hostDatagramFailed(_error: HostError, to: { address: IpAddress; port: number }): void {
-    const server = this.#find(to);
-    if (server !== undefined && !this.#over) this.#serverFailed(server);
+    this.context.timers.cancel(this.#timer);
+    this.release();
   }
 
   /** A resolver was silent for too long, or all of them were. */
@@ -155,7 +140,25 @@ export class DnsExchange implements HostUdpHandler {
     else this.#askNext();
   }
 
-  #serverFailed(server: Target): void {
+  /** What may be the answer of `server` came; `undefined`: of another. Returns whether it was. */
+  protected heard(server: Target | undefined, bytes: Uint8Array, start: number, end: number): boolean {
+    if (server === undefined || !this.#isAnswer(bytes, start, end)) {
+      this.context.counters.dnsMismatched++;
+      return false;
+    }
+    const others = this.#servers.length - this.#failed.size - (this.#failed.has(server) ? 0 : 1);
+    if (others > 0 && isFailure(dnsRcode(dnsFlags(bytes, start)))) {
+      this.serverFailed(server);
+      return true;
+    }
+    this.abort();
+    this.#waiter.dnsAnswered(this, bytes, start, end);
+    return true;
+  }
+
+  /** Nothing more is expected of `server`. */
+  protected serverFailed(server: Target): void {
+    if (this.#over) return;
     this.#failed.add(server);
     if (server === this.#servers[this.#asked - 1] || this.#failed.size === this.#asked) this.#askNext();
   }
@@ -163,7 +166,7 @@ export class DnsExchange implements HostUdpHandler {
   #askNext(): void {
     while (this.#asked < this.#servers.length) {
       const server = this.#servers[this.#asked++]!;
-      if (this.#send(server)) return this.#arm();
+      if (this.send(server)) return this.#arm();
       this.#failed.add(server);
     }
     if (this.#failed.size < this.#servers.length) this.#arm();
@@ -172,8 +175,8 @@ export class DnsExchange implements HostUdpHandler {
 
   #arm(): void {
     const isLast = this.#asked === this.#servers.length;
-    const next = isLast ? this.#end : Math.min(this.#end, this.#context.now() + DNS_ATTEMPT_MS);
-    this.#context.timers.schedule(this.#timer, next);
+    const next = isLast ? this.#end : Math.min(this.#end, this.context.now() + DNS_ATTEMPT_MS);
+    this.context.timers.schedule(this.#timer, next);
   }
 
   #giveUp(): void {
@@ -181,25 +184,8 @@ export class DnsExchange implements HostUdpHandler {
     this.#waiter.dnsUnanswered(this);
   }
 
-  #send(server: Target): boolean {
-    const family = server.address.isIpv4 ? 4 : 6;
-    const socket = this.#sockets[family] ??= this.#open(family);
-    return socket?.send(this.#message, 0, this.#message.length, server) ?? false;
-  }
-
-  #open(family: 4 | 6): HostUdpSocket | null {
-    const socket = this.#context.host.openUdp(family, this);
-    if (typeof socket !== "string") return socket;
-    this.exhausted = true;
-    return null;
-  }
-
-  #find(end: { address: IpAddress; port: number }): Target | undefined {
-    return this.asked.find(({ address, port }) => port === end.port && address.equals(end.address));
-  }
-
   #isAnswer(bytes: Uint8Array, start: number, end: number): boolean {
-    if (!checkDns(bytes, start, end) || dnsId(bytes, start) !== dnsId(this.#message, 0)) return false;
+    if (!checkDns(bytes, start, end) || dnsId(bytes, start) !== dnsId(this.message, 0)) return false;
     const flags = dnsFlags(bytes, start), { question } = this.#query;
     if (!(flags & DNS_QR) || dnsOpcode(flags) !== dnsOpcode(this.#query.flags)) return false;
     const count = dnsQuestionCount(bytes, start);

@@ -64,6 +64,10 @@ export const DNS_TYPE_SOA = 6;
 export const DNS_TYPE_AAAA = 28;
 /** Record type: not a record but what EDNS adds to the header. */
 export const DNS_TYPE_OPT = 41;
+/** A type of question: the changes of a zone (RFC 1995). */
+export const DNS_TYPE_IXFR = 251;
+/** A type of question: a whole zone (RFC 5936). */
+export const DNS_TYPE_AXFR = 252;
 /** Question type: every record. */
 export const DNS_TYPE_ANY = 255;
 /** Class: the Internet. */

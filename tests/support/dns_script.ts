@@ -6,13 +6,11 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import type { Guest } from "../../nat/guest.ts";
-import { FlowKey } from "../../nat/flow/flow_key.ts";
 import { Nat } from "../../nat/nat.ts";
 import { createTranslationRules, type Target } from "../../nat/rules/translate.ts";
 import { formatEndpoint, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
 import type { Frame } from "../../net/wire/frame.ts";
-import { encodeIpv4, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
-import { encodeTcp, TCP_SYN, TcpHeader } from "../../net/wire/tcp.ts";
+import { PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
 import type { ScriptUdpSocket } from "./script_datagram.ts";
 import { ScriptHost } from "./script_host.ts";
 import { FragmentsInOrder, readUdpFrameToGuest, udpFrameOfGuest } from "./udp_frames.ts";
@@ -70,20 +68,6 @@ export class DnsScript {
     this.guests[(from.guest ?? 1) - 1]!.receive(udpFrameOfGuest(ends, message));
     this.host.wake();
     this.host.run();
-  }
-
-  /** The first guest begins to connect to DNS over TCP; returns where that leads, if anywhere. */
-  connect(): string | null {
-    const bytes = new Uint8Array(54), ip = new Ipv4Header(), tcp = new TcpHeader(), guest = parseIpv4("10.0.2.15");
-    Object.assign(tcp, { sourcePort: 40_000 + this.host.sockets.length, destinationPort: 53, flags: TCP_SYN });
-    Object.assign(ip, { source: guest, destination: DNS_IP, protocol: PROTOCOL_TCP, totalLength: 40 });
-    encodeIpv4(bytes, 14, ip);
-    encodeTcp(bytes, 34, tcp);
-    const key = new FlowKey().setIpv4(1, PROTOCOL_TCP, guest, tcp.sourcePort, DNS_IP, 53),
-      known = this.host.sockets.length;
-    this.nat.openTcp(this.guests[0]!, key, bytes.subarray(14), 20);
-    const socket = this.host.sockets[known];
-    return socket === undefined ? null : `${socket}`;
   }
 
   /** What guests got since this was last called. */

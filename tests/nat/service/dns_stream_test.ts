@@ -1,10 +1,11 @@
-import { assertEquals } from "@std/assert";
-import { MAX_LOCAL_QUERY } from "../../../nat/service/dns_stream.ts";
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { DNS_ATTEMPT_MS, DNS_QUERY_MS } from "../../../nat/service/dns_exchange.ts";
+import { DNS_IDLE_MS, MAX_DNS_PIPELINED, MAX_DNS_QUERY } from "../../../nat/service/dns_stream.ts";
 import { parseIpv4 } from "../../../net/wire/address.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
-import { dnsAnswer, dnsQuery, dnsText, optRecord, txtRecord } from "../../support/dns_messages.ts";
+import { dnsAnswer, dnsMessage, dnsQuery, dnsText, optRecord, txtRecord } from "../../support/dns_messages.ts";
 import { NatScript } from "../../support/nat_script.ts";
-import fc from "fast-check";
 import { checkProperty } from "../../support/properties.ts";
 import type { ScriptTcpSocket } from "../../support/script_host.ts";
 
@@ -30,287 +31,316 @@ function messages(bytes: Uint8Array): Uint8Array[] {
   return found;
 }
 
-/** A guest that is connected to the resolver. */
+/** A guest that is connected to .3. */
 class TcpAsker extends NatScript {
-  readonly socket: ScriptTcpSocket;
-
-  constructor() {
-    super({ rules: { dnsServers: [{ address: "192.0.2.53" }] } });
+  constructor(servers: readonly string[] = ["192.0.2.53"]) {
+    super({ rules: { dnsServers: servers.map((address) => ({ address })) } });
     Object.assign(this, { remoteIp: parseIpv4("10.0.2.3"), remotePort: 53 });
-    this.socket = this.open();
-  }
-
-  /** What the guest got, acknowledged. */
-  receive(): Uint8Array {
-    const bytes = this.receiveAll();
+    this.send({ flags: TCP_SYN, ack: 0, mss: 1460 });
+    this.ack = (this.expect({ flags: TCP_SYN | TCP_ACK, ack: this.seq }).seq + 1) >>> 0;
     this.send();
-    return bytes;
   }
 
-  /** The resolver sends these bytes. */
-  reply(bytes: Uint8Array): void {
-    this.socket.hostSends(bytes);
+  /** The guest asks. */
+  ask(...queries: Uint8Array[]): void {
+    const bytes = join(...queries.map(framed));
+    for (let at = 0; at < bytes.length; at += 1000) this.send({ payload: bytes.subarray(at, at + 1000) });
+  }
+
+  /** Everything that comes for the guest, acknowledged. */
+  receive(): Uint8Array {
+    const parts: Uint8Array[] = [];
+    for (;;) {
+      const part = this.receiveAll();
+      if (part.length === 0) return join(...parts);
+      parts.push(part);
+      this.send();
+    }
+  }
+
+  /** The messages that come for the guest, as text. */
+  texts(): string[] {
+    return messages(this.receive()).map(dnsText);
+  }
+
+  /** The one connection to a resolver that was made since, which takes it. */
+  resolver(): ScriptTcpSocket {
+    const socket = this.host.onlyConnect();
+    socket.accept();
     this.host.run();
+    return socket;
+  }
+
+  /** The resolver answers the query that it got with these records, in pieces of `size` bytes. */
+  reply(socket: ScriptTcpSocket, length = 9000, size = Infinity): void {
+    const [query] = messages(socket.takeReceived()) as [Uint8Array], id = (query[0]! << 8) | query[1]!;
+    const question = dnsText(query).includes("other.test") ? "other.test TXT" : "name.test TXT";
+    const answer = framed(dnsAnswer(question, { id, answers: [txtRecord(300, length)] }));
+    for (let at = 0; at < answer.length; at += size) {
+      socket.hostSends(answer.subarray(at, at + size));
+      this.host.run();
+    }
   }
 }
 
-const local = framed(dnsQuery("host.docker.internal A"));
-const other = framed(dnsQuery("name.test TXT", { id: 2 }));
-const found = framed(dnsAnswer("name.test TXT", { id: 2, answers: [txtRecord(300, 9000)] }));
+const local = dnsQuery("host.docker.internal A");
 
-Deno.test("DnsStream answers local names and asks the resolver nothing about them", () => {
-  const asker = new TcpAsker();
-  asker.send({ payload: local });
-  assertEquals(messages(asker.receive()).map(dnsText), [LOCAL]);
-  asker.send({ payload: framed(dnsQuery("Nothing.Hawser.internal A", { id: 7, additionals: [optRecord()] })) });
-  assertEquals(messages(asker.receive()).map(dnsText), [
-    "DNS answer 7 NXDOMAIN, A? Nothing.Hawser.internal., 0/1/1 records; Hawser.internal. 6 60 38; . 41 0 0",
-  ]);
-  assertEquals([asker.socket.receivedLength, asker.warnings], [0, []]);
-});
+function large(id: number): Uint8Array {
+  return dnsQuery("name.test TXT", { id });
+}
 
-Deno.test("DnsStream passes everything else on and back unchanged, whatever it is", () => {
-  const asker = new TcpAsker();
-  const long = framed(
-    dnsQuery("host.docker.internal A", { additionals: [optRecord(1232, 0, new Array(600).fill(7))] }),
-  );
-  const whole = [other, framed(new Uint8Array(0)), framed(Uint8Array.of(1)), long, local.with(4, 0x80)];
-  for (const message of whole) asker.send({ payload: message });
-  assertEquals(asker.socket.received, join(...whole));
-  asker.reply(join(found, found));
-  let got = asker.receive();
-  while (got.length < 2 * found.length) got = join(got, asker.receive());
-  assertEquals(got, join(found, found));
-});
-
-Deno.test("DnsStream keeps a query until it is whole, also a byte at a time, and takes the largest that may be local", () => {
-  const asker = new TcpAsker();
-  for (const byte of join(local, other)) asker.send({ payload: Uint8Array.of(byte) });
-  assertEquals([messages(asker.receive()).map(dnsText), asker.socket.received], [[LOCAL], other]);
-  for (const [length, passes] of [[MAX_LOCAL_QUERY, false], [MAX_LOCAL_QUERY + 1, true]] as const) {
-    const message = new Uint8Array(length);
-    message.set(local.subarray(2));
-    const before = asker.socket.receivedLength;
-    asker.send({ payload: framed(message).subarray(0, 200) });
-    assertEquals(asker.socket.receivedLength > before, passes);
-    asker.send({ payload: framed(message).subarray(200) });
-  }
-  assertEquals(messages(asker.receive()).map(dnsText), [LOCAL]);
-});
-
-Deno.test("DnsStream puts its answer between two of the resolver's, not into one", () => {
-  const asker = new TcpAsker();
-  asker.send({ payload: other });
-  for (const cut of [1, 2, 700]) {
-    asker.reply(found.subarray(0, cut));
-    asker.send({ payload: local });
-    let got = asker.receive();
-    assertEquals(got.length, cut, "nothing but what the resolver has said");
-    asker.reply(join(found.subarray(cut), found));
-    for (let i = 0; i < 20; i++) got = join(got, asker.receive());
-    const order = messages(got).map(dnsText);
-    assertEquals([order.length, order[1]], [3, LOCAL]);
-    assertEquals(join(got.subarray(0, found.length), got.subarray(-found.length)), join(found, found));
+Deno.test("DnsStream answers local names and asks no resolver about them, also while the host has none", () => {
+  for (const servers of [["192.0.2.53"], []]) {
+    const asker = new TcpAsker(servers);
+    asker.ask(local, dnsQuery("Nothing.Hawser.internal A", { id: 7, additionals: [optRecord()] }));
+    assertEquals(asker.texts(), [
+      LOCAL,
+      "DNS answer 7 NXDOMAIN, A? Nothing.Hawser.internal., 0/1/1 records; Hawser.internal. 6 60 38; . 41 0 0",
+    ]);
+    assertEquals([asker.host.sockets.length, asker.warnings], [0, []]);
   }
 });
 
-Deno.test("DnsStream holds a guest that reads no answers back, without a busy loop, and loses none of its queries", () => {
-  const asker = new TcpAsker(), count = 60;
-  const shut = { window: 0 };
-  asker.send(shut);
-  for (let i = 0; i < count; i++) asker.send({ ...shut, payload: join(local, other) });
-  // One answer waits for the guest's window, the next one for that, and everything else behind it.
-  assertEquals([asker.receiveAll().length, asker.socket.receivedLength], [0, other.length]);
-  const turns = asker.host.turns;
-  asker.host.wake();
-  asker.host.run();
-  assertEquals([asker.host.turns - turns, asker.nat.flows()[0]!.bytesFromGuest], [
-    1,
-    count * (local.length + other.length),
-  ]);
-  asker.send();
-  const answers: string[] = [];
-  for (let i = 0; i < 2 * count; i++) answers.push(...messages(asker.receive()).map(dnsText));
-  assertEquals(answers, new Array(count).fill(LOCAL));
-  assertEquals(asker.socket.received, join(...new Array(count).fill(other)));
-});
-
-Deno.test("DnsStream answers a guest that has sent its FIN, and carries the resolver's answer minutes later", () => {
-  const asker = new TcpAsker();
-  asker.send({ flags: TCP_FIN | TCP_ACK, payload: join(other, local) });
-  assertEquals([asker.socket.received, asker.socket.closeWriteCalled], [other, true]);
-  assertEquals(messages(asker.receive()).map(dnsText), [LOCAL]);
-  asker.advance(5 * 60_000);
-  asker.take();
-  asker.reply(found);
-  let got = asker.receive();
-  while (got.length < found.length) got = join(got, asker.receive());
-  assertEquals(got, found);
-  asker.socket.hostEof();
-  asker.host.run();
-  asker.receiveAll();
-  asker.send();
-  assertEquals(asker.socket.endedInOrder, true);
-  asker.assertEmpty();
-});
-
-Deno.test("DnsStream gives its answer before the resolver's end, and passes on what the guest still says", () => {
-  const asker = new TcpAsker();
-  asker.send({ window: 0, payload: local });
-  asker.socket.hostEof();
-  asker.host.run();
-  asker.send();
-  assertEquals(messages(asker.receive()).map(dnsText), [LOCAL]);
-  assertEquals(asker.state, "FIN-WAIT-2");
-  // After its end there is no place for an answer, and a local name is still nobody else's business.
-  asker.send({ payload: join(local, other, local) });
-  asker.send({ flags: TCP_FIN | TCP_ACK });
-  assertEquals([asker.socket.received, asker.socket.endedInOrder], [other, true]);
-  asker.advance(1001);
-  asker.take();
-  asker.assertEmpty();
-});
-
-Deno.test("DnsStream gives no answer into a message that the resolver's end cuts short, and goes on with the guest", () => {
-  const asker = new TcpAsker();
-  asker.reply(found.subarray(0, 100));
-  asker.send({ payload: join(local, other) });
-  asker.socket.hostEof();
-  asker.host.run();
-  assertEquals([asker.receive(), asker.socket.received, asker.state], [found.subarray(0, 100), other, "FIN-WAIT-2"]);
-});
-
-Deno.test("DnsStream passes on what is left of a message that the guest does not finish, then FIN", () => {
-  for (const rest of [local.subarray(0, 1), local.subarray(0, -1)]) {
+Deno.test("DnsStream gives the guest an answer too large for UDP, from a resolver over TCP once and then from the cache", () => {
+  for (const size of [1, 7, 1000, Infinity]) {
     const asker = new TcpAsker();
-    asker.socket.budget = 0;
-    asker.send({ flags: TCP_FIN | TCP_ACK, payload: rest });
-    assertEquals([asker.socket.receivedLength, asker.socket.closeWriteCalled], [0, false]);
-    asker.socket.budget = Infinity;
+    asker.ask(large(5));
+    const socket = asker.resolver();
+    assertEquals(`${socket}`, "192.0.2.53:53");
+    asker.reply(socket, 9000, size);
+    const [first] = messages(asker.receive()) as [Uint8Array];
+    assertEquals([(first[0]! << 8) | first[1]!, first.length > 9000], [5, true]);
+    assertEquals([socket.closed, asker.host.openSockets], [true, []]);
+    asker.advance(10_000);
+    asker.ask(large(6));
+    const [second] = messages(asker.receive()) as [Uint8Array];
+    assertEquals([(second[0]! << 8) | second[1]!, second.length], [6, first.length]);
+    assertEquals(asker.host.sockets.length, 1);
+  }
+});
+
+Deno.test("DnsStream goes on to the next resolver from one that refuses, breaks, ends, answers wrongly, cannot, or is silent", () => {
+  const failures: [string, (asker: TcpAsker) => void][] = [
+    ["refuses", (asker) => asker.host.onlyConnect().refuse()],
+    ["breaks", (asker) => asker.resolver().hostResets()],
+    ["ends", (asker) => asker.resolver().hostEof()],
+    ["ends within an answer", (asker) => {
+      const socket = asker.resolver();
+      socket.hostSends(framed(new Uint8Array(50)).subarray(0, 20));
+      socket.hostEof();
+    }],
+    ["says nothing in a message", (asker) => asker.resolver().hostSends(Uint8Array.of(0, 0))],
+    ["answers another question", (asker) => asker.resolver().hostSends(framed(dnsAnswer("b.test A", { id: 9 })))],
+    ["cannot", (asker) => {
+      const socket = asker.resolver(), [query] = messages(socket.takeReceived()) as [Uint8Array];
+      socket.hostSends(framed(dnsAnswer("name.test TXT", { id: (query[0]! << 8) | query[1]!, flags: 0x8002 })));
+    }],
+    ["is silent", (asker) => {
+      asker.resolver();
+      asker.advance(DNS_ATTEMPT_MS);
+    }],
+    ["is silent before it takes the connection", (asker) => asker.advance(DNS_ATTEMPT_MS)],
+  ];
+  for (const [what, fail] of failures) {
+    const asker = new TcpAsker(["192.0.2.53", "192.0.2.54"]);
+    asker.ask(large(5));
+    fail(asker);
     asker.host.run();
-    assertEquals([asker.socket.received, asker.socket.closeWriteCalled], [rest, true]);
+    const second = asker.host.sockets[1]!;
+    assertEquals(`${second}`, "192.0.2.54:53", what);
+    second.accept();
+    asker.host.run();
+    asker.reply(second);
+    assertEquals(messages(asker.receive()).length, 1, what);
+    assertEquals(asker.host.openSockets, [], what);
   }
 });
 
-Deno.test("DnsStream loses nothing to a resolver that takes little at a time", () => {
-  const asker = new TcpAsker(), long = framed(new Uint8Array(3000).fill(9));
-  asker.socket.writeAtMost = 7;
-  asker.socket.budget = 20;
-  asker.send({ payload: join(other, local) });
-  asker.send({ payload: join(long.subarray(0, 1400)) });
-  asker.send({ payload: long.subarray(1400, 2800) });
-  asker.send({ payload: join(long.subarray(2800), other) });
-  assertEquals([asker.socket.receivedLength, asker.receive().length], [20, 0]);
-  asker.socket.budget = Infinity;
-  asker.host.run();
-  assertEquals(messages(asker.receive()).map(dnsText), [LOCAL]);
-  assertEquals(asker.socket.received, join(other, long, other));
+Deno.test("DnsStream takes a late answer of a resolver that was passed over", () => {
+  const asker = new TcpAsker(["192.0.2.53", "192.0.2.54"]);
+  asker.ask(large(5));
+  const first = asker.resolver();
+  asker.advance(DNS_ATTEMPT_MS);
+  asker.reply(first);
+  assertEquals([messages(asker.receive()).length, asker.host.openSockets], [1, []]);
 });
 
-Deno.test("DnsStream tells of a resolver that breaks the connection, whoever meets it", () => {
-  for (const meets of ["read", "write", "FIN"]) {
+Deno.test("DnsStream tells a guest SERVFAIL if no resolver answers in time, and keeps the connection", () => {
+  const asker = new TcpAsker(["192.0.2.53", "192.0.2.54"]);
+  asker.ask(large(5));
+  asker.advance(DNS_QUERY_MS);
+  assertEquals(asker.texts(), ["DNS answer 5 SERVFAIL, TXT? name.test."]);
+  assertEquals([asker.nat.counters.dnsUnanswered, asker.host.openSockets, asker.state], [1, [], "ESTABLISHED"]);
+});
+
+Deno.test("DnsStream has one exchange for equal questions of one connection and of several, and answers each", () => {
+  const asker = new TcpAsker();
+  asker.ask(large(5), large(5), large(6));
+  const socket = asker.resolver();
+  asker.reply(socket);
+  assertEquals(messages(asker.receive()).map((one) => one[1]), [5, 5, 6]);
+});
+
+Deno.test("DnsStream gives answers as they come, whatever the order of the questions", () => {
+  const asker = new TcpAsker();
+  asker.ask(large(5), dnsQuery("other.test TXT", { id: 6 }), local);
+  const [first, second] = asker.host.sockets as [ScriptTcpSocket, ScriptTcpSocket];
+  for (const socket of [first, second]) socket.accept();
+  asker.host.run();
+  asker.reply(second);
+  asker.reply(first);
+  assertEquals(messages(asker.receive()).map((one) => one[1]), [1, 6, 5]);
+});
+
+Deno.test("DnsStream answers what a guest has asked before its FIN, then ends; what it did not finish is counted", () => {
+  for (const rest of [0, 1, 2, 30]) {
     const asker = new TcpAsker();
-    if (meets === "FIN") asker.send({ payload: other.subarray(0, 5) });
-    asker.socket.hostResets();
-    if (meets === "read") asker.host.run();
-    else if (meets === "write") asker.send({ payload: other });
-    else asker.send({ flags: TCP_FIN | TCP_ACK });
-    assertEquals(asker.take().at(-1)!.flags & TCP_RST, TCP_RST, meets);
+    asker.send({
+      flags: TCP_FIN | TCP_ACK,
+      payload: join(framed(local), framed(large(5)), framed(local).subarray(0, rest)),
+    });
+    assertEquals(asker.texts(), [LOCAL]);
+    assertEquals([asker.state, asker.nat.counters.dnsMalformed], ["CLOSE-WAIT", rest > 0 ? 1 : 0]);
+    asker.reply(asker.resolver());
+    assertEquals(messages(asker.receive()).length, 1);
+    asker.send();
     asker.assertEmpty();
   }
 });
 
-Deno.test("DnsStream tells of a break that only the query it keeps can meet, after its answer", () => {
+Deno.test("DnsStream ends a connection on which nothing is asked for 30 s, but not one whose answer is under way", () => {
   const asker = new TcpAsker();
-  asker.socket.budget = 0;
-  // The answer fills what the shut window leaves room for, so nothing more is read of the resolver.
-  asker.send({ window: 0, payload: join(local, other) });
-  asker.socket.hostResets();
-  asker.host.run();
+  asker.advance(DNS_IDLE_MS - 1);
+  asker.ask(local);
+  asker.texts();
+  asker.advance(DNS_IDLE_MS - 1);
+  assertEquals([asker.texts(), asker.state], [[], "ESTABLISHED"]);
+  asker.advance(1);
+  asker.receiveAll();
   asker.send();
-  assertEquals(messages(asker.receive()).map(dnsText), [LOCAL]);
-  asker.expect({ flags: TCP_RST | TCP_ACK });
+  assertEquals(asker.state, "FIN-WAIT-2");
+  // There is no place for an answer any more.
+  asker.ask(local);
+  asker.send({ flags: TCP_FIN | TCP_ACK });
+  assertEquals(asker.take().every(({ payload }) => payload.length === 0), true);
+  asker.advance(1001);
+  asker.take();
+  asker.assertEmpty();
+
+  const slow = new TcpAsker();
+  slow.ask(large(5));
+  slow.advance(DNS_QUERY_MS - 1);
+  slow.reply(slow.resolver());
+  assertEquals(messages(slow.receive()).length, 1);
+});
+
+Deno.test("DnsStream holds a guest back that asks much or reads nothing, without a busy loop, and loses no query", () => {
+  const asker = new TcpAsker(), count = 3 * MAX_DNS_PIPELINED;
+  for (let i = 0; i < count; i++) asker.ask(dnsQuery(`n${i}.test A`, { id: i }));
+  assertEquals([asker.nat.dns!.pending, asker.nat.flows()[0]!.bytesToHost < asker.nat.flows()[0]!.bytesFromGuest], [
+    MAX_DNS_PIPELINED,
+    true,
+  ]);
+  const turns = asker.host.turns;
+  asker.host.wake();
+  asker.host.run();
+  assertEquals(asker.host.turns - turns, 1);
+  for (let i = 0; i < count / MAX_DNS_PIPELINED; i++) asker.advance(DNS_QUERY_MS);
+  assertEquals(asker.texts().length, count);
+
+  const deaf = new TcpAsker(), answered = 2000;
+  deaf.send({ window: 0 });
+  for (let i = 0; i < answered; i++) deaf.send({ window: 0, payload: framed(local) });
+  assert(deaf.nat.flows()[0]!.bytesToHost < answered * framed(local).length, "answers wait without bound");
+  deaf.send();
+  let texts: string[] = [];
+  for (let i = 0; i < 100; i++) texts = texts.concat(deaf.texts());
+  assertEquals(texts, Array(answered).fill(LOCAL));
+});
+
+Deno.test("DnsStream breaks a connection with a query that nobody asks, and drops a message that is no query", () => {
+  const asker = new TcpAsker();
+  const most = new Uint8Array(MAX_DNS_QUERY);
+  most.set(local);
+  asker.ask(new Uint8Array(0), Uint8Array.of(1), dnsAnswer("name.test A"), most);
+  assertEquals(asker.texts(), [LOCAL]);
+  assertEquals(asker.nat.counters.dnsMalformed, 3);
+  asker.send({ payload: Uint8Array.of((MAX_DNS_QUERY + 1) >> 8, (MAX_DNS_QUERY + 1) & 255) });
+  assertEquals(asker.take().at(-1)!.flags & TCP_RST, TCP_RST);
+  assertEquals(asker.nat.counters.dnsMalformed, 4);
   asker.assertEmpty();
 });
 
-Deno.test("DnsStream whose guest resets, or whose resolver has ended without taking the query, resets the resolver", () => {
-  const gone = new TcpAsker();
-  gone.send({ payload: other.subarray(0, 5) });
-  gone.send({ flags: TCP_RST });
-  assertEquals(gone.socket.wasReset, true);
-  gone.assertEmpty();
-
-  const deaf = new TcpAsker();
-  deaf.socket.budget = 5;
-  deaf.socket.hostEof();
-  deaf.send({ payload: other });
-  deaf.receive();
-  deaf.send({ flags: TCP_FIN | TCP_ACK });
-  assertEquals([deaf.socket.received, deaf.socket.wasReset], [other.subarray(0, 5), true]);
+Deno.test("DnsStream and DnsService answer NOTIFY, UPDATE, STATUS and zone transfers with NOTIMP, and pass none on", () => {
+  const asker = new TcpAsker();
+  const queries = [
+    ...[1, 2, 4, 5, 6].map((opcode) => dnsMessage({ id: 1, flags: opcode << 11, questions: ["test SOA"] })),
+    dnsQuery("test AXFR", { id: 1 }),
+    dnsQuery("test 251", { id: 1 }),
+  ];
+  asker.ask(...queries);
+  const texts = asker.texts();
+  assertEquals([texts.length, texts.every((text) => / NOTIMP/.test(text))], [queries.length, true]);
+  for (const query of queries) asker.sendUdp({ payload: query, guestPort: 5000, remote: "10.0.2.3:53" });
+  assertEquals(asker.takeUdp().map(({ payload }) => payload[3]! & 15), queries.map(() => 4));
+  assertEquals(asker.nat.counters.dnsNotQuery, 2 * queries.length);
+  assertEquals([asker.host.sockets, asker.host.udpSockets], [[], []]);
 });
 
-Deno.test("DnsStream refuses the guest where the resolver refuses, after trying the others, and leaves other ports alone", () => {
-  const dnsServers = [{ address: "192.0.2.53" }, { address: "192.0.2.54" }];
-  const script = new NatScript({ rules: { dnsServers } });
-  Object.assign(script, { remoteIp: parseIpv4("10.0.2.3"), remotePort: 53 });
-  script.send({ flags: TCP_SYN, ack: 0 });
-  for (const { address } of dnsServers) {
-    const socket = script.host.onlyConnect();
-    assertEquals(`${socket}`, `${address}:53`);
-    socket.refuse();
-    script.host.run();
+Deno.test("DnsStream gives up what a guest has asked that resets or goes, and nobody else's", () => {
+  for (const goes of [(asker: TcpAsker) => asker.send({ flags: TCP_RST }), (asker: TcpAsker) => asker.nat.close()]) {
+    const asker = new TcpAsker();
+    asker.ask(large(5));
+    const socket = asker.resolver();
+    goes(asker);
+    assertEquals([socket.closed, asker.nat.dns!.pending], [true, 0]);
+    asker.assertEmpty();
   }
-  script.expect({ flags: TCP_RST | TCP_ACK });
-  script.assertEmpty();
-  // At another address a message is a message of its own.
-  script.remoteIp = parseIpv4("192.0.2.53");
-  const socket = script.open({ port: 40_001 });
-  script.send({ payload: local, port: 40_001 });
-  assertEquals(socket.received, local);
 });
 
-Deno.test("DnsStream carries both streams whole however they are cut, and each answer of its own once", () => {
-  const message = fc.constantFrom(local, other, framed(new Uint8Array(0)), framed(new Uint8Array(700).fill(1)));
-  const reply = fc.constantFrom(
-    framed(dnsAnswer("name.test TXT")),
-    framed(new Uint8Array(0)),
-    framed(new Uint8Array(300)),
-  );
+Deno.test("DnsStream leaves other ports and addresses alone", () => {
+  const script = new NatScript({ rules: { dnsServers: [{ address: "192.0.2.53" }] } });
+  Object.assign(script, { remoteIp: parseIpv4("192.0.2.53"), remotePort: 53 });
+  const socket = script.open();
+  script.send({ payload: framed(local) });
+  assertEquals(socket.received, framed(local));
+});
+
+Deno.test("DnsStream answers every query once, however the bytes are cut", () => {
+  const query = fc.constantFrom("local", "large", "empty");
   const script = fc.record({
-    asked: fc.array(message, { maxLength: 12 }),
-    replies: fc.array(reply, { maxLength: 6 }),
-    steps: fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 500 }), fc.integer({ min: 0, max: 300 })), {
-      maxLength: 60,
-    }),
+    asked: fc.array(query, { maxLength: 12 }),
+    cuts: fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 40 }),
+    size: fc.integer({ min: 1, max: 900 }),
     window: fc.integer({ min: 100, max: 5000 }),
   });
-  checkProperty(script, ({ asked, replies, steps, window }) => {
-    const asker = new TcpAsker(), fromGuest = join(...asked), fromHost = join(...replies);
+  checkProperty(script, ({ asked, cuts, size, window }) => {
+    const asker = new TcpAsker();
+    const bytes = join(
+      ...asked.map((kind) => framed(kind === "local" ? local : kind === "large" ? large(5) : new Uint8Array(0))),
+    );
     const got: Uint8Array[] = [];
-    let guestAt = 0, hostAt = 0;
-    asker.socket.budget = 0;
-    const guestSends = (count: number) => {
-      if (guestAt < fromGuest.length) asker.send({ window, payload: fromGuest.subarray(guestAt, guestAt += count) });
-      got.push(asker.receiveAll());
-      asker.send({ window });
+    const look = () => {
+      for (const socket of asker.host.openSockets) {
+        if (socket.state === "connecting") socket.accept();
+        asker.host.run();
+        if (socket.receivedLength > 0) asker.reply(socket, 300, size);
+      }
+      for (let part = asker.receiveAll(); part.length > 0; part = asker.receiveAll()) {
+        got.push(part);
+        asker.send({ window });
+      }
     };
-    for (const [isGuest, count, budget] of steps) {
-      asker.socket.budget += budget;
-      if (isGuest) guestSends(count);
-      else asker.reply(fromHost.subarray(hostAt, hostAt += count));
+    for (let at = 0, i = 0; at < bytes.length; i++) {
+      asker.send({ window, payload: bytes.subarray(at, at += cuts[i % cuts.length]!) });
+      look();
     }
-    asker.socket.budget = Infinity;
-    asker.reply(fromHost.subarray(hostAt));
-    asker.send({ window });
-    const room = () => guestAt < fromGuest.length || asker.nat.flows()[0]!.bytesFromHost > 0;
-    for (let i = 0; i < 100 && room(); i++) guestSends(1000);
     asker.send({ window, flags: TCP_FIN | TCP_ACK });
-    for (let i = 0; i < 20; i++) guestSends(0);
-    const isLocal = (bytes: Uint8Array) => bytes.length > 12 && dnsText(bytes) === LOCAL;
-    const answers = messages(join(...got)), own = answers.filter(isLocal);
-    assertEquals(own.length, asked.filter((one) => one === local).length);
-    assertEquals(join(...answers.filter((one) => !isLocal(one)).map(framed)), fromHost);
-    assertEquals(asker.socket.received, join(...asked.filter((one) => one !== local)));
-    assertEquals(asker.socket.closeWriteCalled, true);
+    for (let i = 0; i < 50; i++) look();
+    const answers = messages(join(...got)), own = answers.filter((one) => dnsText(one) === LOCAL);
+    assertEquals(own.length, asked.filter((kind) => kind === "local").length);
+    assertEquals(answers.length - own.length, asked.filter((kind) => kind === "large").length);
+    asker.send();
+    asker.assertEmpty();
   });
 });
