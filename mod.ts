@@ -30,8 +30,8 @@ import { type Logger, SILENT } from "./nat/base/logger.ts";
 import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
 import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
-import { createTranslationRules, type TranslationOptions } from "./nat/rules/translate.ts";
-import type { Link } from "./net/link/link.ts";
+import { createTranslationRules, type TranslationOptions, type TranslationRules } from "./nat/rules/translate.ts";
+import type { Link, LinkReceiver } from "./net/link/link.ts";
 import { DNS_PORT } from "./net/wire/dns.ts";
 import { EventLoop } from "./net/linux/event_loop.ts";
 
@@ -115,6 +115,8 @@ export class Gateway implements AsyncDisposable {
   #host: HostNetwork;
   #arrivals: RateLimitedLog;
   #links = new Set<Link>();
+  /** Takes the listener off the signal that was given. */
+  #forgetSignal: () => void = () => {};
   #disposed: Promise<void> | null = null;
 
   private constructor(nat: Nat, host: HostNetwork, logger: Logger) {
@@ -126,13 +128,22 @@ export class Gateway implements AsyncDisposable {
 
   /**
    * Starts a gateway without guests. Throws a `RangeError` or `TypeError` for options that make no sense, `Deno.errors.NotSupported` for a host that this
-   * system does not have, what `PortForwards.add` says of a port that cannot be had, and the signal's reason where it is aborted already. A `HostNetwork` of the caller's
-   * stays his where it throws.
+   * system does not have, what `PortForwards.add` says of a port that cannot be had, and the signal's reason if it is aborted. If this throws, nothing of the
+   * gateway is left, and the caller's `HostNetwork` is still open.
    */
   static async start(options: GatewayOptions = {}): Promise<Gateway> {
     options.signal?.throwIfAborted();
     const rules = createTranslationRules(translationOptions(options));
     const host = createHost(options.host);
+    try {
+      return await Gateway.#startOn(host, rules, options);
+    } catch (error) {
+      if (host !== options.host) await host[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  static async #startOn(host: HostNetwork, rules: TranslationRules, options: GatewayOptions): Promise<Gateway> {
     const logger = options.logger ?? SILENT, maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
     const { tcp, maxBufferBytes, maxNewFlows } = options;
     const limits = {
@@ -145,23 +156,33 @@ export class Gateway implements AsyncDisposable {
     const gateway = new Gateway(nat, host, logger);
     try {
       await gateway.forwards.add(options.forwards ?? []);
+      // While the ports were bound it may have been aborted, which no listener would tell.
+      options.signal?.throwIfAborted();
+      host.start(() => nat.turn());
     } catch (error) {
-      if (host !== options.host) await host[Symbol.asyncDispose]();
+      await gateway.forwards.close();
       throw error;
     }
-    host.start(() => nat.turn());
-    options.signal?.addEventListener("abort", () => void gateway[Symbol.asyncDispose](), { once: true });
+    gateway.#endWith(options.signal);
     return gateway;
   }
 
-  /** Serves the guest on `link`, which begins at once and is closed with the guest or the gateway. */
+  #endWith(signal: AbortSignal | undefined): void {
+    if (signal === undefined) return;
+    const end = () => void this[Symbol.asyncDispose]();
+    signal.addEventListener("abort", end, { once: true });
+    this.#forgetSignal = () => signal.removeEventListener("abort", end);
+  }
+
+  /**
+   * Serves the guest on `link`, which begins at once and is closed with the guest or the gateway. Throws `Deno.errors.BadResource` if the gateway is closed, and
+   * what the link says if it cannot start; then there is no guest.
+   */
   attach(link: Link): AttachedGuest {
     if (this.#disposed !== null) throw new Deno.errors.BadResource("Cannot attach a guest: the gateway is closed");
     const guest = this.#nat.attach(link), ended = Promise.withResolvers<Error | undefined>();
     const who = `Guest ${guest.number} on ${link.name}`;
-    this.#links.add(link);
-    this.#arrivals.info(() => `${who} began`);
-    link.start({
+    const receiver: LinkReceiver = {
       receive: (frame) => guest.receive(frame),
       flush: () => this.#host.wake(),
       closed: (error) => {
@@ -172,7 +193,16 @@ export class Gateway implements AsyncDisposable {
         else this.#arrivals.info(() => `${who} ended`);
         ended.resolve(error);
       },
-    });
+    };
+    this.#links.add(link);
+    try {
+      link.start(receiver);
+    } catch (error) {
+      this.#links.delete(link);
+      this.#nat.detach(guest);
+      throw error;
+    }
+    this.#arrivals.info(() => `${who} began`);
     return { number: guest.number, ended: ended.promise, [Symbol.asyncDispose]: () => link.close() };
   }
 
@@ -197,6 +227,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   async #dispose(): Promise<void> {
+    this.#forgetSignal();
     const portsFree = this.forwards.close();
     this.#nat.close();
     await portsFree;
