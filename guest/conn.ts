@@ -6,9 +6,9 @@
  * @module
  */
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
-import { LARGE_PAYLOAD } from "../nat/base/buffers.ts";
+import { copyBytes, LARGE_PAYLOAD } from "../nat/base/buffers.ts";
 import type { TcpContext, TcpEnd, TcpLower, TcpUser } from "../nat/tcp/context.ts";
-import { TcpEndpoint } from "../nat/tcp/endpoint.ts";
+import { type QueueSink, TcpEndpoint } from "../nat/tcp/endpoint.ts";
 import type { TcpState } from "../nat/tcp/transitions.ts";
 
 /** What a connection needs of its guest. */
@@ -27,8 +27,10 @@ export interface GuestConnParts {
   readonly over: () => void;
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** A connection of an in-process guest. */
-export class GuestConn implements TcpUser, AsyncDisposable {
+export class GuestConn implements TcpUser, QueueSink, AsyncDisposable {
   /** The TCP endpoint. */
   readonly endpoint: TcpEndpoint;
 
@@ -40,6 +42,9 @@ export class GuestConn implements TcpUser, AsyncDisposable {
   #finished = false;
   #error: Error | null = null;
   #ended = false;
+  /** Where `read` wants bytes, and how many it has. */
+  #into: Uint8Array = NOTHING;
+  #read = 0;
 
   /** A closed connection. */
   constructor(context: TcpContext, parts: GuestConnParts) {
@@ -79,17 +84,23 @@ export class GuestConn implements TcpUser, AsyncDisposable {
 
   /** Reads into `into`: how many bytes, or null at the peer's FIN. Rejects with `ConnectionReset` or `TimedOut`. */
   async read(into: Uint8Array): Promise<number | null> {
-    const queue = this.endpoint.receive.queue;
-    while (queue.length === 0) {
+    while (this.endpoint.queued === 0) {
       if (this.#error !== null) throw this.#error;
       if (this.#finished) return null;
       await this.#changed.promise;
     }
-    const count = Math.min(queue.length, into.length);
-    queue.copyOut(0, count, into, 0);
-    queue.consume(count);
-    this.endpoint.consumed();
+    this.#into = into;
+    this.#read = 0;
+    this.endpoint.drainTo(this);
     this.#parts.act();
+    return this.#read;
+  }
+
+  /** For the endpoint: bytes for whoever reads. */
+  takeQueued(bytes: Uint8Array, start: number, end: number): number {
+    const count = Math.min(end - start, this.#into.length - this.#read);
+    copyBytes(bytes, start, start + count, this.#into, this.#read);
+    this.#read += count;
     return count;
   }
 
@@ -115,7 +126,7 @@ export class GuestConn implements TcpUser, AsyncDisposable {
 
   /** Closes both directions: FIN where everything was read, else RST (RFC 1122 section 4.2.2.13). */
   close(): void {
-    if (this.endpoint.receive.queue.length > 0) return this.abort();
+    if (this.endpoint.queued > 0) return this.abort();
     this.closeWrite();
     if (!this.#finished) this.endpoint.abortWhenSent();
     this.#parts.act();

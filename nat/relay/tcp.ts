@@ -38,7 +38,7 @@ import {
   WRITE,
 } from "../host.ts";
 import type { TcpEnd, TcpLower, TcpUser } from "../tcp/context.ts";
-import { TcpEndpoint } from "../tcp/endpoint.ts";
+import { type QueueSink, TcpEndpoint } from "../tcp/endpoint.ts";
 import type { TcpState } from "../tcp/transitions.ts";
 import { GATHERED_LEAST, GATHERED_MOST, type Gatherer } from "./gathering.ts";
 
@@ -54,7 +54,7 @@ export interface TcpOpening {
 }
 
 /** A guest's TCP connection and its host socket. */
-export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gatherer {
+export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gatherer, QueueSink {
   /** The flow's key; `guest`, ports and addresses. */
   readonly key: FlowKey;
   /** The guest's connection. */
@@ -234,7 +234,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
       return this.#gather(bytes, start, end);
     }
     this.#context.gathering.flushOf(this);
-    if (this.endpoint.receive.queue.length > 0) return 0;
+    if (this.endpoint.queued > 0) return 0;
     return this.#write(bytes, start, end);
   }
 
@@ -242,7 +242,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
   takeGathered(bytes: Uint8Array, end: number): void {
     if (this.#hostError !== null || this.#socket === null) return;
     const taken = this.#write(bytes, 0, end);
-    if (taken < end && this.#hostError === null) this.endpoint.receive.queue.append(bytes, taken, end);
+    if (taken < end && this.#hostError === null) this.endpoint.putBack(bytes, taken, end);
   }
 
   #gather(bytes: Uint8Array, start: number, end: number): number {
@@ -250,7 +250,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
     if (!gathering.hasRoom(this, end - start)) {
       gathering.flush();
       // What comes behind bytes that wait in the queue goes there too.
-      if (this.endpoint.receive.queue.length > 0) return 0;
+      if (this.endpoint.queued > 0) return 0;
     }
     gathering.add(this, bytes, start, end);
     this.#makeDue();
@@ -360,23 +360,21 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
 
   /** Guest to host: what is queued, then the end. */
   #writeHost(): void {
-    const socket = this.#socket, queue = this.endpoint.receive.queue;
+    const socket = this.#socket, { endpoint } = this;
     if (socket === null) return;
-    if (this.#hostError !== null) return queue.clear();
-    let moved = false;
-    while (queue.length > 0) {
-      const taken = socket.write(queue.front, queue.frontStart, queue.frontEnd);
-      if (taken === WOULD_BLOCK) break;
-      if (taken === FAILED) return this.#noteHostError(socket.error);
-      this.#bytesToHost += taken;
-      queue.consume(taken);
-      moved = true;
-    }
-    if (moved) this.endpoint.consumed();
-    if (queue.length === 0 && this.#guestFinished && !this.#hostWriteClosed) {
+    if (this.#hostError !== null) return endpoint.dropQueued();
+    if (endpoint.drainTo(this) === FAILED) return this.#noteHostError(socket.error);
+    if (endpoint.queued === 0 && this.#guestFinished && !this.#hostWriteClosed) {
       this.#hostWriteClosed = true;
       socket.closeWrite();
     }
+  }
+
+  /** For the endpoint: bytes that waited, to the socket. */
+  takeQueued(bytes: Uint8Array, start: number, end: number): number {
+    const taken = this.#socket!.write(bytes, start, end);
+    if (taken > 0) this.#bytesToHost += taken;
+    return taken;
   }
 
   /** The host connection broke: nothing more goes to it, and nothing is expected from it but what it still holds. */
@@ -388,20 +386,20 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
 
   /** The host connection is broken and everything read from it is queued: RST after it. */
   #breakGuest(): void {
-    this.endpoint.receive.queue.clear();
+    this.endpoint.dropQueued();
     this.endpoint.abortWhenSent();
   }
 
   #setInterest(): void {
     if (this.#socket === null || this.#endpointEnd === "reset") return;
     const read = !this.#hostEof && this.endpoint.readRoom > 0 ? READ : 0;
-    const write = this.endpoint.receive.queue.length > 0 && this.#hostError === null ? WRITE : 0;
+    const write = this.endpoint.queued > 0 && this.#hostError === null ? WRITE : 0;
     this.#socket.setInterest(read | write);
   }
 
   /** Whether bytes of the guest wait that the host can still be given. */
   get #owesHost(): boolean {
-    return this.endpoint.receive.queue.length > 0 && this.#hostError === null && this.#socket !== null;
+    return this.endpoint.queued > 0 && this.#hostError === null && this.#socket !== null;
   }
 
   /** The endpoint has ended: ends the relay too where nothing is owed, else leaves it to drain. */

@@ -8,13 +8,7 @@
  * **Turns.** In-order data is acknowledged once at the end of a turn (`endTurn`), whatever number of segments came in it; what is out of order,
  * repeated or fills a gap is acknowledged at once (RFC 5681 section 4.2). The end of a turn is also when a window update leaves.
  *
- * **Opening.** A passive endpoint keeps the SYN and stays in LISTEN until the user calls `accept`, because the gateway connects to the host first; a
- * repeated SYN meanwhile changes nothing. MSS, window scale and SACK-permitted are negotiated. Timestamps are not: on one virtual link they cost 12 bytes
- * and an option parse a segment, RTT is timed well enough without, and PAWS is moot at a round trip of microseconds.
- *
- * **Timers.** Retransmission (RFC 6298) or, when the peer's window is shut and nothing is on its way, persist (RFC 9293 section 3.8.6.1): both use the backed-off
- * timeout. Neither gives up while the peer answers; after `userTimeoutMs` of silence, or `lastAckTimeoutMs` once our FIN was sent, the connection ends.
- * An idle connection is probed after `keepAliveMs` (section 3.8.4).
+ * **Time** is told in `deadlines.ts`, the handshake in `handshake.ts`.
  *
  * **Hostile segments.** RFC 5961: a RST or SYN that is in the window but not exact, and an ACK for what was never sent, get a challenge ACK, a bounded number
  * a second. Bytes above the window or below RCV.NXT are cut off.
@@ -39,13 +33,13 @@ import {
   tcpWindow,
 } from "../../net/wire/tcp.ts";
 import { COPYBREAK } from "../base/buffers.ts";
-import { Timer } from "../base/timers.ts";
 import type { TcpContext, TcpDrops, TcpEnd, TcpLower, TcpUser } from "./context.ts";
+import { Deadlines, type DeadlineUser } from "./deadlines.ts";
+import { Handshake, type HandshakeUser } from "./handshake.ts";
 import { Output } from "./output.ts";
 import { ACK_LATER, ACK_NOW, ReceiveSide } from "./receive_side.ts";
 import { SendSide } from "./send_side.ts";
-import { Silence } from "./silence.ts";
-import { Transmitter, windowShift } from "./transmitter.ts";
+import { Transmitter } from "./transmitter.ts";
 import {
   isSynchronized,
   mayReceive,
@@ -56,47 +50,51 @@ import {
   transition,
 } from "./transitions.ts";
 
-/** Least MSS that is believed: a smaller one would turn every byte into a segment. */
-export const MSS_MIN = 48;
-/** A retransmission deadline that is met so late was missed because the gateway did not run, in milliseconds. */
-export const STOPPED_MS = 5000;
-/** MSS of a peer that names none (RFC 9293 section 3.7.1). */
-export const MSS_DEFAULT = 536;
-
 const options = new TcpOptions();
 
+/** Who takes bytes that waited. */
+export interface QueueSink {
+  /** Takes what it can of `bytes[start, end)`: how many, 0 for none, or a negative number that `drainTo` answers with. */
+  takeQueued(bytes: Uint8Array, start: number, end: number): number;
+}
+
 /** One end of a TCP connection. */
-export class TcpEndpoint {
+export class TcpEndpoint implements HandshakeUser, DeadlineUser {
   /** What was sent and is to be sent. */
   readonly send: SendSide;
   /** What was received. */
   readonly receive: ReceiveSide;
 
   #context: TcpContext;
-  #lower: TcpLower;
   #user: TcpUser;
   #out: Transmitter;
   #output: Output;
-  #silence: Silence;
+  #deadlines: Deadlines;
+  #handshake: Handshake;
   #state: TcpState = "CLOSED";
-  #timer: Timer;
   #ended = false;
   #turnDue = false;
   /** The user asked for an end by RST once everything queued is acknowledged. */
   #resetWhenSent = false;
-  #timeWaitUntil = -1;
 
   /** A closed endpoint between `user` and `lower`. */
   constructor(context: TcpContext, sides: { lower: TcpLower; user: TcpUser }) {
     this.#context = context;
-    this.#lower = sides.lower;
     this.#user = sides.user;
     this.send = new SendSide(context);
     this.receive = new ReceiveSide(context);
     this.#out = new Transmitter(context, { lower: sides.lower, send: this.send, receive: this.receive });
     this.#output = new Output(context, { send: this.send, out: this.#out });
-    this.#timer = new Timer(this);
-    this.#silence = new Silence(context);
+    this.#deadlines = new Deadlines(context, { user: this, send: this.send, output: this.#output });
+    this.#handshake = new Handshake(context, {
+      lower: sides.lower,
+      send: this.send,
+      receive: this.receive,
+      out: this.#out,
+      output: this.#output,
+      deadlines: this.#deadlines,
+      user: this,
+    });
   }
 
   /** The state by its RFC 9293 name. */
@@ -106,7 +104,7 @@ export class TcpEndpoint {
 
   /** When the last acceptable segment came, in `now()` time. */
   get heardAt(): number {
-    return this.#silence.heardAt;
+    return this.#deadlines.silence.heardAt;
   }
 
   /**
@@ -120,22 +118,22 @@ export class TcpEndpoint {
 
   /** Passive OPEN with the SYN at `bytes[tcp, end)`: LISTEN until `accept`. */
   listen(bytes: Uint8Array, tcp: number): void {
-    this.#move("listen");
-    this.#takeSyn(bytes, tcp);
+    this.move("listen");
+    this.#handshake.takeSyn(bytes, tcp);
   }
 
   /** Answers the SYN: SYN-ACK with this initial sequence number. */
   accept(initial: number): void {
-    this.#move("accept");
+    this.move("accept");
     this.send.open(initial);
-    this.#sendSyn();
+    this.#handshake.sendSyn();
   }
 
   /** Active OPEN with this initial sequence number. */
   connect(initial: number): void {
-    this.#move("connect");
+    this.move("connect");
     this.send.open(initial);
-    this.#sendSyn();
+    this.#handshake.sendSyn();
   }
 
   /**
@@ -149,7 +147,7 @@ export class TcpEndpoint {
     else this.send.queue.append(buffer, start, end);
     if (mayTransmit(this.#state)) {
       this.#output.fresh(buffer, start, length);
-      this.#schedule();
+      this.#deadlines.schedule();
     }
     return adopt;
   }
@@ -158,13 +156,13 @@ export class TcpEndpoint {
   closeWrite(): void {
     if (this.#ended || this.send.finQueued) return;
     if (this.#state === "LISTEN" || this.#state === "SYN-SENT") {
-      this.#move("close");
-      return this.#end("aborted");
+      this.move("close");
+      return this.end("aborted");
     }
     this.send.finQueued = true;
     // Before the handshake is over CLOSE is remembered and comes true with it (RFC 9293 section 3.10.4).
     if (this.#state === "SYN-RECEIVED") return;
-    this.#move("close");
+    this.move("close");
     this.#sendDue();
   }
 
@@ -180,9 +178,38 @@ export class TcpEndpoint {
     this.#resetWhenSent = true;
   }
 
-  /** The user has taken bytes out of `receive.queue`: the peer may hear of the room. */
-  consumed(): void {
-    if (!this.#ended && mayReceive(this.#state) && this.receive.owesUpdate(this.send.mss)) this.#ackLater();
+  // --- what was received and the user has not taken ---
+
+  /** How many bytes wait for the user. */
+  get queued(): number {
+    return this.receive.queue.length;
+  }
+
+  /** Queues a copy of bytes that the user has taken and cannot keep, behind those that wait. */
+  putBack(bytes: Uint8Array, start: number, end: number): void {
+    this.receive.queue.append(bytes, start, end);
+  }
+
+  /**
+   * Gives waiting bytes to `sink`, as many as it takes, and lets the peer hear of the room. Returns the last answer of the sink if
+   * that was no count, else 0.
+   */
+  drainTo(sink: QueueSink): number {
+    const { queue } = this.receive, before = queue.length;
+    let answer = 0;
+    while (queue.length > 0 && answer >= 0) {
+      answer = sink.takeQueued(queue.front, queue.frontStart, queue.frontEnd);
+      if (answer === 0) break;
+      if (answer > 0) queue.consume(answer);
+    }
+    const moved = queue.length < before;
+    if (moved && !this.#ended && mayReceive(this.#state) && this.receive.owesUpdate(this.send.mss)) this.#ackLater();
+    return Math.min(answer, 0);
+  }
+
+  /** Forgets what waits: nobody will take it. */
+  dropQueued(): void {
+    this.receive.queue.clear();
   }
 
   /** End of a turn: what is due leaves. */
@@ -200,13 +227,13 @@ export class TcpEndpoint {
   /** Ends TIME-WAIT now. */
   leaveTimeWait(): void {
     if (this.#state !== "TIME-WAIT") return;
-    this.#move("timeWaitOver");
-    this.#context.timers.cancel(this.#timer);
+    this.move("timeWaitOver");
+    this.#deadlines.cancel();
   }
 
   /** Frees every buffer and timer; for a user that is done with an endpoint that has ended. */
   dispose(): void {
-    this.#context.timers.cancel(this.#timer);
+    this.#deadlines.cancel();
     this.send.clear();
     this.receive.dropHeld();
     this.receive.queue.clear();
@@ -218,83 +245,84 @@ export class TcpEndpoint {
       case "CLOSED":
         return this.#drop("tcpUnacceptable");
       case "LISTEN":
-        return this.#arrivedInListen(bytes, tcp);
+        return this.#handshake.arrivedInListen(bytes, tcp);
       case "SYN-SENT":
-        return this.#arrivedInSynSent(bytes, tcp, end);
+        if (!this.#handshake.arrivedInSynSent(bytes, tcp)) return;
+        this.#ackLater();
+        return this.#takePayload(bytes, tcp, end);
       default:
         return this.#arrived(bytes, tcp, end);
     }
   }
 
-  /** The wheel calls: something is due. */
-  timerFired(now: number): void {
-    if (this.#state === "TIME-WAIT") {
-      if (now >= this.#timeWaitUntil) {
-        this.leaveTimeWait();
-        return this.#user.tcpTimeWaitOver();
-      }
-      return this.#schedule();
-    }
+  // --- HandshakeUser ---
+
+  /** For the parts: moves on to the state that `event` leads to. This is the one assignment of the state. */
+  move(event: TcpEvent): void {
+    this.#state = transition(this.#state, event);
+  }
+
+  /** For the handshake: it is complete. */
+  opened(): void {
+    this.#output.disarm();
+    this.#deadlines.schedule();
+    this.#user.tcpOpened();
+    if (this.send.finQueued && this.#state === "ESTABLISHED") this.move("close");
+    this.#sendDue();
+  }
+
+  /** For the handshake: the connection ends. */
+  end(reason: TcpEnd): void {
     if (this.#ended) return;
-    if (this.#output.retransmitAt >= 0 && now >= this.#output.retransmitAt) this.#retransmitTimeout(now);
-    else if (this.#output.retransmitAt < 0 && now >= this.#silence.probeAt && isSynchronized(this.#state)) {
-      this.#keepAlive();
-    }
-    this.#schedule();
+    this.#ended = true;
+    this.#deadlines.cancel();
+    this.#output.retransmitAt = -1;
+    this.send.clear();
+    this.receive.dropHeld();
+    this.#user.tcpEnded(reason);
+  }
+
+  // --- DeadlineUser ---
+
+  /** Whether it has ended; TIME-WAIT may be left of it. */
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
+  /** Whether RST follows once everything queued is acknowledged. */
+  get resetsWhenSent(): boolean {
+    return this.#resetWhenSent;
+  }
+
+  /** The SYN is due again. */
+  synDue(): void {
+    this.#handshake.sendSyn();
+  }
+
+  /** An idle peer is to be probed. */
+  probeDue(): void {
+    this.#out.keepAlive();
+  }
+
+  /** The peer was silent for too long. */
+  peerSilent(): void {
+    this.#abort("timedOut");
+  }
+
+  /** TIME-WAIT has passed. */
+  timeWaitOver(): void {
+    this.leaveTimeWait();
+    this.#user.tcpTimeWaitOver();
   }
 
   // --- arrival (RFC 9293 section 3.10.7) ---
-
-  #arrivedInListen(bytes: Uint8Array, tcp: number): void {
-    const flags = tcpFlags(bytes, tcp);
-    if (flags & TCP_RST) {
-      const seq = tcpSeq(bytes, tcp);
-      if (seq !== this.receive.next && seq !== this.receive.initial) return this.#drop("tcpUnacceptable");
-      this.#move("receiveReset");
-      this.#end("reset");
-    } else if ((flags & (TCP_SYN | TCP_ACK)) !== TCP_SYN) {
-      this.#drop("tcpUnacceptable");
-    } else if (tcpSeq(bytes, tcp) === this.receive.initial) {
-      this.#drop("tcpRepeated");
-    } else {
-      // The peer has begun anew.
-      this.#takeSyn(bytes, tcp);
-    }
-  }
-
-  #arrivedInSynSent(bytes: Uint8Array, tcp: number, end: number): void {
-    const flags = tcpFlags(bytes, tcp), ack = tcpAck(bytes, tcp), hasAck = (flags & TCP_ACK) !== 0;
-    const acceptable = hasAck && ack === this.send.next;
-    if (hasAck && !acceptable) {
-      this.#drop("tcpAckUnacceptable");
-      if (!(flags & TCP_RST)) this.#out.reset(ack, false);
-      return;
-    }
-    if (flags & TCP_RST) {
-      if (!acceptable) return this.#drop("tcpUnacceptable");
-      this.#move("receiveReset");
-      return this.#end("refused");
-    }
-    if (!(flags & TCP_SYN)) return this.#drop(hasAck ? "tcpUnacceptable" : "tcpWithoutAck");
-    this.#silence.heard();
-    this.#takeSyn(bytes, tcp);
-    if (!acceptable) {
-      this.#move("receiveSyn");
-      return this.#sendSyn();
-    }
-    this.#move("receiveSynAck");
-    this.#countAcknowledged(ack);
-    this.#opened();
-    this.#ackLater();
-    this.#takePayload(bytes, tcp, end);
-  }
 
   #arrived(bytes: Uint8Array, tcp: number, end: number): void {
     const flags = tcpFlags(bytes, tcp), seq = tcpSeq(bytes, tcp), receive = this.receive;
     const length = end - tcp - tcpHeaderLength(bytes, tcp) + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0);
     if (this.#state === "SYN-RECEIVED" && (flags & (TCP_SYN | TCP_RST)) === TCP_SYN && seq === receive.initial) {
       this.#drop("tcpRepeated");
-      return this.#repeatSynAck(bytes, tcp, flags);
+      return this.#handshake.repeatSynAck(bytes, tcp);
     }
     // A full window still lets ACK and RST through at RCV.NXT (section 3.10.7.4).
     const atShutWindow = receive.window === 0 && seq === receive.next;
@@ -309,8 +337,8 @@ export class TcpEndpoint {
       // RFC 1337: a RST does not cut TIME-WAIT short.
       if (this.#state === "TIME-WAIT") return this.#drop("tcpUnacceptable");
       if (seq === receive.next) {
-        this.#move("receiveReset");
-        return this.#end("reset");
+        this.move("receiveReset");
+        return this.end("reset");
       }
       this.#drop("tcpResetChallenged");
       this.#out.challenge();
@@ -332,21 +360,11 @@ export class TcpEndpoint {
     this.#sendDue();
   }
 
-  /** The peer has not heard our SYN-ACK, or opens at the same time as we do. */
-  #repeatSynAck(bytes: Uint8Array, tcp: number, flags: number): void {
-    this.#silence.heard();
-    if (flags & TCP_ACK && tcpAck(bytes, tcp) === this.send.next) {
-      this.#synAcknowledged(tcpAck(bytes, tcp), bytes, tcp);
-      return this.#out.ack();
-    }
-    this.#sendSyn();
-  }
-
   /** A segment outside the window: the peer learns where we stand (section 3.10.7.4), or its keep-alive probe is answered. Returns whether it was. */
   #answerUnacceptable(length: number): boolean {
-    if (this.#state === "TIME-WAIT") this.#startTimeWait();
+    if (this.#state === "TIME-WAIT") this.#deadlines.startTimeWait();
     if (this.#state === "SYN-RECEIVED") return this.#out.challenge();
-    this.#silence.heard();
+    this.#deadlines.silence.heard();
     if (length === 0) return this.#out.challenge();
     this.#out.ack();
     return true;
@@ -361,8 +379,8 @@ export class TcpEndpoint {
         this.#out.reset(ack, false);
         return false;
       }
-      this.#silence.heard();
-      this.#synAcknowledged(ack, bytes, tcp);
+      this.#deadlines.silence.heard();
+      this.#handshake.synAcknowledged(bytes, tcp);
       return !this.#ended;
     }
     if (!send.covers(ack)) {
@@ -372,10 +390,10 @@ export class TcpEndpoint {
         this.#out.challenge();
         return false;
       }
-      this.#silence.heard();
+      this.#deadlines.silence.heard();
       return true;
     }
-    this.#silence.heard();
+    this.#deadlines.silence.heard();
     if (this.#state === "TIME-WAIT") return true;
     const news = this.#takeSackBlocks(bytes, tcp);
     const windowBefore = send.window;
@@ -393,28 +411,14 @@ export class TcpEndpoint {
     return true;
   }
 
-  #synAcknowledged(ack: number, bytes: Uint8Array, tcp: number): void {
-    this.#countAcknowledged(ack);
-    // The window of a SYN, here of a simultaneous open, is never scaled (RFC 7323 section 2.2).
-    const shift = tcpFlags(bytes, tcp) & TCP_SYN ? 0 : this.send.shift;
-    this.send.startWindow(tcpSeq(bytes, tcp), ack, tcpWindow(bytes, tcp) << shift);
-    this.#move("receiveAckOfSyn");
-    this.#opened();
-  }
-
-  #countAcknowledged(ack: number): void {
-    const now = this.#context.now(), since = this.#output.waitingSince;
-    this.send.acknowledged(ack, now, since < 0 ? 0 : now - since);
-  }
-
   #acknowledged(ack: number): void {
-    this.#countAcknowledged(ack);
+    this.#output.countAcknowledged(ack);
     this.#output.acknowledged(this.#context.now());
-    this.#schedule();
+    this.#deadlines.schedule();
     // A probe may have carried the FIN past SND.NXT.
     if (this.send.finAcknowledged) {
-      this.#move("receiveAckOfFin");
-      if (this.#state === "CLOSED") return this.#end("finished");
+      this.move("receiveAckOfFin");
+      if (this.#state === "CLOSED") return this.end("finished");
       if (this.#state === "TIME-WAIT") return this.#enterTimeWait();
     }
     if (this.#resetWhenSent && this.send.queue.length === 0) this.#abort("aborted");
@@ -439,7 +443,7 @@ export class TcpEndpoint {
       // Data after the peer's FIN is ignored; a repeated FIN is acknowledged again.
       if (start < end || flags & TCP_FIN) {
         this.#drop(start < end ? "tcpAfterFin" : "tcpRepeated");
-        if (this.#state === "TIME-WAIT") this.#startTimeWait();
+        if (this.#state === "TIME-WAIT") this.#deadlines.startTimeWait();
         this.#out.ack();
       }
       return;
@@ -455,7 +459,7 @@ export class TcpEndpoint {
   #takeFin(): void {
     this.receive.next = seqAdd(this.receive.next, 1);
     this.receive.dropHeld();
-    this.#move("receiveFin");
+    this.move("receiveFin");
     this.#ackLater();
     this.#user.tcpPeerFinished();
     if (this.#state === "TIME-WAIT") this.#enterTimeWait();
@@ -463,39 +467,8 @@ export class TcpEndpoint {
 
   // --- opening and ending ---
 
-  #takeSyn(bytes: Uint8Array, tcp: number): void {
-    readTcpOptions(bytes, tcp, options);
-    const peerMss = options.mss < 0 ? MSS_DEFAULT : Math.max(options.mss, MSS_MIN);
-    this.send.mss = Math.min(peerMss, this.#lower.maxSegmentSize);
-    this.send.sackPermitted = options.sackPermitted;
-    this.#out.scaling = options.windowShift >= 0;
-    this.send.shift = this.#out.scaling ? options.windowShift : 0;
-    this.receive.shift = this.#out.scaling ? windowShift(this.#context.config.receiveLimit) : 0;
-    this.receive.open(tcpSeq(bytes, tcp));
-    this.receive.offer(this.send.mss);
-    // The window of a SYN is never scaled (RFC 7323 section 2.2).
-    this.send.startWindow(tcpSeq(bytes, tcp), tcpAck(bytes, tcp), tcpWindow(bytes, tcp));
-  }
-
-  #sendSyn(): void {
-    this.#output.syn(this.#state === "SYN-RECEIVED");
-    this.#schedule();
-  }
-
-  #opened(): void {
-    this.#output.disarm();
-    this.#schedule();
-    this.#user.tcpOpened();
-    if (this.send.finQueued && this.#state === "ESTABLISHED") this.#move("close");
-    this.#sendDue();
-  }
-
   #drop(reason: keyof TcpDrops): void {
     this.#context.drops[reason]++;
-  }
-
-  #move(event: TcpEvent): void {
-    this.#state = transition(this.#state, event);
   }
 
   #abort(reason: TcpEnd): void {
@@ -506,28 +479,13 @@ export class TcpEndpoint {
       // Nothing was sent: the RST acknowledges the SYN (section 3.10.7.1).
       this.#out.reset(0, true);
     }
-    this.#move("abort");
-    this.#end(reason);
-  }
-
-  #end(reason: TcpEnd): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#context.timers.cancel(this.#timer);
-    this.#output.retransmitAt = -1;
-    this.send.clear();
-    this.receive.dropHeld();
-    this.#user.tcpEnded(reason);
+    this.move("abort");
+    this.end(reason);
   }
 
   #enterTimeWait(): void {
-    this.#end("finished");
-    this.#startTimeWait();
-  }
-
-  #startTimeWait(): void {
-    this.#timeWaitUntil = this.#context.now() + this.#context.config.timeWaitMs;
-    this.#schedule();
+    this.end("finished");
+    this.#deadlines.startTimeWait();
   }
 
   // --- sending ---
@@ -536,7 +494,7 @@ export class TcpEndpoint {
   #sendDue(): void {
     if (this.#ended || !mayTransmit(this.#state)) return;
     this.#output.run();
-    this.#schedule();
+    this.#deadlines.schedule();
   }
 
   #ackLater(): void {
@@ -544,51 +502,5 @@ export class TcpEndpoint {
     if (this.#turnDue) return;
     this.#turnDue = true;
     this.#user.tcpTurnDue();
-  }
-
-  // --- time ---
-
-  #retransmitTimeout(now: number): void {
-    // Far too late: the gateway itself was stopped (^Z), and what the peer has answered since is yet to be read.
-    if (now - this.#output.retransmitAt > STOPPED_MS) this.#output.waitingSince = now;
-    const limit = this.#silence.limitMs(this.#state, this.send.finSeq >= 0 || this.#resetWhenSent),
-      since = this.#waitedSince();
-    if (now - since >= limit) return this.#abort("timedOut");
-    if (this.#state === "SYN-SENT" || this.#state === "SYN-RECEIVED") {
-      this.#output.retransmitAt = -1;
-      this.send.rtt.backOff();
-      this.#sendSyn();
-    } else {
-      this.#output.timedOut();
-    }
-    // The silence ends the connection on time, not at the next backed-off repetition.
-    if (this.#output.retransmitAt >= 0) {
-      this.#output.retransmitAt = Math.min(
-        this.#output.retransmitAt,
-        since + limit,
-      );
-    }
-  }
-
-  /** Since when the peer owes an answer; once a RST is to follow what is queued, only what it takes of that is one. */
-  #waitedSince(): number {
-    const asked = this.#output.waitingSince;
-    return this.#resetWhenSent ? asked : Math.max(this.#silence.heardAt, asked);
-  }
-
-  #keepAlive(): void {
-    if (this.#silence.probe()) this.#out.keepAlive();
-    else this.#abort("timedOut");
-  }
-
-  /** Arms the timer for the earliest deadline. A later one is left to fire early and look again, so that an ACK costs nothing here. */
-  #schedule(): void {
-    if (this.#state === "CLOSED") return;
-    // While something waits for its answer nobody is probed, however long the silence: that deadline may have passed.
-    let at = isSynchronized(this.#state) ? this.#silence.probeAt : Infinity;
-    if (this.#output.retransmitAt >= 0) at = this.#output.retransmitAt;
-    if (this.#state === "TIME-WAIT") at = this.#timeWaitUntil;
-    if (at === Infinity || (this.#timer.armed && this.#timer.deadline <= at)) return;
-    this.#context.timers.schedule(this.#timer, at);
   }
 }

@@ -5,7 +5,9 @@
  */
 export * from "./congestion.ts";
 export * from "./context.ts";
+export * from "./deadlines.ts";
 export * from "./endpoint.ts";
+export * from "./handshake.ts";
 export * from "./output.ts";
 export * from "./reassembly.ts";
 export * from "./receive_side.ts";

@@ -104,6 +104,12 @@ export class Output {
     if (send.flight > 0 || this.isBlocked) this.arm();
   }
 
+  /** Takes an ACK that covers new data, and what it tells of the round trip. */
+  countAcknowledged(ack: number): void {
+    const now = this.#context.now(), since = this.waitingSince;
+    this.#send.acknowledged(ack, now, since < 0 ? 0 : now - since);
+  }
+
   /** Something was acknowledged: the deadline starts anew for what is still on its way (RFC 6298 section 5.2, 5.3). */
   acknowledged(now: number): void {
     this.retransmitAt = this.waitingSince = -1;

@@ -237,11 +237,15 @@ export class EndpointScript {
 
   /** The user takes `count` queued bytes. */
   consume(count: number): void {
-    const queue = this.endpoint.receive.queue, bytes = new Uint8Array(count);
-    queue.copyOut(0, count, bytes, 0);
-    queue.consume(count);
-    this.user.received.push(...bytes);
-    this.endpoint.consumed();
+    let left = count;
+    this.endpoint.drainTo({
+      takeQueued: (bytes, start, end) => {
+        const taken = Math.min(left, end - start);
+        this.user.received.push(...bytes.subarray(start, start + taken));
+        left -= taken;
+        return taken;
+      },
+    });
     this.turn();
   }
 

@@ -236,12 +236,9 @@ export class PairSide implements TcpLower, TcpUser {
   }
 
   #read(): void {
-    const queue = this.endpoint.receive.queue;
-    const had = queue.length;
-    while (queue.length > 0 && this.#appetite > 0) {
-      queue.consume(this.#take(queue.front, queue.frontStart, queue.frontEnd));
-    }
-    if (queue.length < had) this.endpoint.consumed();
+    this.endpoint.drainTo({
+      takeQueued: (bytes, start, end) => this.#appetite > 0 ? this.#take(bytes, start, end) : 0,
+    });
   }
 
   #write(): void {

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { MSS_DEFAULT, MSS_MIN } from "../../../nat/tcp/endpoint.ts";
+import { MSS_DEFAULT, MSS_MIN } from "../../../nat/tcp/handshake.ts";
 import { TCP_ACK, TCP_SYN } from "../../../net/wire/tcp.ts";
 import { EndpointScript, finish, OWN_ISN, pattern, type PeerSegment } from "../../support/endpoint_script.ts";
 

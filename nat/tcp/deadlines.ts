@@ -1,0 +1,122 @@
+/**
+ * The deadlines of a connection, for all of which one timer of the gateway's wheel stands.
+ *
+ * **Retransmission** (RFC 6298) or, if the peer's window is shut and nothing is on its way, persist (RFC 9293 section 3.8.6.1):
+ * both use the backed-off timeout, which `output.ts` arms. Neither gives up while the peer answers; after `userTimeoutMs` of
+ * silence, or `lastAckTimeoutMs` once our FIN was sent, the connection ends.
+ *
+ * **Keep-alive.** An idle connection is probed after `keepAliveMs` (section 3.8.4). While something waits for its answer nobody
+ * is probed. **TIME-WAIT** lasts `timeWaitMs`.
+ *
+ * The timer is armed for the earliest deadline. A later one is left to fire early and look again, so that an ACK costs
+ * nothing here.
+ *
+ * @module
+ */
+import { type Timed, Timer } from "../base/timers.ts";
+import type { TcpContext } from "./context.ts";
+import type { Output } from "./output.ts";
+import type { SendSide } from "./send_side.ts";
+import { Silence } from "./silence.ts";
+import { isSynchronized, type TcpState } from "./transitions.ts";
+
+/** A retransmission deadline that is met so late was missed because the gateway did not run, in milliseconds. */
+export const STOPPED_MS = 5000;
+
+/** Whose deadlines they are. */
+export interface DeadlineUser {
+  /** The state by its RFC 9293 name. */
+  readonly state: TcpState;
+  /** Whether the connection has ended; TIME-WAIT may be left of it. */
+  readonly hasEnded: boolean;
+  /** Whether RST follows once everything queued is acknowledged. */
+  readonly resetsWhenSent: boolean;
+  /** The SYN is due again. */
+  synDue(): void;
+  /** An idle peer is to be probed. */
+  probeDue(): void;
+  /** The peer was silent for too long. */
+  peerSilent(): void;
+  /** TIME-WAIT has passed. */
+  timeWaitOver(): void;
+}
+
+/** The deadlines of one connection. */
+export class Deadlines implements Timed {
+  /** How long the peer has been silent. */
+  readonly silence: Silence;
+
+  #context: TcpContext;
+  #user: DeadlineUser;
+  #send: SendSide;
+  #output: Output;
+  #timer = new Timer(this);
+  #timeWaitUntil = -1;
+
+  /** None yet, but that of an idle peer. */
+  constructor(context: TcpContext, parts: { user: DeadlineUser; send: SendSide; output: Output }) {
+    this.#context = context;
+    this.#user = parts.user;
+    this.#send = parts.send;
+    this.#output = parts.output;
+    this.silence = new Silence(context);
+  }
+
+  /** TIME-WAIT begins, or begins again. */
+  startTimeWait(): void {
+    this.#timeWaitUntil = this.#context.now() + this.#context.config.timeWaitMs;
+    this.schedule();
+  }
+
+  /** Nothing is due any more. */
+  cancel(): void {
+    this.#context.timers.cancel(this.#timer);
+  }
+
+  /** Arms the timer for the earliest deadline. */
+  schedule(): void {
+    const { state } = this.#user;
+    if (state === "CLOSED") return;
+    let at = isSynchronized(state) ? this.silence.probeAt : Infinity;
+    if (this.#output.retransmitAt >= 0) at = this.#output.retransmitAt;
+    if (state === "TIME-WAIT") at = this.#timeWaitUntil;
+    if (at === Infinity || (this.#timer.armed && this.#timer.deadline <= at)) return;
+    this.#context.timers.schedule(this.#timer, at);
+  }
+
+  /** The wheel calls: something is due. */
+  timerFired(now: number): void {
+    const user = this.#user, { retransmitAt } = this.#output;
+    if (user.state === "TIME-WAIT") return now >= this.#timeWaitUntil ? user.timeWaitOver() : this.schedule();
+    if (user.hasEnded) return;
+    if (retransmitAt >= 0 && now >= retransmitAt) this.#retransmissionDue(now);
+    else if (retransmitAt < 0 && now >= this.silence.probeAt && isSynchronized(user.state)) {
+      if (this.silence.probe()) user.probeDue();
+      else user.peerSilent();
+    }
+    this.schedule();
+  }
+
+  #retransmissionDue(now: number): void {
+    const output = this.#output, { state, resetsWhenSent } = this.#user;
+    // Far too late: the gateway itself was stopped (^Z), and what the peer has answered since is yet to be read.
+    if (now - output.retransmitAt > STOPPED_MS) output.waitingSince = now;
+    const limit = this.silence.limitMs(state, this.#send.finSeq >= 0 || resetsWhenSent), since = this.#waitedSince();
+    if (now - since >= limit) return this.#user.peerSilent();
+    if (state === "SYN-SENT" || state === "SYN-RECEIVED") {
+      output.retransmitAt = -1;
+      this.#send.rtt.backOff();
+      this.#user.synDue();
+    } else {
+      output.timedOut();
+    }
+    // The silence ends the connection on time, not at the next backed-off repetition.
+    if (output.retransmitAt >= 0) output.retransmitAt = Math.min(output.retransmitAt, since + limit);
+  }
+
+  /** Since when the peer owes an answer; once a RST is to follow what is queued, only what it takes of that is one. */
+  #waitedSince(): number {
+    const asked = this.#output.waitingSince;
+    return this.#user.resetsWhenSent ? asked : Math.max(this.silence.heardAt, asked);
+  }
+}
