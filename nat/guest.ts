@@ -15,7 +15,6 @@
 import { MAC_BROADCAST } from "../net/wire/address.ts";
 import { ARP_LENGTH, ARP_REPLY, arpOperation, arpSenderIp, checkArp } from "../net/wire/arp.ts";
 import {
-  checkEthernet,
   ETHERNET_HEADER_LENGTH,
   ethernetDestination,
   ethernetSource,
@@ -83,6 +82,7 @@ import type { GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
 import type { ForwardGuest } from "./forwards.ts";
 import { GuestIdentity } from "./guest_identity.ts";
+import { FrameLength } from "./ip/frame_length.ts";
 import { FrameSender, type FrameSink } from "./ip/frame_sender.ts";
 import { type SentPackets, takeIcmpError } from "./ip/icmp_error.ts";
 import { Ipv4Reassembly, type ReassemblyContext, type ReassemblyUser } from "./ip/ipv4_reassembly.ts";
@@ -93,8 +93,6 @@ import { encodeStrayReset } from "./tcp/stray.ts";
 import { type Timed, Timer } from "./base/timers.ts";
 import { isGroupAddress, isOnSubnet, type TranslationRules } from "./rules/translate.ts";
 
-/** An 802.1Q tag, with which a frame may be this much longer. */
-const VLAN_TAG_LENGTH = 4;
 /** How long an MTU that the guest reported is believed, in milliseconds. */
 export const PATH_MTU_MS = 600_000;
 
@@ -151,7 +149,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   #nat: GuestContext;
   #services: Services;
   #identity: GuestIdentity;
-  #longestFrame: number;
+  #length: FrameLength;
   #resolver: ArpResolver;
   #key = new FlowKey();
   #datagram = new GuestDatagram();
@@ -163,7 +161,8 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
     this.#nat = nat;
     this.number = number;
     this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu });
-    this.#longestFrame = link.offload ? Infinity : link.mtu + ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH;
+    const name = `Guest ${number} on ${link.name}`;
+    this.#length = new FrameLength(nat.log, name, link);
     this.#reassembly = new Ipv4Reassembly(nat, this);
     this.#mtuTimer = new Timer(this);
     this.out = new FrameSender(link, {
@@ -182,7 +181,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
       send: (frame) => this.out.resume(frame),
     });
     this.#identity = new GuestIdentity({
-      name: `Guest ${number} on ${link.name}`,
+      name,
       out: this.out,
       rules: nat.rules,
       log: nat.log,
@@ -218,8 +217,8 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   /** Takes one frame of the guest. */
   receive(frame: Frame): void {
     const bytes = frame.bytes, start = frame.start, end = frame.end;
-    if (!checkEthernet(bytes, start, end)) return this.#drop("frameTooShort");
-    if (end - start > this.#longestFrame) return this.#dropTooLong(end - start);
+    const flaw = this.#length.flaw(bytes, start, end);
+    if (flaw !== null) return this.#drop(flaw);
     if (!this.#identity.frameFrom(ethernetSource(bytes, start))) return this.#drop("spoofedMac");
     const destination = ethernetDestination(bytes, start), type = ethernetType(bytes, start);
     if (type === ETHERTYPE_IPV6) return this.#drop("ipv6NotRelayed");
@@ -228,12 +227,6 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
     else if (type === ETHERTYPE_ARP) this.#receiveArp(bytes, start + ETHERNET_HEADER_LENGTH, end);
     else if (type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ) this.#drop("vlan");
     else this.#drop("etherTypeUnknown");
-  }
-
-  #dropTooLong(length: number): void {
-    const { log } = this.#nat, { name, mtu } = this.out.link;
-    log.warn(() => `Dropped a frame of ${length} bytes from guest ${this.number} on ${name}: the MTU is ${mtu} here`);
-    this.#drop("frameTooLong");
   }
 
   #receiveArp(bytes: Uint8Array, arp: number, end: number): void {

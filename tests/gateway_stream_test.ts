@@ -42,9 +42,8 @@ for (const host of ["ffi", "deno"] as const) {
       const sent = await attacking;
       assert(sent > 0);
       assert(ended.length > 1, "the hostile guest came");
-      const { tcpChecksum, tcpStray, frameTooShort, ipv4Checksum } = gateway.counters();
+      const { tcpChecksum, tcpStray, ipv4Checksum } = gateway.counters();
       assert(ipv4Checksum + tcpChecksum + tcpStray > 0);
-      assertEquals(frameTooShort, 0, "the stream takes no such length");
       // What the hostile guest had open went with its link.
       await Promise.all(ended.slice(1));
       assertEquals(gateway.flows().filter(({ state }) => state === "ESTABLISHED"), []);

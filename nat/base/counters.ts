@@ -8,10 +8,10 @@
 
 /** Every reason, with what it means. */
 export const DROP_REASONS = {
-  /** A frame shorter than an Ethernet header. */
-  frameTooShort: "frame shorter than an Ethernet header",
-  /** A frame longer than the link's MTU allows. */
-  frameTooLong: "frame longer than the link's MTU allows",
+  /** A frame shorter than an Ethernet header, or than the length in it. */
+  frameTooShort: "frame shorter than an Ethernet header, or than the length in it",
+  /** A frame longer than the link's MTU allows, and not filled by one IPv4 packet. */
+  frameTooLong: "frame longer than the link's MTU allows, and not filled by one IPv4 packet",
   /** A frame with a VLAN tag (802.1Q, 802.1ad). */
   vlan: "frame with a VLAN tag",
   /** An EtherType that is neither IPv4, IPv6 nor ARP. */

@@ -9,10 +9,10 @@
  */
 import type { Frame } from "../wire/frame.ts";
 import type { Link, LinkReceiver } from "./link.ts";
-import { longestFrame } from "./stream_framing.ts";
+import { LONGEST_FRAME } from "../wire/ethernet.ts";
 
-/** Bytes that hold the longest frame of the largest MTU, and one more, so that a longer one shows. */
-export const DATAGRAM_BUFFER: number = longestFrame(0xffff) + 1;
+/** Bytes that hold the longest frame, and one more, so that a longer one shows. */
+export const DATAGRAM_BUFFER: number = LONGEST_FRAME + 1;
 
 const VFKIT_OPENING = [0x56, 0x46, 0x4b, 0x54];
 

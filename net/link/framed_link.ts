@@ -28,7 +28,7 @@ export abstract class FramedLink implements Link {
   readonly offload = false;
   dropped = 0;
   /** What was read and is not a whole frame yet. */
-  protected readonly input: StreamInput;
+  protected readonly input: StreamInput = new StreamInput();
   readonly #ended: (() => void) | undefined;
   readonly #frame = new Frame();
   #receiver: LinkReceiver | undefined;
@@ -38,7 +38,6 @@ export abstract class FramedLink implements Link {
     this.name = options.name;
     this.mtu = options.mtu;
     this.#ended = options.ended;
-    this.input = new StreamInput(options.mtu);
   }
 
   start(receiver: LinkReceiver): void {

@@ -12,7 +12,8 @@
  * hold a copy back until the gateway calls `flush`, which it does at the end of each turn.
  *
  * **Offload.** A link with `offload` carries TCP segments of up to 64 KiB whatever its MTU is, and frames whose transport
- * checksum is partial (see `Frame`). A link without it carries and delivers plain frames of at most `mtu` + 14 bytes.
+ * checksum is partial (see `Frame`). A link without it carries plain frames of at most `mtu` + 14 bytes. It delivers whatever the guest
+ * sends, from no bytes at all to `LONGEST_FRAME`: the receiver judges.
  *
  * @module
  */

@@ -7,48 +7,36 @@
  * **Out.** Frames are gathered, each behind its length, and leave in one write. What the stream does not take waits, at most
  * `MOST_QUEUED` bytes of it; beyond that a frame is refused whole, so the stream never loses its place.
  *
- * **Lengths** decide where a stream is torn: after a wrong one nothing can be found again. A frame has at least the 14 bytes
- * of its Ethernet header, and at most the MTU, that header and a VLAN tag (IEEE 802.1Q). Anything else means that the
- * other end speaks something else, which is named where its first bytes tell, or that its MTU is another one.
+ * **Lengths.** A frame of any length up to `LONGEST_FRAME` is handed over: whether it is too short or too long for the link is for the
+ * receiver to say, and no reason to lose the ones behind it. A greater length is none: the other end speaks another protocol, which the
+ * message names if the first bytes show it, and nothing behind it can be understood. That is the end of a stream.
  *
  * @module
  */
 import type { Frame } from "../wire/frame.ts";
 import { readUint32, writeUint32 } from "../wire/bytes.ts";
+import { ETHERNET_HEADER_LENGTH, LONGEST_FRAME } from "../wire/ethernet.ts";
 
 /** Bytes of the length in front of a frame. */
 export const LENGTH_PREFIX = 4;
 /** Bytes that may wait for a stream that takes none. */
 export const MOST_QUEUED: number = 1 << 20;
 
-const ETHERNET_HEADER = 14;
-const VLAN_TAG = 4;
+/** Half of it holds the longest frame and its length. */
 const INPUT_SIZE = 1 << 18;
 const FIRST_OUTPUT_SIZE = 1 << 16;
-
-/** Length in bytes of the longest frame that a link of this MTU carries. */
-export function longestFrame(mtu: number): number {
-  return mtu + ETHERNET_HEADER + VLAN_TAG;
-}
 
 /** Frames out of bytes. */
 export class StreamInput {
   /** What was read lies at `[start, end)`; read behind `end`. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: Uint8Array<ArrayBuffer> = new Uint8Array(INPUT_SIZE);
   /** See `bytes`. */
   start = 0;
   /** See `bytes`. */
   end = 0;
   /** What is wrong with the stream, once `next` has found that. */
   problem: string | undefined;
-  readonly #mtu: number;
   #frames = 0;
-
-  /** For frames of a link with this MTU. */
-  constructor(mtu: number) {
-    this.#mtu = mtu;
-    this.bytes = new Uint8Array(Math.max(INPUT_SIZE, 2 * (longestFrame(mtu) + LENGTH_PREFIX)));
-  }
 
   /** Whether the stream stands between two frames. */
   get atBoundary(): boolean {
@@ -69,7 +57,7 @@ export class StreamInput {
     const bytes = this.bytes, start = this.start, available = this.end - start;
     if (available < LENGTH_PREFIX) return false;
     const length = readUint32(bytes, start);
-    if (length < ETHERNET_HEADER || length > longestFrame(this.#mtu)) {
+    if (length > LONGEST_FRAME) {
       this.problem = this.#describeProblem(length);
       return false;
     }
@@ -94,10 +82,7 @@ export class StreamInput {
     if (foreign !== undefined) {
       return `this is ${foreign}, not QEMU's framing (a 32-bit big-endian length, then the frame)`;
     }
-    if (length > longestFrame(this.#mtu) && length <= longestFrame(0xffff)) {
-      return `a frame of ${length} bytes is longer than the MTU of ${this.#mtu} allows, let the guest have that MTU or give a larger one here`;
-    }
-    return `${length} is no possible length of a frame`;
+    return `${length} is no possible length of a frame, the longest has ${LONGEST_FRAME} bytes`;
   }
 }
 
@@ -181,7 +166,7 @@ function nameForeignStream(bytes: Uint8Array, start: number, end: number): strin
   // Guests begin with frames to everyone or to a group: ff:ff:ff:ff:ff:ff, 33:33:…, 01:00:5e:….
   if (isGroupAddress(bytes, start, end)) return "Ethernet frames without their lengths";
   const short = bytes[start]! | (bytes[start + 1]! << 8);
-  if (short >= ETHERNET_HEADER && isGroupAddress(bytes, start + 2, end)) {
+  if (short >= ETHERNET_HEADER_LENGTH && isGroupAddress(bytes, start + 2, end)) {
     return "frames behind 16-bit little-endian lengths (hyperkit, vpnkit)";
   }
   return undefined;

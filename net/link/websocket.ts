@@ -22,7 +22,8 @@ import { Frame } from "../wire/frame.ts";
 import { readUint32, writeUint32 } from "../wire/bytes.ts";
 import type { Link, LinkReceiver } from "./link.ts";
 import { GuestCount, type LinkListener, type ListenerOptions } from "./listener.ts";
-import { LENGTH_PREFIX, longestFrame, StreamInput } from "./stream_framing.ts";
+import { ETHERNET_HEADER_LENGTH, LONGEST_FRAME } from "../wire/ethernet.ts";
+import { LENGTH_PREFIX, StreamInput } from "./stream_framing.ts";
 
 /** How frames travel in messages. */
 export type WebSocketFraming = "bare" | "framed";
@@ -39,7 +40,6 @@ export interface WebSocketListenerOptions extends ListenerOptions {
 
 /** Bytes that may be on their way to a guest. */
 const MOST_BUFFERED = 1 << 20;
-const SHORTEST_FRAME = 14;
 /** How long a client may take to answer that its connection closes. */
 const CLOSING_MS = 500;
 /** Close codes (RFC 6455 section 7.4.1): what was received cannot be understood; the normal end. */
@@ -197,14 +197,14 @@ class WebSocketLink implements Link {
     if (!(data instanceof ArrayBuffer)) return this.#end(this.#problem("a text message came, frames are binary"));
     const bytes = new Uint8Array(data);
     if (bytes.length === 0) return;
-    this.#framing ??= framingOf(bytes, this.mtu);
+    this.#framing ??= framingOf(bytes);
     if (this.#framing === "framed") return this.#takeStream(bytes, receiver);
     receiver.receive(this.#frame.set(bytes, 0, bytes.length));
     receiver.flush();
   }
 
   #takeStream(bytes: Uint8Array, receiver: LinkReceiver): void {
-    const input = this.#input ??= new StreamInput(this.mtu), frame = this.#frame;
+    const input = this.#input ??= new StreamInput(), frame = this.#frame;
     for (let at = 0; at < bytes.length && !this.#closed;) {
       input.makeRoom();
       const count = Math.min(bytes.length - at, input.bytes.length - input.end);
@@ -234,10 +234,9 @@ class WebSocketLink implements Link {
 }
 
 /** Which framing a guest's first message shows. */
-function framingOf(message: Uint8Array, mtu: number): WebSocketFraming {
-  if (message.length < SHORTEST_FRAME) return "framed";
-  const length = readUint32(message, 0);
-  return length >= SHORTEST_FRAME && length <= longestFrame(mtu) ? "framed" : "bare";
+function framingOf(message: Uint8Array): WebSocketFraming {
+  if (message.length < ETHERNET_HEADER_LENGTH) return "framed";
+  return readUint32(message, 0) <= LONGEST_FRAME ? "framed" : "bare";
 }
 
 function withLength(frame: Frame): Uint8Array<ArrayBuffer> {

@@ -13,6 +13,10 @@ import { DecodeError } from "./decode_error.ts";
 
 /** Bytes of the header. */
 export const ETHERNET_HEADER_LENGTH = 14;
+/** Bytes by which an IEEE 802.1Q tag makes the header longer. */
+export const VLAN_TAG_LENGTH = 4;
+/** Length of the longest frame that holds an IP packet, with a tag. */
+export const LONGEST_FRAME: number = 0xffff + ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH;
 
 /** The type of IPv4. */
 export const ETHERTYPE_IPV4 = 0x0800;

@@ -174,8 +174,10 @@ Deno.test("websocket link ends with a clear error for text and for impossible le
   await eventually("the good guest came", () => world.recorders.length === 1);
   const cases: [(string | Uint8Array<ArrayBuffer>)[], string][] = [
     [["hello"], "a text message came, frames are binary"],
-    [[framed(broadcast(60)), new Uint8Array([0, 0, 0, 2])], "2 is no possible length of a frame"],
-    [[new Uint8Array([0, 0, 0, 1])], "1 is no possible length of a frame"],
+    [
+      [framed(broadcast(60)), new Uint8Array([0, 2, 0, 0])],
+      "131072 is no possible length of a frame, the longest has 65553 bytes",
+    ],
   ];
   for (const [i, [messages, cause]] of cases.entries()) {
     await using bad = await Guest.connect(world.url);
@@ -186,6 +188,17 @@ Deno.test("websocket link ends with a clear error for text and for impossible le
   }
   good.send(broadcast(61));
   await world.recorders[0]!.seen(2);
+  assertEquals(world.recorders[0]!.ends, []);
+});
+
+Deno.test("websocket link gives frames of any length to the gateway, which judges them, and goes on", async () => {
+  await using world = await open();
+  await using guest = await Guest.connect(world.url);
+  const frames = [60, 0, 1, 13, 1519, 9014, 65_553, 61].map((length) => bytesOf(frameOf(length)));
+  for (const frame of frames) guest.send(framed(frame));
+  await eventually("the guest came", () => world.recorders.length === 1);
+  await world.recorders[0]!.seen(frames.length);
+  assertEquals(world.recorders[0]!.frames, frames);
   assertEquals(world.recorders[0]!.ends, []);
 });
 
