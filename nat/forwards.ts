@@ -1,26 +1,34 @@
 /**
  * Forwards: clients of the host's ports, on their way to a guest.
  *
- * Listening is the host's business (`forward/port_forwards.ts`); here is what a client meets that has come. A forward names a guest port, and maybe the guest's address.
+ * Listening is the host's business (`forward/port_forwards.ts`); here is what a client meets that has come. A forward
+ * names a guest port, and maybe the guest's address.
  *
- * **Which guest.** The one that has the named address; where none is known to have it, the only guest, or the only one whose address is not known yet. Without a named
- * address the only guest, at its address, or at the one that DHCP would give it. Where that leaves no guest or several, the client is reset.
+ * **Which guest.** The only one; of several the owner of the named address, or of none in particular
+ * (`address_owner.ts`). Without a named address it is reached at the address that it spoke from last, or at the one
+ * that DHCP would give it. While the owner is being looked for, a TCP client waits, `connectTimeoutMs` at most; a
+ * datagram goes to the one that it has been, or is dropped (`guestUnresolved`), because UDP clients ask again. Without
+ * a guest the client is reset. UDP flows to a guest that has lost the address end, so that their clients' next
+ * datagrams go to its new owner.
  *
- * **As whom the guest sees the client.** With its own address and port, so that the guest can tell clients apart and log them. As the gateway where the guest could not answer
- * that address: loopback, IPv6, what is never relayed, and the guest's own subnet. Where the key is taken, by another client or a connection of
- * the guest, another port is drawn.
+ * **As whom the guest sees the client.** With its own address and port, so that the guest can tell clients apart and
+ * log them. As the gateway where the guest could not answer that address: loopback, IPv6, what is never relayed, and
+ * the guest's own subnet. Where the key is taken, by another client or a connection of the guest, another port is
+ * drawn.
  *
- * **Limits** are those of all flows. A flow that the guest has not answered yet holds nothing of the guest: see `Flow.known`.
+ * **Limits** are those of all flows. A flow that the guest has not answered yet holds nothing of the guest: see
+ * `Flow.known`.
  *
  * @module
  */
 import { IpAddress } from "../net/wire/address.ts";
-import { PROTOCOL_TCP } from "../net/wire/ipv4.ts";
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import type { DropReason } from "./base/counters.ts";
 import type { RelayContext } from "./flow/context.ts";
-import type { Flow, ForwardTarget, GuestSide } from "./flow/flow.ts";
+import { AddressOwner, ANY_ADDRESS, type ForwardGuest, MAX_SEEKERS, type Seeker } from "./address_owner.ts";
+import type { Flow, ForwardTarget } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
-import type { HostEndpoint, HostTcpHandler, HostTcpSocket } from "./host.ts";
+import type { HostEndpoint, HostError, HostTcpHandler, HostTcpSocket } from "./host.ts";
 import { findReserved } from "./rules/policy.ts";
 import { TcpRelay } from "./relay/tcp.ts";
 import { TcpHostOpening } from "./relay/tcp_host_opening.ts";
@@ -29,18 +37,13 @@ import { isGuestAddress, type TranslationRules } from "./rules/translate.ts";
 /** Ports that are drawn where the client's own is taken: those that need no privilege. */
 const FIRST_DRAWN = 1024;
 const DRAWN = 65536 - FIRST_DRAWN;
-
-/** A guest as forwards see it. */
-export interface ForwardGuest extends GuestSide {
-  /** Its IPv4 address as a number; 0 until it is known. */
-  readonly address: number;
-}
+const NO_GUEST = "there is no guest for it";
 
 /** What forwards need of the gateway. */
 export interface ForwardContext extends RelayContext {
   /** What addresses mean. */
   readonly rules: TranslationRules;
-  /** The guests that are attached. */
+  /** The guests that are attached, the newest last. */
   guests(): ForwardGuest[];
   /** Every flow. */
   allFlows(): Flow[];
@@ -54,10 +57,22 @@ export interface ForwardContext extends RelayContext {
   enter(flow: Flow): void;
 }
 
+/** A TCP client of a forward. */
+export interface ForwardClient {
+  /** The forward that it came to. */
+  readonly forward: ForwardTarget;
+  /** Its connection. */
+  readonly socket: HostTcpSocket;
+  /** Where it is. */
+  readonly client: HostEndpoint;
+}
+
 /** The forwards of a gateway. */
 export class Forwards {
   #context: ForwardContext;
   #live = new Set<ForwardTarget>();
+  /** By address; of those that live forwards name, and that clients came for. */
+  #owners = new Map<number, AddressOwner>();
 
   /** None yet. */
   constructor(context: ForwardContext) {
@@ -68,34 +83,61 @@ export class Forwards {
   problemOf(address: IpAddress): string | null {
     const { rules } = this.#context;
     if (isGuestAddress(rules, address.ipv4)) return null;
-    return `${address} is no address of a guest, which is one of ${rules.subnet} other than ${rules.gateway} and ${rules.dns}`;
+    const others = `${rules.gateway}, ${rules.dns} and mapped ones`;
+    return `${address} is no address of a guest, which is one of ${rules.subnet} other than ${others}`;
   }
 
-  /** From now on the guest may use the address that `forward` names. */
+  /** From now on clients may come to `forward`. */
   add(forward: ForwardTarget): void {
     this.#live.add(forward);
+    this.#ownerFor(forward);
   }
 
   /** No client comes to `forward` any more; those that did go on, or are reset. */
   remove(forward: ForwardTarget, { reset }: { reset: boolean }): void {
     this.#live.delete(forward);
+    const address = addressOf(forward);
+    this.#owners.get(address)?.dismiss((seeker) => seeker.forward === forward, "the forward is removed");
+    if (![...this.#live].some((other) => addressOf(other) === address)) {
+      this.#owners.get(address)?.dispose();
+      this.#owners.delete(address);
+    }
     if (!reset) return;
     for (const flow of this.#context.allFlows()) if (flow.forward === forward) flow.abort("forwardRemoved");
   }
 
   /** A client has come to a TCP forward: begins a flow, or resets the client and answers null. */
   acceptTcp(forward: ForwardTarget, socket: HostTcpSocket, client: HostEndpoint): HostTcpHandler | null {
-    const place = this.place(forward, PROTOCOL_TCP, client);
-    if (typeof place === "string") {
-      this.#context.counters[place]++;
+    const owner = this.#ownerFor(forward), guest = owner.find(), arrived = { forward, socket, client };
+    if (guest !== null) return this.openTcp(guest, arrived);
+    if (this.#context.guests().length === 0) return this.turnAway(arrived, NO_GUEST);
+    const deadline = this.#context.now() + this.#context.tcp.config.connectTimeoutMs;
+    const waiting = new WaitingClient(this, { ...arrived, owner, deadline });
+    if (owner.wait(waiting)) return waiting;
+    return this.turnAway(arrived, `${MAX_SEEKERS} clients wait for its guest already`);
+  }
+
+  /** For a client that has waited: begins its flow to `guest`, or resets it and answers null. */
+  openTcp(guest: ForwardGuest, { forward, socket, client }: ForwardClient): HostTcpHandler | null {
+    const key = this.#keyFor(forward, PROTOCOL_TCP, client, guest);
+    if (typeof key === "string") {
+      this.#context.counters[key]++;
       socket.reset();
       return null;
     }
     const context = this.#context, opening = new TcpHostOpening(context, socket);
-    const relay = new TcpRelay(context, { ...place, hostEnd: client, forward, opening });
+    const relay = new TcpRelay(context, { guest, key, hostEnd: client, forward, opening });
     context.enter(relay);
     relay.open();
     return relay;
+  }
+
+  /** Resets a client for which there is no guest. */
+  turnAway({ forward, socket }: ForwardClient, why: string): null {
+    this.#context.counters.forwardNoGuest++;
+    this.#warn(forward, why);
+    socket.reset();
+    return null;
   }
 
   /** The host could not accept a client of `forward`. */
@@ -110,8 +152,39 @@ export class Forwards {
     protocol: number,
     client: HostEndpoint,
   ): { guest: ForwardGuest; key: FlowKey } | DropReason {
-    const guest = this.#guestOf(forward);
-    if (guest === null) return "forwardNoGuest";
+    const owner = this.#ownerFor(forward), guest = owner.find() ?? owner.known;
+    if (guest !== null) {
+      const key = this.#keyFor(forward, protocol, client, guest);
+      return typeof key === "string" ? key : { guest, key };
+    }
+    if (this.#context.guests().length > 0) return "guestUnresolved";
+    this.#warn(forward, NO_GUEST);
+    return "forwardNoGuest";
+  }
+
+  /** `guest` has spoken from `address`, which it did not do in its packet before. */
+  heard(guest: ForwardGuest, address: number): void {
+    this.#owners.get(address)?.heard(guest);
+    this.#owners.get(ANY_ADDRESS)?.heard(guest);
+  }
+
+  /** `guest` does not answer a client that was sent to `address`. */
+  doubt(guest: ForwardGuest, address: number): void {
+    this.#owners.get(address)?.doubt(guest);
+    this.#owners.get(ANY_ADDRESS)?.doubt(guest);
+  }
+
+  /** `guest` is no longer attached. */
+  gone(guest: ForwardGuest): void {
+    for (const owner of this.#owners.values()) owner.gone(guest);
+  }
+
+  #keyFor(
+    forward: ForwardTarget,
+    protocol: number,
+    client: HostEndpoint,
+    guest: ForwardGuest,
+  ): FlowKey | DropReason {
     const refusal = this.#context.refusesFlow();
     if (refusal !== null) {
       this.#context.log.warn(() => `Turned a client of ${forward.name} away: there are too many flows (--max-flows)`);
@@ -120,22 +193,30 @@ export class Forwards {
     const { rules } = this.#context;
     const address = forward.guestAddress ?? (guest.address === 0 ? rules.guest : IpAddress.fromIpv4(guest.address));
     const key = this.#freeKey(guest, protocol, { address, port: forward.guestPort }, client);
-    return key === null ? "forwardNoPort" : { guest, key };
+    return key ?? "forwardNoPort";
   }
 
-  #guestOf({ name, guestAddress }: ForwardTarget): ForwardGuest | null {
-    const all = this.#context.guests();
-    let fitting = all;
-    if (guestAddress !== null) {
-      fitting = all.filter((guest) => guest.address === guestAddress.ipv4);
-      if (fitting.length === 0) fitting = all.length === 1 ? all : all.filter((guest) => guest.address === 0);
+  #ownerFor(forward: ForwardTarget): AddressOwner {
+    const address = addressOf(forward), known = this.#owners.get(address);
+    if (known !== undefined) return known;
+    const lost = (guest: ForwardGuest) => this.#endUdp(address, guest);
+    const owner = new AddressOwner(this.#context, { address, leased: this.#context.rules.guest.ipv4, lost });
+    this.#owners.set(address, owner);
+    return owner;
+  }
+
+  /**
+   * Ends the UDP flows of forwards to `address` at a guest that has lost it. TCP ends by itself, if the guest is dead.
+   */
+  #endUdp(address: number, guest: ForwardGuest): void {
+    for (const flow of this.#context.allFlows()) {
+      const isOfIt = flow.guest === guest && flow.forward !== null && addressOf(flow.forward) === address;
+      if (isOfIt && flow.key.protocol === PROTOCOL_UDP) flow.abort("guestGone");
     }
-    if (fitting.length === 1) return fitting[0]!;
-    this.#context.log.warn(() =>
-      `Turned a client of ${name} away: ` +
-      (fitting.length === 0 ? "there is no guest for it" : `${fitting.length} guests could be meant`)
-    );
-    return null;
+  }
+
+  #warn(forward: ForwardTarget, why: string): void {
+    this.#context.log.warn(() => `Turned a client of ${forward.name} away: ${why}`);
   }
 
   #freeKey(guest: ForwardGuest, protocol: number, target: HostEndpoint, client: HostEndpoint): FlowKey | null {
@@ -146,6 +227,57 @@ export class Forwards {
     for (let i = 0; i < DRAWN; i++) if (!context.isTaken(set(FIRST_DRAWN + (start + i) % DRAWN))) return key;
     return null;
   }
+}
+
+/**
+ * A TCP client for which the guest is being looked for; its socket is not read. Then it stands between the socket and
+ * the relay.
+ */
+class WaitingClient implements HostTcpHandler, Seeker, ForwardClient {
+  readonly deadline: number;
+  readonly forward: ForwardTarget;
+  readonly socket: HostTcpSocket;
+  readonly client: HostEndpoint;
+  readonly #forwards: Forwards;
+  readonly #owner: AddressOwner;
+  #relay: HostTcpHandler | null = null;
+
+  constructor(forwards: Forwards, parts: ForwardClient & { owner: AddressOwner; deadline: number }) {
+    this.deadline = parts.deadline;
+    this.forward = parts.forward;
+    this.socket = parts.socket;
+    this.client = parts.client;
+    this.#forwards = forwards;
+    this.#owner = parts.owner;
+  }
+
+  found(guest: ForwardGuest): void {
+    this.#relay = this.#forwards.openTcp(guest, this);
+  }
+
+  notFound(why: string): void {
+    this.#forwards.turnAway(this, why);
+  }
+
+  hostReadable(): void {
+    this.#relay?.hostReadable();
+  }
+
+  hostWritable(): void {
+    this.#relay?.hostWritable();
+  }
+
+  hostFailed(error: HostError): void {
+    if (this.#relay !== null) return this.#relay.hostFailed(error);
+    // The client has given up.
+    this.#owner.leave(this);
+    this.socket.close();
+  }
+}
+
+/** The address whose owner clients of `forward` come to. */
+function addressOf(forward: ForwardTarget): number {
+  return forward.guestAddress?.ipv4 ?? ANY_ADDRESS;
 }
 
 /** As which address a guest sees a client of the host. */

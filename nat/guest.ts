@@ -80,7 +80,7 @@ import type { DropReason } from "./base/counters.ts";
 import type { RateLimitedLog } from "./base/rate_limited_log.ts";
 import type { GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
-import type { ForwardGuest } from "./forwards.ts";
+import { ANY_ADDRESS, type ForwardGuest } from "./address_owner.ts";
 import { GuestIdentity } from "./guest_identity.ts";
 import { FrameLength } from "./ip/frame_length.ts";
 import { FrameSender, type FrameSink } from "./ip/frame_sender.ts";
@@ -106,6 +106,14 @@ export interface SegmentTarget {
   pathMtuChanged(): boolean;
 }
 
+/** Who is told which addresses a guest has. */
+export interface GuestWatcher {
+  /** `guest` has spoken from `address`, which it did not do in its packet before. */
+  heard(guest: ForwardGuest, address: number): void;
+  /** `guest` does not answer a client that was sent to `address`. */
+  doubt(guest: ForwardGuest, address: number): void;
+}
+
 /** What a guest needs of the gateway. */
 export interface GuestContext extends ReassemblyContext, SentPackets {
   /** What addresses mean. */
@@ -118,6 +126,8 @@ export interface GuestContext extends ReassemblyContext, SentPackets {
   readonly log: RateLimitedLog;
   /** A large buffer for packets that are put together; used within one call. */
   readonly scratch: Uint8Array;
+  /** Whose forwards lead where. */
+  readonly forwards: GuestWatcher;
   /** A frame was given to `link`: it is flushed at the end of this turn. */
   linkUsed(link: FrameSink): void;
   /** The TCP flow with this key. */
@@ -187,6 +197,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
       log: nat.log,
       now: () => nat.now(),
       macLearnt: () => this.#resolver.release(),
+      heard: (address) => nat.forwards.heard(this, address),
     });
   }
 
@@ -198,6 +209,19 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   /** Asks by ARP whether someone else has `address` by now, at most once a second. */
   ask(address: number): void {
     this.#resolver.ask(address);
+    this.#nat.forwards.doubt(this, address);
+  }
+
+  /** Whether it has spoken from `address`; from any at all, if that is `ANY_ADDRESS`. */
+  has(address: number): boolean {
+    const { addresses } = this.#identity;
+    return address === ANY_ADDRESS ? addresses.size > 0 : addresses.has(address);
+  }
+
+  /** Asks by ARP whether it has `address`; the next packet from there is told of, whatever came before. */
+  probe(address: number): void {
+    this.#identity.listen();
+    this.#resolver.probe(address);
   }
 
   /** Its link has ended: what was kept for it is gone too. */

@@ -3,15 +3,18 @@
  *
  * A link has one guest, and so nobody whom it could impersonate: what it says about itself is believed.
  *
- * - **MAC address.** The newest is right: frames to the guest go to where its last packet came from. A network card is replaced, a bonding driver or a user
- *   changes its address, a virtual machine starts anew; flows go on through all of that. Only packets that are taken, DHCP and ARP count, so that other
- *   stations behind the guest's bridge, which say something else, do not draw its traffic to themselves.
- * - **IPv4 addresses.** Every address of the subnet that is free is the guest's as soon as it speaks from it, several at once too (`ip/guest_addresses.ts`).
- *   Flows belong to the address that they began from, and go on beside those of a newer one.
+ * - **MAC address.** The newest is right: frames to the guest go to where its last packet came from. A network card is
+ *   replaced, a bonding driver or a user changes its address, a virtual machine starts anew; flows go on through all of
+ *   that. Only packets that are taken, DHCP and ARP count, so that other stations behind the guest's bridge, which say
+ *   something else, do not draw its traffic to themselves.
+ * - **IPv4 addresses.** Every address of the subnet that is free is the guest's as soon as it speaks from it, several
+ *   at once too (`ip/guest_addresses.ts`). Flows belong to the address that they began from, and go on beside those of
+ *   a newer one.
  *
- * **Not believed** is what would cut the guest off from the gateway: the gateway's MAC address or a group's (`spoofedMac`), and an address that is not of
- * the subnet, or that is taken there: by gateway, DNS, network, broadcast or a map (`spoofedAddress`). Such a packet is dropped, which nobody would see who looks from inside
- * the guest; so a warning says which address it was and what to do, once in `WARN_AGAIN_MS` for each of the two.
+ * **Not believed** is what would cut the guest off from the gateway: the gateway's MAC address or a group's
+ * (`spoofedMac`), and an address that is not of the subnet, or that is taken there: by gateway, DNS, network, broadcast
+ * or a map (`spoofedAddress`). Such a packet is dropped, which nobody would see who looks from inside the guest; so a
+ * warning says which address it was and what to do, once in `WARN_AGAIN_MS` for each of the two.
  *
  * @module
  */
@@ -41,6 +44,10 @@ export interface GuestIdentityParts {
   now(): number;
   /** The guest has another MAC address than before. */
   macLearnt(): void;
+  /**
+   * The guest has spoken from `address`, which it did not do in its packet before; or `listen` was called in between.
+   */
+  heard(address: number): void;
 }
 
 /** The identity of one guest, learnt from its frames. */
@@ -68,7 +75,9 @@ export class GuestIdentity {
     return this.addresses.latest;
   }
 
-  /** A frame came from `mac`. Returns whether a station can have that; it is the guest's as soon as the frame is taken. */
+  /**
+   * A frame came from `mac`. Returns whether a station can have that; it is the guest's as soon as the frame is taken.
+   */
   frameFrom(mac: number): boolean {
     if (mac === this.#out.destinationMac) {
       if (this.#newMac !== UNKNOWN_MAC) this.#newMac = UNKNOWN_MAC;
@@ -88,6 +97,11 @@ export class GuestIdentity {
     return this.#learn(address);
   }
 
+  /** The next packet is told of, from whatever address it is. */
+  listen(): void {
+    this.#latest = NO_ADDRESS;
+  }
+
   /** The packet in the frame has no address yet: a guest asks by DHCP for one, or by ARP whether one is free. */
   speaksWithoutAddress(): void {
     if (this.#newMac === UNKNOWN_MAC) return;
@@ -97,15 +111,15 @@ export class GuestIdentity {
   }
 
   #learn(address: number): boolean {
-    if (address !== this.#latest) {
-      if (!this.addresses.has(address) && !isGuestAddress(this.#parts.rules, address)) {
-        this.#warnOfAddress(address);
-        return false;
-      }
-      this.addresses.use(address);
-      this.#latest = address;
+    if (address !== this.#latest && !this.addresses.has(address) && !isGuestAddress(this.#parts.rules, address)) {
+      this.#warnOfAddress(address);
+      return false;
     }
     this.speaksWithoutAddress();
+    if (address === this.#latest) return true;
+    this.addresses.use(address);
+    this.#latest = address;
+    this.#parts.heard(address);
     return true;
   }
 

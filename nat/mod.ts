@@ -3,6 +3,7 @@
  *
  * @module
  */
+export * from "./address_owner.ts";
 export * from "./ip/arp_resolver.ts";
 export * from "./base/buffers.ts";
 export * from "./base/counters.ts";

@@ -223,6 +223,7 @@ export class Nat implements ForwardContext, GuestContext {
     this.dns?.forget(guest);
     guest.dispose();
     this.#guests.delete(guest.number);
+    this.forwards.gone(guest);
   }
 
   /** Ends every flow, those included whose guest is gone while their host still drains. */

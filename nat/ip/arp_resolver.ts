@@ -1,12 +1,15 @@
 /**
- * Finds the MAC address of a station that has not spoken yet, by ARP (RFC 826), for frames to it: of a guest to which a client of the host connects, and of the gateway, for
- * a guest inside the program.
+ * Finds the MAC address of a station that has not spoken yet, by ARP (RFC 826), for frames to it: of a guest to which a
+ * client of the host connects, and of the gateway, for a guest inside the program.
  *
- * A frame to a station whose MAC address is not known is kept, and the station is asked who has the frame's IPv4 address: at once, then every `RETRY_MS`, the rate that RFC 1122
- * section 2.3.2.1 allows, until it is heard or nothing was kept for `GIVE_UP_MS`. Any frame of the station will do as an answer, because there is one station on its link.
+ * A frame to a station whose MAC address is not known is kept, and the station is asked who has the frame's IPv4
+ * address: at once, then every `RETRY_MS`, the rate that RFC 1122 section 2.3.2.1 allows, until it is heard or nothing
+ * was kept for `GIVE_UP_MS`. Any frame of the station will do as an answer, because there is one station on its link.
  * Then what was kept is sent (section 2.3.2.2). At most `MOST_BYTES` are kept; the oldest frames make room.
  *
- * Left out: finding out that a known MAC address has become wrong. Whoever gets no answer says so by asking again.
+ * A known MAC address may have become wrong, and a guest may have moved to another address: whoever gets no answer says
+ * so by asking again (`ask`), and who must know now asks at once (`probe`). What was asked for is remembered for
+ * `MOST_QUESTIONS` addresses.
  *
  * @module
  */
@@ -19,6 +22,14 @@ export const RETRY_MS = 1000;
 export const GIVE_UP_MS = 5000;
 /** Bytes of frames that are kept: enough for one of the largest datagrams in fragments, and as much again of others. */
 const MOST_BYTES = 2 << 16;
+/** Addresses of which it is remembered that they were asked for. */
+const MOST_QUESTIONS = 32;
+
+/** What was asked for. */
+interface Question {
+  readonly at: number;
+  answered: boolean;
+}
 
 /** What a resolver needs of its station. */
 export interface ArpResolverParts {
@@ -38,11 +49,12 @@ export interface ArpResolverParts {
 export class ArpResolver {
   #parts: ArpResolverParts;
   #held: Frame[] = [];
+  /** For whom they are. */
+  #heldFor: number[] = [];
   #heldBytes = 0;
   #heldAt = 0;
-  #address = 0;
-  #askedAt = -Infinity;
-  #answered = true;
+  /** By address, the one that was asked for last behind. */
+  #questions = new Map<number, Question>();
   #timer: Timer;
 
   /** Asks nothing yet. */
@@ -62,28 +74,32 @@ export class ArpResolver {
     kept.checksumField = frame.checksumField;
     kept.segmentSize = frame.segmentSize;
     this.#held.push(kept);
+    this.#heldFor.push(address);
     this.#heldBytes += bytes.length;
     while (this.#heldBytes > MOST_BYTES) this.#drop();
     this.#heldAt = this.#parts.now();
     this.ask(address);
-    if (!this.#timer.armed) this.#parts.timers.schedule(this.#timer, this.#askedAt + RETRY_MS);
+    if (!this.#timer.armed) this.#parts.timers.schedule(this.#timer, this.#questions.get(address)!.at + RETRY_MS);
   }
 
-  /** Asks who has `address`, unless a request was sent less than `RETRY_MS` ago. */
+  /** Asks who has `address`, unless a request for it was sent less than `RETRY_MS` ago. */
   ask(address: number): void {
-    const now = this.#parts.now();
-    if (now - this.#askedAt < RETRY_MS) return;
-    this.#address = address;
-    this.#askedAt = now;
-    this.#answered = false;
-    this.#parts.request(address);
+    const question = this.#questions.get(address);
+    if (question === undefined || this.#parts.now() - question.at >= RETRY_MS) this.#request(address);
   }
 
-  /** Whether an ARP reply about `address` is the answer to the last request; true once a request. */
+  /** Asks who has `address` now, unless a request without an answer was sent less than `RETRY_MS` ago. */
+  probe(address: number): void {
+    if (this.#questions.get(address)?.answered) this.#request(address);
+    else this.ask(address);
+  }
+
+  /** Whether an ARP reply about `address` is the answer to a request; true once a request. */
   isAnswer(address: number): boolean {
-    const isFirst = !this.#answered && address === this.#address;
-    if (isFirst) this.#answered = true;
-    return isFirst;
+    const question = this.#questions.get(address);
+    if (question === undefined || question.answered) return false;
+    question.answered = true;
+    return true;
   }
 
   /** The MAC address is known: what was kept is sent. */
@@ -91,6 +107,7 @@ export class ArpResolver {
     this.#parts.timers.cancel(this.#timer);
     const held = this.#held;
     this.#held = [];
+    this.#heldFor = [];
     this.#heldBytes = 0;
     for (const frame of held) this.#parts.send(frame);
   }
@@ -107,12 +124,25 @@ export class ArpResolver {
       while (this.#held.length > 0) this.#drop();
       return;
     }
-    this.ask(this.#address);
-    this.#parts.timers.schedule(this.#timer, this.#askedAt + RETRY_MS);
+    for (const address of new Set(this.#heldFor)) this.ask(address);
+    this.#parts.timers.schedule(this.#timer, now + RETRY_MS);
+  }
+
+  #request(address: number): void {
+    this.#questions.delete(address);
+    this.#questions.set(address, { at: this.#parts.now(), answered: false });
+    if (this.#questions.size > MOST_QUESTIONS) {
+      for (const oldest of this.#questions.keys()) {
+        this.#questions.delete(oldest);
+        break;
+      }
+    }
+    this.#parts.request(address);
   }
 
   #drop(): void {
     this.#heldBytes -= this.#held.shift()!.bytes.length;
+    this.#heldFor.shift();
     this.#parts.dropped();
   }
 }

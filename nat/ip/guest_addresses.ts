@@ -1,9 +1,10 @@
 /**
  * The addresses of one guest, of one family: those that it has spoken from, the one used last in front.
  *
- * A guest may use several addresses at once: a second one beside DHCP's, those of containers or virtual machines behind it. Each is learnt when the guest
- * first speaks from it and forgotten when `MAX_GUEST_ADDRESSES` others were used after it. What is forgotten is learnt again by the next packet from
- * it, so that the bound costs a guest nothing but the answer to who was here first.
+ * A guest may use several addresses at once: a second one beside DHCP's, those of containers or virtual machines behind
+ * it. Each is learnt when the guest first speaks from it and forgotten when `MAX_GUEST_ADDRESSES` others were used
+ * after it. What is forgotten is learnt again by the next packet from it, so that the bound costs a guest nothing but
+ * the answer to who was here first.
  *
  * @module
  */

@@ -1,18 +1,26 @@
 /**
  * UDP forwards: one host socket for all clients of a forward, one flow for each client.
  *
- * A client's datagram goes to the guest from the client's own address and port, or from the gateway's, see `forwards.ts`. What the guest sends back to exactly that address and
- * port, from the port that the forward leads to, leaves from the forward's socket to the client. Other datagrams of the guest are none of this.
+ * A client's datagram goes to the guest from the client's own address and port, or from the gateway's, see
+ * `forwards.ts`. What the guest sends back to exactly that address and port, from the port that the forward leads to,
+ * leaves from the forward's socket to the client. Other datagrams of the guest are none of this.
  *
- * **Time.** A flow lives as long as a guest's own mapping does (`udp.ts`): 30 s after its last datagram while there was no more than one question and one answer, 120 s once it is
- * a stream.
+ * **Time.** A flow lives as long as a guest's own mapping does (`udp.ts`): 30 s after its last datagram while there was
+ * no more than one question and one answer, 120 s once it is a stream.
  *
- * **Limits.** At most `MAX_CLIENTS` flows a forward; the stalest makes room. A forward that is removed ends its flows, since they have no socket of their own.
+ * **A guest that does not answer** may be another one by now, with another network card, or have lost the address to
+ * another guest (`address_owner.ts`): while it has been silent for `SILENT_MS`, datagrams to it are accompanied by an
+ * ARP request, one a second.
  *
- * **Errors.** Of an answer that did not reach its client, or was too large for the path, the guest is told by ICMP where the host learns of it, as of its own datagrams.
+ * **Limits.** At most `MAX_CLIENTS` flows a forward; the stalest makes room. A forward that is removed ends its flows,
+ * since they have no socket of their own.
  *
- * Left out: telling a client by ICMP that the guest's port is closed, which a host socket cannot; that a guest said so is counted (`icmp_error.ts`). A forward on a wildcard address answers from the address that the host's
- * routes choose, which on a host with several is not always the one that was asked.
+ * **Errors.** Of an answer that did not reach its client, or was too large for the path, the guest is told by ICMP
+ * where the host learns of it, as of its own datagrams.
+ *
+ * Left out: telling a client by ICMP that the guest's port is closed, which a host socket cannot; that a guest said so
+ * is counted (`icmp_error.ts`). A forward on a wildcard address answers from the address that the host's routes choose,
+ * which on a host with several is not always the one that was asked.
  *
  * @module
  */
@@ -34,6 +42,8 @@ import { type GuestDatagram, sendToGuest, udpLifeMs } from "./udp.ts";
 /** Clients of one forward at once. */
 export const MAX_CLIENTS = 1024;
 
+/** Time in milliseconds after which a guest is asked by ARP whether it is still there. */
+const SILENT_MS = 1000;
 const NO_ADDRESS = IpAddress.parse("::");
 
 /** A UDP forward: the handler of its host socket. */
@@ -98,7 +108,9 @@ export class UdpForward implements HostUdpHandler {
   }
 }
 
-/** One client of a UDP forward. Its key: guest and guest port, and as which address and port the guest sees the client. */
+/**
+ * One client of a UDP forward. Its key: guest and guest port, and as which address and port the guest sees the client.
+ */
 export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlow> {
   /** The forward. */
   override readonly forward: ForwardTarget;
@@ -114,6 +126,7 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
   #owner: UdpForward;
   #asked = 0;
   #answered = 0;
+  #answeredAt: number;
 
   /** A flow without a datagram. */
   constructor(
@@ -130,6 +143,7 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
       destinationPort: flow.key.guestPort,
     };
     this.#owner = flow.owner;
+    this.#answeredAt = context.now();
   }
 
   /** Sends a datagram of the client. */
@@ -137,9 +151,13 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
     this.#asked++;
     this.#used();
     this.bytesToGuest += sendToGuest(this.context, this.guest, bytes, start, end, this.#path);
+    if (this.usedAt - this.#answeredAt >= SILENT_MS) this.guest.ask(this.#path.destination);
   }
 
-  /** The host has learnt that an answer did not reach the client. Returns whether there is an ICMP message that tells the guest. */
+  /**
+   * The host has learnt that an answer did not reach the client. Returns whether there is an ICMP message that tells
+   * the guest.
+   */
   tellGuest(error: HostError, mtu: number): boolean {
     const { source, sourcePort, destination, destinationPort } = this.#path;
     const packet = { protocol: PROTOCOL_UDP, source: destination, destination: source };
@@ -156,6 +174,7 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
     }
     this.#answered++;
     this.#used();
+    this.#answeredAt = this.usedAt;
     if (!this.#owner.socket?.send(bytes, start, end, this.#client)) return "udpNotSent";
     this.bytesFromGuest += end - start;
     return null;

@@ -95,6 +95,28 @@ Deno.test("UdpForward asks a silent guest by ARP and then sends what it kept", a
   script.nat.close();
 });
 
+Deno.test("UdpForward asks a guest by ARP that has not answered for a second, once a second, and reaches its new network card", async () => {
+  const script = await ForwardScript.start("udp:5353:53");
+  const sendFor = (seconds: number) => {
+    for (let i = 0; i < 10 * seconds; i++) {
+      script.clientSends("x");
+      script.advance(100);
+    }
+  };
+  sendFor(3.5);
+  assertEquals(script.takeAsked(), Array(3).fill("10.0.2.15"));
+  script.guestMac++;
+  script.sendArp(2);
+  script.takeUdp();
+  script.clientSends("to the new card");
+  assertEquals([script.guest.mac, script.takeUdp().length], [script.guestMac, 1]);
+  script.sendUdp({ payload: "a", guestPort: 53, remote: "10.0.2.2:5000" });
+  script.takeAsked();
+  sendFor(0.9);
+  assertEquals(script.takeAsked(), []);
+  script.nat.close();
+});
+
 Deno.test("UdpForward keeps no more than 128 KiB for a guest that is being asked", async () => {
   const script = await ForwardScript.start("udp:5353:53", { silent: true });
   for (let i = 0; i < 200; i++) script.clientSends(new Uint8Array(1400).fill(i));
