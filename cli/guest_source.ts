@@ -78,7 +78,7 @@ export async function openSource(source: GuestSource, context: SourceContext): P
       return await listenForDatagrams(source.path, { ...options, ...(loop && { loop }) });
     case "ws": {
       const { hostname, port, token, origins } = source;
-      return await listenForWebSockets({ hostname, port }, { mtu, attach, refused, origins, ...(token && { token }) });
+      return await listenForWebSockets({ hostname, port }, { ...options, origins, ...(token && { token }) });
     }
   }
 }
@@ -89,11 +89,6 @@ function openTap(source: TapSource, loop: EventLoop, attach: (link: Link) => unk
   const link = tapLink({ loop, fd, name, mtu, offload });
   attach(link);
   return { address: `tap:${name}`, [Symbol.asyncDispose]: () => link.close() };
-}
-
-/** Whether this source is served by promises, so that the loop must give way to them. */
-export function needsPromises(source: GuestSource): boolean {
-  return source.kind === "ws";
 }
 
 /** Whether this source is best served in an event loop of Linux, whatever the gateway's own sockets are. */

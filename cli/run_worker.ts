@@ -19,7 +19,7 @@ import { SYSTEM_CLOCK } from "../net/link/clock.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
 import { formatReport } from "./flow_report.ts";
 import { gatewayOptions, reportForwards } from "./gateway_settings.ts";
-import { type GuestSource, needsPromises, openSource, wantsLoop } from "./guest_source.ts";
+import { type GuestSource, openSource, wantsLoop } from "./guest_source.ts";
 import { LinkWrapper } from "./link_settings.ts";
 import { stderrLogger } from "./log.ts";
 import type { FromWorker, StartMessage, StopMessage, ToWorker } from "./run_messages.ts";
@@ -49,9 +49,9 @@ async function nextMessage(): Promise<ToWorker> {
 
 async function serve({ sources, settings }: StartMessage): Promise<void> {
   await using resources = new AsyncDisposableStack();
-  const isFfi = settings.host === "ffi", blocking = isFfi && !sources.some(needsPromises);
+  const isFfi = settings.host === "ffi";
   const loop = isFfi || wantsAnyLoop(sources) ? resources.use(new EventLoop()) : undefined;
-  if (!blocking) loop?.start();
+  if (!isFfi) loop?.start();
   const host: HostNetwork = isFfi ? new LinuxHost(loop!) : new DenoHost();
   const logger = stderrLogger(settings.logLevel);
   const wrapper = resources.use(new LinkWrapper(settings, { clock: loop ?? SYSTEM_CLOCK, logger }));
@@ -72,10 +72,10 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
   if (isFfi) Deno.permissions.revokeSync({ name: "write" });
   reportForwards(gateway);
   const addresses = opened.map(({ address }) => address);
-  scope.postMessage({ kind: "started", wakeFd: blocking ? loop!.wakeFd : undefined, addresses });
+  scope.postMessage({ kind: "started", wakeFd: isFfi ? loop!.wakeFd : undefined, addresses });
   let stop: StopMessage;
   for (;;) {
-    if (blocking) loop!.runBlocking();
+    if (isFfi) loop!.runBlocking();
     const message = await nextMessage();
     if (message.kind === "stop") {
       stop = message;
@@ -93,7 +93,7 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
     const bytes = awaited.reduce((sum, flow) => sum + flow.bytesFromGuest + flow.bytesToHost, 0);
     if (bytes !== passed) movedAt = performance.now();
     passed = bytes;
-    if (blocking) loop!.runBlocking(loop!.now() + DRAIN_STEP_MS);
+    if (isFfi) loop!.runBlocking(loop!.now() + DRAIN_STEP_MS);
     else await delay(DRAIN_STEP_MS);
   }
 }

@@ -8,7 +8,7 @@
  */
 import { Frame } from "../wire/frame.ts";
 import type { Link, LinkReceiver } from "./link.ts";
-import { LENGTH_PREFIX, StreamInput } from "./stream_framing.ts";
+import { type FrameInput, type FramePrefix, QEMU_PREFIX, type StreamFraming, StreamInput } from "./stream_framing.ts";
 
 /** What every link over a stream is told. */
 export interface FramedLinkOptions {
@@ -16,6 +16,10 @@ export interface FramedLinkOptions {
   readonly name: string;
   /** Largest IP packet in bytes. */
   readonly mtu: number;
+  /** How frames lie in the stream; QEMU's framing unless given. */
+  readonly framing?: StreamFraming;
+  /** Called once when the first frame has come. */
+  readonly spoke?: () => void;
   /** Called once when it has ended. */
   readonly ended?: () => void;
 }
@@ -24,11 +28,14 @@ export interface FramedLinkOptions {
 export abstract class FramedLink implements Link {
   readonly name: string;
   readonly mtu: number;
-  readonly headroom = LENGTH_PREFIX;
+  readonly headroom: number;
   readonly offload = false;
   dropped = 0;
   /** What was read and is not a whole frame yet. */
-  protected readonly input: StreamInput = new StreamInput();
+  protected readonly input: FrameInput;
+  /** What stands in front of frames that are sent. */
+  protected readonly prefix: FramePrefix;
+  #spoke: (() => void) | undefined;
   readonly #ended: (() => void) | undefined;
   readonly #frame = new Frame();
   #receiver: LinkReceiver | undefined;
@@ -37,7 +44,11 @@ export abstract class FramedLink implements Link {
   constructor(options: FramedLinkOptions) {
     this.name = options.name;
     this.mtu = options.mtu;
+    this.#spoke = options.spoke;
     this.#ended = options.ended;
+    this.input = options.framing?.input ?? new StreamInput();
+    this.prefix = options.framing?.prefix ?? QEMU_PREFIX;
+    this.headroom = this.prefix.most;
   }
 
   start(receiver: LinkReceiver): void {
@@ -48,7 +59,7 @@ export abstract class FramedLink implements Link {
   }
 
   send(frame: Frame): boolean {
-    if (!this.#closed && this.queue(frame)) return true;
+    if (!this.#closed && this.input.undecided !== true && this.queue(frame)) return true;
     this.dropped++;
     return false;
   }
@@ -75,10 +86,12 @@ export abstract class FramedLink implements Link {
   protected abstract begin(): void;
   /** Takes a frame, or returns false where that is too much. */
   protected abstract queue(frame: Frame): boolean;
+  /** Takes bytes of the framing's own, or returns false where that is too much. */
+  protected abstract queueBytes(bytes: Uint8Array): boolean;
   /** Writes what waits. */
   protected abstract write(): void;
-  /** Frees what the link holds; called once. */
-  protected abstract free(): void;
+  /** Sends `farewell` if nothing waits before it, and frees what the link holds; called once. */
+  protected abstract free(farewell: Uint8Array<ArrayBuffer> | undefined): void;
   /** Resolves when everything is freed. */
   protected abstract freed(): Promise<void>;
 
@@ -93,8 +106,15 @@ export abstract class FramedLink implements Link {
       delivered = true;
     }
     if (this.#closed) return;
-    if (delivered) receiver.flush();
+    if (delivered) {
+      this.#spoke?.();
+      this.#spoke = undefined;
+      receiver.flush();
+    }
+    const reply = input.takeReply?.();
+    if (reply !== undefined && this.queueBytes(reply)) this.write();
     if (input.problem !== undefined) this.fail("read from", input.problem);
+    else if (input.finished === true) this.finish();
   }
 
   /** The other end sends nothing more: that is the end of the link, and an error within a frame. */
@@ -112,7 +132,7 @@ export abstract class FramedLink implements Link {
   protected end(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.free();
+    this.free(this.input.farewell?.());
     this.#ended?.();
     this.#receiver?.closed(error);
   }

@@ -12,16 +12,28 @@
  * @module
  */
 import type { Frame } from "../wire/frame.ts";
-import { writeUint32 } from "../wire/bytes.ts";
-import { describeErrno, EAGAIN, ECONNRESET, EINTR, errno, type Libc, libc, MSG_NOSIGNAL } from "../linux/libc.ts";
+import {
+  describeErrno,
+  EAGAIN,
+  ECONNRESET,
+  EINTR,
+  errno,
+  type Libc,
+  libc,
+  MSG_NOSIGNAL,
+  SHUT_WR,
+} from "../linux/libc.ts";
 import { type EventLoop, MORE_BEHIND, READABLE, type Watch, WRITABLE } from "../linux/event_loop.ts";
 import { FramedLink, type FramedLinkOptions } from "./framed_link.ts";
-import { LENGTH_PREFIX, StreamOutput } from "./stream_framing.ts";
+import { StreamOutput } from "./stream_framing.ts";
 
 /** Bytes from which on frames are not held back until the end of the turn. */
 const WRITE_FROM = 1 << 16;
 /** Length from which on copying a frame costs more than a write of its own. */
 const DIRECT_FROM = 1 << 13;
+
+/** Takes what nobody wants to know any more. */
+const unread = new Uint8Array(1 << 18);
 
 /** What a link on a socket is told. */
 export interface LinuxStreamOptions extends FramedLinkOptions {
@@ -37,11 +49,12 @@ export class LinuxStreamLink extends FramedLink {
   readonly #loop: EventLoop;
   readonly #fd: number;
   readonly #watch: Watch;
-  readonly #output = new StreamOutput();
+  readonly #output: StreamOutput;
   #full = false;
 
   constructor(options: LinuxStreamOptions) {
     super(options);
+    this.#output = new StreamOutput(this.prefix);
     this.#loop = options.loop;
     this.#fd = options.fd;
     try {
@@ -58,10 +71,14 @@ export class LinuxStreamLink extends FramedLink {
 
   protected override queue(frame: Frame): boolean {
     const output = this.#output;
-    if (frame.length >= DIRECT_FROM && output.length === 0 && frame.start >= LENGTH_PREFIX) return this.#direct(frame);
+    if (frame.length >= DIRECT_FROM && output.length === 0 && frame.start >= this.headroom) return this.#direct(frame);
     if (!output.push(frame)) return false;
     if (output.length >= WRITE_FROM) this.write();
     return true;
+  }
+
+  protected override queueBytes(bytes: Uint8Array): boolean {
+    return this.#output.pushBytes(bytes, 0, bytes.length);
   }
 
   protected override write(): void {
@@ -71,7 +88,8 @@ export class LinuxStreamLink extends FramedLink {
     if (count > 0) output.taken(count);
   }
 
-  protected override free(): void {
+  protected override free(farewell: Uint8Array<ArrayBuffer> | undefined): void {
+    if (farewell !== undefined) this.#part(farewell);
     this.#loop.release(this.#watch);
   }
 
@@ -106,12 +124,20 @@ export class LinuxStreamLink extends FramedLink {
     }
   }
 
+  /** The last words. What has come and was not read would make the kernel reset the connection, and them with it: it is read first. */
+  #part(farewell: Uint8Array<ArrayBuffer>): void {
+    this.write();
+    if (!this.#full && this.#output.length === 0) this.#send(farewell, 0, farewell.length);
+    this.#libc.shutdown(this.#fd, SHUT_WR);
+    this.#libc.recv(this.#fd, unread, BigInt(unread.length), 0);
+  }
+
   #direct(frame: Frame): boolean {
-    const { bytes, end } = frame, start = frame.start - LENGTH_PREFIX;
-    writeUint32(bytes, start, frame.length);
+    const { bytes, end, length } = frame, start = frame.start - this.prefix.sizeFor(length);
+    this.prefix.write(bytes, start, length);
     const count = this.#full ? 0 : this.#send(bytes, start, end);
     if (count < 0) return false;
-    if (start + count < end) this.#output.pushRest(bytes, start + count, end);
+    if (start + count < end) this.#output.pushBytes(bytes, start + count, end);
     return true;
   }
 

@@ -26,10 +26,61 @@ export const MOST_QUEUED: number = 1 << 20;
 const INPUT_SIZE = 1 << 18;
 const FIRST_OUTPUT_SIZE = 1 << 16;
 
+/** Frames out of what was read of a stream; `StreamInput` says more of each part. */
+export interface FrameInput {
+  /** What was read ends at `end`; read behind it, after `makeRoom`. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** See `bytes`. */
+  end: number;
+  /** What is wrong with the stream, once `next` has found that. */
+  readonly problem: string | undefined;
+  /** Whether the stream stands between two frames. */
+  readonly atBoundary: boolean;
+  /** Whether the other end has said that nothing more follows. */
+  readonly finished?: boolean;
+  /** Whether it is not known yet how the other end wants frames: none can be sent to it. */
+  readonly undecided?: boolean;
+  /** Makes room behind `end`. */
+  makeRoom(): void;
+  /** Points `frame` at the next whole frame, if there is one. */
+  next(frame: Frame): boolean;
+  /** How much of which frame was there when the stream ended within it. */
+  describeRest(): string;
+  /** What the framing itself has to send now, once. */
+  takeReply?(): Uint8Array<ArrayBuffer> | undefined;
+  /** What the framing sends last. */
+  farewell?(): Uint8Array<ArrayBuffer> | undefined;
+}
+
+/** What stands in front of a frame in a stream. */
+export interface FramePrefix {
+  /** The most bytes that it has. */
+  readonly most: number;
+  /** How many bytes it has in front of a frame of this length. */
+  sizeFor(length: number): number;
+  /** Writes it at `at`. */
+  write(bytes: Uint8Array, at: number, length: number): void;
+}
+
+/** How frames lie in a stream of bytes, for one link. */
+export interface StreamFraming {
+  /** Frames out of the stream. */
+  readonly input: FrameInput;
+  /** What stands in front of frames that are sent. */
+  readonly prefix: FramePrefix;
+}
+
+/** QEMU's prefix: the length. */
+export const QEMU_PREFIX: FramePrefix = {
+  most: LENGTH_PREFIX,
+  sizeFor: () => LENGTH_PREFIX,
+  write: writeUint32,
+};
+
 /** Frames out of bytes. */
-export class StreamInput {
+export class StreamInput implements FrameInput {
   /** What was read lies at `[start, end)`; read behind `end`. */
-  readonly bytes: Uint8Array<ArrayBuffer> = new Uint8Array(INPUT_SIZE);
+  readonly bytes: Uint8Array<ArrayBuffer>;
   /** See `bytes`. */
   start = 0;
   /** See `bytes`. */
@@ -37,6 +88,11 @@ export class StreamInput {
   /** What is wrong with the stream, once `next` has found that. */
   problem: string | undefined;
   #frames = 0;
+
+  /** Reads to an array of its own unless one is given. */
+  constructor(bytes: Uint8Array<ArrayBuffer> = new Uint8Array(INPUT_SIZE)) {
+    this.bytes = bytes;
+  }
 
   /** Whether the stream stands between two frames. */
   get atBoundary(): boolean {
@@ -94,27 +150,34 @@ export class StreamOutput {
   start = 0;
   /** See `bytes`. */
   end = 0;
+  readonly #prefix: FramePrefix;
+
+  /** For frames behind QEMU's prefix unless another one is given. */
+  constructor(prefix: FramePrefix = QEMU_PREFIX) {
+    this.#prefix = prefix;
+  }
 
   /** How many bytes wait. */
   get length(): number {
     return this.end - this.start;
   }
 
-  /** Adds a frame behind its length; returns false, and adds nothing, where too much waits already. */
+  /** Adds a frame behind its prefix; returns false, and adds nothing, if too much waits already. */
   push(frame: Frame): boolean {
-    const length = frame.length;
-    if (!this.#reserve(LENGTH_PREFIX + length)) return false;
-    writeUint32(this.bytes, this.end, length);
-    this.bytes.set(frame.bytes.subarray(frame.start, frame.end), this.end + LENGTH_PREFIX);
-    this.end += LENGTH_PREFIX + length;
+    const length = frame.length, size = this.#prefix.sizeFor(length);
+    if (!this.#reserve(size + length)) return false;
+    this.#prefix.write(this.bytes, this.end, length);
+    this.bytes.set(frame.bytes.subarray(frame.start, frame.end), this.end + size);
+    this.end += size + length;
     return true;
   }
 
-  /** Adds the rest of a frame of which a write took the beginning; to be called only when nothing waits. */
-  pushRest(bytes: Uint8Array, start: number, end: number): void {
-    this.#reserve(end - start);
+  /** Adds bytes as they are, such as the rest of a frame of which a write took the beginning; returns false if too much waits already. */
+  pushBytes(bytes: Uint8Array, start: number, end: number): boolean {
+    if (!this.#reserve(end - start)) return false;
     this.bytes.set(bytes.subarray(start, end), this.end);
     this.end += end - start;
+    return true;
   }
 
   /** The first `count` of the bytes that wait are written. */

@@ -280,6 +280,14 @@ export class EventLoop implements AsyncDisposable {
     if (this.#phase === WAITING) this.#endWait();
   }
 
+  /** Lets go of a watch as `release` does, but the descriptor stays open and is the caller's, who may watch it anew. */
+  unwatch(watch: Watch): void {
+    if (watch.released) return;
+    watch.released = true;
+    this.#forget(watch);
+    this.#libc.epollControl(this.#epoll, EPOLL_CTL_DEL, watch.fd, this.#recordBytes);
+  }
+
   /** Resolves when the descriptors of all watches released so far are closed. */
   async allClosed(): Promise<void> {
     if (this.#closing.length > 0) await new Promise<void>((resolve) => this.#whenClosed.push(resolve));

@@ -180,6 +180,12 @@ export const SOL_RAW = 255;
 export const ICMP_FILTER = 1;
 /** Send small segments at once. */
 export const TCP_NODELAY = 1;
+/** After how many seconds of silence a peer is asked whether it is there. */
+export const TCP_KEEPIDLE = 4;
+/** How many seconds later it is asked again. */
+export const TCP_KEEPINTVL = 5;
+/** How often it is asked. */
+export const TCP_KEEPCNT = 6;
 /** Queue ICMP errors with the datagram's destination. */
 export const IP_RECVERR = 11;
 /** The same on IPv6. */

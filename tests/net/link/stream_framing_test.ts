@@ -136,6 +136,6 @@ Deno.test("StreamOutput refuses whole frames beyond its bound, and takes them ag
 
 Deno.test("StreamOutput takes the rest of a frame that a socket took in part", () => {
   const output = new StreamOutput(), bytes = framed(bytesOf(frameOf(60_000)));
-  output.pushRest(bytes, 1000, bytes.length);
+  assert(output.pushBytes(bytes, 1000, bytes.length));
   assertEquals(output.bytes.slice(output.start, output.end), bytes.slice(1000));
 });

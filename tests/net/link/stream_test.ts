@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import type { Link } from "../../../net/link/link.ts";
 import { type LinkListener, type ListenerOptions, MOST_GUESTS } from "../../../net/link/listener.ts";
+import { MOST_SILENT } from "../../../net/link/connected_guests.ts";
 import { streamLink } from "../../../net/link/stream.ts";
 import { MOST_QUEUED } from "../../../net/link/stream_framing.ts";
 import { listenForStreams, type StreamAddress } from "../../../net/link/stream_listener.ts";
@@ -298,8 +299,12 @@ test("closed from within a frame delivers no other, and tells so once", async (w
 test("listener turns away guests beyond its bound, and serves one again when another has gone", async (world) => {
   const listener = await world.listen(world.address);
   const guests: TestConn[] = [];
-  for (let i = 0; i < MOST_GUESTS; i++) guests.push(await connect(listener));
-  await eventually("all came", () => world.links.length === MOST_GUESTS);
+  for (let i = 0; i < MOST_GUESTS; i++) {
+    const guest = await connect(listener);
+    guests.push(guest);
+    await writeAll(guest, framed(bytesOf(frameOf(60))));
+    await eventually("it spoke", () => world.recorders[i]?.frames.length === 1);
+  }
   const refused = await connect(listener);
   assertEquals(await refused.read(new Uint8Array(1)), null);
   refused.close();
@@ -309,6 +314,29 @@ test("listener turns away guests beyond its bound, and serves one again when ano
   guests.push(await connect(listener));
   await eventually("another came", () => world.links.length === MOST_GUESTS + 1);
   for (const guest of guests) guest.close();
+});
+
+test("listener ends the longest silent guest for the newest, and none that has spoken", async (world) => {
+  const listener = await world.listen(world.address);
+  using honest = await connect(listener);
+  await writeAll(honest, framed(bytesOf(frameOf(60))));
+  await eventually("it spoke", () => world.recorders[0]?.frames.length === 1);
+  const silent: TestConn[] = [];
+  for (let i = 0; i <= MOST_SILENT; i++) {
+    silent.push(await connect(listener));
+    await eventually("it came", () => world.recorders.length === i + 2);
+  }
+  assertEquals(await silent[0]!.read(new Uint8Array(1)), null);
+  assertEquals(world.recorders.map(({ ends }) => ends.length).indexOf(1), 1);
+  assertEquals(world.recorders.reduce((sum, { ends }) => sum + ends.length, 0), 1);
+  assertEquals(world.refusals.length, 1);
+  assertMatch(
+    world.refusals[0]!,
+    /^Ended .*: it has sent no frame, and 64 such connections are the limit of a listener$/,
+  );
+  await writeAll(silent[1]!, framed(bytesOf(frameOf(60))));
+  await world.recorders[2]!.seen(1);
+  for (const guest of silent) guest.close();
 });
 
 pathTest(
@@ -369,7 +397,7 @@ Deno.test({
       import { connectUnix } from ${from("../../support/unix_client.ts")};
       const path = ${JSON.stringify(`${folder}/vm.sock`)}, loop = new EventLoop(), { eventfd, close } = libc();
       let refusals = 0, links = 0;
-      const attach = () => links++, refused = (message) => refusals++ || console.log(message);
+      const attach = () => links++, refused = (message) => refusals++ || console.log(message.replace(path, "vm.sock"));
       await listenForStreams({ path }, { loop, attach, refused });
       await connectUnix(path);
       const held = [];
@@ -386,7 +414,7 @@ Deno.test({
     await Deno.remove(folder, { recursive: true });
     assertEquals(
       new TextDecoder().decode(stdout),
-      "Cannot accept a connection: the process has no file descriptors left (EMFILE), raise the limit of open files " +
+      "Cannot accept a connection on vm.sock: the process has no file descriptors left (EMFILE), raise the limit of open files " +
         "(ulimit -n)\n0 true\n1\n",
       new TextDecoder().decode(stderr),
     );

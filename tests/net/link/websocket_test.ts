@@ -1,8 +1,13 @@
 import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import type { Link } from "../../../net/link/link.ts";
 import { type LinkListener, MOST_GUESTS } from "../../../net/link/listener.ts";
-import { listenForWebSockets, type WebSocketListenerOptions } from "../../../net/link/websocket.ts";
+import { MOST_SILENT } from "../../../net/link/connected_guests.ts";
+import { listenForWebSockets, MOST_PENDING, type WebSocketListenerOptions } from "../../../net/link/websocket.ts";
+import { EventLoop } from "../../../net/linux/event_loop.ts";
+import { assertNoDescriptorLeft } from "../../support/ffi_descriptors.ts";
 import { bytesOf, eventually, framed, frameOf, LinkRecorder } from "../../support/link_peer.ts";
+import { BINARY, clientFrame, CLOSE, joined, PING, PONG, RawWebSocket } from "../../support/websocket_client.ts";
+import { requires } from "../../support/requirements.ts";
 
 const LOOPBACK = { hostname: "127.0.0.1", port: 0 } as const;
 
@@ -20,7 +25,10 @@ interface World extends AsyncDisposable {
   readonly url: string;
 }
 
-async function open(options: Partial<WebSocketListenerOptions> = {}): Promise<World> {
+const needsFfi = requires("linux", "ffi");
+
+async function openWorld(kind: "ffi" | "deno", options: Partial<WebSocketListenerOptions> = {}): Promise<World> {
+  const loop = kind === "ffi" ? EventLoop.shared() : undefined;
   const links: Link[] = [], recorders: LinkRecorder[] = [], refusals: string[] = [];
   const listener = await listenForWebSockets(LOOPBACK, {
     attach: (link) => {
@@ -31,10 +39,31 @@ async function open(options: Partial<WebSocketListenerOptions> = {}): Promise<Wo
     },
     refused: (message) => void refusals.push(message),
     ...options,
+    ...(loop && { loop }),
   });
-  const dispose = () => listener[Symbol.asyncDispose]();
+  const dispose = async () => {
+    await listener[Symbol.asyncDispose]();
+    await Promise.all(links.map((link) => link.close()));
+    await loop?.[Symbol.asyncDispose]();
+  };
   const url = listener.address.replace("ws:", "ws://");
   return { links, recorders, refusals, listener, url, [Symbol.asyncDispose]: dispose };
+}
+
+type Open = (options?: Partial<WebSocketListenerOptions>) => Promise<World>;
+
+/** A case on both kinds of sockets. */
+function test(name: string, fn: (open: Open) => Promise<void>): void {
+  for (const kind of ["ffi", "deno"] as const) {
+    const { ignore, reason } = kind === "ffi" ? needsFfi : { ignore: false, reason: "" };
+    const body = () => fn((options) => openWorld(kind, options));
+    const whole = needsFfi.ignore ? body : () => assertNoDescriptorLeft(body);
+    Deno.test({ name: `websocket ${name}, on ${kind} sockets${reason}`, ignore, fn: whole });
+  }
+}
+
+function placeOf(world: World): string {
+  return world.listener.address.slice("ws:".length);
 }
 
 /** A guest's socket and what it has received. */
@@ -90,7 +119,7 @@ async function statusOf(url: string, headers: readonly string[], path = "/"): Pr
   return Number(/^HTTP\/1.1 (\d+)/.exec(new TextDecoder().decode(buffer.subarray(0, count ?? 0)))?.[1]);
 }
 
-Deno.test("websocket link carries a frame a message for a guest that sends bare frames", async () => {
+test("link carries a frame a message for a guest that sends bare frames", async (open) => {
   await using world = await open();
   assertMatch(world.listener.address, /^ws:127\.0\.0\.1:[1-9]\d*$/);
   await using guest = await Guest.connect(world.url);
@@ -101,17 +130,18 @@ Deno.test("websocket link carries a frame a message for a guest that sends bare 
   await recorder.seen(3);
   assertEquals(recorder.frames, frames);
   assert(link.name.startsWith(`${world.listener.address} from 127.0.0.1:`));
-  assertEquals([link.mtu, link.headroom, link.offload], [1500, 4, false]);
+  assertEquals([link.mtu, link.headroom, link.offload], [1500, 14, false]);
   const sent = frameOf(1514, 4), copy = bytesOf(sent);
   assert(link.send(sent));
   sent.bytes.fill(0);
   assert(link.send(frameOf(60, 5)));
+  link.flush();
   await guest.seen(2);
   assertEquals(guest.messages, [copy, bytesOf(frameOf(60, 5))]);
   assertEquals(link.dropped, 0);
 });
 
-Deno.test("websocket link carries QEMU's framing for a guest that sends it, however it is cut into messages", async () => {
+test("link carries QEMU's framing for a guest that sends it, however it is cut into messages", async (open) => {
   await using world = await open();
   const frames = [broadcast(60, 1), bytesOf(frameOf(1514, 2)), bytesOf(frameOf(42, 3))], stream = framed(...frames);
   const cuts = [[stream.length], [4, 60, 4, 1514, 4, 42], [64, 1518, 46], [3, 500, stream.length - 503]];
@@ -123,12 +153,13 @@ Deno.test("websocket link carries QEMU's framing for a guest that sends it, howe
     await world.recorders[i]!.seen(3);
     assertEquals(world.recorders[i]!.frames, frames, `cut into ${pieces}`);
     assert(world.links[i]!.send(frameOf(100, 9)));
+    world.links[i]!.flush();
     await guest.seen(1);
     assertEquals(guest.messages, [framed(bytesOf(frameOf(100, 9)))]);
   }
 });
 
-Deno.test("websocket link keeps to the framing it is told", async () => {
+test("link keeps to the framing it is told", async (open) => {
   await using world = await open({ framing: "bare" });
   await using guest = await Guest.connect(world.url);
   const ambiguous = framed(bytesOf(frameOf(60, 1)));
@@ -138,7 +169,7 @@ Deno.test("websocket link keeps to the framing it is told", async () => {
   assertEquals(world.recorders[0]!.frames, [ambiguous]);
 });
 
-Deno.test("websocket link drops and counts what it is given before the guest has said how it speaks", async () => {
+test("link drops and counts what it is given before the guest has said how it speaks", async (open) => {
   await using world = await open();
   await using guest = await Guest.connect(world.url);
   await eventually("the guest came", () => world.links.length === 1);
@@ -146,11 +177,12 @@ Deno.test("websocket link drops and counts what it is given before the guest has
   guest.send(broadcast(60));
   await world.recorders[0]!.seen(1);
   assert(world.links[0]!.send(frameOf(61)));
+  world.links[0]!.flush();
   await guest.seen(1);
   assertEquals(guest.messages[0]!.length, 61);
 });
 
-Deno.test("websocket link drops and counts beyond what may be on its way, and goes on later", async () => {
+test("link drops and counts beyond what may be on its way, and goes on later", async (open) => {
   await using world = await open();
   await using guest = await Guest.connect(world.url);
   guest.send(broadcast(60));
@@ -158,16 +190,18 @@ Deno.test("websocket link drops and counts beyond what may be on its way, and go
   const link = world.links[0]!;
   let taken = 0;
   // Nothing leaves while this thread does not give way.
-  for (let i = 0; i < 2000; i++) if (link.send(frameOf(1514, i))) taken++;
+  for (let i = 0; i < 8000; i++) if (link.send(frameOf(1514, i))) taken++;
   assertGreater(link.dropped, 500);
-  assertEquals(link.dropped, 2000 - taken);
+  assertEquals(link.dropped, 8000 - taken);
+  link.flush();
   await guest.seen(taken);
   assertEquals(guest.messages.length, taken);
   assert(link.send(frameOf(60, 1)));
+  link.flush();
   await guest.seen(taken + 1);
 });
 
-Deno.test("websocket link ends with a clear error for text and for impossible lengths, and no other guest notices", async () => {
+test("link ends with a clear error for text and for impossible lengths, and no other guest notices", async (open) => {
   await using world = await open();
   await using good = await Guest.connect(world.url);
   good.send(broadcast(60));
@@ -178,20 +212,21 @@ Deno.test("websocket link ends with a clear error for text and for impossible le
       [framed(broadcast(60)), new Uint8Array([0, 2, 0, 0])],
       "131072 is no possible length of a frame, the longest has 65553 bytes",
     ],
+    [[broadcast(60), new Uint8Array(70_000)], "a message is longer than any frame"],
   ];
   for (const [i, [messages, cause]] of cases.entries()) {
     await using bad = await Guest.connect(world.url);
     for (const message of messages) bad.send(message);
     await eventually("the bad guest came", () => world.recorders.length === i + 2);
     assertMatch((await world.recorders[i + 1]!.end())!, new RegExp(`^Cannot read from link ws:.*: ${cause}$`));
-    assertEquals((await bad.closed).code, 1003);
+    assertEquals((await bad.closed).code, cause.startsWith("a message") ? 1009 : 1003);
   }
   good.send(broadcast(61));
   await world.recorders[0]!.seen(2);
   assertEquals(world.recorders[0]!.ends, []);
 });
 
-Deno.test("websocket link gives frames of any length to the gateway, which judges them, and goes on", async () => {
+test("link gives frames of any length to the gateway, which judges them, and goes on", async (open) => {
   await using world = await open();
   await using guest = await Guest.connect(world.url);
   const frames = [60, 0, 1, 13, 1519, 9014, 65_553, 61].map((length) => bytesOf(frameOf(length)));
@@ -202,7 +237,7 @@ Deno.test("websocket link gives frames of any length to the gateway, which judge
   assertEquals(world.recorders[0]!.ends, []);
 });
 
-Deno.test("websocket link whose guest leaves ends, with an error only within a frame", async () => {
+test("link whose guest leaves ends, with an error only within a frame", async (open) => {
   await using world = await open();
   const messages: Uint8Array<ArrayBuffer>[] = [
     broadcast(60),
@@ -223,7 +258,7 @@ Deno.test("websocket link whose guest leaves ends, with an error only within a f
   assertThrows(() => world.links[0]!.start(new LinkRecorder()), Error, "it is closed");
 });
 
-Deno.test("websocket link that is closed tells both ends, and cannot be started twice", async () => {
+test("link that is closed tells both ends, and cannot be started twice", async (open) => {
   await using world = await open();
   await using guest = await Guest.connect(world.url);
   await eventually("the guest came", () => world.links.length === 1);
@@ -234,7 +269,7 @@ Deno.test("websocket link that is closed tells both ends, and cannot be started 
   assertEquals((await guest.closed).code, 1000);
 });
 
-Deno.test("websocket listener takes no page of another origin than loopback's unless it is named", async () => {
+test("listener takes no page of another origin than loopback's unless it is named", async (open) => {
   await using world = await open({ origins: ["https://vm.example", "null"] });
   const statuses: Record<string, number> = {};
   const origins = [
@@ -266,7 +301,7 @@ Deno.test("websocket listener takes no page of another origin than loopback's un
   assertEquals(await statusOf(any.url, ["Origin: https://evil.example"]), 101);
 });
 
-Deno.test("websocket listener with a token takes nobody without it", async () => {
+test("listener with a token takes nobody without it", async (open) => {
   await using world = await open({ token: "s3cret" });
   const attempts: [string[], string][] = [
     [[], "/"],
@@ -286,7 +321,7 @@ Deno.test("websocket listener with a token takes nobody without it", async () =>
   await using _guest = await Guest.connect(`${world.url}/?token=s3cret`);
 });
 
-Deno.test("websocket listener answers plain HTTP with what it is for", async () => {
+test("listener answers plain HTTP with what it is for", async (open) => {
   await using world = await open();
   const response = await fetch(world.url.replace("ws:", "http:"));
   assertEquals([response.status, await response.text()], [
@@ -295,10 +330,15 @@ Deno.test("websocket listener answers plain HTTP with what it is for", async () 
   ]);
 });
 
-Deno.test("websocket listener turns away guests beyond its bound, and serves one again when another has gone", async () => {
+test("listener turns away guests beyond its bound, and serves one again when another has gone", async (open) => {
   await using world = await open();
   const guests: Guest[] = [];
-  for (let i = 0; i < MOST_GUESTS; i++) guests.push(await Guest.connect(world.url));
+  for (let i = 0; i < MOST_GUESTS; i++) {
+    const guest = await Guest.connect(world.url);
+    guests.push(guest);
+    guest.send(broadcast(60));
+    await eventually("it spoke", () => world.recorders[i]?.frames.length === 1);
+  }
   assertEquals(await statusOf(world.url, []), 503);
   assertEquals(world.refusals.length, 1);
   await guests.pop()![Symbol.asyncDispose]();
@@ -307,7 +347,91 @@ Deno.test("websocket listener turns away guests beyond its bound, and serves one
   await Promise.all(guests.map((guest) => guest[Symbol.asyncDispose]()));
 });
 
-Deno.test("websocket listener says that its port is in use", async () => {
+test("listener ends the longest silent guest for the newest, and none that has spoken", async (open) => {
+  await using world = await open();
+  using honest = await RawWebSocket.open(placeOf(world));
+  await honest.send(clientFrame(BINARY, broadcast(60)));
+  await eventually("it spoke", () => world.recorders[0]?.frames.length === 1);
+  const silent: RawWebSocket[] = [];
+  for (let i = 0; i <= MOST_SILENT; i++) silent.push(await RawWebSocket.open(placeOf(world)));
+  assertEquals(await silent[0]!.frame(), { opcode: CLOSE, payload: Uint8Array.of(3, 232) });
+  await eventually("all came", () => world.recorders.length === MOST_SILENT + 2);
+  assertEquals(world.recorders.map(({ ends }) => ends.length).indexOf(1), 1);
+  assertEquals(world.recorders.reduce((sum, { ends }) => sum + ends.length, 0), 1);
+  assertMatch(world.refusals[0]!, /^Ended ws:.* from .*: it has sent no frame, and 64 such connections are the limit/);
+  await silent[1]!.send(clientFrame(BINARY, broadcast(60)));
+  await world.recorders[2]!.seen(1);
+  for (const guest of silent) guest.close();
+});
+
+test("listener turns away the oldest connection without a request for the newest, and answers requests meanwhile", async (open) => {
+  await using world = await open();
+  const idle: RawWebSocket[] = [];
+  for (let i = 0; i < MOST_PENDING; i++) idle.push(await RawWebSocket.connect(placeOf(world)));
+  assertEquals(await statusOf(world.url, []), 101);
+  assertMatch(await idle[0]!.head(), /^HTTP\/1\.1 503 /);
+  assertMatch(world.refusals[0]!, /^Refused 127.*: 64 connections without a request are the limit of a listener$/);
+  for (let i = 0; i < 3 * MOST_PENDING; i++) idle.push(await RawWebSocket.connect(placeOf(world)));
+  assertEquals(await statusOf(world.url, []), 101);
+  for (const one of idle) one.close();
+});
+
+test("listener gives a client so long for its request, and tells it", async (open) => {
+  await using world = await open({ requestMs: 50 });
+  using idle = await RawWebSocket.connect(placeOf(world)), half = await RawWebSocket.connect(placeOf(world));
+  await half.send(new TextEncoder().encode("GET / HTTP/1.1\r\n"));
+  assertMatch(await idle.head(), /^HTTP\/1\.1 408 /);
+  assertMatch(await half.head(), /^HTTP\/1\.1 408 /);
+  assertEquals(world.refusals.length, 2);
+  using guest = await RawWebSocket.open(placeOf(world));
+  await guest.send(clientFrame(BINARY, broadcast(60)));
+  await eventually("it came", () => world.recorders[0]?.frames.length === 1);
+});
+
+test("link answers pings and closes as RFC 6455 says", async (open) => {
+  await using world = await open();
+  using guest = await RawWebSocket.open(placeOf(world), ["Sec-WebSocket-Protocol: binary"]);
+  await guest.send(clientFrame(PING, Uint8Array.of(1, 2, 3)));
+  assertEquals(await guest.frame(), { opcode: PONG, payload: Uint8Array.of(1, 2, 3) });
+  await guest.send(joined(clientFrame(BINARY, broadcast(60)), clientFrame(CLOSE, Uint8Array.of(3, 233))));
+  assertEquals(await guest.frame(), { opcode: CLOSE, payload: Uint8Array.of(3, 233) });
+  assertEquals(await guest.rest(), new Uint8Array(0));
+  assertEquals(await world.recorders[0]!.end(), undefined);
+  assertEquals(world.recorders[0]!.frames.length, 1);
+});
+
+test("link of a guest that pings and never reads stays within what may be on its way", async (open) => {
+  await using world = await open();
+  using guest = await RawWebSocket.open(placeOf(world));
+  const pings = joined(...Array.from({ length: 2000 }, () => clientFrame(PING, new Uint8Array(125))));
+  for (let i = 0; i < 40; i++) await guest.send(pings);
+  await guest.send(clientFrame(BINARY, broadcast(60)));
+  await world.recorders[0]!.seen(1);
+  assertEquals(world.recorders[0]!.ends, []);
+});
+
+test("link ends with a message that is longer than any frame, before it is whole", async (open) => {
+  await using world = await open();
+  using guest = await RawWebSocket.open(placeOf(world));
+  const bytes = clientFrame(BINARY, new Uint8Array(200_000).fill(0xff), { length: 1 << 26 });
+  await guest.send(bytes);
+  assertEquals(await guest.frame(), { opcode: CLOSE, payload: Uint8Array.of(3, 241) });
+  assertMatch((await world.recorders[0]!.end())!, /a message is longer than any frame$/);
+});
+
+test("listener's end leaves its guests, and ends who has not been answered", async (open) => {
+  await using world = await open();
+  using guest = await RawWebSocket.open(placeOf(world)), idle = await RawWebSocket.connect(placeOf(world));
+  await idle.send(new TextEncoder().encode("GET"));
+  await guest.send(clientFrame(BINARY, broadcast(60)));
+  await eventually("it came", () => world.recorders[0]?.frames.length === 1);
+  await world.listener[Symbol.asyncDispose]();
+  await idle.rest();
+  await guest.send(clientFrame(BINARY, broadcast(61)));
+  await world.recorders[0]!.seen(2);
+});
+
+test("listener says that its port is in use", async (open) => {
   await using world = await open();
   const port = Number(new URL(world.url.replace("ws:", "http:")).port);
   await assertRejects(
