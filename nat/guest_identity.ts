@@ -7,6 +7,7 @@
  *   replaced, a bonding driver or a user changes its address, a virtual machine starts anew; flows go on through all of
  *   that. Only packets that are taken, DHCP and ARP count, so that other stations behind the guest's bridge, which say
  *   something else, do not draw its traffic to themselves.
+ *   A guest that only listens says nothing from its new address: whoever gets no answer from it for a second asks by ARP.
  * - **IPv4 addresses.** Every address of the subnet that is free is the guest's as soon as it speaks from it, several
  *   at once too (`ip/guest_addresses.ts`). Flows belong to the address that they began from, and go on beside those of
  *   a newer one.

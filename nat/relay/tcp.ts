@@ -72,7 +72,6 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
   #opening: TcpOpening;
   #hostEnd: HostEndpoint;
   #socket: HostTcpSocket | null = null;
-  #synSent = false;
   #since: number;
   #due = false;
   #endpointEnd: TcpEnd | null = null;
@@ -207,10 +206,6 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
   /** Sends a segment to the guest. */
   transmit(bytes: Uint8Array, start: number, end: number, segmentSize: number): void {
     this.guest.out.tcp(bytes, start, end, segmentSize, this.#remoteAddress, this.#guestAddress);
-    if (this.known) return;
-    // A guest that has not answered may be another one by now, with another network card.
-    if (this.#synSent) this.guest.ask(this.#guestAddress);
-    this.#synSent = true;
   }
 
   // --- TcpUser: the endpoint ---
@@ -223,6 +218,11 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
     }
     this.#context.flowOpened(this);
     this.#makeDue();
+  }
+
+  /** The guest may have another network card by now, or another guest its address. */
+  tcpUnanswered(): void {
+    this.guest.ask(this.#guestAddress);
   }
 
   /** Bytes of the guest: to the socket, as many as it takes. */

@@ -133,6 +133,8 @@ export interface TcpUser {
    * bytes are valid until this returns. The user must not call the endpoint from within this.
    */
   tcpReceived(bytes: Uint8Array, start: number, end: number): number;
+  /** The peer has not answered for a second, and was sent to again. */
+  tcpUnanswered?(): void;
   /** The peer's FIN came and every byte before it was received (queued or taken). */
   tcpPeerFinished(): void;
   /** Bytes were acknowledged or the peer's window opened: `readRoom` may have grown. */

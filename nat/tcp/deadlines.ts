@@ -35,11 +35,16 @@ export interface DeadlineUser {
   synDue(): void;
   /** An idle peer is to be probed. */
   probeDue(): void;
+  /** The peer has not answered for `UNANSWERED_MS`, and something was sent to it again. */
+  peerUnanswering(): void;
   /** The peer was silent for too long. */
   peerSilent(): void;
   /** TIME-WAIT has passed. */
   timeWaitOver(): void;
 }
+
+/** Time in milliseconds after which a peer that does not answer may be somewhere else by now. */
+const UNANSWERED_MS = 1000;
 
 /** The deadlines of one connection. */
 export class Deadlines implements Timed {
@@ -91,8 +96,9 @@ export class Deadlines implements Timed {
     if (user.hasEnded) return;
     if (retransmitAt >= 0 && now >= retransmitAt) this.#retransmissionDue(now);
     else if (retransmitAt < 0 && now >= this.silence.probeAt && isSynchronized(user.state)) {
-      if (this.silence.probe()) user.probeDue();
-      else user.peerSilent();
+      if (!this.silence.probe()) return user.peerSilent();
+      user.probeDue();
+      user.peerUnanswering();
     }
     this.schedule();
   }
@@ -110,6 +116,7 @@ export class Deadlines implements Timed {
     } else {
       output.timedOut();
     }
+    if (now - since >= UNANSWERED_MS) this.#user.peerUnanswering();
     // The silence ends the connection on time, not at the next backed-off repetition.
     if (output.retransmitAt >= 0) output.retransmitAt = Math.min(output.retransmitAt, since + limit);
   }

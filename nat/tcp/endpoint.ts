@@ -304,6 +304,11 @@ export class TcpEndpoint implements HandshakeUser, DeadlineUser {
     this.#out.keepAlive();
   }
 
+  /** The peer does not answer. */
+  peerUnanswering(): void {
+    this.#user.tcpUnanswered?.();
+  }
+
   /** The peer was silent for too long. */
   peerSilent(): void {
     this.#abort("timedOut");

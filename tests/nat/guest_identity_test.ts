@@ -6,7 +6,7 @@ import { TCP_ACK, TCP_PSH, TCP_SYN } from "../../net/wire/tcp.ts";
 import { bytesOf, GUEST_MAC, NatScript } from "../support/nat_script.ts";
 import type { ScriptTcpSocket } from "../support/script_host.ts";
 
-const ARP_REQUEST = 1, OTHER_MAC = 0x525400999999;
+const ARP_REQUEST = 1, ARP_REPLY = 2, OTHER_MAC = 0x525400999999;
 const ADDRESS = parseIpv4("10.0.2.15"), SECOND = parseIpv4("10.0.2.50");
 
 /** What the host has received. */
@@ -29,6 +29,30 @@ Deno.test("GuestIdentity believes the newest MAC address while a flow is open, a
   script.host.run();
   assertEquals(script.expect({ payload: bytesOf("to the new card") }).mac, OTHER_MAC);
   assertEquals([drops(script), script.warnings], [{}, []]);
+  script.nat.close();
+});
+
+Deno.test("GuestIdentity asks by ARP where a guest is that does not answer for a second, once a second, and sends there", () => {
+  const script = new NatScript(), socket = script.open();
+  socket.hostSends("to the new card");
+  script.host.run();
+  script.advance(900);
+  assertEquals(script.takeAsked(), []);
+  script.advance(3_000);
+  const asked = script.takeAsked();
+  assert(asked.length >= 1 && asked.length <= 3 && asked.every((address) => address === "10.0.2.15"), `${asked}`);
+  script.take();
+  script.guestMac = OTHER_MAC;
+  script.sendArp(ARP_REPLY);
+  assertEquals(drops(script), {});
+  script.advance(5_000);
+  assertEquals(script.expect({ payload: bytesOf("to the new card") }).mac, OTHER_MAC);
+  script.take();
+  script.ack += 15;
+  script.send();
+  script.takeAsked();
+  script.advance(60_000);
+  assertEquals([script.takeAsked(), script.state], [[], "ESTABLISHED"]);
   script.nat.close();
 });
 

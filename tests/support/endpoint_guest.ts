@@ -11,6 +11,7 @@ import { createTcpDrops, TCP_DEFAULTS, type TcpContext, type TcpLower, type TcpU
 import { TcpEndpoint } from "../../nat/tcp/endpoint.ts";
 import { TimerWheel } from "../../nat/base/timers.ts";
 import type { Link } from "../../net/link/link.ts";
+import { ethernetType, ETHERTYPE_ARP } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { ipv4TotalLength } from "../../net/wire/ipv4.ts";
 import { tcpChecksumValidIpv4 } from "../../net/wire/tcp.ts";
@@ -142,6 +143,8 @@ export class EndpointGuest implements SimGuest, TcpUser {
   }
 
   #receive({ bytes, start, checksum }: Frame): void {
+    // The gateway asks by ARP where a guest is that it has not heard for a second; what it sends next says so as well.
+    if (ethernetType(bytes, start) === ETHERTYPE_ARP) return;
     const tcp = start + TCP, end = start + IP + ipv4TotalLength(bytes, start + IP);
     if (checksum === CHECKSUM_COMPLETE && !tcpChecksumValidIpv4(bytes, tcp, end, GATEWAY, ADDRESS)) {
       throw new Error("A segment of the gateway has a wrong checksum");
