@@ -81,6 +81,11 @@ export interface GatewayOptions {
   readonly forwards?: readonly string[];
   /** Flows at once; beyond, a SYN is answered with RST. Default 4096. */
   readonly maxFlows?: number;
+  /**
+   * Whether guests share flows and connects from the start: none has more than three times what is free, even while it is
+   * alone. Default false: as soon as there are two.
+   */
+  readonly shared?: boolean;
   /** Bytes of buffers that all flows together use before each keeps only what it must. Default 256 MiB. */
   readonly maxBufferBytes?: number;
   /** Flows that may begin in a second, of whatever protocol; as many may begin at once. Default no limit. */
@@ -145,10 +150,11 @@ export class Gateway implements AsyncDisposable {
 
   static async #startOn(host: HostNetwork, rules: TranslationRules, options: GatewayOptions): Promise<Gateway> {
     const logger = options.logger ?? SILENT, maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
-    const { tcp, maxBufferBytes, maxNewFlows } = options;
+    const { tcp, maxBufferBytes, maxNewFlows, shared } = options;
     const limits = {
       maxFlows,
       ...(maxNewFlows !== undefined && { maxNewFlows }),
+      ...(shared !== undefined && { shared }),
       ...(tcp && { tcp }),
       ...(maxBufferBytes !== undefined && { maxBufferBytes }),
     };

@@ -49,6 +49,8 @@ export interface GatewaySettings {
   readonly maxFlows: number | undefined;
   /** How many flows may begin in a second. */
   readonly maxNewFlows: number | undefined;
+  /** Whether more than one guest may come. */
+  readonly shared: boolean;
   /** Which host sockets. */
   readonly host: HostKind;
   /** How much is logged. */
@@ -105,7 +107,12 @@ export const GATEWAY_ROWS = {
     shown: DEFAULT_DENY,
     read: readDeny,
   },
-  "max-flows": { metavar: "N", help: "flows at once", shown: "4096", read: readMaxFlows },
+  "max-flows": {
+    metavar: "N",
+    help: "flows at once; of serve, a guest has three quarters at most",
+    shown: "4096",
+    read: readMaxFlows,
+  },
   "max-new-flows": { metavar: "N", help: "flows that begin in a second", shown: "no limit", read: readMaxFlows },
   "host": { metavar: "ffi|deno", help: "host sockets: epoll and FFI, or Deno's own", shown: "ffi", read: readHostKind },
   "log-level": { metavar: "LEVEL", help: "debug, info, warn or error", read: readLogLevel },
@@ -115,7 +122,7 @@ export const GATEWAY_ROWS = {
 export function gatewaySettings(
   program: string,
   values: OptionValues<typeof GATEWAY_ROWS>,
-  defaults: { logLevel: LogLevel },
+  defaults: { logLevel: LogLevel; shared: boolean },
 ): GatewaySettings {
   const settings: GatewaySettings = {
     forwards: [...values["tcp-ports"], ...values["udp-ports"]],
@@ -127,6 +134,7 @@ export function gatewaySettings(
     deny: values.deny,
     maxFlows: values["max-flows"],
     maxNewFlows: values["max-new-flows"],
+    shared: defaults.shared,
     host: values.host ?? (Deno.build.os === "linux" ? "ffi" : "deno"),
     logLevel: values["log-level"] ?? defaults.logLevel,
   };
@@ -137,7 +145,7 @@ export function gatewaySettings(
 
 /** What `Gateway.start` is told, on this host. */
 export function gatewayOptions(settings: GatewaySettings, host: HostNetwork): GatewayOptions {
-  const { forwards, subnet, dns, maps, hostLoopback, allow, deny, maxFlows, maxNewFlows, logLevel } = settings;
+  const { forwards, subnet, dns, maps, hostLoopback, allow, deny, maxFlows, maxNewFlows, shared, logLevel } = settings;
   return {
     forwards,
     subnet,
@@ -145,6 +153,7 @@ export function gatewayOptions(settings: GatewaySettings, host: HostNetwork): Ga
     hostLoopback,
     allow,
     deny,
+    shared,
     host,
     logger: stderrLogger(logLevel),
     ...(dns === undefined ? {} : { dns }),

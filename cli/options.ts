@@ -155,7 +155,7 @@ function parseRun(args: readonly string[]): CommandLine {
   const program = "hawser run", { values, rest: command } = readOptions(program, RUN_ROWS, args);
   if (values.help) return { kind: "text", text: helpText("run", RUN_ROWS) };
   const options: RunOptions = {
-    ...gatewaySettings(program, values, { logLevel: "warn" }),
+    ...gatewaySettings(program, values, { logLevel: "warn", shared: false }),
     ...linkSettings(values),
     mtu: values.mtu ?? 65520,
     offload: !values["no-offload"],

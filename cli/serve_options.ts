@@ -78,7 +78,7 @@ export function parseServe(args: readonly string[]): ServeOptions | undefined {
     throw new UsageError(program, "bad --exit-fd: it is that of --ready-fd, give two");
   }
   return {
-    ...gatewaySettings(program, values, { logLevel: "info" }),
+    ...gatewaySettings(program, values, { logLevel: "info", shared: true }),
     ...linkSettings(values),
     links,
     mtu: values.mtu,

@@ -16,7 +16,7 @@
  * the guest's own subnet. Where the key is taken, by another client or a connection of the guest, another port is
  * drawn.
  *
- * **Limits** are those of all flows. A flow that the guest has not answered yet holds nothing of the guest: see
+ * **Limits** are those of all flows, of which clients leave a share to the guest itself (`flow/quota.ts`). A flow that the guest has not answered yet holds nothing of the guest: see
  * `Flow.known`.
  *
  * @module
@@ -26,7 +26,7 @@ import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import type { DropReason } from "./base/counters.ts";
 import type { RelayContext } from "./flow/context.ts";
 import { AddressOwner, ANY_ADDRESS, type ForwardGuest, MAX_SEEKERS, type Seeker } from "./address_owner.ts";
-import type { Flow, ForwardTarget } from "./flow/flow.ts";
+import type { Flow, ForwardTarget, GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
 import type { HostEndpoint, HostError, HostTcpHandler, HostTcpSocket } from "./host.ts";
 import { findReserved } from "./rules/policy.ts";
@@ -49,8 +49,8 @@ export interface ForwardContext extends RelayContext {
   allFlows(): Flow[];
   /** An unpredictable unsigned 32-bit number. */
   random(): number;
-  /** Why there can be no further flow, or null. */
-  refusesFlow(): DropReason | null;
+  /** Why no further client can have a flow to `guest`, or null. */
+  refusesClient(guest: GuestSide): DropReason | null;
   /** Whether a flow has this key. */
   isTaken(key: FlowKey): boolean;
   /** Takes a flow into the table. */
@@ -185,9 +185,9 @@ export class Forwards {
     client: HostEndpoint,
     guest: ForwardGuest,
   ): FlowKey | DropReason {
-    const refusal = this.#context.refusesFlow();
+    const refusal = this.#context.refusesClient(guest);
     if (refusal !== null) {
-      this.#context.log.warn(() => `Turned a client of ${forward.name} away: there are too many flows (--max-flows)`);
+      this.#warn(forward, "there are too many flows (--max-flows)");
       return refusal;
     }
     const { rules } = this.#context;

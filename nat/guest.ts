@@ -78,7 +78,7 @@ import { DHCP_SERVER_PORT } from "../net/wire/dhcpv4.ts";
 import { ArpResolver } from "./ip/arp_resolver.ts";
 import type { DropReason } from "./base/counters.ts";
 import type { RateLimitedLog } from "./base/rate_limited_log.ts";
-import type { GuestSide } from "./flow/flow.ts";
+import type { GuestSide, GuestUse } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
 import { ANY_ADDRESS, type ForwardGuest } from "./address_owner.ts";
 import { GuestIdentity } from "./guest_identity.ts";
@@ -153,8 +153,8 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   readonly number: number;
   /** Frames to it. */
   readonly out: FrameSender;
-  /** How many flows it has, of those that it knows. */
-  flows = 0;
+  /** What it uses of the gateway's limits. */
+  readonly use: GuestUse;
 
   #nat: GuestContext;
   #services: Services;
@@ -166,10 +166,11 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   #reassembly: Ipv4Reassembly;
   #mtuTimer: Timer;
 
-  /** Guest `number` of `nat` on `link`. */
-  constructor(nat: GuestContext, number: number, link: FrameSink) {
+  /** Guest `number` of `nat` on `link`, which uses nothing yet. */
+  constructor(nat: GuestContext, { number, use }: { number: number; use: GuestUse }, link: FrameSink) {
     this.#nat = nat;
     this.number = number;
+    this.use = use;
     this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu });
     const name = `Guest ${number} on ${link.name}`;
     this.#length = new FrameLength(nat.log, name, link);

@@ -7,8 +7,9 @@
  * **Flows.** One table for all guests, keyed by guest, protocol, ports and addresses. A TCP flow leaves it when its endpoint is CLOSED; while its host side still has
  * bytes to write it stays known as draining. An ended flow leaves nothing behind but one in the count of its way to end.
  *
- * **Limits.** At most `maxFlows` flows, of which `MAX_CONNECTING` wait for the host's connect; beyond, a SYN gets a RST. Mappings of UDP and ICMP echo have a bound of
- * their own, where the one used longest ago makes room. The buffers of all flows together have a bound too, at which each keeps only what it must.
+ * **Limits.** `flow/quota.ts` says how many flows and connects there may be, and how guests share them; beyond, a SYN gets
+ * a RST. Mappings of UDP and ICMP echo have a bound of their own: the guest with the most gives up the one that it used
+ * longest ago. The buffers of all flows together have a bound too, at which each keeps only what it must.
  * `maxNewFlows` rations the beginning of flows of every protocol; what is refused by a rule takes nothing from it.
  *
  * @module
@@ -20,17 +21,17 @@ import { Batch } from "./base/batch.ts";
 import { BufferPool, LARGE_BUFFER } from "./base/buffers.ts";
 import { type Counters, createCounters, type DropReason } from "./base/counters.ts";
 import { createEndings, type Endings, type FlowEnding } from "./flow/endings.ts";
-import type { EndsTurn, Flow, FlowInfo, ForwardTarget, GuestSide, Mapping } from "./flow/flow.ts";
+import type { EndsTurn, Flow, FlowInfo, ForwardTarget, GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
 import { FlowLog } from "./flow/flow_log.ts";
 import { FlowTable, hashFlowKey } from "./flow/flow_table.ts";
+import { greediest, type QuotaRefusal, Quotas } from "./flow/quota.ts";
 import { type ForwardContext, Forwards } from "./forwards.ts";
 import type { FrameSink } from "./ip/frame_sender.ts";
 import { Guest, type GuestContext } from "./guest.ts";
 import type { HostNetwork } from "./host.ts";
 import type { Logger } from "./base/logger.ts";
 import { RateLimitedLog } from "./base/rate_limited_log.ts";
-import { RecencyList } from "./base/recency_list.ts";
 import { DatagramRelay } from "./relay/datagram.ts";
 import { Gathering } from "./relay/gathering.ts";
 import { EchoRelay } from "./relay/icmp.ts";
@@ -41,7 +42,6 @@ import { UdpForward, UdpForwardFlow } from "./relay/udp_forward.ts";
 import { DnsService } from "./service/dns.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
 import { TimerWheel } from "./base/timers.ts";
-import { TokenBucket } from "./base/token_bucket.ts";
 import {
   isGroupAddress,
   type Refusal,
@@ -52,8 +52,6 @@ import {
 } from "./rules/translate.ts";
 import { TranslationCache } from "./rules/translation_cache.ts";
 
-/** Host connects that may be under way at once. */
-export const MAX_CONNECTING = 1024;
 /** Bytes of buffers from which on flows keep nothing that can be had again. */
 export const MAX_BUFFER_BYTES = 256 << 20;
 /** Mappings of UDP and ICMP echo that may exist at once. */
@@ -82,6 +80,11 @@ export interface NatOptions {
   readonly resolvers?: () => readonly Target[];
   /** Flows that may begin in a second, of whatever protocol; as many may begin at once. Default no limit. */
   readonly maxNewFlows?: number;
+  /**
+   * Whether guests share flows and connects from the start, so that none may have all of them even while it is alone.
+   * Default false: as soon as there are two.
+   */
+  readonly shared?: boolean;
   /** Other limits and times than `TCP_DEFAULTS`. */
   readonly tcp?: Partial<TcpConfig>;
 }
@@ -125,15 +128,12 @@ export class Nat implements ForwardContext, GuestContext {
   /** What `#resolvers` last answered. */
   #resolversSeen: readonly Target[] | null = null;
   #flowLog: FlowLog;
-  #maxFlows: number;
-  #maxNewFlows: number;
-  #newFlows: TokenBucket | null = null;
+  #quotas: Quotas;
   #translations: TranslationCache;
   #secret: number;
   #flows: FlowTable<Flow>;
   #draining = new Set<Flow>();
-  #connecting = 0;
-  #mappings = new RecencyList<Mapping>();
+  #mappings = 0;
   #forwardedUdp = 0;
   #forwardedKey = new FlowKey();
   #logger: Logger;
@@ -172,12 +172,7 @@ export class Nat implements ForwardContext, GuestContext {
       servers: () => this.#findResolvers() ?? [],
     });
     this.#translations = new TranslationCache(options.rules);
-    this.#maxFlows = options.maxFlows;
-    this.#maxNewFlows = options.maxNewFlows ?? Infinity;
-    if (options.maxNewFlows !== undefined) {
-      const rate = { perSecond: options.maxNewFlows, burst: options.maxNewFlows };
-      this.#newFlows = new TokenBucket(rate, options.host.now());
-    }
+    this.#quotas = new Quotas(options, options.host.now());
     this.random = options.random;
     this.#secret = options.random();
     this.#flows = new FlowTable<Flow>(options.random());
@@ -211,7 +206,7 @@ export class Nat implements ForwardContext, GuestContext {
 
   /** A new guest on `link`, whose frames go to its `receive`. */
   attach(link: FrameSink): Guest {
-    const guest = new Guest(this, this.#nextGuest++, link);
+    const guest = new Guest(this, { number: this.#nextGuest++, use: this.#quotas.guestCame(this.now()) }, link);
     this.#guests.set(guest.number, guest);
     return guest;
   }
@@ -222,6 +217,7 @@ export class Nat implements ForwardContext, GuestContext {
     for (const flow of this.allFlows()) if (flow.key.guest === guest.number) flow.abort(ending);
     this.dns?.forget(guest);
     guest.dispose();
+    this.#quotas.guestLeft();
     this.#guests.delete(guest.number);
     this.forwards.gone(guest);
   }
@@ -267,21 +263,14 @@ export class Nat implements ForwardContext, GuestContext {
     } as const;
     const translation = dns === null ? translate(this.rules, destination) : { targets: [destination] };
     if ("refusal" in translation) return this.#refuse(key, translation.refusal, translation.rule);
-    const limit = this.refusesFlow();
-    if (limit !== null) {
-      return this.#refuse(key, limit, `${this.#maxFlows} flows are the limit (--max-flows)`);
-    }
-    if (this.#connecting >= MAX_CONNECTING) {
-      return this.#refuse(key, "connectLimit", `${MAX_CONNECTING} connects are under way`);
-    }
-    if (!this.#mayBegin()) return this.#refuseRate(key);
+    const limit = this.#quotas.refusesFlow(guest.use, this.flowCount) ?? this.#refusesNew(guest);
+    if (limit !== null) return this.#refuse(key, limit.reason, limit.why);
     const { targets } = translation;
     const host = dns?.connector({ guest, address: key.guestAddress.ipv4, port: key.guestPort }) ?? this.host;
     const opening = new TcpGuestOpening(this, { host, targets, packet: syn, tcp });
     const relay = new TcpRelay(this, { guest, key: key.clone(), hostEnd: targets[0]!, forward: null, opening });
     this.enter(relay);
-    this.#connecting++;
-    guest.flows++;
+    this.#quotas.connectBegan(guest.use);
     relay.open();
     return null;
   }
@@ -324,7 +313,8 @@ export class Nat implements ForwardContext, GuestContext {
     if (known !== undefined && peer !== undefined) return known.send(datagram, peer);
     const translation = this.#translations.find(this.rules, destination, port);
     if ("refusal" in translation) return this.#refuseDatagram(key, destination, port, translation);
-    if (known === undefined && !this.#mayBegin()) return this.#refuseRate(key);
+    const limit = known === undefined ? this.#refusesNew(guest) : null;
+    if (limit !== null) return this.#refuse(key, limit.reason, limit.why);
     const target = translation.targets[0]!;
     const relay = known ?? this.#addMapping(new UdpRelay(this, { guest, key: key.clone() }), guest);
     return relay.send(datagram, relay.peers.add(destination, port, target));
@@ -358,9 +348,9 @@ export class Nat implements ForwardContext, GuestContext {
 
   // --- ForwardContext ---
 
-  /** `flowLimit` where there are as many flows as there may be, or null. */
-  refusesFlow(): DropReason | null {
-    return this.flowCount >= this.#maxFlows ? "flowLimit" : null;
+  /** Why no further client of a forward can have a flow to `guest`, or null. */
+  refusesClient(guest: GuestSide): DropReason | null {
+    return this.#quotas.refusesClient(guest.use, this.flowCount);
   }
 
   /** Whether a flow has this key. */
@@ -371,6 +361,9 @@ export class Nat implements ForwardContext, GuestContext {
   /** Takes a flow into the table. */
   enter(flow: Flow): void {
     this.#flows.set(flow.key, flow);
+    const { use } = flow.guest;
+    if (flow.forward === null) use.flows++;
+    else use.clients++;
     if (flow instanceof UdpForwardFlow) this.#forwardedUdp++;
   }
 
@@ -402,19 +395,14 @@ export class Nat implements ForwardContext, GuestContext {
   }
 
   /** A host connect was answered. */
-  connectEnded(): void {
-    this.#connecting--;
+  connectEnded({ use }: GuestSide): void {
+    this.#quotas.connectEnded(use);
   }
 
   /** The flow's key is free, its host side is not done. */
   drain(flow: Flow): void {
     if (this.#flows.get(flow.key) === flow) this.#flows.delete(flow.key);
     this.#draining.add(flow);
-  }
-
-  /** A mapping was used. */
-  mappingUsed(mapping: Mapping): void {
-    this.#mappings.use(mapping);
   }
 
   /** Tells of a flow that bytes can pass. */
@@ -428,9 +416,13 @@ export class Nat implements ForwardContext, GuestContext {
     this.#flowLog.ended(flow, ending);
     if (this.#flows.get(flow.key) === flow) this.#flows.delete(flow.key);
     else this.#draining.delete(flow);
-    if (flow instanceof DatagramRelay) this.#mappings.remove(flow);
+    const { use } = flow.guest;
+    if (flow.forward === null) use.flows--;
+    else use.clients--;
     if (flow instanceof UdpForwardFlow) this.#forwardedUdp--;
-    if (flow.known) flow.guest.flows--;
+    if (!(flow instanceof DatagramRelay)) return;
+    use.mappings.remove(flow);
+    this.#mappings--;
   }
 
   /** Brings the host's resolvers in the rules up to date and returns them. */
@@ -443,18 +435,13 @@ export class Nat implements ForwardContext, GuestContext {
     return this.rules.dnsServers;
   }
 
-  /** Whether one more flow may begin now. */
-  #mayBegin(): boolean {
-    return this.#newFlows === null || this.#newFlows.take(this.now());
+  #refusesNew({ use }: GuestSide): QuotaRefusal | null {
+    return this.#quotas.refusesNew(use, this.now());
   }
 
   #refuse(key: FlowKey, reason: DropReason, why: string): DropReason {
     this.log.warn(() => `Refused ${key} of guest ${key.guest}: ${why}`);
     return reason;
-  }
-
-  #refuseRate(key: FlowKey): DropReason {
-    return this.#refuse(key, "flowRate", `${this.#maxNewFlows} new flows a second are the limit (--max-new-flows)`);
   }
 
   /** As `#refuse`, for a datagram: where it goes is not in its mapping's key. */
@@ -470,17 +457,23 @@ export class Nat implements ForwardContext, GuestContext {
   }
 
   #addMapping<T extends DatagramRelay>(relay: T, guest: GuestSide): T {
-    if (this.#mappings.size >= MAX_MAPPINGS) this.#mappings.oldest?.abort("evicted");
+    if (this.#mappings >= MAX_MAPPINGS) this.#greediest(guest).use.mappings.oldest?.abort("evicted");
     this.enter(relay);
-    this.#mappings.add(relay);
-    guest.flows++;
+    guest.use.mappings.add(relay);
+    this.#mappings++;
     relay.open();
     return relay;
   }
 
+  /** The guest with the most mappings. */
+  #greediest(asker: GuestSide): GuestSide {
+    return greediest<GuestSide>([...this.#guests.values()].map((guest) => [guest, guest.use.mappings.size]), asker);
+  }
+
   #openEcho(guest: GuestSide, key: FlowKey): EchoRelay | DropReason {
     if (this.#pingless) return "icmpNotRelayed";
-    if (!this.#mayBegin()) return this.#refuseRate(key);
+    const limit = this.#refusesNew(guest);
+    if (limit !== null) return this.#refuse(key, limit.reason, limit.why);
     const relay = new EchoRelay(this, { guest, key: key.clone() });
     const socket = this.host.openPing?.(relay) ?? "other";
     if (typeof socket !== "string") {

@@ -124,6 +124,10 @@ export const DROP_REASONS = {
   flowRate: "flow beyond the limit of new flows a second",
   /** A connect beyond the bound of connects under way. */
   connectLimit: "connection beyond the bound of connects under way",
+  /** A flow or connect of a guest beyond its share of the limit, while others share it. */
+  guestShare: "flow of a guest beyond its share of the limits",
+  /** A client of a forward beyond the share of flows that clients may have, since the guest keeps some for itself. */
+  forwardShare: "client of a forward beyond the share of flows that clients may have",
   /** The host had no descriptor, port or memory left. */
   hostExhausted: "host out of descriptors, ports or memory",
   /** A client of a forward without a guest, or with more than one, to go to. */

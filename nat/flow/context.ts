@@ -11,7 +11,7 @@ import type { HostNetwork } from "../host.ts";
 import type { Gathering } from "../relay/gathering.ts";
 import type { TcpContext } from "../tcp/context.ts";
 import type { FlowEnding } from "./endings.ts";
-import type { EndsTurn, Flow, Mapping } from "./flow.ts";
+import type { EndsTurn, Flow, GuestSide } from "./flow.ts";
 import type { FlowKey } from "./flow_key.ts";
 
 /** What relays need of the gateway. */
@@ -41,13 +41,11 @@ export interface RelayContext {
   /** Calls `endTurn` at the end of this turn. */
   due(item: EndsTurn): void;
   /** A host connect that was under way has been answered. */
-  connectEnded(): void;
+  connectEnded(guest: GuestSide): void;
   /** The flow's key is free, the flow still has something to do. */
   drain(flow: Flow): void;
   /** Bytes can pass. */
   flowOpened(flow: Flow): void;
-  /** A mapping is used: it is the last that makes room for another. */
-  mappingUsed(mapping: Mapping): void;
   /** The flow is over: it is counted and forgotten. */
   flowEnded(flow: Flow, ending: FlowEnding): void;
 }

@@ -5,7 +5,8 @@
  */
 import type { IpAddress } from "../../net/wire/address.ts";
 import type { Icmpv4Error } from "../../net/wire/icmpv4.ts";
-import type { Recent } from "../base/recency_list.ts";
+import type { RecencyList, Recent } from "../base/recency_list.ts";
+import type { TokenBucket } from "../base/token_bucket.ts";
 import type { FrameSender } from "../ip/frame_sender.ts";
 import type { TcpState } from "../tcp/transitions.ts";
 import type { FlowEnding } from "./endings.ts";
@@ -46,14 +47,28 @@ export interface FlowInfo {
   readonly idleMs: number;
 }
 
+/** What one guest uses of the gateway's limits; see `quota.ts`. */
+export interface GuestUse {
+  /** Flows that it began. */
+  flows: number;
+  /** Flows that clients of forwards began to it. */
+  clients: number;
+  /** Its connects under way on the host. */
+  connecting: number;
+  /** Its mappings, by their last use. */
+  readonly mappings: RecencyList<Mapping>;
+  /** Its ration of new flows; null where new flows are not rationed. */
+  readonly newFlows: TokenBucket | null;
+}
+
 /** A guest as flows see it. */
 export interface GuestSide {
   /** Its number in flow keys. */
   readonly number: number;
   /** Frames to it. */
   readonly out: FrameSender;
-  /** How many flows it has, of those that it knows. */
-  flows: number;
+  /** What it uses of the gateway's limits. */
+  readonly use: GuestUse;
   /** Asks by ARP whether someone else has `address`, a 32-bit number, by now. */
   ask(address: number): void;
   /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from `source` or the gateway. */

@@ -55,7 +55,7 @@ export abstract class DatagramRelay extends DatagramFlow implements Mapping {
   /** A datagram passes. */
   protected used(): void {
     this.usedAt = this.context.now();
-    this.context.mappingUsed(this);
+    this.guest.use.mappings.use(this);
     if (this.#opened) return;
     this.#opened = true;
     this.context.flowOpened(this);

@@ -212,10 +212,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
 
   /** The handshake with the guest is complete: the host socket may be read. */
   tcpOpened(): void {
-    if (!this.known) {
-      this.known = true;
-      this.guest.flows++;
-    }
+    this.known = true;
     this.#context.flowOpened(this);
     this.#makeDue();
   }

@@ -62,7 +62,7 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
     if (!this.#connecting) return;
     this.#connecting = false;
     this.#packet = NOTHING;
-    this.#context.connectEnded();
+    this.#context.connectEnded(this.#relay.guest);
     this.#context.timers.cancel(this.#timer);
   }
 

@@ -168,10 +168,7 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
 
   /** Sends a datagram of the guest to the client. Returns why not, or null. */
   answer({ bytes, start, end }: GuestDatagram): DropReason | null {
-    if (!this.known) {
-      this.known = true;
-      this.guest.flows++;
-    }
+    this.known = true;
     this.#answered++;
     this.#used();
     this.#answeredAt = this.usedAt;

@@ -22,8 +22,11 @@
  *
  * **Time.** None is measured here: exchanges have a timer each, and the guest's repetitions are passed on.
  *
- * **Limits.** `MAX_DNS_PENDING` exchanges, for `MAX_DNS_WAITERS` each; beyond, a query is dropped and the guest will
- * repeat it. All guests of a gateway share one cache and these limits.
+ * **Limits.** `MAX_DNS_PENDING` exchanges, for `MAX_DNS_WAITERS` each. All guests of a gateway share one cache and these
+ * limits. If all exchanges are under way, the guest that began the most gives up its oldest, whose askers get SERVFAIL;
+ * so the names that one guest asks never keep another from asking. A guest that has the most itself gives one up only if
+ * a resolver has been silent about it for `DNS_ATTEMPT_MS`: a flood of names is not passed on faster than that. Else the
+ * query is dropped, and the guest will repeat it. Of those that wait for one exchange, the guest with the most gives way.
  *
  * **Over TCP** a guest's connection ends here (`dns_stream.ts`); its queries meet the same cache, limits and resolvers. If
  * one has no room among the exchanges it gets SERVFAIL, because TCP does not repeat it.
@@ -46,11 +49,12 @@ import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { RelayContext } from "../flow/context.ts";
 import type { GuestSide } from "../flow/flow.ts";
+import { greediest } from "../flow/quota.ts";
 import type { HostNetwork } from "../host.ts";
 import type { GuestDatagram } from "../relay/udp.ts";
 import type { Target } from "../rules/translate.ts";
 import { DnsCache } from "./dns_cache.ts";
-import type { DnsExchange, DnsWaiter } from "./dns_exchange.ts";
+import { DNS_ATTEMPT_MS, type DnsExchange, type DnsWaiter } from "./dns_exchange.ts";
 import { encodeLocalDnsAnswer } from "./dns_local.ts";
 import { DnsStream } from "./dns_stream.ts";
 import { DnsTcpExchange } from "./dns_tcp_exchange.ts";
@@ -86,6 +90,8 @@ export interface DnsServiceOptions {
   readonly servers: () => readonly Target[];
 }
 
+const TOO_MANY = ["dnsPendingLimit", "too many are under way"] as const;
+
 interface Asker {
   readonly client: DnsClient;
   readonly query: DnsQuery;
@@ -95,6 +101,9 @@ interface Asker {
 interface Pending {
   readonly exchange: DnsExchange;
   readonly askers: Asker[];
+  /** The guest that is charged for it: the one that asked first. */
+  readonly owner: GuestSide;
+  readonly beganAt: number;
 }
 
 /** The DNS service of a gateway. */
@@ -139,9 +148,7 @@ export class DnsService implements DnsWaiter {
     const known = query.key === null ? 0 : this.#cache.read(query.key, this.#context.now(), into, at);
     if (known > 0) return this.#answer(asker, known);
     const refusal = this.#lookUp(asker, datagram.bytes.slice(datagram.start, datagram.end));
-    return refusal === null || client.stream === undefined
-      ? refusal
-      : this.#fail([asker], refusal, "too many are under way");
+    return refusal === null || client.stream === undefined ? refusal : this.#fail([asker], ...TOO_MANY);
   }
 
   /** Takes the connections of a guest that asks over TCP, in the place of the host. */
@@ -205,13 +212,13 @@ export class DnsService implements DnsWaiter {
       pending.exchange.abort();
       this.#pending.delete(key);
     }
-    if (this.#pending.size >= MAX_DNS_PENDING) return "dnsPendingLimit";
+    if (this.#pending.size >= MAX_DNS_PENDING && !this.#makeRoom(client.guest)) return "dnsPendingLimit";
     const id = this.#options.random() & 0xffff, servers = this.#servers;
     const options = { key, query, message, servers, id, waiter: this };
     const exchange = client.stream === undefined
       ? new DnsUdpExchange(this.#context, options)
       : new DnsTcpExchange(this.#context, options);
-    this.#pending.set(key, { exchange, askers: [asker] });
+    this.#pending.set(key, { exchange, askers: [asker], owner: client.guest, beganAt: this.#context.now() });
     exchange.start();
     return null;
   }
@@ -225,9 +232,23 @@ export class DnsService implements DnsWaiter {
       exchange.repeat();
       return null;
     }
-    if (askers.length >= MAX_DNS_WAITERS) return "dnsPendingLimit";
+    if (askers.length >= MAX_DNS_WAITERS) {
+      const most = greediest(countByGuest(askers.map(({ client }) => client.guest)), asker.client.guest);
+      if (most === asker.client.guest) return "dnsPendingLimit";
+      this.#fail(askers.splice(askers.findIndex(({ client }) => client.guest === most), 1), ...TOO_MANY);
+    }
     askers.push(asker);
     return null;
+  }
+
+  /** Ends an exchange, so that `guest` can begin one; returns false if it has to wait. */
+  #makeRoom(guest: GuestSide): boolean {
+    const all = [...this.#pending.values()], most = greediest(countByGuest(all.map(({ owner }) => owner)), guest);
+    const oldest = all.find(({ owner }) => owner === most)!;
+    if (most === guest && this.#context.now() - oldest.beganAt < DNS_ATTEMPT_MS) return false;
+    oldest.exchange.abort();
+    this.#fail(this.#take(oldest.exchange), ...TOO_MANY);
+    return true;
   }
 
   /** Takes an exchange that is over out, and returns who waited. */
@@ -270,6 +291,12 @@ export class DnsService implements DnsWaiter {
   #truncate(query: DnsQuery): number {
     return encodeTruncatedDnsAnswer(this.#context.tcp.scratch, SEGMENT_HEADROOM, query);
   }
+}
+
+function countByGuest(guests: readonly GuestSide[]): Map<GuestSide, number> {
+  const counts = new Map<GuestSide, number>();
+  for (const guest of guests) counts.set(guest, (counts.get(guest) ?? 0) + 1);
+  return counts;
 }
 
 function isSameAsker(a: Asker, b: Asker): boolean {

@@ -11,6 +11,7 @@ const DEFAULTS: RunOptions = {
   dns: undefined,
   maps: [],
   hostLoopback: true,
+  shared: false,
   allow: [],
   deny: [],
   maxFlows: undefined,

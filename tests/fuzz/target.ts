@@ -85,6 +85,7 @@ export class FuzzTarget {
       maxFlows: this.#maxFlows,
       maxBufferBytes: this.#maxBufferBytes,
       ...(options.has("maxNewFlows") && { maxNewFlows: number("maxNewFlows", 1) }),
+      shared: options.get("shared") === "yes",
       tcp: { receiveLimit: number("receiveLimit", 65536), sendLimit: number("sendLimit", 1 << 18) },
     });
     this.host.start(() => this.nat.turn());
@@ -153,7 +154,8 @@ export class FuzzTarget {
     const datagramSockets = [...this.host.udpSockets, ...this.host.pingSockets].filter((s) => !s.closed);
     assertEquals(this.host.openSockets.length + datagramSockets.length, 0, "sockets");
     assertEquals(this.nat.incompleteDatagrams, 0, "fragments");
-    assertEquals(this.guest.flows, 0);
+    const { flows, clients, connecting, mappings } = this.guest.use;
+    assertEquals([flows, clients, connecting, mappings.size], [0, 0, 0, 0], "what the guest uses");
   }
 
   // --- what a script does ---

@@ -279,7 +279,8 @@ export class NatScript {
     assertEquals(this.nat.timers.size, 0, "timers");
     assertEquals(this.nat.pool.takenBytes, this.#taken, "buffers");
     assertEquals(this.host.openSockets, [], "sockets");
-    assertEquals(this.guest.flows, 0);
+    const { flows, clients, connecting, mappings } = this.guest.use;
+    assertEquals([flows, clients, connecting, mappings.size], [0, 0, 0, 0], "what the guest uses");
   }
 
   #take(frame: Frame): boolean {

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { createCounters, type DropReason } from "../../../nat/base/counters.ts";
-import { MAX_CONNECTING, Nat } from "../../../nat/nat.ts";
+import { MAX_CONNECTING } from "../../../nat/flow/quota.ts";
+import { Nat } from "../../../nat/nat.ts";
 import { IpAddress } from "../../../net/wire/address.ts";
 import { DHCP_BOOT_REQUEST, DHCP_RELEASE, encodeDhcpv4 } from "../../../net/wire/dhcpv4.ts";
 import { encodeEthernet, ETHERTYPE_ARP } from "../../../net/wire/ethernet.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { MAX_DNS_PENDING, MAX_DNS_WAITERS } from "../../../nat/service/dns.ts";
-import { DNS_QUERY_MS } from "../../../nat/service/dns_exchange.ts";
+import { DNS_ATTEMPT_MS, DNS_QUERY_MS } from "../../../nat/service/dns_exchange.ts";
 import { LOCAL_DNS_NAMES } from "../../../nat/service/dns_local.ts";
 import { Nat } from "../../../nat/nat.ts";
 import { createTranslationRules } from "../../../nat/rules/translate.ts";
@@ -271,6 +271,50 @@ Deno.test("DnsService bounds the exchanges under way, and those who wait for one
   assertEquals(script.take().length, MAX_DNS_PENDING + MAX_DNS_WAITERS - 1);
   script.assertCounters({ dnsPendingLimit: 2, dnsUnanswered: MAX_DNS_PENDING });
   assert(script.warnings.length < 20, "the log is rationed");
+  script.assertIdle();
+});
+
+Deno.test("DnsService lets a guest ask although another has asked for as many silent names as may be under way", () => {
+  const script = new DnsScript({ guests: 2 });
+  for (let i = 0; i <= MAX_DNS_PENDING; i++) script.ask(dnsQuery(`n${i}.test A`));
+  script.assertCounters({ dnsPendingLimit: 1 });
+  script.sockets();
+  script.take();
+  script.ask(dnsQuery(QUESTION, { id: 7 }), { guest: 2 });
+  assertEquals(script.take().map(({ guest, bytes }) => `${guest} ${dnsText(bytes)}`), [
+    "1 DNS answer 1 SERVFAIL, A? n0.test.",
+  ]);
+  script.assertCounters({ dnsPendingLimit: 2 });
+  const { socket, id } = script.upstream();
+  script.reply(socket, dnsAnswer(QUESTION, { id }));
+  assertEquals(script.take().map(({ guest }) => guest), [2]);
+  script.advance(DNS_QUERY_MS);
+  script.take();
+  script.assertIdle();
+});
+
+Deno.test("DnsService gives up what a guest asked longest ago for its next query, once a resolver was silent about it", () => {
+  const script = new DnsScript();
+  for (let i = 0; i < MAX_DNS_PENDING; i++) script.ask(dnsQuery(`n${i}.test A`));
+  script.advance(DNS_ATTEMPT_MS);
+  script.sockets();
+  script.ask(dnsQuery(QUESTION, { id: 7 }));
+  assertEquals([script.sockets().length, script.take().length], [1, 1]);
+  script.assertCounters({ dnsPendingLimit: 1 });
+  script.advance(DNS_QUERY_MS);
+  script.take();
+  script.assertIdle();
+});
+
+Deno.test("DnsService lets a guest wait for a name for which another waits as often as may be", () => {
+  const script = new DnsScript({ guests: 2 });
+  for (let i = 0; i < MAX_DNS_WAITERS; i++) script.ask(dnsQuery(QUESTION, { id: 100 + i }));
+  script.ask(dnsQuery(QUESTION, { id: 7 }), { guest: 2 });
+  script.assertCounters({ dnsPendingLimit: 1 });
+  assertEquals(script.take().length, 1);
+  const { socket, id } = script.upstream();
+  script.reply(socket, dnsAnswer(QUESTION, { id }));
+  assertEquals(script.take().filter(({ guest }) => guest === 2).length, 1);
   script.assertIdle();
 });
 
