@@ -311,6 +311,16 @@ export class ScriptTcpSocket implements HostTcpSocket {
     return taken;
   }
 
+  /** Whether the peer has sent FIN. */
+  get ended(): boolean {
+    return this.#eof;
+  }
+
+  /** Whether the connection is broken. */
+  get broken(): boolean {
+    return this.#broken;
+  }
+
   /** Bytes the peer has sent that the owner has not read. */
   get unreadLength(): number {
     return this.#input.reduce((sum, part) => sum + part.length, 0) - this.#inputAt;
