@@ -119,6 +119,7 @@ export class Gateway implements AsyncDisposable {
   #nat: Nat;
   #host: HostNetwork;
   #arrivals: RateLimitedLog;
+  #refusals: RateLimitedLog;
   #links = new Set<Link>();
   /** Takes the listener off the signal that was given. */
   #forgetSignal: () => void = () => {};
@@ -128,6 +129,7 @@ export class Gateway implements AsyncDisposable {
     this.#nat = nat;
     this.#host = host;
     this.#arrivals = new RateLimitedLog(logger, () => host.now());
+    this.#refusals = new RateLimitedLog(logger, () => host.now());
     this.forwards = new PortForwards(host, nat);
   }
 
@@ -210,6 +212,15 @@ export class Gateway implements AsyncDisposable {
     }
     this.#arrivals.info(() => `${who} began`);
     return { number: guest.number, ended: ended.promise, [Symbol.asyncDispose]: () => link.close() };
+  }
+
+  /**
+   * For the `refused` of listeners: logs in `message` why a guest was turned away, rationed, and counts it as `hostExhausted` if descriptors or memory have run out,
+   * else as `guestRefused`.
+   */
+  refused(message: string, isExhausted: boolean = false): void {
+    this.#nat.counters[isExhausted ? "hostExhausted" : "guestRefused"]++;
+    this.#refusals.warn(() => message);
   }
 
   /** Every flow, those that only drain included. */

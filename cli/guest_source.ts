@@ -53,8 +53,8 @@ export interface SourceContext {
   readonly socketLoop: EventLoop | undefined;
   /** Takes each link. */
   readonly attach: (link: Link) => unknown;
-  /** Told why a guest was turned away. */
-  readonly refused: (message: string) => void;
+  /** Told why a guest was turned away; see `ListenerOptions`. */
+  readonly refused: (message: string, isExhausted: boolean) => void;
 }
 
 /** An open source: where guests come from with the real port, or nothing to say of a TAP. */

@@ -14,7 +14,6 @@ import { LinuxHost } from "../forward/linux_host.ts";
 import { Gateway } from "../mod.ts";
 import type { FlowInfo } from "../nat/flow/flow.ts";
 import type { HostNetwork } from "../nat/host.ts";
-import { RateLimitedLog } from "../nat/base/rate_limited_log.ts";
 import { SYSTEM_CLOCK } from "../net/link/clock.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
 import { formatReport } from "./flow_report.ts";
@@ -56,7 +55,6 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
   const logger = stderrLogger(settings.logLevel);
   const wrapper = resources.use(new LinkWrapper(settings, { clock: loop ?? SYSTEM_CLOCK, logger }));
   const gateway = resources.use(await Gateway.start(gatewayOptions(settings, host)));
-  const log = new RateLimitedLog(logger, () => host.now());
   const opened = [];
   for (const source of sources) {
     opened.push(resources.use(
@@ -64,7 +62,7 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
         loop,
         socketLoop: isFfi ? loop : undefined,
         attach: (link) => gateway.attach(wrapper.wrap(link)),
-        refused: (message) => log.warn(() => message),
+        refused: (message, isExhausted) => gateway.refused(message, isExhausted),
       }),
     ));
   }

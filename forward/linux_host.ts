@@ -56,7 +56,7 @@ export class LinuxHost implements HostNetwork {
   /** Uses `loop`, which stays the caller's to run and to dispose of. */
   constructor(loop: EventLoop) {
     this.#loop = loop;
-    this.#tcp = { loop, libc: libc(), open: new Set(), listeners: new Set(), spare: -1 };
+    this.#tcp = { loop, libc: libc(), open: new Set(), listeners: new Set() };
     this.#udp = { loop, libc: libc(), open: new Set(), batch: new UdpBatch(loop) };
     this.#ping = new LinuxPing({ loop, libc: libc() });
   }

@@ -1,33 +1,26 @@
 /**
  * A TCP port of the host that is listened on, as a non-blocking socket of Linux in the event loop.
  *
- * **Accepting** is by readiness: the loop says that clients wait, and they are accepted until there is none left or `ACCEPTS_PER_TURN` were, then again in the
- * next turn. An accepted socket has the options of `setTcpOptions` from the listener, which Linux hands on, so that none of its first bytes comes before
- * them.
+ * **Accepting** is by readiness (`net/linux/acceptor.ts`), at most `ACCEPTS_PER_TURN` clients a turn. An accepted socket has the options of `setTcpOptions` from the
+ * listener, which Linux hands on, so that none of its first bytes comes before them.
  *
- * **Out of descriptors.** A client that cannot be accepted stays in the kernel's queue, which is edge-triggered and would say nothing more of it: it would hang. So
- * the host keeps one spare descriptor for as long as it listens; it is given up, the client is accepted in its place and reset, and the spare is taken
- * again. Each client learns at once, and none is looked for by polling.
+ * **Out of descriptors.** A client becomes a flow, and so it does not get one of the last descriptors (`net/linux/descriptors.ts`): it is reset and learns at once.
  *
  * **Restarting.** SO_REUSEADDR lets a port be taken on which only connections in TIME-WAIT are left; it never lets two listen. An IPv6 socket takes both families, so `::`
  * is every address.
  *
  * @module
  */
-import { BROKEN, type EventLoop, READABLE, type Watch } from "../net/linux/event_loop.ts";
+import { Acceptor } from "../net/linux/acceptor.ts";
+import { LEFT_BY_FLOWS } from "../net/linux/descriptors.ts";
+import type { EventLoop } from "../net/linux/event_loop.ts";
 import {
   AF_INET,
   AF_INET6,
-  EAGAIN,
-  EMFILE,
-  ENFILE,
-  ENOBUFS,
-  ENOMEM,
   errno,
   IPPROTO_IPV6,
   IPV6_V6ONLY,
   type Libc,
-  SO_LINGER,
   SO_REUSEADDR,
   SOCK_NONBLOCK_CLOEXEC,
   SOCK_STREAM,
@@ -43,7 +36,6 @@ const ACCEPTS_PER_TURN = 64;
 const BACKLOG = 4096;
 const ENABLE = new Uint8Array([1, 0, 0, 0]);
 const DISABLE = new Uint8Array(4);
-const LINGER_ZERO = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
 
 const sockaddr = new Uint8Array(SOCKADDR_SIZE);
 const sockaddrLength = new Uint32Array(1);
@@ -58,8 +50,6 @@ export interface LinuxListenOwner {
   readonly open: Set<LinuxTcpSocket>;
   /** The listeners. */
   readonly listeners: Set<LinuxListener>;
-  /** A descriptor to be given up when there is no other; -1: none. */
-  spare: number;
 }
 
 /** A `HostListener` on a descriptor. Made by `listenLinuxTcp`. */
@@ -67,31 +57,26 @@ export class LinuxListener implements HostListener {
   readonly local: HostEndpoint;
   readonly #owner: LinuxListenOwner;
   readonly #handler: HostListenHandler;
-  readonly #fd: number;
-  readonly #watch: Watch;
-  #closed = false;
+  readonly #acceptor: Acceptor;
 
   /** Takes a descriptor that listens. Throws an `Error` when the loop cannot watch it; it is the caller's then. */
   constructor(owner: LinuxListenOwner, socket: { fd: number; local: HostEndpoint }, handler: HostListenHandler) {
     this.#owner = owner;
     this.#handler = handler;
-    this.#fd = socket.fd;
     this.local = socket.local;
-    this.#watch = owner.loop.watch(socket.fd, this);
-    this.#watch.setInterest(READABLE | BROKEN);
+    const accepted = (fd: number, peer: Uint8Array) => this.#hand(fd, peer);
+    const acceptFailed = () => handler.hostAcceptFailed("exhausted");
+    this.#acceptor = new Acceptor(owner.loop, socket.fd, {
+      handler: { accepted, acceptFailed },
+      mostPerTurn: ACCEPTS_PER_TURN,
+      left: LEFT_BY_FLOWS,
+    });
     owner.listeners.add(this);
-    if (owner.spare < 0) owner.spare = takeSpare(owner.libc);
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#owner.loop.release(this.#watch);
-    const { listeners, libc, spare } = this.#owner;
-    listeners.delete(this);
-    if (listeners.size > 0 || spare < 0) return;
-    libc.close(spare);
-    this.#owner.spare = -1;
+    this.#acceptor.close();
+    this.#owner.listeners.delete(this);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -99,58 +84,14 @@ export class LinuxListener implements HostListener {
     await this.#owner.loop.allClosed();
   }
 
-  /** For the loop: clients wait. */
-  ready(): void {
-    this.#watch.ready &= ~BROKEN;
-    for (let i = 0; i < ACCEPTS_PER_TURN && !this.#closed; i++) {
-      const fd = this.#accept();
-      if (fd >= 0) {
-        this.#hand(fd);
-        continue;
-      }
-      const code = errno();
-      if (code === EAGAIN) {
-        this.#watch.ready &= ~READABLE;
-        return;
-      }
-      // Anything else is about that client alone, who has left the queue (accept(2), "Error handling").
-      if (isExhaustion(code) && !this.#turnAway()) return;
-    }
-  }
-
-  #accept(): number {
-    sockaddrLength[0] = SOCKADDR_SIZE;
-    return this.#owner.libc.accept4(this.#fd, sockaddr, sockaddrLength, SOCK_NONBLOCK_CLOEXEC);
-  }
-
-  #hand(fd: number): void {
-    const client = readSockaddr(sockaddr), socket = new LinuxTcpSocket(this.#owner, { accepted: fd });
+  #hand(fd: number, peer: Uint8Array): void {
+    const client = readSockaddr(peer), socket = new LinuxTcpSocket(this.#owner, { accepted: fd });
     if (socket.startError !== undefined || client === undefined) {
       socket.close();
       return this.#handler.hostAcceptFailed(socket.startError ?? "other");
     }
     const handler = this.#handler.hostAccepted(socket, client);
     if (handler !== null) socket.serve(handler);
-  }
-
-  /**
-   * Resets the client that waits first, in place of the spare descriptor. Returns whether there was one: the kernel asks for a descriptor before it looks for
-   * a client.
-   */
-  #turnAway(): boolean {
-    const { libc } = this.#owner;
-    if (this.#owner.spare >= 0) libc.close(this.#owner.spare);
-    const fd = this.#accept(), code = fd < 0 ? errno() : 0;
-    if (fd >= 0) {
-      libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, LINGER_ZERO, LINGER_ZERO.length);
-      libc.close(fd);
-    } else {
-      // Where not even that can be, the next client's arrival is the next occasion.
-      this.#watch.ready &= ~READABLE;
-    }
-    this.#owner.spare = takeSpare(libc);
-    if (code !== EAGAIN) this.#handler.hostAcceptFailed("exhausted");
-    return fd >= 0;
   }
 }
 
@@ -197,13 +138,4 @@ function closed(libc: Libc, fd: number): HostListenError {
   const error = listenError(errno());
   libc.close(fd);
   return error;
-}
-
-/** A descriptor of nothing in particular, or -1. */
-function takeSpare(libc: Libc): number {
-  return libc.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK_CLOEXEC, 0);
-}
-
-function isExhaustion(code: number): boolean {
-  return code === EMFILE || code === ENFILE || code === ENOBUFS || code === ENOMEM;
 }

@@ -22,16 +22,15 @@ import {
   icmpv4Type,
 } from "../net/wire/icmpv4.ts";
 import { checkIpv4, ipv4HeaderLength, ipv4TotalLength } from "../net/wire/ipv4.ts";
+import { openFlowSocket } from "../net/linux/descriptors.ts";
 import {
   AF_INET,
   EACCES,
   EPERM,
   EPROTONOSUPPORT,
-  errno,
   ICMP_FILTER,
   IPPROTO_ICMP,
   SOCK_DGRAM,
-  SOCK_NONBLOCK_CLOEXEC,
   SOCK_RAW,
   SOL_RAW,
 } from "../net/linux/libc.ts";
@@ -86,9 +85,9 @@ export class LinuxPing {
   }
 
   #create<T>(type: number, wrap: (fd: number) => T): T | HostError {
-    const { libc } = this.#owner, fd = libc.socket(AF_INET, type | SOCK_NONBLOCK_CLOEXEC, IPPROTO_ICMP);
+    const { libc } = this.#owner, fd = openFlowSocket(libc, AF_INET, type, IPPROTO_ICMP);
     if (fd < 0) {
-      const code = errno();
+      const code = -fd;
       return code === EACCES || code === EPERM || code === EPROTONOSUPPORT ? "prohibited" : hostError(code);
     }
     try {

@@ -51,11 +51,11 @@ import {
   SO_KEEPALIVE,
   SO_LINGER,
   SO_OOBINLINE,
-  SOCK_NONBLOCK_CLOEXEC,
   SOCK_STREAM,
   SOL_SOCKET,
   TCP_NODELAY,
 } from "../net/linux/libc.ts";
+import { openFlowSocket } from "../net/linux/descriptors.ts";
 import { BROKEN, type EventLoop, MORE_BEHIND, READABLE, type Watch, WRITABLE } from "../net/linux/event_loop.ts";
 import { SOCKADDR_SIZE, writeSockaddr } from "../net/linux/sockaddr.ts";
 import { hostError } from "./linux_error.ts";
@@ -223,9 +223,9 @@ export class LinuxTcpSocket implements HostTcpSocket {
 
   #connect({ address, port }: HostEndpoint): number {
     const { libc } = this.#owner;
-    const fd = libc.socket(address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK_CLOEXEC, 0);
+    const fd = openFlowSocket(libc, address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM, 0);
     if (fd < 0) {
-      this.#startError = hostError(errno());
+      this.#startError = hostError(-fd);
       return -1;
     }
     setTcpOptions(libc, fd);

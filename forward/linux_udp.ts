@@ -14,15 +14,8 @@ import type {
   HostUdpHandler,
   HostUdpSocket,
 } from "../nat/host.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  errno,
-  IPPROTO_IPV6,
-  IPV6_V6ONLY,
-  SOCK_DGRAM,
-  SOCK_NONBLOCK_CLOEXEC,
-} from "../net/linux/libc.ts";
+import { openFlowSocket } from "../net/linux/descriptors.ts";
+import { AF_INET, AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SOCK_DGRAM } from "../net/linux/libc.ts";
 import { type DatagramOwner, type DatagramUser, ENABLE, LinuxDatagramSocket } from "./linux_datagram.ts";
 import { hostError } from "./linux_error.ts";
 import type { QueuedError } from "./linux_error_queue.ts";
@@ -73,8 +66,8 @@ export class LinuxUdpSocket implements HostUdpSocket, DatagramUser {
 /** Opens a UDP socket, or answers why the host has none. */
 export function openLinuxUdp(owner: LinuxUdpOwner, family: 4 | 6, handler: HostUdpHandler): LinuxUdpSocket | HostError {
   const { libc } = owner;
-  const fd = libc.socket(family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK_CLOEXEC, 0);
-  if (fd < 0) return hostError(errno());
+  const fd = openFlowSocket(libc, family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+  if (fd < 0) return hostError(-fd);
   if (family === 6) libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ENABLE, ENABLE.length);
   return watch(owner, fd, handler) ?? "exhausted";
 }

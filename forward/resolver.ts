@@ -3,7 +3,7 @@
  *
  * The file is looked at when somebody asks, at most once every `CHECK_MS`: where it is another file than before, or has
  * another size or time, it is read again. So a network that comes up later, a VPN or a laptop that has moved is noticed
- * with the next query, and nothing runs while nobody asks. A file that cannot be read names no resolver; one that may
+ * with the next query, and nothing runs while nobody asks. A file that cannot be read names no resolver, unless descriptors have run out; one that may
  * not be read is never tried again, because Deno could ask for the permission on the terminal each time.
  *
  * What is used of it: the first three `nameserver` lines, as the C library does. Left out: addresses that are never
@@ -11,6 +11,7 @@
  *
  * @module
  */
+import { hostErrorOf } from "./deno_error.ts";
 import { findForbiddenTarget } from "../nat/rules/policy.ts";
 import type { Target } from "../nat/rules/translate.ts";
 import { IpAddress } from "../net/wire/address.ts";
@@ -63,6 +64,8 @@ export class HostResolvers {
       this.#servers = parseResolvers(Deno.readTextFileSync(this.#path));
       this.#seen = seen;
     } catch (error) {
+      // A file that could not be opened for want of a descriptor names whom it has named.
+      if (hostErrorOf(error) === "exhausted") return this.#servers;
       this.#denied = error instanceof Deno.errors.NotCapable;
       this.#seen = "";
       if (this.#servers.length > 0) this.#servers = [];

@@ -156,3 +156,13 @@ Deno.test("Gateway that is closed takes no guest", async () => {
   const [link] = memoryLinkPair();
   assertThrows(() => gateway.attach(link), Deno.errors.BadResource, "the gateway is closed");
 });
+
+Deno.test("Gateway counts and logs whom listeners have turned away, apart from those for want of descriptors", async () => {
+  const lines: string[] = [], warn = (line: string) => void lines.push(line);
+  const logger = { debug() {}, info() {}, warn, error() {} };
+  await using gateway = await Gateway.start({ host: "deno", dns: "none", logger });
+  for (let i = 0; i < 20; i++) gateway.refused(`Refused client ${i}`);
+  gateway.refused("Cannot accept a connection", true);
+  assertEquals([gateway.counters().guestRefused, gateway.counters().hostExhausted], [20, 1]);
+  assertEquals(lines, Array.from({ length: 10 }, (_, i) => `Refused client ${i}`));
+});

@@ -130,6 +130,8 @@ export const DROP_REASONS = {
   forwardShare: "client of a forward beyond the share of flows that clients may have",
   /** The host had no descriptor, port or memory left. */
   hostExhausted: "host out of descriptors, ports or memory",
+  /** A guest that its listener turned away: too many, silent for longest, or not let in. */
+  guestRefused: "guest turned away by its listener",
   /** A client of a forward without a guest, or with more than one, to go to. */
   forwardNoGuest: "client of a forward that leads to no guest, or to more than one",
   /** A client of a forward that came while every port it could have was taken. */

@@ -38,8 +38,8 @@ export interface Arrival {
 export interface DoorHandler {
   /** Takes a connection. Throws an `Error` only as `Arrival.link` does. */
   arrived(arrival: Arrival): void;
-  /** Told in a sentence why connections are not taken. */
-  refused(message: string): void;
+  /** Told in a sentence why a connection is not taken, or none for now; `isExhausted`: for want of descriptors or memory. */
+  refused(message: string, isExhausted: boolean): void;
 }
 
 /** What waits for connections. Its end does not end those that have come. */

@@ -7,8 +7,10 @@
  *
  * @module
  */
+import type { Door } from "./arrival.ts";
+import { openOrDispose } from "./door.ts";
 import type { Link } from "./link.ts";
-import { GuestCount, type ListenerOptions, MOST_GUESTS } from "./listener.ts";
+import { GuestCount, type LinkListener, type ListenerOptions, MOST_GUESTS } from "./listener.ts";
 
 /** How many guests of a listener may be connections that have not sent a frame yet. */
 export const MOST_SILENT: number = MOST_GUESTS / 4;
@@ -76,7 +78,20 @@ export class ConnectedGuests {
     this.#silent.delete(link);
     this.#options.refused?.(
       `Ended ${link.name}: it has sent no frame, and ${MOST_SILENT} such connections are the limit of a listener`,
+      false,
     );
     void link.close();
   }
+}
+
+/** Opens a door for streams of this kind, which is the listener's from now on. Throws what `Door.open` does. */
+export async function serveStreams(door: Door, kind: string, options: ListenerOptions): Promise<LinkListener> {
+  const guests = new ConnectedGuests(`${kind}:${door.place}`, options);
+  await openOrDispose(door, {
+    arrived: (arrival) => {
+      if (!guests.admit(arrival.from, (events) => arrival.link(events))) arrival.close();
+    },
+    refused: (message, isExhausted) => options.refused?.(message, isExhausted),
+  });
+  return { address: guests.address, [Symbol.asyncDispose]: () => door[Symbol.asyncDispose]() };
 }

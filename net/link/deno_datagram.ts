@@ -79,7 +79,7 @@ export class DenoDatagramListener implements LinkListener {
         link.received();
       } catch (error) {
         if (this.#closed) return;
-        this.#options.refused?.(`Cannot receive on ${this.address}: ${messageOf(error)}`);
+        this.#options.refused?.(`Cannot receive on ${this.address}: ${messageOf(error)}`, false);
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     }
@@ -88,7 +88,7 @@ export class DenoDatagramListener implements LinkListener {
   #linkOf(path: string | null): DatagramLink | undefined {
     if (path === null || path === "") {
       const problem = "its socket has no path to send to, bind it to one";
-      this.#options.refused?.(`Refused a guest on ${this.address}: ${problem}`);
+      this.#options.refused?.(`Refused a guest on ${this.address}: ${problem}`, false);
       return undefined;
     }
     return this.#links.get(path) ?? this.#begin(path);

@@ -69,7 +69,7 @@ class DenoDoor implements Door {
         if (this.#closed) return;
         // Who has gone before he was accepted is nobody's concern.
         if (error instanceof Deno.errors.NotConnected || error instanceof Deno.errors.ConnectionAborted) continue;
-        handler.refused(`Cannot accept a connection on ${this.place}: ${messageOf(error)}`);
+        handler.refused(`Cannot accept a connection on ${this.place}: ${messageOf(error)}`, isExhaustion(error));
         await this.#rest();
       }
     }
@@ -179,6 +179,11 @@ function placeText(address: Deno.Addr): string {
   if (address.transport !== "tcp") return address.transport;
   const { hostname, port } = address;
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+/** Whether descriptors or memory have run out; Deno names such errors by their number alone (ENOMEM, ENFILE, EMFILE, ENOBUFS). */
+function isExhaustion(error: unknown): boolean {
+  return /\(os error (12|23|24|105)\)/.test(messageOf(error));
 }
 
 function messageOf(error: unknown): string {

@@ -123,11 +123,11 @@ export class LinuxDatagramListener implements LinkListener {
   #begin(key: string, address: Uint8Array): Peer | undefined {
     const refused = this.#options.refused ?? (() => {});
     if (address.length <= 2) {
-      refused(`Refused a guest on ${this.address}: its socket has no path to send to, bind it to one`);
+      refused(`Refused a guest on ${this.address}: its socket has no path to send to, bind it to one`, false);
       return undefined;
     }
     if (this.#peers.size >= MOST_GUESTS && !this.#makeRoom()) {
-      refused(`Refused a guest on ${this.address}: ${MOST_GUESTS} guests are the limit of a listener`);
+      refused(`Refused a guest on ${this.address}: ${MOST_GUESTS} guests are the limit of a listener`, false);
       return undefined;
     }
     const name = `${this.address} from ${unixSockaddrPath(address, address.length)}`;

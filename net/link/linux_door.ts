@@ -5,6 +5,7 @@
  */
 import { IpAddress } from "../wire/address.ts";
 import { Acceptor } from "../linux/acceptor.ts";
+import { LEFT_BY_NEWCOMERS } from "../linux/descriptors.ts";
 import { type EventLoop, READABLE, type Watch } from "../linux/event_loop.ts";
 import {
   describeErrno,
@@ -84,10 +85,12 @@ class LinuxDoor implements Door {
         `Cannot accept a connection on ${this.place}: ${
           describeErrno(code)
         }, raise the limit of open files (ulimit -n)`,
+        true,
       );
     this.#acceptor = new Acceptor(this.#loop, this.#fd, {
       handler: { accepted, acceptFailed },
       mostPerTurn: ACCEPTS_PER_TURN,
+      left: LEFT_BY_NEWCOMERS,
     });
   }
 
@@ -120,7 +123,7 @@ class LinuxDoor implements Door {
     try {
       handler.arrived(new LinuxArrival(this.#loop, fd, from));
     } catch (error) {
-      handler.refused(error instanceof Error ? error.message : String(error));
+      handler.refused(error instanceof Error ? error.message : String(error), true);
     }
   }
 }

@@ -14,8 +14,8 @@ export interface ListenerOptions {
   readonly mtu?: number;
   /** Takes each new link, which has not been started; `gateway.attach` does. */
   readonly attach: (link: Link) => unknown;
-  /** Told in a sentence why a guest was turned away, as often as that happens. */
-  readonly refused?: (message: string) => void;
+  /** Told in a sentence why a guest was turned away, as often as that happens; `isExhausted`: for want of descriptors or memory. `gateway.refused` counts and logs it. */
+  readonly refused?: (message: string, isExhausted: boolean) => void;
 }
 
 /** Waits for guests and makes a link for each. Its end does not end the links. */
@@ -44,7 +44,10 @@ export class GuestCount {
       this.#count++;
       return true;
     }
-    this.#options.refused?.(`Refused a guest on ${this.#address}: ${MOST_GUESTS} guests are the limit of a listener`);
+    this.#options.refused?.(
+      `Refused a guest on ${this.#address}: ${MOST_GUESTS} guests are the limit of a listener`,
+      false,
+    );
     return false;
   }
 }

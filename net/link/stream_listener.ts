@@ -8,8 +8,8 @@
  */
 import type { EventLoop } from "../linux/event_loop.ts";
 import type { StreamAddress } from "./arrival.ts";
-import { ConnectedGuests } from "./connected_guests.ts";
-import { bindDoor, openOrDispose } from "./door.ts";
+import { serveStreams } from "./connected_guests.ts";
+import { bindDoor } from "./door.ts";
 import type { LinkListener, ListenerOptions } from "./listener.ts";
 
 export type { StreamAddress } from "./arrival.ts";
@@ -31,12 +31,5 @@ export interface StreamListenerOptions extends ListenerOptions {
  */
 export async function listenForStreams(address: StreamAddress, options: StreamListenerOptions): Promise<LinkListener> {
   const door = await bindDoor(address, options.loop);
-  const guests = new ConnectedGuests(`${"path" in address ? "unix" : "tcp"}:${door.place}`, options);
-  await openOrDispose(door, {
-    arrived: (arrival) => {
-      if (!guests.admit(arrival.from, (events) => arrival.link(events))) arrival.close();
-    },
-    refused: (message) => options.refused?.(message),
-  });
-  return { address: guests.address, [Symbol.asyncDispose]: () => door[Symbol.asyncDispose]() };
+  return await serveStreams(door, "path" in address ? "unix" : "tcp", options);
 }

@@ -81,6 +81,8 @@ export interface Libc {
   setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
   /** getsockopt(2); `length` holds one 32-bit length in and out. */
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
+  /** getrlimit(2); `limits` holds the soft and the hard one. */
+  getrlimit(resource: number, limits: BigUint64Array): number;
   /** epoll_create1(2). */
   epollCreate(flags: number): number;
   /** epoll_ctl(2). */
@@ -152,6 +154,8 @@ export const UDP_SEGMENT = 103;
 export const MSG_ERRQUEUE = 0x2000;
 /** shutdown(2): end the sending direction. */
 export const SHUT_WR = 1;
+/** getrlimit(2): one more than the highest descriptor. */
+export const RLIMIT_NOFILE = 7;
 /** setsockopt(2): options of every socket. */
 export const SOL_SOCKET = 1;
 /** A listener may take over a port on which only connections are left. */
@@ -329,6 +333,7 @@ const SYMBOLS = {
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   epollCreate: { name: "epoll_create1", parameters: ["i32"], result: "i32" },
   epollControl: { name: "epoll_ctl", parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   epollWait: { name: "epoll_wait", parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },

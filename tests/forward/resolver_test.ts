@@ -1,6 +1,7 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { CHECK_MS, HostResolvers, parseResolvers } from "../../forward/resolver.ts";
 import { formatEndpoint } from "../../net/wire/address.ts";
+import { requires } from "../support/requirements.ts";
 
 function text(servers: ReturnType<HostResolvers["current"]>): string {
   return servers.map(({ address, port }) => formatEndpoint(address, port)).join(" ");
@@ -108,4 +109,36 @@ Deno.test("HostResolvers tries a file that it may not read once", async () => {
   await writer.close();
   const { stdout } = await probe.output();
   assertEquals(new TextDecoder().decode(stdout).trim(), "1");
+});
+
+const needsFfi = requires("linux", "ffi");
+
+Deno.test({
+  name:
+    `HostResolvers names whom it has named while descriptors have run out, and reads the file afterwards${needsFfi.reason}`,
+  ignore: needsFfi.ignore,
+  fn: async () => {
+    const path = await Deno.makeTempFile();
+    const from = (path: string) => JSON.stringify(import.meta.resolve(path));
+    const code = `import { HostResolvers } from ${from("../../forward/resolver.ts")};
+      import { libc } from ${from("../../net/linux/libc.ts")};
+      const path = ${JSON.stringify(path)}, { eventfd, close } = libc();
+      let now = 0;
+      const resolvers = new HostResolvers({ path, now: () => now += 2000 });
+      const tell = () => console.log(resolvers.current().map(({ address }) => String(address)).join());
+      Deno.writeTextFileSync(path, "nameserver 192.0.2.1");
+      tell();
+      Deno.writeTextFileSync(path, "nameserver 192.0.2.1\\nnameserver 192.0.2.2");
+      const held = [];
+      for (let fd; (fd = eventfd(0, 0)) >= 0;) held.push(fd);
+      tell();
+      for (const fd of held) close(fd);
+      tell();`;
+    const url = "data:application/javascript," + encodeURIComponent(code);
+    const command = 'ulimit -n 100; exec "$0" run --no-prompt --no-config --allow-ffi --allow-read --allow-write "$1"';
+    const { stdout, stderr } = await new Deno.Command("sh", { args: ["-c", command, Deno.execPath(), url] }).output();
+    await Deno.remove(path);
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    assertEquals(text(stdout), "192.0.2.1\n192.0.2.1\n192.0.2.1,192.0.2.2\n", text(stderr));
+  },
 });

@@ -2,7 +2,8 @@ import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assert
 import type { Link } from "../../../net/link/link.ts";
 import { type LinkListener, MOST_GUESTS } from "../../../net/link/listener.ts";
 import { MOST_SILENT } from "../../../net/link/connected_guests.ts";
-import { listenForWebSockets, MOST_PENDING, type WebSocketListenerOptions } from "../../../net/link/websocket.ts";
+import { MOST_PENDING } from "../../../net/link/websocket_door.ts";
+import { listenForWebSockets, type WebSocketListenerOptions } from "../../../net/link/websocket.ts";
 import { EventLoop } from "../../../net/linux/event_loop.ts";
 import { assertNoDescriptorLeft } from "../../support/ffi_descriptors.ts";
 import { bytesOf, eventually, framed, frameOf, LinkRecorder } from "../../support/link_peer.ts";
