@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { FlowKey } from "../nat/flow/flow_key.ts";
 import { createTranslationRules, translate } from "../nat/rules/translate.ts";
 import { TranslationCache } from "../nat/rules/translation_cache.ts";
 import { EgressRules } from "../nat/rules/egress.ts";
@@ -19,9 +20,10 @@ for (const count of [0, 10, 100]) {
 }
 
 const rules = createTranslationRules({ deny: ["198.51.100.0/24", "10.0.0.0/8"] }), cache = new TranslationCache(rules);
+const key = new FlowKey().setIpv4(1, PROTOCOL_UDP, 0x0a00020f, 4000, address.ipv4, 80);
 Deno.bench("a datagram's translation, anew", { group: "datagram" }, () => {
   translate(rules, { family: 4, protocol: PROTOCOL_UDP, address: IpAddress.fromIpv4(address.ipv4), port: 80 });
 });
 Deno.bench("a datagram's translation, remembered", { group: "datagram" }, () => {
-  cache.find(rules, address.ipv4, 80);
+  cache.find(rules, key);
 });

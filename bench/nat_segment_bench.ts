@@ -53,7 +53,7 @@ class EndpointPair {
       this.#ack = (tcpSeq(bytes, start) + end - start - header + syn) >>> 0;
     };
     const lower = { localPort: 80, peerPort: 40000, maxSegmentSize: 1460, maxBurst: 65160, transmit };
-    this.endpoint = new TcpEndpoint(context, { lower, user: new SinkUser() });
+    this.endpoint = new TcpEndpoint(context, { lower, ports: lower, user: new SinkUser() });
     this.#buffer = this.#pool.takeLarge();
     const syn = new TcpHeader(), bytes = new Uint8Array(60);
     syn.flags = TCP_SYN;

@@ -15,6 +15,10 @@ import type { TcpState } from "../nat/tcp/transitions.ts";
 export interface GuestConnParts {
   /** The way to the gateway. */
   readonly lower: TcpLower;
+  /** Its port. */
+  readonly localPort: number;
+  /** The port at the other end. */
+  readonly peerPort: number;
   /** Its end of the connection. */
   readonly local: Deno.NetAddr;
   /** The other end. */
@@ -51,7 +55,7 @@ export class GuestConn implements TcpUser, QueueSink, AsyncDisposable {
     this.#context = context;
     this.#parts = parts;
     this.#name = `${parts.remote.hostname}:${parts.remote.port}`;
-    this.endpoint = new TcpEndpoint(context, { lower: parts.lower, user: this });
+    this.endpoint = new TcpEndpoint(context, { lower: parts.lower, ports: parts, user: this });
   }
 
   /** The guest's end of the connection. */

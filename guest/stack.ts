@@ -253,11 +253,9 @@ export class GuestStack implements AsyncDisposable {
     await this.close();
   }
 
-  #lower(localPort: number, peerPort: number, remote: number): TcpLower {
+  #lower(remote: number): TcpLower {
     const { out, address } = this.#station;
     return {
-      localPort,
-      peerPort,
       maxSegmentSize: out.maxSegmentSize,
       maxBurst: out.maxBurst,
       transmit: (bytes, start, end, segmentSize) => out.tcp(bytes, start, end, segmentSize, address, remote),
@@ -270,7 +268,9 @@ export class GuestStack implements AsyncDisposable {
 
   #addConn(localPort: number, remote: number, remotePort: number): GuestConn {
     const conn = new GuestConn(this.#context, {
-      lower: this.#lower(localPort, remotePort, remote),
+      lower: this.#lower(remote),
+      localPort,
+      peerPort: remotePort,
       local: { transport: "tcp", hostname: formatIpv4(this.#station.address), port: localPort },
       remote: { transport: "tcp", hostname: formatIpv4(remote), port: remotePort },
       due: (it) => this.#due.push(it),

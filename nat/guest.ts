@@ -1,11 +1,11 @@
 /**
  * One guest: its link, its addresses, and the way of a frame in and out.
  *
- * **In.** `receive` goes down the layers, a check at each: Ethernet, then ARP or IPv4, then TCP, UDP or ICMP. What fails a check is counted under one name and
- * dropped; nothing throws. A TCP segment ends in the endpoint of its flow, everything else in a service or a relay. Fragments of UDP and ICMP wait in
- * `ipv4_reassembly.ts` until their datagram is whole; those of TCP, which nobody sends, are dropped.
+ * **In.** `receive` looks at Ethernet and hands the rest to ARP or to an input (`ip/ipv4_input.ts`), which checks a packet and gives it
+ * back as a `Packet`; from there protocols are told apart once. A TCP segment ends in the endpoint of its flow, a datagram in its
+ * relay. What fails a check increments one counter and is dropped; nothing throws.
  *
- * **Out.** `frame_sender.ts`. An MTU that the guest reports is believed for `PATH_MTU_MS` (RFC 1191 section 6.3).
+ * **Out.** Relays are given a `Path`. An MTU that the guest reports is believed for `PATH_MTU_MS` (RFC 1191 section 6.3).
  *
  * **Who the guest is**: `guest_identity.ts`. A guest that has not spoken yet is asked for its MAC address
  * (`arp_resolver.ts`).
@@ -25,73 +25,26 @@ import {
   ETHERTYPE_QINQ,
   ETHERTYPE_VLAN,
 } from "../net/wire/ethernet.ts";
-import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
-import {
-  checkIcmpv4,
-  encodeIcmpv4Error,
-  ICMP_ADMIN_PROHIBITED,
-  ICMP_ECHO_REQUEST,
-  ICMP_PARAMETER_PROBLEM,
-  ICMP_REASSEMBLY_EXCEEDED,
-  ICMP_TIME_EXCEEDED,
-  ICMP_TTL_EXCEEDED,
-  ICMP_UNREACHABLE,
-  icmpv4ChecksumValid,
-  type Icmpv4Error,
-  icmpv4Identifier,
-  icmpv4Type,
-} from "../net/wire/icmpv4.ts";
-import {
-  checkIpv4,
-  ipv4Destination,
-  ipv4HeaderLength,
-  ipv4HeaderValid,
-  ipv4IsFragment,
-  ipv4Protocol,
-  ipv4Source,
-  ipv4TotalLength,
-  ipv4Ttl,
-  PROTOCOL_ICMP,
-  PROTOCOL_TCP,
-  PROTOCOL_UDP,
-} from "../net/wire/ipv4.ts";
-import {
-  checkTcp,
-  TCP_ACK,
-  TCP_FIN,
-  TCP_RST,
-  TCP_SYN,
-  tcpChecksumValidIpv4,
-  tcpDestinationPort,
-  tcpFlags,
-  tcpSourcePort,
-} from "../net/wire/tcp.ts";
-import {
-  checkUdp,
-  UDP_HEADER_LENGTH,
-  udpChecksumValidIpv4,
-  udpDestinationPort,
-  udpLength,
-  udpSourcePort,
-} from "../net/wire/udp.ts";
-import { DHCP_SERVER_PORT } from "../net/wire/dhcpv4.ts";
-import { ArpResolver } from "./ip/arp_resolver.ts";
+import { type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
+import type { Icmpv4Error } from "../net/wire/icmpv4.ts";
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, tcpFlags } from "../net/wire/tcp.ts";
+import { ANY_ADDRESS, type ForwardGuest } from "./address_owner.ts";
 import type { DropReason } from "./base/counters.ts";
 import type { RateLimitedLog } from "./base/rate_limited_log.ts";
+import { type Timed, Timer } from "./base/timers.ts";
 import type { GuestSide, GuestUse } from "./flow/flow.ts";
-import { FlowKey } from "./flow/flow_key.ts";
-import { ANY_ADDRESS, type ForwardGuest } from "./address_owner.ts";
+import type { FlowKey } from "./flow/flow_key.ts";
 import { GuestIdentity } from "./guest_identity.ts";
+import { ArpResolver } from "./ip/arp_resolver.ts";
 import { FrameLength } from "./ip/frame_length.ts";
 import { FrameSender, type FrameSink } from "./ip/frame_sender.ts";
-import { type SentPackets, takeIcmpError } from "./ip/icmp_error.ts";
-import { Ipv4Reassembly, type ReassemblyContext, type ReassemblyUser } from "./ip/ipv4_reassembly.ts";
-import { GuestDatagram } from "./relay/udp.ts";
+import { Ipv4Input, type Ipv4InputContext, type Ipv4InputGuest } from "./ip/ipv4_input.ts";
+import type { Packet } from "./ip/packet.ts";
+import { Ipv4Path, type Path, type PathGuest } from "./ip/path.ts";
 import { Services } from "./service/services.ts";
 import type { TcpEndpoint } from "./tcp/endpoint.ts";
 import { encodeStrayReset } from "./tcp/stray.ts";
-import { type Timed, Timer } from "./base/timers.ts";
-import { isGroupAddress, isOnSubnet, type TranslationRules } from "./rules/translate.ts";
 
 /** How long an MTU that the guest reported is believed, in milliseconds. */
 export const PATH_MTU_MS = 600_000;
@@ -115,40 +68,27 @@ export interface GuestWatcher {
 }
 
 /** What a guest needs of the gateway. */
-export interface GuestContext extends ReassemblyContext, SentPackets {
-  /** What addresses mean. */
-  readonly rules: TranslationRules;
+export interface GuestContext extends Ipv4InputContext {
   /** The gateway's MAC address. */
   readonly mac: number;
-  /** The gateway's IPv4 address as a number. */
-  readonly gateway: number;
   /** Lines that a guest can provoke. */
   readonly log: RateLimitedLog;
-  /** A large buffer for packets that are put together; used within one call. */
-  readonly scratch: Uint8Array;
   /** Whose forwards lead where. */
   readonly forwards: GuestWatcher;
   /** A frame was given to `link`: it is flushed at the end of this turn. */
   linkUsed(link: FrameSink): void;
   /** The TCP flow with this key. */
   tcpFlow(key: FlowKey): SegmentTarget | undefined;
-  /** Begins a TCP flow for the packet `syn`, whose TCP header is at `tcp`. Returns why not, or null. */
-  openTcp(guest: GuestSide, key: FlowKey, syn: Uint8Array, tcp: number): DropReason | null;
-  /** Sends a UDP datagram; `key` is that of its mapping. Returns why not, or null. */
-  sendUdp(guest: GuestSide, key: FlowKey, datagram: GuestDatagram): DropReason | null;
-  /** Sends the echo request `bytes[start, end)`; `key` is that of its mapping. Returns why not, or null. */
-  sendEcho(
-    guest: GuestSide,
-    key: FlowKey,
-    destination: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): DropReason | null;
+  /** Begins a TCP flow for the SYN `packet`. Returns why not, or null. */
+  openTcp(guest: GuestSide, packet: Packet): DropReason | null;
+  /** Sends a UDP datagram. Returns why not, or null. */
+  sendUdp(guest: GuestSide, packet: Packet): DropReason | null;
+  /** Sends an echo request. Returns why not, or null. */
+  sendEcho(guest: GuestSide, packet: Packet): DropReason | null;
 }
 
 /** A guest on its link. */
-export class Guest implements ForwardGuest, ReassemblyUser, Timed {
+export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   /** Its number in flow keys; never used again while the gateway lives. */
   readonly number: number;
   /** Frames to it. */
@@ -161,9 +101,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   #identity: GuestIdentity;
   #length: FrameLength;
   #resolver: ArpResolver;
-  #key = new FlowKey();
-  #datagram = new GuestDatagram();
-  #reassembly: Ipv4Reassembly;
+  #ipv4: Ipv4Input;
   #mtuTimer: Timer;
 
   /** Guest `number` of `nat` on `link`, which uses nothing yet. */
@@ -174,7 +112,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
     this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu });
     const name = `Guest ${number} on ${link.name}`;
     this.#length = new FrameLength(nat.log, name, link);
-    this.#reassembly = new Ipv4Reassembly(nat, this);
+    this.#ipv4 = new Ipv4Input(nat, this, this.#services);
     this.#mtuTimer = new Timer(this);
     this.out = new FrameSender(link, {
       sourceMac: nat.mac,
@@ -228,7 +166,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   /** Its link has ended: what was kept for it is gone too. */
   dispose(): void {
     this.#resolver.dispose();
-    this.#reassembly.clear();
+    this.#ipv4.dispose();
     this.#nat.timers.cancel(this.#mtuTimer);
   }
 
@@ -248,7 +186,7 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
     const destination = ethernetDestination(bytes, start), type = ethernetType(bytes, start);
     if (type === ETHERTYPE_IPV6) return this.#drop("ipv6NotRelayed");
     if (destination !== this.#nat.mac && destination !== MAC_BROADCAST) return this.#drop("notForGateway");
-    if (type === ETHERTYPE_IPV4) this.#receiveIpv4(frame, start + ETHERNET_HEADER_LENGTH);
+    if (type === ETHERTYPE_IPV4) this.#ipv4.take(frame, start + ETHERNET_HEADER_LENGTH);
     else if (type === ETHERTYPE_ARP) this.#receiveArp(bytes, start + ETHERNET_HEADER_LENGTH, end);
     else if (type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ) this.#drop("vlan");
     else this.#drop("etherTypeUnknown");
@@ -266,143 +204,36 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
     this.out.ethernet(reply, at, at + ARP_LENGTH, ETHERTYPE_ARP);
   }
 
-  #receiveIpv4(frame: Frame, ip: number): void {
-    const bytes = frame.bytes;
-    if (!checkIpv4(bytes, ip, frame.end)) return this.#drop("ipv4Malformed");
-    if (!ipv4HeaderValid(bytes, ip)) return this.#drop("ipv4Checksum");
-    const payload = ip + ipv4HeaderLength(bytes, ip), end = ip + ipv4TotalLength(bytes, ip);
-    const source = ipv4Source(bytes, ip), protocol = ipv4Protocol(bytes, ip);
-    if (ipv4IsFragment(bytes, ip)) return this.#receiveFragment(bytes, ip, end);
-    if (protocol === PROTOCOL_UDP && this.#isDhcp(bytes, payload, end)) return this.#receiveDhcp(bytes, payload);
-    if (!this.#identity.speaksFrom(source)) return this.#drop("spoofedAddress");
-    if (ipv4Ttl(bytes, ip) <= 1 && this.#isBeyond(ipv4Destination(bytes, ip))) return this.#expire(bytes, ip, end);
-    if (protocol === PROTOCOL_TCP) this.#receiveTcp(frame, ip, payload, end);
-    else if (protocol === PROTOCOL_UDP) this.#receiveUdp(frame, ip, payload, end);
-    else if (protocol === PROTOCOL_ICMP) this.#receiveIcmp(bytes, ip, payload, end);
-    else this.#drop("protocolNotRelayed");
+  /** For the input: a packet to relay. */
+  packetArrived(packet: Packet): void {
+    if (packet.key.protocol === PROTOCOL_TCP) return this.#segmentArrived(packet);
+    const refusal = packet.key.protocol === PROTOCOL_UDP
+      ? this.#nat.sendUdp(this, packet)
+      : this.#nat.sendEcho(this, packet);
+    if (refusal !== null) this.#ipv4.refuse(refusal, packet);
   }
 
-  #receiveFragment(bytes: Uint8Array, ip: number, end: number): void {
-    const source = ipv4Source(bytes, ip), protocol = ipv4Protocol(bytes, ip);
-    if (!this.#identity.speaksFrom(source)) return this.#drop("spoofedAddress");
-    if (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_ICMP) return this.#drop("ipv4Fragment");
-    const refusal = this.#reassembly.take(bytes, ip, end);
-    if (refusal !== null) this.#drop(refusal);
-  }
-
-  /** For reassembly. */
-  datagramWhole(frame: Frame): void {
-    this.#receiveIpv4(frame, frame.start + ETHERNET_HEADER_LENGTH);
-  }
-
-  /** For reassembly. */
-  datagramExpired(packet: Uint8Array): void {
-    this.sendIcmpError({ type: ICMP_TIME_EXCEEDED, code: ICMP_REASSEMBLY_EXCEEDED }, packet);
-  }
-
-  /** Whether packets to `destination` are routed, so that a hop is taken from them. */
-  #isBeyond(destination: number): boolean {
-    const { rules } = this.#nat;
-    return !isGroupAddress(rules, destination) && !isOnSubnet(rules, destination);
-  }
-
-  /** The gateway is the hop at which the packet's time to live ends (RFC 1812 section 5.3.1). */
-  #expire(bytes: Uint8Array, ip: number, end: number): void {
-    this.#drop("ttlExceeded");
-    this.sendIcmpError({ type: ICMP_TIME_EXCEEDED, code: ICMP_TTL_EXCEEDED }, bytes.subarray(ip, end));
-  }
-
-  #receiveTcp(frame: Frame, ip: number, tcp: number, end: number): void {
-    const bytes = frame.bytes, source = ipv4Source(bytes, ip), destination = ipv4Destination(bytes, ip);
-    if (!checkTcp(bytes, tcp, end)) return this.#drop("tcpMalformed");
-    if (frame.checksum === CHECKSUM_COMPLETE && !tcpChecksumValidIpv4(bytes, tcp, end, source, destination)) {
-      return this.#drop("tcpChecksum");
+  #segmentArrived(packet: Packet): void {
+    const { bytes, transport, end, key } = packet, relay = this.#nat.tcpFlow(key);
+    const isSyn = (tcpFlags(bytes, transport) & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN;
+    if (relay !== undefined && !(isSyn && relay.endpoint.yieldsTo(bytes, transport))) {
+      return relay.endpoint.segmentArrived(bytes, transport, end);
     }
-    const guestPort = tcpSourcePort(bytes, tcp), remotePort = tcpDestinationPort(bytes, tcp);
-    const key = this.#key.setIpv4(this.number, PROTOCOL_TCP, source, guestPort, destination, remotePort);
-    const relay = this.#nat.tcpFlow(key);
-    const isSyn = (tcpFlags(bytes, tcp) & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN;
-    if (relay !== undefined && !(isSyn && relay.endpoint.yieldsTo(bytes, tcp))) {
-      return relay.endpoint.segmentArrived(bytes, tcp, end);
-    }
-    if (!isSyn) {
-      this.#drop("tcpStray");
-      return this.#resetStray(frame.bytes, ip, tcp, end);
-    }
-    relay?.giveUpKey();
-    const refusal = this.#nat.openTcp(this, key, bytes.subarray(ip, end), tcp - ip);
+    if (isSyn) relay?.giveUpKey();
+    const refusal = isSyn ? this.#nat.openTcp(this, packet) : "tcpStray";
     if (refusal === null) return;
     this.#drop(refusal);
-    this.#resetStray(bytes, ip, tcp, end);
+    this.#resetStray(packet);
   }
 
-  #receiveUdp(frame: Frame, ip: number, udp: number, end: number): void {
-    const bytes = frame.bytes, source = ipv4Source(bytes, ip), destination = ipv4Destination(bytes, ip);
-    if (!checkUdp(bytes, udp, end)) return this.#drop("udpMalformed");
-    if (frame.checksum === CHECKSUM_COMPLETE && !udpChecksumValidIpv4(bytes, udp, source, destination)) {
-      return this.#drop("udpChecksum");
-    }
-    const key = this.#key.setIpv4(this.number, PROTOCOL_UDP, source, udpSourcePort(bytes, udp), 0, 0);
-    const datagram = this.#datagram;
-    datagram.bytes = bytes;
-    datagram.start = udp + UDP_HEADER_LENGTH;
-    datagram.end = udp + udpLength(bytes, udp);
-    datagram.destination = destination;
-    datagram.port = udpDestinationPort(bytes, udp);
-    const refusal = this.#nat.sendUdp(this, key, datagram);
-    if (refusal !== null) this.#refuse(refusal, bytes.subarray(ip, end));
+  /** For the input: whether it may speak from this address. */
+  speaksFrom(address: number): boolean {
+    return this.#identity.speaksFrom(address);
   }
 
-  #receiveIcmp(bytes: Uint8Array, ip: number, icmp: number, end: number): void {
-    if (!checkIcmpv4(bytes, icmp, end)) return this.#drop("icmpMalformed");
-    if (!icmpv4ChecksumValid(bytes, icmp, end)) return this.#drop("icmpChecksum");
-    const refusal = this.#takeIcmp(bytes, ip, icmp, end);
-    if (refusal !== null) this.#refuse(refusal, bytes.subarray(ip, end));
-  }
-
-  #takeIcmp(bytes: Uint8Array, ip: number, icmp: number, end: number): DropReason | null {
-    switch (icmpv4Type(bytes, icmp)) {
-      case ICMP_ECHO_REQUEST:
-        return this.#receiveEcho(bytes, ip, icmp, end);
-      case ICMP_UNREACHABLE:
-      case ICMP_TIME_EXCEEDED:
-      case ICMP_PARAMETER_PROBLEM:
-        return takeIcmpError(this.#nat, this, bytes, icmp, end);
-      default:
-        return "icmpNotRelayed";
-    }
-  }
-
-  #receiveEcho(bytes: Uint8Array, ip: number, icmp: number, end: number): DropReason | null {
-    const source = ipv4Source(bytes, ip), destination = ipv4Destination(bytes, ip);
-    const reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
-    const length = this.#services.echo(destination, bytes, icmp, end, reply, at);
-    if (length === 0) {
-      const key = this.#key.setIpv4(this.number, PROTOCOL_ICMP, source, icmpv4Identifier(bytes, icmp), 0, 0);
-      return this.#nat.sendEcho(this, key, destination, bytes, icmp, end);
-    }
-    this.out.ipv4(reply, at, at + length, PROTOCOL_ICMP, destination, source);
-    return null;
-  }
-
-  #isDhcp(bytes: Uint8Array, udp: number, end: number): boolean {
-    return checkUdp(bytes, udp, end) && udpDestinationPort(bytes, udp) === DHCP_SERVER_PORT;
-  }
-
-  #receiveDhcp(bytes: Uint8Array, udp: number): void {
+  /** For the input: it speaks without an address. */
+  speaksWithoutAddress(): void {
     this.#identity.speaksWithoutAddress();
-    const at = SEGMENT_HEADROOM + UDP_HEADER_LENGTH, reply = this.#nat.scratch;
-    const start = udp + UDP_HEADER_LENGTH, last = udp + udpLength(bytes, udp);
-    const answer = this.#services.dhcp(bytes, start, last, { senderMac: this.mac, into: reply, at });
-    if (typeof answer === "string") return this.#drop(answer);
-    const { mac, address, port } = answer.destination;
-    const path = {
-      source: this.#nat.gateway,
-      sourcePort: DHCP_SERVER_PORT,
-      destination: address,
-      destinationPort: port,
-    };
-    this.out.udpTo(mac, reply, at, at + answer.length, path);
   }
 
   // --- out ---
@@ -412,11 +243,14 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
     this.out.ethernet(into, at, at + length, ETHERTYPE_ARP, MAC_BROADCAST);
   }
 
-  /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from `source` or the gateway. */
-  sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source: number = this.#nat.gateway): void {
-    const into = this.#nat.scratch, at = SEGMENT_HEADROOM;
-    const length = encodeIcmpv4Error(into, at, error, { bytes: packet, start: 0, end: packet.length });
-    this.out.ipv4(into, at, at + length, PROTOCOL_ICMP, source, ipv4Source(packet, 0));
+  /** The way between the two addresses of a flow with this key. */
+  path({ words }: FlowKey): Path {
+    return new Ipv4Path(this, words[5]!, words[9]!);
+  }
+
+  /** For paths: sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning. */
+  sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source?: number): void {
+    this.#ipv4.sendIcmpError(error, packet, source);
   }
 
   /** The guest has reported the MTU of the path to it. Returns whether that is news. */
@@ -432,21 +266,9 @@ export class Guest implements ForwardGuest, ReassemblyUser, Timed {
   }
 
   /** Answers a segment of no connection with RST (RFC 9293 section 3.10.7.1). */
-  #resetStray(bytes: Uint8Array, ip: number, tcp: number, end: number): void {
-    const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = encodeStrayReset(bytes, tcp, end, into, at);
-    if (length === 0) return;
-    this.out.tcp(into, at, at + length, 0, ipv4Destination(bytes, ip), ipv4Source(bytes, ip));
-  }
-
-  /**
-   * Drops a packet that is no segment, and tells the guest by ICMP if a rule or the rate was the cause (RFC 1812 section 5.2.7.1).
-   * Multicast and broadcast stay unanswered (RFC 1122 section 3.2.2).
-   */
-  #refuse(reason: DropReason, packet: Uint8Array): void {
-    this.#drop(reason);
-    const isRule = reason === "denied" || reason === "neverRelayed" || reason === "flowRate";
-    if (!isRule || isGroupAddress(this.#nat.rules, ipv4Destination(packet, 0))) return;
-    this.sendIcmpError({ type: ICMP_UNREACHABLE, code: ICMP_ADMIN_PROHIBITED }, packet);
+  #resetStray({ bytes, transport, end, key }: Packet): void {
+    const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = encodeStrayReset(bytes, transport, end, into, at);
+    if (length > 0) this.path(key).transmit(into, at, at + length, 0);
   }
 
   #drop(reason: DropReason): void {

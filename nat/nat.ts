@@ -14,9 +14,7 @@
  *
  * @module
  */
-import { IpAddress } from "../net/wire/address.ts";
 import { DNS_PORT } from "../net/wire/dns.ts";
-import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import { Batch } from "./base/batch.ts";
 import { BufferPool, LARGE_BUFFER } from "./base/buffers.ts";
 import { type Counters, createCounters, type DropReason } from "./base/counters.ts";
@@ -28,6 +26,7 @@ import { FlowTable, hashFlowKey } from "./flow/flow_table.ts";
 import { greediest, type QuotaRefusal, Quotas } from "./flow/quota.ts";
 import { type ForwardContext, Forwards } from "./forwards.ts";
 import type { FrameSink } from "./ip/frame_sender.ts";
+import type { Packet } from "./ip/packet.ts";
 import { Guest, type GuestContext } from "./guest.ts";
 import type { HostNetwork } from "./host.ts";
 import type { Logger } from "./base/logger.ts";
@@ -37,12 +36,13 @@ import { Gathering } from "./relay/gathering.ts";
 import { EchoRelay } from "./relay/icmp.ts";
 import { TcpRelay } from "./relay/tcp.ts";
 import { TcpGuestOpening } from "./relay/tcp_guest_opening.ts";
-import { type GuestDatagram, UdpRelay } from "./relay/udp.ts";
+import { UdpRelay } from "./relay/udp.ts";
 import { UdpForward, UdpForwardFlow } from "./relay/udp_forward.ts";
 import { DnsService } from "./service/dns.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
 import { TimerWheel } from "./base/timers.ts";
 import {
+  destinationOf,
   isGroupAddress,
   type Refusal,
   type Target,
@@ -134,8 +134,9 @@ export class Nat implements ForwardContext, GuestContext {
   #flows: FlowTable<Flow>;
   #draining = new Set<Flow>();
   #mappings = 0;
-  #forwardedUdp = 0;
-  #forwardedKey = new FlowKey();
+  /** How many flows there are of clients of UDP forwards. */
+  #forwarded = 0;
+  #mappingKey = new FlowKey();
   #logger: Logger;
   /** Whether the host has no ping sockets, which was then said in the log. */
   #pingless = false;
@@ -166,7 +167,6 @@ export class Nat implements ForwardContext, GuestContext {
     this.#logger = options.logger;
     this.#resolvers = options.rules.dnsServers === null ? null : options.resolvers ?? null;
     this.dns = options.rules.dnsServers === null ? null : new DnsService(this, {
-      address: options.rules.dns.ipv4,
       gateway: this.gateway,
       random: options.random,
       servers: () => this.#findResolvers() ?? [],
@@ -252,23 +252,18 @@ export class Nat implements ForwardContext, GuestContext {
     return flow instanceof TcpRelay ? flow : undefined;
   }
 
-  /** Begins a TCP flow for the packet `syn`, whose TCP header is at `tcp`. Returns why not, or null. */
-  openTcp(guest: GuestSide, key: FlowKey, syn: Uint8Array, tcp: number): DropReason | null {
+  /** Begins a TCP flow for the SYN `packet`. Returns why not, or null. */
+  openTcp(guest: GuestSide, packet: Packet): DropReason | null {
+    const { key } = packet;
     const dns = this.#asksDns(key) ? this.dns : null;
-    const destination = {
-      family: 4,
-      protocol: PROTOCOL_TCP,
-      address: key.remoteAddress,
-      port: key.remotePort,
-    } as const;
-    const translation = dns === null ? translate(this.rules, destination) : { targets: [destination] };
+    const translation = dns === null ? translate(this.rules, destinationOf(key)) : { targets: [destinationOf(key)] };
     if ("refusal" in translation) return this.#refuse(key, translation.refusal, translation.rule);
     const limit = this.#quotas.refusesFlow(guest.use, this.flowCount) ?? this.#refusesNew(guest);
     if (limit !== null) return this.#refuse(key, limit.reason, limit.why);
     const { targets } = translation;
-    const host = dns?.connector({ guest, address: key.guestAddress.ipv4, port: key.guestPort }) ?? this.host;
-    const opening = new TcpGuestOpening(this, { host, targets, packet: syn, tcp });
-    const relay = new TcpRelay(this, { guest, key: key.clone(), hostEnd: targets[0]!, forward: null, opening });
+    const owned = key.clone(), host = dns?.connector({ guest, key: owned, path: guest.path(owned) }) ?? this.host;
+    const opening = new TcpGuestOpening(this, { host, targets, syn: packet });
+    const relay = new TcpRelay(this, { guest, key: owned, hostEnd: targets[0]!, forward: null, opening });
     this.enter(relay);
     this.#quotas.connectBegan(guest.use);
     relay.open();
@@ -276,69 +271,53 @@ export class Nat implements ForwardContext, GuestContext {
   }
 
   #asksDns(key: FlowKey): boolean {
-    return key.remotePort === DNS_PORT && key.remoteAddress.equals(this.rules.dns);
+    return key.remotePort === DNS_PORT && key.isTo(this.rules.dns);
   }
 
-  /** The UDP or ICMP echo mapping with this key. */
-  mapping(key: FlowKey): DatagramRelay | undefined {
-    const flow = this.#flows.get(key);
-    return flow instanceof DatagramRelay ? flow : undefined;
+  /** Whether a datagram with this key was sent to the guest: by whom it has asked, or by a client of a forward. */
+  hasSentDatagram(key: FlowKey): boolean {
+    const mapping = this.#flows.get(this.#mappingKey.setMapping(key));
+    return (mapping instanceof DatagramRelay && mapping.peers.has(key)) || this.#forwardedUdp(key) !== undefined;
   }
 
-  /** The flow of a forward's client that the guest sees at this address and port; `key` is that of the guest's own mapping. */
-  forwardedUdp(key: FlowKey, address: number, port: number): UdpForwardFlow | undefined {
-    if (this.#forwardedUdp === 0) return undefined;
-    const full = this.#forwardedKey.setIpv4(
-      key.guest,
-      PROTOCOL_UDP,
-      key.guestAddress.ipv4,
-      key.guestPort,
-      address,
-      port,
-    );
-    const flow = this.#flows.get(full);
+  /** The flow of a forward's client that the guest sees at the other end of this key. */
+  #forwardedUdp(key: FlowKey): UdpForwardFlow | undefined {
+    const flow = this.#forwarded === 0 ? undefined : this.#flows.get(key);
     return flow instanceof UdpForwardFlow ? flow : undefined;
   }
 
-  /** Sends a UDP datagram of a guest; `key` is that of its mapping. Returns why not, or null. */
-  sendUdp(guest: GuestSide, key: FlowKey, datagram: GuestDatagram): DropReason | null {
-    const { destination, port } = datagram, forwarded = this.forwardedUdp(key, destination, port);
-    if (forwarded !== undefined) return forwarded.answer(datagram);
-    if (this.dns !== null && port === DNS_PORT && destination === this.rules.dns.ipv4) {
-      return this.dns.ask(datagram, { guest, address: key.guestAddress.ipv4, port: key.guestPort });
+  /** Sends a UDP datagram of a guest. Returns why not, or null. */
+  sendUdp(guest: GuestSide, packet: Packet): DropReason | null {
+    const { key } = packet, forwarded = this.#forwardedUdp(key);
+    if (forwarded !== undefined) return forwarded.answer(packet);
+    if (this.dns !== null && this.#asksDns(key)) {
+      const owned = key.clone();
+      return this.dns.ask(packet, { guest, key: owned, path: guest.path(owned) });
     }
-    const flow = this.#flows.get(key);
-    const known = flow instanceof UdpRelay ? flow : undefined, peer = known?.peers.ask(destination, port);
+    const flow = this.#flows.get(this.#mappingKey.setMapping(key));
+    const known = flow instanceof UdpRelay ? flow : undefined, peer = known?.peers.ask(key);
     // What was asked before was translated then.
-    if (known !== undefined && peer !== undefined) return known.send(datagram, peer);
-    const translation = this.#translations.find(this.rules, destination, port);
-    if ("refusal" in translation) return this.#refuseDatagram(key, destination, port, translation);
+    if (known !== undefined && peer !== undefined) return known.send(packet, peer);
+    const translation = this.#translations.find(this.rules, key);
+    if ("refusal" in translation) return this.#refuseDatagram(key, translation);
     const limit = known === undefined ? this.#refusesNew(guest) : null;
     if (limit !== null) return this.#refuse(key, limit.reason, limit.why);
     const target = translation.targets[0]!;
-    const relay = known ?? this.#addMapping(new UdpRelay(this, { guest, key: key.clone() }), guest);
-    return relay.send(datagram, relay.peers.add(destination, port, target));
+    const relay = known ?? this.#addMapping(new UdpRelay(this, { guest, key: this.#mappingKey.clone() }), guest);
+    return relay.send(packet, relay.peers.add(key, guest.path(key), target));
   }
 
-  /** Sends the echo request `bytes[start, end)` of a guest; `key` is that of its mapping. Returns why not, or null. */
-  sendEcho(
-    guest: GuestSide,
-    key: FlowKey,
-    destination: number,
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-  ): DropReason | null {
-    const flow = this.#flows.get(key);
-    const known = flow instanceof EchoRelay ? flow : undefined, peer = known?.peers.ask(destination, 0);
-    if (known !== undefined && peer !== undefined) return known.send(bytes, start, end, peer);
-    const address = IpAddress.fromIpv4(destination);
-    const translation = translate(this.rules, { family: 4, protocol: PROTOCOL_ICMP, address, port: 0 });
-    if ("refusal" in translation) return this.#refuseDatagram(key, destination, 0, translation);
+  /** Sends an echo request of a guest. Returns why not, or null. */
+  sendEcho(guest: GuestSide, packet: Packet): DropReason | null {
+    const { key } = packet, flow = this.#flows.get(this.#mappingKey.setMapping(key));
+    const known = flow instanceof EchoRelay ? flow : undefined, peer = known?.peers.ask(key);
+    if (known !== undefined && peer !== undefined) return known.send(packet, peer);
+    const translation = translate(this.rules, destinationOf(key));
+    if ("refusal" in translation) return this.#refuseDatagram(key, translation);
     const target = translation.targets[0]!;
     if (!target.address.isIpv4) return "icmpNotRelayed";
-    const relay = known ?? this.#openEcho(guest, key);
-    return typeof relay === "string" ? relay : relay.send(bytes, start, end, relay.peers.add(destination, 0, target));
+    const relay = known ?? this.#openEcho(guest, this.#mappingKey);
+    return typeof relay === "string" ? relay : relay.send(packet, relay.peers.add(key, guest.path(key), target));
   }
 
   /** A handler for the host socket of a UDP forward. */
@@ -364,7 +343,7 @@ export class Nat implements ForwardContext, GuestContext {
     const { use } = flow.guest;
     if (flow.forward === null) use.flows++;
     else use.clients++;
-    if (flow instanceof UdpForwardFlow) this.#forwardedUdp++;
+    if (flow instanceof UdpForwardFlow) this.#forwarded++;
   }
 
   // --- RelayContext ---
@@ -419,7 +398,7 @@ export class Nat implements ForwardContext, GuestContext {
     const { use } = flow.guest;
     if (flow.forward === null) use.flows--;
     else use.clients--;
-    if (flow instanceof UdpForwardFlow) this.#forwardedUdp--;
+    if (flow instanceof UdpForwardFlow) this.#forwarded--;
     if (!(flow instanceof DatagramRelay)) return;
     use.mappings.remove(flow);
     this.#mappings--;
@@ -444,16 +423,9 @@ export class Nat implements ForwardContext, GuestContext {
     return reason;
   }
 
-  /** As `#refuse`, for a datagram: where it goes is not in its mapping's key. */
-  #refuseDatagram(key: FlowKey, destination: number, port: number, { refusal, rule }: Refusal): DropReason {
+  #refuseDatagram(key: FlowKey, { refusal, rule }: Refusal): DropReason {
     // Every system announces itself to its neighbours: that is no attempt to reach anything.
-    if (isGroupAddress(this.rules, destination)) return refusal;
-    this.log.warn(() => {
-      const { guest, protocol, guestAddress, guestPort } = key;
-      const asked = new FlowKey().setIpv4(guest, protocol, guestAddress.ipv4, guestPort, destination, port);
-      return `Refused ${asked} of guest ${guest}: ${rule}`;
-    });
-    return refusal;
+    return isGroupAddress(this.rules, key.remoteAddress.ipv4) ? refusal : this.#refuse(key, refusal, rule);
   }
 
   #addMapping<T extends DatagramRelay>(relay: T, guest: GuestSide): T {

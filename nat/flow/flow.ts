@@ -4,10 +4,9 @@
  * @module
  */
 import type { IpAddress } from "../../net/wire/address.ts";
-import type { Icmpv4Error } from "../../net/wire/icmpv4.ts";
 import type { RecencyList, Recent } from "../base/recency_list.ts";
 import type { TokenBucket } from "../base/token_bucket.ts";
-import type { FrameSender } from "../ip/frame_sender.ts";
+import type { Path } from "../ip/path.ts";
 import type { TcpState } from "../tcp/transitions.ts";
 import type { FlowEnding } from "./endings.ts";
 import type { FlowKey } from "./flow_key.ts";
@@ -65,14 +64,10 @@ export interface GuestUse {
 export interface GuestSide {
   /** Its number in flow keys. */
   readonly number: number;
-  /** Frames to it. */
-  readonly out: FrameSender;
   /** What it uses of the gateway's limits. */
   readonly use: GuestUse;
-  /** Asks by ARP whether someone else has `address`, a 32-bit number, by now. */
-  ask(address: number): void;
-  /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from `source` or the gateway. */
-  sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source?: number): void;
+  /** The way between the two addresses of a flow with this key. */
+  path(key: FlowKey): Path;
 }
 
 /** Where a forward leads. */

@@ -5,11 +5,13 @@
  * have the same form: an IPv4 address is its IPv4-mapped IPv6 form (RFC 4291 section 2.5.5.2).
  *
  * ```
- * word 0     guest number << 8 | protocol number
+ * word 0     guest number << 9 | 256 for IPv6 | protocol number
  * word 1     guest port << 16 | remote port
  * words 2–5  guest address
  * words 6–9  remote address, as the guest sees it
  * ```
+ *
+ * The family is part of the key: an IPv6 packet between IPv4-mapped addresses never meets the IPv4 flow of the same numbers.
  *
  * The gateway keeps one key, fills it from the headers of each packet and looks up with it. Protocols without ports put
  * what plays their part there: ICMP echo its identifier as the guest port (RFC 5508 section 3.1).
@@ -23,6 +25,8 @@ import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.t
 export const FLOW_KEY_WORDS = 10;
 
 const IPV4_MAPPED = 0xffff;
+const GUEST_SHIFT = 9;
+const IPV6 = 1 << 8;
 const PROTOCOL_ICMPV6 = 58;
 
 /** The key of a flow, to be filled again and again. */
@@ -31,7 +35,7 @@ export class FlowKey {
   readonly words: Uint32Array = new Uint32Array(FLOW_KEY_WORDS);
 
   /**
-   * Fills the key of an IPv4 flow from 32-bit addresses. `guest` is below 2²⁴, `protocol` below 2⁸, ports below 2¹⁶.
+   * Fills the key of an IPv4 flow from 32-bit addresses. `guest` is below 2²³, `protocol` below 2⁸, ports below 2¹⁶.
    */
   setIpv4(
     guest: number,
@@ -42,7 +46,7 @@ export class FlowKey {
     remotePort: number,
   ): this {
     const words = this.words;
-    words[0] = (guest << 8) | protocol;
+    words[0] = (guest << GUEST_SHIFT) | protocol;
     words[1] = (guestPort << 16) | remotePort;
     words[2] = 0;
     words[3] = 0;
@@ -55,7 +59,7 @@ export class FlowKey {
     return this;
   }
 
-  /** Fills the key of a flow of either family. The numbers have the ranges that `setIpv4` has. */
+  /** Fills the key of a flow of either family, which is the guest address's own unless told otherwise. The numbers have the ranges of `setIpv4`. */
   set(
     guest: number,
     protocol: number,
@@ -63,9 +67,10 @@ export class FlowKey {
     guestPort: number,
     remoteAddress: IpAddress,
     remotePort: number,
+    family: 4 | 6 = guestAddress.isIpv4 ? 4 : 6,
   ): this {
     const words = this.words;
-    words[0] = (guest << 8) | protocol;
+    words[0] = (guest << GUEST_SHIFT) | (family === 6 ? IPV6 : 0) | protocol;
     words[1] = (guestPort << 16) | remotePort;
     words[2] = guestAddress.w0;
     words[3] = guestAddress.w1;
@@ -84,6 +89,22 @@ export class FlowKey {
     return this;
   }
 
+  /** Fills the key of the mapping that `flow` belongs to: its guest's side alone (RFC 4787 REQ-1). */
+  setMapping(flow: FlowKey): this {
+    const words = this.words, of = flow.words;
+    words[0] = of[0]!;
+    words[1] = of[1]! & 0xffff0000;
+    for (let i = 2; i < 6; i++) words[i] = of[i]!;
+    words.fill(0, 6);
+    return this;
+  }
+
+  /** Whether the guest talks to this address. */
+  isTo(address: IpAddress): boolean {
+    const words = this.words;
+    return words[9] === address.w3 && words[8] === address.w2 && words[7] === address.w1 && words[6] === address.w0;
+  }
+
   /** A key of its own with the same words. */
   clone(): FlowKey {
     return new FlowKey().copyFrom(this.words, 0);
@@ -97,7 +118,12 @@ export class FlowKey {
 
   /** Number of the guest. */
   get guest(): number {
-    return this.words[0]! >>> 8;
+    return this.words[0]! >>> GUEST_SHIFT;
+  }
+
+  /** The version of the flow's packets. */
+  get family(): 4 | 6 {
+    return this.words[0]! & IPV6 ? 6 : 4;
   }
 
   /** Protocol number. */

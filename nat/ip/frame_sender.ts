@@ -143,13 +143,15 @@ export class FrameSender {
     this.#give(frame, this.destinationMac, ETHERTYPE_IPV4);
   }
 
-  /** Sends the UDP payload `bytes[start, end)`, at most `UDP_MAX_PAYLOAD` bytes, in fragments where it exceeds the MTU. */
-  udp(bytes: Uint8Array, start: number, end: number, path: UdpPath): void {
+  /** Sends the UDP payload `bytes[start, end)`, in fragments if it exceeds the MTU. Returns false if it exceeds `UDP_MAX_PAYLOAD`. */
+  udp(bytes: Uint8Array, start: number, end: number, path: UdpPath): boolean {
+    if (end - start > UDP_MAX_PAYLOAD) return false;
     const udp = start - UDP_HEADER_LENGTH, { source, destination } = path;
     encodeUdp(bytes, udp, path.sourcePort, path.destinationPort, end - udp);
     if (!this.link.offload || this.#isLarge(udp, end)) {
       udpSetChecksumIpv4(bytes, udp, source, destination);
-      return this.ipv4(bytes, udp, end, PROTOCOL_UDP, source, destination);
+      this.ipv4(bytes, udp, end, PROTOCOL_UDP, source, destination);
+      return true;
     }
     udpSetPartialChecksumIpv4(bytes, udp, source, destination);
     const frame = this.#ipv4Frame(this.#header, bytes, udp, end, PROTOCOL_UDP, source, destination);
@@ -157,6 +159,7 @@ export class FrameSender {
     frame.transport = udp;
     frame.checksumField = UDP_CHECKSUM_FIELD;
     this.#give(frame, this.destinationMac, ETHERTYPE_IPV4);
+    return true;
   }
 
   /**

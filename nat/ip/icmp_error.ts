@@ -52,10 +52,8 @@ const key = new FlowKey();
 export interface SentPackets {
   /** The TCP flow with this key. */
   tcpFlow(key: FlowKey): { pathMtuChanged(): boolean } | undefined;
-  /** The UDP or ICMP echo mapping with this key. */
-  mapping(key: FlowKey): { readonly peers: { has(address: number): boolean } } | undefined;
-  /** The flow of a forward's client that the guest sees at this address and port; `key` is that of a mapping. */
-  forwardedUdp(key: FlowKey, address: number, port: number): unknown;
+  /** Whether a datagram with this key was sent to the guest. */
+  hasSentDatagram(key: FlowKey): boolean;
 }
 
 /** The guest that sends an error. */
@@ -117,13 +115,10 @@ function wasSent(sent: SentPackets, guest: ErrorSource, bytes: Uint8Array, ip: n
     case PROTOCOL_TCP:
       return sent.tcpFlow(key.setIpv4(guest.number, protocol, address, guestPort, remote, remotePort)) !== undefined;
     case PROTOCOL_UDP:
-      key.setIpv4(guest.number, protocol, address, guestPort, 0, 0);
-      return sent.mapping(key)?.peers.has(remote) ||
-        sent.forwardedUdp(key, remote, remotePort) !== undefined;
+      return sent.hasSentDatagram(key.setIpv4(guest.number, protocol, address, guestPort, remote, remotePort));
     case PROTOCOL_ICMP: {
       const identifier = icmpv4Identifier(bytes, transport);
-      return sent.mapping(key.setIpv4(guest.number, protocol, address, identifier, 0, 0))
-        ?.peers.has(remote) ?? false;
+      return sent.hasSentDatagram(key.setIpv4(guest.number, protocol, address, identifier, remote, 0));
     }
     default:
       return false;

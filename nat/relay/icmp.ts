@@ -15,18 +15,13 @@
  */
 import type { IpAddress } from "../../net/wire/address.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
-import {
-  encodeIcmpv4Echo,
-  ICMP_ECHO_REQUEST,
-  ICMPV4_HEADER_LENGTH,
-  icmpv4SetIdentifier,
-} from "../../net/wire/icmpv4.ts";
-import { PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
+import { encodeIcmpv4Echo, ICMP_ECHO_REQUEST, ICMPV4_HEADER_LENGTH } from "../../net/wire/icmpv4.ts";
 import { copyBytes } from "../base/buffers.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { FlowInfo } from "../flow/flow.ts";
 import type { HostError, HostPingHandler, HostPingSocket } from "../host.ts";
-import { DatagramRelay, peerAddress } from "./datagram.ts";
+import { DatagramRelay } from "./datagram.ts";
+import type { Packet } from "../ip/packet.ts";
 import type { Peer } from "./peers.ts";
 
 /** Life of a mapping after its last message, in milliseconds. */
@@ -41,8 +36,8 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
     this.#socket = socket;
   }
 
-  /** Sends the guest's echo request, which is all of `bytes[start, end)`, to a peer. Returns why not, or null. */
-  send(bytes: Uint8Array, start: number, end: number, peer: Peer): DropReason | null {
+  /** Sends the guest's echo request to a peer. Returns why not, or null. */
+  send({ bytes, transport: start, end }: Packet, peer: Peer): DropReason | null {
     this.used();
     // The socket writes its identifier into the request, and the frame is the guest's.
     const request = this.context.tcp.scratch, at = SEGMENT_HEADROOM;
@@ -67,8 +62,7 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
       copyBytes(bytes, start, end, reply, at);
     }
     const length = end - start;
-    icmpv4SetIdentifier(reply, at, at + length, this.key.guestPort);
-    this.guest.out.ipv4(reply, at, at + length, PROTOCOL_ICMP, peer.address, this.guestAddress);
+    peer.path.echoReply(reply, at, at + length, this.key.guestPort);
     this.bytesToGuest += length - ICMPV4_HEADER_LENGTH;
   }
 
@@ -90,7 +84,11 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
   /** What is its own in `flows()`. */
   protected override describe(): Pick<FlowInfo, "protocol" | "target" | "host"> {
     const peer = this.peers.latest;
-    return { protocol: "icmp", target: peerAddress(peer), host: peer === undefined ? "" : `${peer.target.address}` };
+    return {
+      protocol: "icmp",
+      target: peer === undefined ? "" : `${peer.address}`,
+      host: peer === undefined ? "" : `${peer.target.address}`,
+    };
   }
 
   /** Closes what is open. */

@@ -9,6 +9,8 @@
  * @module
  */
 import type { IpAddress } from "../../net/wire/address.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
+import type { Path } from "../ip/path.ts";
 import type { Target } from "../rules/translate.ts";
 
 /** Addresses that a mapping remembers. */
@@ -16,10 +18,12 @@ export const MAX_PEERS = 256;
 
 /** An address the guest has asked, and what stands for it on the host. */
 export interface Peer {
-  /** What the guest asked, as a 32-bit number. */
-  readonly address: number;
+  /** What the guest asked. */
+  readonly address: IpAddress;
   /** The port it asked; 0 where there is none. */
   readonly port: number;
+  /** The way between it and the guest. */
+  readonly path: Path;
   /** What stands for it. */
   readonly target: Target;
 }
@@ -33,12 +37,12 @@ export class Peers {
     return this.#peers[0];
   }
 
-  /** The one the guest asks at this address, which is the latest now. */
-  ask(address: number, port: number): Peer | undefined {
-    const peers = this.#peers;
+  /** The one that a packet with this key asks, which is the latest now. */
+  ask(key: FlowKey): Peer | undefined {
+    const peers = this.#peers, port = key.remotePort;
     for (let i = 0; i < peers.length; i++) {
       const peer = peers[i]!;
-      if (peer.port !== port || peer.address !== address) continue;
+      if (peer.port !== port || !key.isTo(peer.address)) continue;
       for (let j = i; j > 0; j--) peers[j] = peers[j - 1]!;
       return peers[0] = peer;
     }
@@ -46,8 +50,8 @@ export class Peers {
   }
 
   /** Adds one that is not there yet, as the latest. */
-  add(address: number, port: number, target: Target): Peer {
-    const peer = { address, port, target };
+  add(key: FlowKey, path: Path, target: Target): Peer {
+    const peer = { address: key.remoteAddress, port: key.remotePort, path, target };
     this.#peers.unshift(peer);
     if (this.#peers.length > MAX_PEERS) this.#peers.pop();
     return peer;
@@ -70,9 +74,9 @@ export class Peers {
     return undefined;
   }
 
-  /** Whether the guest has asked this address, on whatever port. */
-  has(address: number): boolean {
-    for (const peer of this.#peers) if (peer.address === address) return true;
+  /** Whether the guest has asked the address that this key is to, on whatever port. */
+  has(key: FlowKey): boolean {
+    for (const peer of this.#peers) if (key.isTo(peer.address)) return true;
     return false;
   }
 }

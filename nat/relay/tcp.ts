@@ -36,7 +36,8 @@ import {
   WOULD_BLOCK,
   WRITE,
 } from "../host.ts";
-import type { TcpEnd, TcpLower, TcpUser } from "../tcp/context.ts";
+import type { Path } from "../ip/path.ts";
+import type { TcpEnd, TcpPorts, TcpUser } from "../tcp/context.ts";
 import { type QueueSink, TcpEndpoint } from "../tcp/endpoint.ts";
 import type { TcpState } from "../tcp/transitions.ts";
 import { GATHERED_LEAST, GATHERED_MOST, type Gatherer } from "./gathering.ts";
@@ -54,21 +55,21 @@ export interface TcpOpening {
 }
 
 /** A guest's TCP connection and its host socket. */
-export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gatherer, QueueSink {
+export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gatherer, QueueSink {
   /** The flow's key; `guest`, ports and addresses. */
   readonly key: FlowKey;
   /** The guest's connection. */
   readonly endpoint: TcpEndpoint;
   /** The guest. */
   readonly guest: GuestSide;
+  /** The way to the guest. */
+  readonly path: Path;
   /** The forward whose client began; `null`: the guest did. */
   readonly forward: ForwardTarget | null;
   /** Whether the guest knows of the connection. */
   known: boolean;
 
   #context: RelayContext;
-  #guestAddress: number;
-  #remoteAddress: number;
   #opening: TcpOpening;
   #hostEnd: HostEndpoint;
   #socket: HostTcpSocket | null = null;
@@ -97,12 +98,11 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
     this.key = flow.key;
     this.forward = flow.forward;
     this.known = flow.forward === null;
-    this.#guestAddress = flow.key.guestAddress.ipv4;
-    this.#remoteAddress = flow.key.remoteAddress.ipv4;
+    this.path = flow.guest.path(flow.key);
     this.#hostEnd = flow.hostEnd;
     this.#opening = flow.opening;
     this.#since = context.now();
-    this.endpoint = new TcpEndpoint(context.tcp, { lower: this, user: this });
+    this.endpoint = new TcpEndpoint(context.tcp, { lower: this.path, ports: this, user: this });
   }
 
   /** Begins. */
@@ -162,8 +162,8 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
 
   /** The path to the guest carries less: no segment from now on is larger. Returns whether any would have been. */
   pathMtuChanged(): boolean {
-    const { send } = this.endpoint, isNews = send.mss > this.maxSegmentSize;
-    if (isNews) send.mss = this.maxSegmentSize;
+    const { send } = this.endpoint, isNews = send.mss > this.path.maxSegmentSize;
+    if (isNews) send.mss = this.path.maxSegmentSize;
     return isNews;
   }
 
@@ -183,7 +183,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
     this.#settle();
   }
 
-  // --- TcpLower: the guest's link ---
+  // --- TcpPorts ---
 
   /** The port the guest asked for. */
   get localPort(): number {
@@ -193,21 +193,6 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
   /** The guest's port. */
   get peerPort(): number {
     return this.key.guestPort;
-  }
-
-  /** The link's MTU less the headers. */
-  get maxSegmentSize(): number {
-    return this.guest.out.maxSegmentSize;
-  }
-
-  /** 64 KiB where the link segments. */
-  get maxBurst(): number {
-    return this.guest.out.maxBurst;
-  }
-
-  /** Sends a segment to the guest. */
-  transmit(bytes: Uint8Array, start: number, end: number, segmentSize: number): void {
-    this.guest.out.tcp(bytes, start, end, segmentSize, this.#remoteAddress, this.#guestAddress);
   }
 
   // --- TcpUser: the endpoint ---
@@ -221,7 +206,7 @@ export class TcpRelay implements Flow, TcpLower, TcpUser, HostTcpHandler, Gather
 
   /** The guest may have another network card by now, or another guest its address. */
   tcpUnanswered(): void {
-    this.guest.ask(this.#guestAddress);
+    this.path.ask();
   }
 
   /** Bytes of the guest: to the socket, as many as it takes. */

@@ -9,16 +9,16 @@
  *
  * @module
  */
+import { PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
 import type { FlowEnding } from "../flow/endings.ts";
 import type { RelayContext } from "../flow/context.ts";
 import type { HostConnectHandler, HostError, HostNetwork } from "../host.ts";
-import { icmpErrorFor } from "../ip/icmp_error.ts";
+import type { Packet } from "../ip/packet.ts";
 import { Timer } from "../base/timers.ts";
 import type { Target } from "../rules/translate.ts";
 import type { TcpOpening, TcpRelay } from "./tcp.ts";
 
-/** Bytes of the guest's SYN packet that are kept for an ICMP error to quote. */
-const QUOTE_BYTES = 128;
+const NOTHING: Uint8Array = new Uint8Array(0);
 
 /** The opening of a flow by its guest. */
 export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
@@ -26,33 +26,38 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   #host: Pick<HostNetwork, "connectTcp">;
   #targets: readonly Target[];
   #target = 0;
-  #packet: Uint8Array;
-  #tcp: number;
+  #syn: Pick<Packet, "bytes" | "transport" | "payload">;
+  /** The SYN's header, which an ICMP error quotes. */
+  #header = NOTHING;
   #relay!: TcpRelay;
   #connecting = true;
   #timer: Timer;
 
   /**
-   * For the packet `packet` with a SYN at `tcp`, valid until `begin` has returned. The targets are tried in order while they refuse, by whoever `host` is: the
+   * For the SYN `syn`, valid until `begin` has returned. The targets are tried in order while they refuse, by whoever `host` is: the
    * host, or what stands before it.
    */
   constructor(
     context: RelayContext,
-    flow: { host: Pick<HostNetwork, "connectTcp">; targets: readonly Target[]; packet: Uint8Array; tcp: number },
+    flow: {
+      host: Pick<HostNetwork, "connectTcp">;
+      targets: readonly Target[];
+      syn: Pick<Packet, "bytes" | "transport" | "payload">;
+    },
   ) {
     this.#context = context;
     this.#host = flow.host;
     this.#targets = flow.targets;
-    this.#packet = flow.packet;
-    this.#tcp = flow.tcp;
+    this.#syn = flow.syn;
     this.#timer = new Timer(this);
   }
 
   /** Keeps the SYN and has the host connect. */
   begin(relay: TcpRelay): void {
     this.#relay = relay;
-    relay.endpoint.listen(this.#packet, this.#tcp);
-    this.#packet = this.#packet.slice(0, QUOTE_BYTES);
+    const { bytes, transport, payload } = this.#syn;
+    relay.endpoint.listen(bytes, transport);
+    this.#header = bytes.slice(transport, payload);
     this.#context.timers.schedule(this.#timer, this.#context.now() + this.#context.tcp.config.connectTimeoutMs);
     this.#connect();
   }
@@ -61,7 +66,7 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   cancel(): void {
     if (!this.#connecting) return;
     this.#connecting = false;
-    this.#packet = NOTHING;
+    this.#header = NOTHING;
     this.#context.connectEnded(this.#relay.guest);
     this.#context.timers.cancel(this.#timer);
   }
@@ -111,8 +116,7 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   #refuse(error: HostError): void {
     this.#relay.breakOff(connectEnding(error));
     // A refusal is told by RST alone.
-    const icmp = error === "refused" ? null : icmpErrorFor(error, 0);
-    if (icmp !== null) this.#relay.guest.sendIcmpError(icmp, this.#packet);
+    if (error !== "refused") this.#relay.path.error(error, 0, PROTOCOL_TCP, this.#header);
     if (error === "exhausted") {
       this.#context.counters.hostExhausted++;
       this.#relay.warn("the host has no descriptor, port or memory left");
@@ -121,8 +125,6 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
     this.#relay.endpoint.abort();
   }
 }
-
-const NOTHING = new Uint8Array(0);
 
 /** The ending of a flow whose connect failed so. */
 function connectEnding(error: HostError): FlowEnding {

@@ -13,15 +13,15 @@
  *
  * @module
  */
-import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
+import { formatEndpoint } from "../../net/wire/address.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { encodeUdp, UDP_HEADER_LENGTH } from "../../net/wire/udp.ts";
 import { copyBytes } from "../base/buffers.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { RelayContext } from "../flow/context.ts";
-import type { FlowInfo, GuestSide } from "../flow/flow.ts";
-import type { FlowKey } from "../flow/flow_key.ts";
-import { UDP_MAX_PAYLOAD, type UdpPath } from "../ip/frame_sender.ts";
+import type { FlowInfo } from "../flow/flow.ts";
+import type { Packet } from "../ip/packet.ts";
+import type { Path } from "../ip/path.ts";
 import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
 import type { Target } from "../rules/translate.ts";
 import { DatagramRelay } from "./datagram.ts";
@@ -37,36 +37,14 @@ export function udpLifeMs(asked: number, answered: number): number {
   return asked <= 1 && answered <= 1 ? UDP_QUERY_MS : UDP_STREAM_MS;
 }
 
-/** A datagram of a guest, filled again for each: the payload `bytes[start, end)` and where it is to go. */
-export class GuestDatagram {
-  /** The buffer; valid during the call. */
-  bytes: Uint8Array = new Uint8Array(0);
-  /** Offset of the payload. */
-  start = 0;
-  /** Offset after the payload. */
-  end = 0;
-  /** The address asked, as a 32-bit number. */
-  destination = 0;
-  /** The port asked. */
-  port = 0;
-}
-
 /** One guest address and port, and its host socket. */
 export class UdpRelay extends DatagramRelay implements HostUdpHandler {
   #sockets: { 4: HostUdpSocket | null; 6: HostUdpSocket | null } = { 4: null, 6: null };
-  #path: UdpPath;
   #sent = 0;
   #received = 0;
 
-  /** A mapping without a socket. */
-  constructor(context: RelayContext, flow: { guest: GuestSide; key: FlowKey }) {
-    super(context, flow);
-    const { key } = flow;
-    this.#path = { source: 0, sourcePort: 0, destination: this.guestAddress, destinationPort: key.guestPort };
-  }
-
   /** Sends a datagram of the guest to a peer. Returns why not, or null. */
-  send(datagram: GuestDatagram, peer: Peer): DropReason | null {
+  send({ bytes, payload, end }: Packet, peer: Peer): DropReason | null {
     const target = peer.target, socket = this.#socketFor(target);
     if (socket === null) {
       if (this.#sockets[4] === null && this.#sockets[6] === null) this.abort("hostExhausted");
@@ -74,8 +52,8 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
     }
     this.#sent++;
     this.used();
-    if (!socket.send(datagram.bytes, datagram.start, datagram.end, target)) return "udpNotSent";
-    this.bytesFromGuest += datagram.end - datagram.start;
+    if (!socket.send(bytes, payload, end, target)) return "udpNotSent";
+    this.bytesFromGuest += end - payload;
     return null;
   }
 
@@ -88,10 +66,8 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
     }
     this.#received++;
     this.used();
-    const path = this.#path;
-    path.source = peer.address;
-    path.sourcePort = exact === undefined ? from.port : peer.port;
-    this.bytesToGuest += sendToGuest(this.context, this.guest, bytes, start, end, path);
+    const fromPort = exact === undefined ? from.port : peer.port, toPort = this.key.guestPort;
+    this.bytesToGuest += sendToGuest(this.context, peer.path, bytes, start, end, fromPort, toPort);
   }
 
   /** The host has learnt that a datagram did not arrive. */
@@ -114,7 +90,7 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
     const peer = this.peers.latest;
     return {
       protocol: "udp",
-      target: peer === undefined ? "" : formatEndpoint(IpAddress.fromIpv4(peer.address), peer.port),
+      target: peer === undefined ? "" : formatEndpoint(peer.address, peer.port),
       host: peer === undefined ? "" : formatEndpoint(peer.target.address, peer.target.port),
     };
   }
@@ -141,28 +117,26 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
 }
 
 /**
- * Sends the datagram `bytes[start, end)`, which the host received, to a guest. Returns how many bytes that were: 0 where it is too large for IPv4, which is
- * counted.
+ * Sends the datagram `bytes[start, end)`, which the host received, to a guest. Returns how many bytes that were: 0 if it is too large
+ * for IP, which is counted.
  */
 export function sendToGuest(
   context: RelayContext,
-  guest: GuestSide,
+  path: Path,
   bytes: Uint8Array,
   start: number,
   end: number,
-  path: UdpPath,
+  fromPort: number,
+  toPort: number,
 ): number {
+  let from = bytes, at = start;
   const length = end - start;
-  if (length > UDP_MAX_PAYLOAD) {
-    context.counters.udpTooLarge++;
-    return 0;
+  if (start < SEGMENT_HEADROOM) {
+    from = context.tcp.scratch;
+    at = SEGMENT_HEADROOM;
+    copyBytes(bytes, start, end, from, at);
   }
-  if (start >= SEGMENT_HEADROOM) {
-    guest.out.udp(bytes, start, end, path);
-    return length;
-  }
-  const scratch = context.tcp.scratch;
-  copyBytes(bytes, start, end, scratch, SEGMENT_HEADROOM);
-  guest.out.udp(scratch, SEGMENT_HEADROOM, SEGMENT_HEADROOM + length, path);
-  return length;
+  if (path.udp(from, at, at + length, fromPort, toPort)) return length;
+  context.counters.udpTooLarge++;
+  return 0;
 }

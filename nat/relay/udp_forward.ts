@@ -32,12 +32,13 @@ import type { FlowInfo, ForwardTarget, GuestSide } from "../flow/flow.ts";
 import { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
 import type { ForwardContext, Forwards } from "../forwards.ts";
-import type { UdpPath } from "../ip/frame_sender.ts";
+import type { Packet } from "../ip/packet.ts";
+import type { Path } from "../ip/path.ts";
 import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
 import { RecencyList, type Recent } from "../base/recency_list.ts";
-import { tellGuest } from "./datagram.ts";
+import { QUOTED_TRANSPORT } from "./datagram.ts";
 import { DatagramFlow } from "./datagram_flow.ts";
-import { type GuestDatagram, sendToGuest, udpLifeMs } from "./udp.ts";
+import { sendToGuest, udpLifeMs } from "./udp.ts";
 
 /** Clients of one forward at once. */
 export const MAX_CLIENTS = 1024;
@@ -122,7 +123,7 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
   older: UdpForwardFlow | null = null;
 
   #client: HostEndpoint;
-  #path: UdpPath;
+  #path: Path;
   #owner: UdpForward;
   #asked = 0;
   #answered = 0;
@@ -136,12 +137,7 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
     super(context, flow);
     this.forward = flow.forward;
     this.#client = flow.client;
-    this.#path = {
-      source: flow.key.remoteAddress.ipv4,
-      sourcePort: flow.key.remotePort,
-      destination: flow.key.guestAddress.ipv4,
-      destinationPort: flow.key.guestPort,
-    };
+    this.#path = flow.guest.path(flow.key);
     this.#owner = flow.owner;
     this.#answeredAt = context.now();
   }
@@ -150,8 +146,9 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
   sendToGuest(bytes: Uint8Array, start: number, end: number): void {
     this.#asked++;
     this.#used();
-    this.bytesToGuest += sendToGuest(this.context, this.guest, bytes, start, end, this.#path);
-    if (this.usedAt - this.#answeredAt >= SILENT_MS) this.guest.ask(this.#path.destination);
+    const { remotePort, guestPort } = this.key;
+    this.bytesToGuest += sendToGuest(this.context, this.#path, bytes, start, end, remotePort, guestPort);
+    if (this.usedAt - this.#answeredAt >= SILENT_MS) this.#path.ask();
   }
 
   /**
@@ -159,21 +156,19 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
    * the guest.
    */
   tellGuest(error: HostError, mtu: number): boolean {
-    const { source, sourcePort, destination, destinationPort } = this.#path;
-    const packet = { protocol: PROTOCOL_UDP, source: destination, destination: source };
-    return tellGuest(this.guest, { error, mtu }, packet, (into, at) => {
-      encodeUdp(into, at, destinationPort, sourcePort, UDP_HEADER_LENGTH);
-    });
+    const { guestPort, remotePort } = this.key, transport = new Uint8Array(QUOTED_TRANSPORT);
+    encodeUdp(transport, 0, guestPort, remotePort, UDP_HEADER_LENGTH);
+    return this.#path.error(error, mtu, PROTOCOL_UDP, transport);
   }
 
   /** Sends a datagram of the guest to the client. Returns why not, or null. */
-  answer({ bytes, start, end }: GuestDatagram): DropReason | null {
+  answer({ bytes, payload, end }: Packet): DropReason | null {
     this.known = true;
     this.#answered++;
     this.#used();
     this.#answeredAt = this.usedAt;
-    if (!this.#owner.socket?.send(bytes, start, end, this.#client)) return "udpNotSent";
-    this.bytesFromGuest += end - start;
+    if (!this.#owner.socket?.send(bytes, payload, end, this.#client)) return "udpNotSent";
+    this.bytesFromGuest += end - payload;
     return null;
   }
 

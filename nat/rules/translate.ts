@@ -22,6 +22,7 @@
 import { Cidr, formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { DNS_PORT } from "../../net/wire/dns.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
 import { EgressRules } from "./egress.ts";
 import { familyOf, findForbiddenTarget, findReserved, type IpFamily, isLoopback, NEVER_RELAYED } from "./policy.ts";
 
@@ -99,6 +100,12 @@ export interface Destination {
   readonly address: IpAddress;
   /** The port; 0 where the protocol has none. */
   readonly port: number;
+}
+
+/** What a packet with this key asks for. */
+export function destinationOf(key: FlowKey): Destination {
+  const { family, protocol, remoteAddress: address, remotePort: port } = key;
+  return { family, protocol, address, port };
 }
 
 /** Where a flow leads: targets to try in order, at least one. */

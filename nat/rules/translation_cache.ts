@@ -9,17 +9,17 @@
  *
  * @module
  */
-import { IpAddress } from "../../net/wire/address.ts";
-import { PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
-import { translate, type Translation, type TranslationRules } from "./translate.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
+import { destinationOf, translate, type Translation, type TranslationRules } from "./translate.ts";
 
 const PLACE_BITS = 8;
+/** Words of a place: the remote address, then family and port. */
+const WORDS = 5;
 
-/** Answers of `translate` for UDP over IPv4. */
+/** Answers of `translate` for UDP. */
 export class TranslationCache {
   #rules: TranslationRules;
-  #addresses = new Uint32Array(1 << PLACE_BITS);
-  #ports = new Uint16Array(1 << PLACE_BITS);
+  #words = new Uint32Array(WORDS << PLACE_BITS);
   #answers: (Translation | undefined)[] = new Array(1 << PLACE_BITS);
 
   /** Nothing is known yet under these rules. */
@@ -27,22 +27,30 @@ export class TranslationCache {
     this.#rules = rules;
   }
 
-  /** Where a datagram to this address, as a number, and port leads under `rules`. */
-  find(rules: TranslationRules, address: number, port: number): Translation {
+  /** Where a datagram with this key leads under `rules`. */
+  find(rules: TranslationRules, key: FlowKey): Translation {
     if (rules !== this.#rules) {
       this.#rules = rules;
       this.#answers.fill(undefined);
     }
-    const place = placeOf(address, port), known = this.#answers[place];
-    if (known !== undefined && this.#addresses[place] === address && this.#ports[place] === port) return known;
-    const answer = translate(rules, { family: 4, protocol: PROTOCOL_UDP, address: IpAddress.fromIpv4(address), port });
-    this.#addresses[place] = address;
-    this.#ports[place] = port;
+    const last = (key.family << 16) | key.remotePort, place = placeOf(key.words, last);
+    const known = this.#answers[place];
+    if (known !== undefined && this.#isFor(place, key.words, last)) return known;
+    const answer = translate(rules, destinationOf(key));
+    for (let i = 0; i < 4; i++) this.#words[place * WORDS + i] = key.words[6 + i]!;
+    this.#words[place * WORDS + 4] = last;
     this.#answers[place] = answer;
     return answer;
   }
+
+  #isFor(place: number, words: Uint32Array, last: number): boolean {
+    const at = place * WORDS;
+    for (let i = 0; i < 4; i++) if (this.#words[at + i] !== words[6 + i]) return false;
+    return this.#words[at + 4] === last;
+  }
 }
 
-function placeOf(address: number, port: number): number {
-  return (Math.imul(address, 0x9e3779b1) ^ Math.imul(port, 0x85ebca77)) >>> (32 - PLACE_BITS);
+function placeOf(words: Uint32Array, last: number): number {
+  const address = words[9]! ^ Math.imul(words[8]! ^ Math.imul(words[7]! ^ words[6]!, 0x27d4eb2f), 0x165667b1);
+  return (Math.imul(address, 0x9e3779b1) ^ Math.imul(last, 0x85ebca77)) >>> (32 - PLACE_BITS);
 }

@@ -33,7 +33,7 @@
  *
  * @module
  */
-import { formatEndpoint, formatIpv4 } from "../../net/wire/address.ts";
+import { formatEndpoint } from "../../net/wire/address.ts";
 import {
   DNS_HEADER_LENGTH,
   DNS_NOTIMP,
@@ -49,9 +49,11 @@ import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { RelayContext } from "../flow/context.ts";
 import type { GuestSide } from "../flow/flow.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
 import { greediest } from "../flow/quota.ts";
 import type { HostNetwork } from "../host.ts";
-import type { GuestDatagram } from "../relay/udp.ts";
+import type { Packet } from "../ip/packet.ts";
+import type { Path } from "../ip/path.ts";
 import type { Target } from "../rules/translate.ts";
 import { DnsCache } from "./dns_cache.ts";
 import { DNS_ATTEMPT_MS, type DnsExchange, type DnsWaiter } from "./dns_exchange.ts";
@@ -70,18 +72,16 @@ export const MAX_DNS_WAITERS = 32;
 export interface DnsClient {
   /** The guest. */
   readonly guest: GuestSide;
-  /** Its address as a 32-bit number. */
-  readonly address: number;
-  /** Its port. */
-  readonly port: number;
+  /** The key of its question: its address and port, and the address at which it asks. */
+  readonly key: FlowKey;
+  /** The way to it. */
+  readonly path: Path;
   /** The connection on which it asks; absent if it asks over UDP. */
   readonly stream?: DnsStream;
 }
 
 /** What the service is told once. */
 export interface DnsServiceOptions {
-  /** The address at which it is asked, as a 32-bit number. */
-  readonly address: number;
   /** The gateway's address, which local names stand for, as a 32-bit number. */
   readonly gateway: number;
   /** Gives an unpredictable unsigned 32-bit number. */
@@ -131,8 +131,8 @@ export class DnsService implements DnsWaiter {
   }
 
   /** Takes a query. Returns why it has no answer, or null: it has one, now or later. */
-  ask(datagram: Pick<GuestDatagram, "bytes" | "start" | "end">, client: DnsClient): DropReason | null {
-    const query = readDnsQuery(datagram.bytes, datagram.start, datagram.end);
+  ask(packet: Pick<Packet, "bytes" | "payload" | "end">, client: DnsClient): DropReason | null {
+    const query = readDnsQuery(packet.bytes, packet.payload, packet.end);
     if (query === null) return "dnsMalformed";
     const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, asker = { client, query };
     if (dnsOpcode(query.flags) !== 0 || query.type === DNS_TYPE_AXFR || query.type === DNS_TYPE_IXFR) {
@@ -147,7 +147,7 @@ export class DnsService implements DnsWaiter {
     if (servers.length === 0) return this.#fail([asker], "dnsUnanswered", "the host has no resolver");
     const known = query.key === null ? 0 : this.#cache.read(query.key, this.#context.now(), into, at);
     if (known > 0) return this.#answer(asker, known);
-    const refusal = this.#lookUp(asker, datagram.bytes.slice(datagram.start, datagram.end));
+    const refusal = this.#lookUp(asker, packet.bytes.slice(packet.payload, packet.end));
     return refusal === null || client.stream === undefined ? refusal : this.#fail([asker], ...TOO_MANY);
   }
 
@@ -157,7 +157,7 @@ export class DnsService implements DnsWaiter {
       connectTcp: (_target, owner) => {
         const stream: DnsStream = new DnsStream(this.#context, owner, {
           dnsStreamAsked: (message) => {
-            const refusal = this.ask({ bytes: message, start: 0, end: message.length }, { ...client, stream });
+            const refusal = this.ask({ bytes: message, payload: 0, end: message.length }, { ...client, stream });
             if (refusal !== null) this.#context.counters[refusal]++;
             return refusal === null;
           },
@@ -204,7 +204,7 @@ export class DnsService implements DnsWaiter {
   #lookUp(asker: Asker, message: Uint8Array): DropReason | null {
     const { client, query } = asker;
     // A query without a key is told from others by who asked it; such a client has one under each id.
-    const about = query.key ?? `${client.guest.number} ${client.address} ${client.port} ${query.id}`;
+    const about = query.key ?? `${client.guest.number} ${client.key} ${query.id}`;
     const key = client.stream === undefined ? about : `tcp ${about}`;
     const pending = this.#pending.get(key);
     if (pending !== undefined) {
@@ -270,7 +270,7 @@ export class DnsService implements DnsWaiter {
 
   #fail(askers: readonly Asker[], reason: DropReason, cause: string): null {
     this.#context.counters[reason]++;
-    this.#context.log.warn(() => `DNS query of ${formatIpv4(askers[0]!.client.address)} failed: ${cause}`);
+    this.#context.log.warn(() => `DNS query of ${askers[0]!.client.key.guestAddress} failed: ${cause}`);
     const into = this.#context.tcp.scratch, flags = DNS_SERVFAIL;
     for (const asker of askers) this.#send(asker, encodeDnsAnswer(into, SEGMENT_HEADROOM, asker.query, { flags }));
     return null;
@@ -278,13 +278,9 @@ export class DnsService implements DnsWaiter {
 
   /** Sends what stands in the scratch buffer. */
   #send({ client }: Asker, length: number): null {
-    const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, source = this.#options.address;
-    if (client.stream !== undefined) {
-      client.stream.answer(into, at, at + length);
-      return null;
-    }
-    const path = { source, sourcePort: DNS_PORT, destination: client.address, destinationPort: client.port };
-    client.guest.out.udp(into, at, at + length, path);
+    const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, { stream, path, key } = client;
+    if (stream !== undefined) stream.answer(into, at, at + length);
+    else path.udp(into, at, at + length, DNS_PORT, key.guestPort);
     return null;
   }
 
@@ -300,6 +296,5 @@ function countByGuest(guests: readonly GuestSide[]): Map<GuestSide, number> {
 }
 
 function isSameAsker(a: Asker, b: Asker): boolean {
-  return a.query.id === b.query.id && a.client.guest === b.client.guest && a.client.address === b.client.address &&
-    a.client.port === b.client.port;
+  return a.query.id === b.query.id && a.client.key.equals(b.client.key);
 }

@@ -96,10 +96,6 @@ export interface TcpContext {
 
 /** The network below an endpoint: one peer address, one link. */
 export interface TcpLower {
-  /** Our port. */
-  readonly localPort: number;
-  /** The peer's port. */
-  readonly peerPort: number;
   /** Largest payload of a segment without options that the link carries: its MTU less the headers. */
   readonly maxSegmentSize: number;
   /** Largest payload that may be handed over at once: more than `maxSegmentSize` where the link segments. */
@@ -109,6 +105,14 @@ export interface TcpLower {
    * the TCP header's length, may be overwritten. `segmentSize` is not 0 where the payload is to be cut into pieces of that size.
    */
   transmit(bytes: Uint8Array, start: number, end: number, segmentSize: number): void;
+}
+
+/** The ports of a connection. */
+export interface TcpPorts {
+  /** Our port. */
+  readonly localPort: number;
+  /** The peer's port. */
+  readonly peerPort: number;
 }
 
 /** Why an endpoint ended. */

@@ -33,7 +33,7 @@ import {
   tcpWindow,
 } from "../../net/wire/tcp.ts";
 import { COPYBREAK } from "../base/buffers.ts";
-import type { TcpContext, TcpDrops, TcpEnd, TcpLower, TcpUser } from "./context.ts";
+import type { TcpContext, TcpDrops, TcpEnd, TcpLower, TcpPorts, TcpUser } from "./context.ts";
 import { Deadlines, type DeadlineUser } from "./deadlines.ts";
 import { Handshake, type HandshakeUser } from "./handshake.ts";
 import { Output } from "./output.ts";
@@ -77,13 +77,18 @@ export class TcpEndpoint implements HandshakeUser, DeadlineUser {
   /** The user asked for an end by RST once everything queued is acknowledged. */
   #resetWhenSent = false;
 
-  /** A closed endpoint between `user` and `lower`. */
-  constructor(context: TcpContext, sides: { lower: TcpLower; user: TcpUser }) {
+  /** A closed endpoint between `user` and `lower`, from and to these ports. */
+  constructor(context: TcpContext, sides: { lower: TcpLower; ports: TcpPorts; user: TcpUser }) {
     this.#context = context;
     this.#user = sides.user;
     this.send = new SendSide(context);
     this.receive = new ReceiveSide(context);
-    this.#out = new Transmitter(context, { lower: sides.lower, send: this.send, receive: this.receive });
+    this.#out = new Transmitter(context, {
+      lower: sides.lower,
+      ports: sides.ports,
+      send: this.send,
+      receive: this.receive,
+    });
     this.#output = new Output(context, { send: this.send, out: this.#out });
     this.#deadlines = new Deadlines(context, { user: this, send: this.send, output: this.#output });
     this.#handshake = new Handshake(context, {

@@ -20,7 +20,7 @@ import {
   tcpHeaderLengthOf,
 } from "../../net/wire/tcp.ts";
 import { LARGE_PAYLOAD } from "../base/buffers.ts";
-import type { TcpContext, TcpLower } from "./context.ts";
+import type { TcpContext, TcpLower, TcpPorts } from "./context.ts";
 import type { ReceiveSide } from "./receive_side.ts";
 import type { SendSide } from "./send_side.ts";
 
@@ -40,15 +40,17 @@ export class Transmitter {
 
   #context: TcpContext;
   #lower: TcpLower;
+  #ports: TcpPorts;
   #send: SendSide;
   #receive: ReceiveSide;
   #challenges = 0;
   #challengesSince = -Infinity;
 
   /** Sends for the connection with these two sides. */
-  constructor(context: TcpContext, parts: { lower: TcpLower; send: SendSide; receive: ReceiveSide }) {
+  constructor(context: TcpContext, parts: { lower: TcpLower; ports: TcpPorts; send: SendSide; receive: ReceiveSide }) {
     this.#context = context;
     this.#lower = parts.lower;
+    this.#ports = parts.ports;
     this.#send = parts.send;
     this.#receive = parts.receive;
   }
@@ -139,8 +141,8 @@ export class Transmitter {
   }
 
   #begin(flags: number, seq: number): void {
-    header.sourcePort = this.#lower.localPort;
-    header.destinationPort = this.#lower.peerPort;
+    header.sourcePort = this.#ports.localPort;
+    header.destinationPort = this.#ports.peerPort;
     header.seq = seq >>> 0;
     header.flags = flags;
     header.ack = flags & TCP_ACK ? this.#receive.next : 0;

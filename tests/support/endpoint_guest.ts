@@ -7,7 +7,14 @@
 import { BufferPool, LARGE_BUFFER, LARGE_PAYLOAD } from "../../nat/base/buffers.ts";
 import { FrameSender } from "../../nat/ip/frame_sender.ts";
 import { GATEWAY_MAC } from "../../nat/nat.ts";
-import { createTcpDrops, TCP_DEFAULTS, type TcpContext, type TcpLower, type TcpUser } from "../../nat/tcp/context.ts";
+import {
+  createTcpDrops,
+  TCP_DEFAULTS,
+  type TcpContext,
+  type TcpLower,
+  type TcpPorts,
+  type TcpUser,
+} from "../../nat/tcp/context.ts";
 import { TcpEndpoint } from "../../nat/tcp/endpoint.ts";
 import { TimerWheel } from "../../nat/base/timers.ts";
 import type { Link } from "../../net/link/link.ts";
@@ -52,14 +59,14 @@ export class EndpointGuest implements SimGuest, TcpUser {
     };
     const out = new FrameSender(link, { sourceMac: MAC, sent: () => {}, unresolved: () => {} });
     out.destinationMac = GATEWAY_MAC;
-    const lower: TcpLower = {
+    const lower: TcpLower & TcpPorts = {
       localPort: 40000,
       peerPort: 80,
       maxSegmentSize: out.maxSegmentSize,
       maxBurst: out.maxBurst,
       transmit: (bytes, start, end, segmentSize) => out.tcp(bytes, start, end, segmentSize, ADDRESS, GATEWAY),
     };
-    this.endpoint = new TcpEndpoint(this.#context, { lower, user: this });
+    this.endpoint = new TcpEndpoint(this.#context, { lower, ports: lower, user: this });
     link.start({
       receive: (frame) => this.#receive(frame),
       flush: () => void (this.#due = true),

@@ -158,7 +158,7 @@ export class EndpointScript {
       transmit: (bytes: Uint8Array, start: number, end: number, segmentSize: number) =>
         this.#take(bytes, start, end, segmentSize),
     };
-    this.endpoint = new TcpEndpoint(context, { lower, user: this.user });
+    this.endpoint = new TcpEndpoint(context, { lower, ports: lower, user: this.user });
   }
 
   /** The endpoint's state. */

@@ -190,7 +190,7 @@ export class PairSide implements TcpLower, TcpUser {
     this.maxBurst = script.mss[number] * script.burst;
     this.#appetite = script.eager ? Infinity : 0;
     this.#allowed = this.#sentTo = script.initial[number];
-    this.endpoint = new TcpEndpoint(context, { lower: this, user: this });
+    this.endpoint = new TcpEndpoint(context, { lower: this, ports: this, user: this });
   }
 
   get other(): PairSide {

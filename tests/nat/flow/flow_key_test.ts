@@ -6,12 +6,12 @@ const GUEST = parseIpv4("10.0.2.15"), GATEWAY = parseIpv4("10.0.2.2");
 
 Deno.test("FlowKey lays its words out as documented", () => {
   const key = new FlowKey().setIpv4(3, 6, GUEST, 40000, GATEWAY, 80);
-  assertEquals([...key.words], [0x306, 0x9c400050, 0, 0, 0xffff, 0x0a00020f, 0, 0, 0xffff, 0x0a000202]);
+  assertEquals([...key.words], [0x606, 0x9c400050, 0, 0, 0xffff, 0x0a00020f, 0, 0, 0xffff, 0x0a000202]);
 });
 
 Deno.test("FlowKey gives back the largest numbers it takes", () => {
-  const key = new FlowKey().setIpv4(0xffffff, 255, 0xffffffff, 65535, 0xfffffffe, 65534);
-  assertEquals([key.guest, key.protocol, key.guestPort, key.remotePort], [0xffffff, 255, 65535, 65534]);
+  const key = new FlowKey().setIpv4(0x7fffff, 255, 0xffffffff, 65535, 0xfffffffe, 65534);
+  assertEquals([key.guest, key.protocol, key.guestPort, key.remotePort], [0x7fffff, 255, 65535, 65534]);
   assertEquals(`${key.guestAddress} ${key.remoteAddress}`, "255.255.255.255 255.255.255.254");
 });
 
@@ -68,4 +68,31 @@ Deno.test("FlowKey.toString names the protocol and brackets IPv6", () => {
   assertEquals(of(47), "protocol 47 10.0.2.15:7 > 10.0.2.2:0");
   const key = new FlowKey().set(1, 6, IpAddress.parse("fd00::f"), 40000, IpAddress.parse("2001:db8::1"), 443);
   assertEquals(key.toString(), "tcp [fd00::f]:40000 > [2001:db8::1]:443");
+});
+
+Deno.test("FlowKey knows its family: an IPv6 packet between mapped addresses is no flow of IPv4", () => {
+  const guest = IpAddress.parse("10.0.2.15"), gateway = IpAddress.parse("10.0.2.2");
+  const four = new FlowKey().set(1, 6, guest, 1, gateway, 2),
+    disguised = new FlowKey().set(1, 6, guest, 1, gateway, 2, 6);
+  const six = new FlowKey().set(1, 6, IpAddress.parse("fd00::f"), 1, IpAddress.parse("fd00::2"), 2);
+  assertEquals([four.family, disguised.family, six.family], [4, 6, 6]);
+  assert(!four.equals(disguised) && four.equals(new FlowKey().setIpv4(1, 6, GUEST, 1, GATEWAY, 2)));
+});
+
+Deno.test("FlowKey.setMapping keeps the guest's side alone, and isTo knows the other one", () => {
+  const key = new FlowKey().setIpv4(3, 17, GUEST, 4000, GATEWAY, 80);
+  const mapping = new FlowKey().setMapping(key);
+  assertEquals([mapping.guest, mapping.protocol, `${mapping.guestAddress}`, mapping.guestPort], [
+    3,
+    17,
+    "10.0.2.15",
+    4000,
+  ]);
+  assert(mapping.equals(new FlowKey().setMapping(key.clone().setIpv4(3, 17, GUEST, 4000, GUEST, 99))));
+  assert(!mapping.equals(new FlowKey().setMapping(key.clone().setIpv4(3, 17, GUEST, 4001, GATEWAY, 80))));
+  assertEquals(["10.0.2.2", "10.0.2.3", "::10.0.2.2"].map((text) => key.isTo(IpAddress.parse(text))), [
+    true,
+    false,
+    false,
+  ]);
 });

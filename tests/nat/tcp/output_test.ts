@@ -24,7 +24,7 @@ class Sender {
 
   constructor(window: number) {
     const receive = new ReceiveSide(this.context);
-    const out = new Transmitter(this.context, { lower: this, send: this.send, receive });
+    const out = new Transmitter(this.context, { lower: this, ports: this, send: this.send, receive });
     this.output = new Output(this.context, { send: this.send, out });
     this.send.open(ISN);
     this.send.mss = MSS;
@@ -150,7 +150,10 @@ Deno.test("Output forgets its deadline once nothing is on its way, and a timeout
 
 Deno.test("Output repeats a SYN with the number it had", () => {
   const one = new Sender(0), context = tcpContext(), send = new SendSide(context), receive = new ReceiveSide(context);
-  const output = new Output(context, { send, out: new Transmitter(context, { lower: one, send, receive }) });
+  const output = new Output(context, {
+    send,
+    out: new Transmitter(context, { lower: one, ports: one, send, receive }),
+  });
   send.open(ISN);
   output.syn(false);
   output.syn(true);

@@ -29,7 +29,7 @@ class Link {
 
   constructor(maxBurst: number = 1000) {
     this.maxBurst = maxBurst;
-    this.out = new Transmitter(this.context, { lower: this, send: this.send, receive: this.receive });
+    this.out = new Transmitter(this.context, { lower: this, ports: this, send: this.send, receive: this.receive });
     this.send.open(ISN);
     this.send.mss = 500;
     this.receive.open(PEER_ISN);
