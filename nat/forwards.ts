@@ -93,7 +93,7 @@ export class Forwards {
     this.#ownerFor(forward);
   }
 
-  /** No client comes to `forward` any more; those that did go on, or are reset. */
+  /** No client comes to `forward` any more; those that have a guest go on, or are reset. */
   remove(forward: ForwardTarget, { reset }: { reset: boolean }): void {
     this.#live.delete(forward);
     const address = addressOf(forward);

@@ -12,6 +12,9 @@
  *   at once too (`ip/guest_addresses.ts`). Flows belong to the address that they began from, and go on beside those of
  *   a newer one.
  *
+ * **Left out**: several stations behind one link, as behind a bridge in the guest. Each may use addresses of its own, but
+ * frames to all of them go to the one that spoke last.
+ *
  * **Not believed** is what would cut the guest off from the gateway: the gateway's MAC address or a group's
  * (`spoofedMac`), and an address that is not of the subnet, or that is taken there: by gateway, DNS, network, broadcast
  * or a map (`spoofedAddress`). Such a packet is dropped, which nobody would see who looks from inside the guest; so a

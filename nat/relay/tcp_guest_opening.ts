@@ -98,8 +98,8 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   }
 
   /** The relay's. */
-  hostFailed(): void {
-    this.#relay.hostFailed();
+  hostFailed(error: HostError): void {
+    this.#relay.hostFailed(error);
   }
 
   /** The connect has taken too long. */

@@ -19,7 +19,9 @@
  * | `host`    | `accept`, `refuse [ERROR]`, `send`, `eof`, `reset`, `budget=N`; `udp-send`, `udp-refuse` with `from`,          |
  * |           | `udp-takes takes=no`, `udp-open error=ERROR`; `echo-reply` with `from`, `echo-fail error=ERROR`, |
  * |           | `echo-takes takes=no`; `socket=N` for another than the latest; `client` with `from` and |
- * |           | `to=PORT`: one that comes to a forward                                                                         |
+ * |           | `to=PORT`, `at=ADDRESS`: one that comes to a forward                                                         |
+ * | `guest`   | another one, on a link of its own: `attach`, `speak` and `answer` (ARP) from `sender`, `leave`; `guest=N` for   |
+ * |           | another than the latest                                                                                        |
  * | `link`    | `full` or `ok`; `gone`: it has ended                                                                           |
  * | `wait`    | milliseconds that pass                                                                                         |
  * | `expect`  | `NAME=N`: a counter since the beginning; `state=NAME` of the latest connection, `none` where there is none     |
@@ -41,7 +43,7 @@ export interface Action {
 
 /** Verbs that send a frame. */
 export const FRAME_VERBS: ReadonlySet<string> = new Set(["tcp", "udp", "icmp", "arp", "dhcp", "ip", "ether", "frame"]);
-const VERBS: ReadonlySet<string> = new Set([...FRAME_VERBS, "options", "host", "link", "wait", "expect"]);
+const VERBS: ReadonlySet<string> = new Set([...FRAME_VERBS, "options", "host", "guest", "link", "wait", "expect"]);
 
 /** The lines of a script that say something. Throws a `SyntaxError` for a verb that is none. */
 export function parseScript(text: string): Action[] {

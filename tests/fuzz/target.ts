@@ -39,6 +39,7 @@ import {
 import { checkTcp, tcpChecksumValidIpv4, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
 import { decodeUdp, udpChecksumValidIpv4, udpSourcePort } from "../../net/wire/udp.ts";
 import { endpoint } from "../support/forward_script.ts";
+import { OtherGuest } from "../support/other_guest.ts";
 import type { ScriptPingSocket, ScriptUdpSocket } from "../support/script_datagram.ts";
 import { ScriptHost, ScriptTcpSocket } from "../support/script_host.ts";
 import { payloadOf, ScriptGuest } from "./guest_script.ts";
@@ -67,8 +68,9 @@ export class FuzzTarget {
   #sent = 0;
   #linkTakes = true;
   #linkGone = false;
-  /** The address that the gateway has asked for by ARP and heard no reply about, or null. */
-  #asked: number | null = null;
+  /** The addresses that the gateway has asked for by ARP and heard no reply about. */
+  #asked = new Set<number>();
+  #others: OtherGuest[] = [];
 
   /** A gateway as an `options` line says. */
   constructor(options: ReadonlyMap<string, string> = new Map()) {
@@ -165,7 +167,8 @@ export class FuzzTarget {
     else if (verb === "link" && words[0] === "gone") {
       this.nat.detach(this.guest);
       this.#linkGone = true;
-    } else if (verb === "link") this.#linkTakes = words[0] !== "full";
+    } else if (verb === "guest") this.#other(words, fields);
+    else if (verb === "link") this.#linkTakes = words[0] !== "full";
     else if (words[0] === "client") this.#client(fields);
     else if (verb === "expect") this.#expect(fields);
     else if (words[0]?.startsWith("udp-")) this.#udp(words[0], fields);
@@ -188,9 +191,22 @@ export class FuzzTarget {
   #client(fields: ReadonlyMap<string, string>): void {
     const client = endpoint(fields.get("from") ?? "127.0.0.1:5000"), socket = new ScriptTcpSocket(client);
     const guestPort = Number(fields.get("to") ?? this.script.port);
-    const target = { name: "tcp 127.0.0.1:8080", guestAddress: null, guestPort };
+    const guestAddress = fields.has("at") ? IpAddress.parse(fields.get("at")!) : null;
+    const target = { name: "tcp 127.0.0.1:8080", guestAddress, guestPort };
     const handler = this.nat.forwards.acceptTcp(target, this.host.addSocket(socket), client);
     if (handler !== null) socket.serve(handler);
+  }
+
+  #other(words: readonly string[], fields: ReadonlyMap<string, string>): void {
+    if (words[0] === "attach") return void this.#others.push(new OtherGuest(this));
+    const guest = pick<OtherGuest>(this.#others, fields.get("guest")), sender = fields.get("sender") ?? "10.0.2.15";
+    if (guest === undefined) return;
+    if (words[0] === "speak") guest.speak(sender);
+    else if (words[0] === "answer") guest.answer(sender);
+    else if (words[0] === "leave") {
+      guest.leave();
+      this.#others = this.#others.filter((other) => other !== guest);
+    }
   }
 
   /** Does nothing where the socket is not in a state for it: the fuzzer does not know. */
@@ -255,13 +271,11 @@ export class FuzzTarget {
 
   /** Whether the frame is the first reply to an ARP request of the gateway: it tells who is there, and shows nowhere where that was known. */
   #answersGateway(bytes: Uint8Array): boolean {
-    if (this.#asked === null || !checkEthernet(bytes, 0, bytes.length) || !checkArp(bytes, 14, bytes.length)) {
+    if (this.#asked.size === 0 || !checkEthernet(bytes, 0, bytes.length) || !checkArp(bytes, 14, bytes.length)) {
       return false;
     }
     if (ethernetType(bytes, 0) !== ETHERTYPE_ARP) return false;
-    if (arpOperation(bytes, 14) !== ARP_REPLY || arpSenderIp(bytes, 14) !== this.#asked) return false;
-    this.#asked = null;
-    return true;
+    return arpOperation(bytes, 14) === ARP_REPLY && this.#asked.delete(arpSenderIp(bytes, 14));
   }
 
   /** Everything that a frame can change, but for counters. */
@@ -292,7 +306,7 @@ export class FuzzTarget {
     if (ether.type === ETHERTYPE_ARP) {
       assert(addressed, "a frame for somebody else");
       const { operation, targetIp } = decodeArp(bytes, at, end);
-      if (operation === ARP_REQUEST) this.#asked = targetIp;
+      if (operation === ARP_REQUEST) this.#asked.add(targetIp);
     } else {
       assertEquals(ether.type, ETHERTYPE_IPV4);
       // A DHCP client says itself which card it asks for (RFC 2131 section 4.1).

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { ANSWER_MS, MAX_SEEKERS, SETTLE_MS } from "../../nat/address_owner.ts";
 import { ForwardScript } from "../support/forward_script.ts";
-import { ScriptGuest } from "../support/script_guest.ts";
+import { OtherGuest } from "../support/other_guest.ts";
 
 const NAMED = "tcp:8080:10.0.2.20/22", UNNAMED = "tcp:8080:22";
 const TURNED_AWAY = "Turned a client of tcp 127.0.0.1:8080 -> 10.0.2.20:22 away: ";
@@ -10,19 +10,19 @@ const TURNED_AWAY = "Turned a client of tcp 127.0.0.1:8080 -> 10.0.2.20:22 away:
 async function start(
   specs: string | string[],
   count: number,
-): Promise<{ script: ForwardScript; guests: ScriptGuest[] }> {
+): Promise<{ script: ForwardScript; guests: OtherGuest[] }> {
   const script = await ForwardScript.start(specs, { silent: true, maxFlows: 1000 });
   script.nat.detach(script.guest);
-  return { script, guests: Array.from({ length: count }, () => new ScriptGuest(script)) };
+  return { script, guests: Array.from({ length: count }, () => new OtherGuest(script)) };
 }
 
 /** What each guest was asked and got. */
-function takeAll(guests: ScriptGuest[]): string[][] {
+function takeAll(guests: OtherGuest[]): string[][] {
   return guests.map((guest) => [...guest.takeAsked().map((address) => `? ${address}`), ...guest.takeGot()]);
 }
 
 /** A client comes and gives up again; what each guest was asked and got. */
-function visit(script: ForwardScript, guests: ScriptGuest[], index?: number): string[][] {
+function visit(script: ForwardScript, guests: OtherGuest[], index?: number): string[][] {
   const socket = script.connect("127.0.0.1:9", index), seen = takeAll(guests);
   socket.hostResets();
   script.host.run();
@@ -37,7 +37,7 @@ function close(script: ForwardScript): void {
 
 Deno.test("AddressOwner is the guest that has spoken from the named address, each for its forward, without a question", async () => {
   const { script, guests } = await start(["tcp:8080:10.0.2.21/22", "tcp:8081:10.0.2.22/22"], 3);
-  const [one, two] = guests as [ScriptGuest, ScriptGuest];
+  const [one, two] = guests as [OtherGuest, OtherGuest];
   one.speak("10.0.2.31");
   two.speak("10.0.2.32");
   one.speak("10.0.2.21");
@@ -49,7 +49,7 @@ Deno.test("AddressOwner is the guest that has spoken from the named address, eac
 
 Deno.test("AddressOwner stays the first that spoke while it answers, whoever speaks from its address later", async () => {
   const { script, guests } = await start(NAMED, 3);
-  const [owner, thief, another] = guests as [ScriptGuest, ScriptGuest, ScriptGuest];
+  const [owner, thief, another] = guests as [OtherGuest, OtherGuest, OtherGuest];
   owner.speak("10.0.2.20");
   script.advance(ANSWER_MS);
   thief.speak("10.0.2.20");
@@ -70,7 +70,7 @@ Deno.test("AddressOwner stays the first that spoke while it answers, whoever spe
 
 Deno.test("AddressOwner takes any packet from the address for an answer, and none from another address", async () => {
   const { script, guests } = await start(NAMED, 2);
-  const [owner, thief] = guests as [ScriptGuest, ScriptGuest];
+  const [owner, thief] = guests as [OtherGuest, OtherGuest];
   owner.speak("10.0.2.20");
   thief.speak("10.0.2.20");
   script.advance(ANSWER_MS);
@@ -93,7 +93,7 @@ Deno.test("AddressOwner takes any packet from the address for an answer, and non
 
 Deno.test("AddressOwner that does not answer for a second loses its address to the newest that has it and answers", async () => {
   const { script, guests } = await start(NAMED, 4);
-  const [dead, older, newer, silent] = guests as [ScriptGuest, ScriptGuest, ScriptGuest, ScriptGuest];
+  const [dead, older, newer, silent] = guests as [OtherGuest, OtherGuest, OtherGuest, OtherGuest];
   for (const guest of [dead, newer, older]) guest.speak("10.0.2.20");
   silent.speak("10.0.2.33");
   script.advance(ANSWER_MS);
@@ -128,7 +128,7 @@ Deno.test("AddressOwner is an older guest if the newest does not answer a moment
 
 Deno.test("AddressOwner that leaves is followed by the newest that has its address", async () => {
   const { script, guests } = await start(NAMED, 4);
-  const [first, second, third] = guests as [ScriptGuest, ScriptGuest, ScriptGuest];
+  const [first, second, third] = guests as [OtherGuest, OtherGuest, OtherGuest];
   for (const guest of [first, second, third]) guest.speak("10.0.2.20");
   first.leave();
   takeAll(guests);
@@ -144,7 +144,7 @@ Deno.test("AddressOwner of forwards without an address is the first that spoke; 
   guests[1]!.speak("10.0.2.15");
   assertEquals(visit(script, guests), [[], ["10.0.2.15:22"]]);
   // Another that attaches and speaks, from the same address as DHCP gives it, changes nothing while the first answers.
-  const third = new ScriptGuest(script);
+  const third = new OtherGuest(script);
   third.speak("10.0.2.15");
   guests[0]!.speak("10.0.2.44");
   script.advance(2 * ANSWER_MS);
@@ -173,7 +173,7 @@ Deno.test("AddressOwner is looked for among silent guests for as long as a clien
   for (const [spec, address] of [[NAMED, "10.0.2.20"], [UNNAMED, "10.0.2.15"]] as const) {
     const { script, guests } = await start(spec, 2), socket = script.connect();
     script.advance(3 * ANSWER_MS);
-    const late = new ScriptGuest(script);
+    const late = new OtherGuest(script);
     script.advance(ANSWER_MS);
     assertEquals(takeAll(guests), [Array(5).fill(`? ${address}`), Array(5).fill(`? ${address}`)]);
     assertEquals([late.takeAsked(), socket.closed], [[address], false]);
@@ -229,7 +229,7 @@ Deno.test("AddressOwner is the last guest that is left while a client waits, and
   guests[0]!.leave();
   guests[1]!.speak("10.0.2.20");
   assertEquals([guests[1]!.takeGot(), socket.closed], [["10.0.2.20:22"], false]);
-  const two = new ScriptGuest(script);
+  const two = new OtherGuest(script);
   script.advance(2 * ANSWER_MS);
   two.speak("10.0.2.20");
   script.advance(ANSWER_MS);
@@ -282,7 +282,7 @@ Deno.test("AddressOwner of a forward that is added later is the guest that attac
 });
 
 Deno.test("AddressOwner lets the bytes of a client that has waited pass both ways", async () => {
-  const script = await ForwardScript.start(NAMED, { silent: true }), other = new ScriptGuest(script);
+  const script = await ForwardScript.start(NAMED, { silent: true }), other = new OtherGuest(script);
   const socket = script.connect();
   socket.hostSends("early");
   script.host.run();
@@ -331,7 +331,7 @@ Deno.test("AddressOwner of UDP: datagrams go to the one that it has been while i
 });
 
 Deno.test("AddressOwner says nothing about a guest's own traffic: others go on from the same address", async () => {
-  const script = await ForwardScript.start(UNNAMED), other = new ScriptGuest(script);
+  const script = await ForwardScript.start(UNNAMED), other = new OtherGuest(script);
   other.speak("10.0.2.15");
   script.guestPort = 40000;
   const socket = script.open();

@@ -8,7 +8,6 @@
  *
  * **Strictness.** Calls that a real host leaves undefined throw an `Error` here: any use after `close` or `reset`,
  * `write` after `closeWrite`, a second `closeWrite`, an empty `read` or `write`, `setInterest` with unknown bits.
- * A broken connection is told once, and then no handler is called any more, unless `readsLate` makes it a host that reads ahead.
  * Readiness is level-triggered to the letter: an owner that keeps an interest without acting on it (`READ` after EOF,
  * `WRITE` with nothing to write) makes `run()` throw after `MAX_ROUNDS` rounds instead of hiding a busy loop.
  *
@@ -247,8 +246,6 @@ export class ScriptTcpSocket implements HostTcpSocket {
   writeAtMost = Infinity;
   /** The most that one `read` gives. */
   readAtMost = Infinity;
-  /** Whether it is one of a host that reads ahead: after a failure the first `read` answers `WOULD_BLOCK`. */
-  readsLate = false;
   /** Whether `received` keeps bytes, or only `receivedLength` and `receivedDigest` are kept. */
   record: "bytes" | "digest" = "bytes";
   /** How many bytes the owner wrote. */
@@ -269,16 +266,12 @@ export class ScriptTcpSocket implements HostTcpSocket {
   writableCalls = 0;
   readonly #connectHandler: HostConnectHandler | undefined;
   #handler: HostTcpHandler | undefined;
-  #outcome: "connected" | "connectFailed" | undefined;
+  readonly #outcome: ("connected" | "connectFailed" | "failed")[] = [];
   readonly #input: Uint8Array[] = [];
   readonly #received: Uint8Array[] = [];
   #inputAt = 0;
   #eof = false;
   #broken = false;
-  /** Whether the owner knows that it is broken. */
-  #failureTold = false;
-  /** Whether a read has answered `WOULD_BLOCK` since, and so owes a call. */
-  #readOwed = false;
 
   /** A socket that connects; without a handler, one that is accepted. */
   constructor(target: ScriptEndpoint, handler?: HostConnectHandler) {
@@ -309,16 +302,6 @@ export class ScriptTcpSocket implements HostTcpSocket {
     const taken = this.received;
     this.#received.length = 0;
     return taken;
-  }
-
-  /** Whether the peer has sent FIN. */
-  get ended(): boolean {
-    return this.#eof;
-  }
-
-  /** Whether the connection is broken. */
-  get broken(): boolean {
-    return this.#broken;
   }
 
   /** Bytes the peer has sent that the owner has not read. */
@@ -361,6 +344,7 @@ export class ScriptTcpSocket implements HostTcpSocket {
     this.#needsPeer("reset");
     this.error = error;
     this.#broken = true;
+    this.#outcome.push("failed");
   }
 
   setInterest(interest: number): void {
@@ -372,11 +356,6 @@ export class ScriptTcpSocket implements HostTcpSocket {
   read(bytes: Uint8Array, start: number, end: number): number {
     this.#needsOwner("read");
     this.#needsRoom("read", bytes, start, end);
-    if (this.#failureTold && this.readsLate) {
-      this.#readOwed = true;
-      this.readsLate = false;
-      return WOULD_BLOCK;
-    }
     const head = this.#input[0];
     if (head !== undefined) {
       const count = Math.min(end - start, head.length - this.#inputAt, this.readAtMost);
@@ -388,7 +367,7 @@ export class ScriptTcpSocket implements HostTcpSocket {
       }
       return count;
     }
-    if (this.#broken) return this.#fail();
+    if (this.#broken) return FAILED;
     return this.#eof ? 0 : WOULD_BLOCK;
   }
 
@@ -397,7 +376,7 @@ export class ScriptTcpSocket implements HostTcpSocket {
     this.#needsRoom("write", bytes, start, end);
     if (this.closeWriteCalled) throw new Error(`Cannot write to ${this}: closeWrite was called`);
     if (this.state !== "connected") return WOULD_BLOCK;
-    if (this.#broken) return this.#fail();
+    if (this.#broken) return FAILED;
     const count = Math.min(end - start, this.budget, this.writeAtMost);
     if (count === 0) return WOULD_BLOCK;
     this.budget -= count;
@@ -431,20 +410,19 @@ export class ScriptTcpSocket implements HostTcpSocket {
     this.closed = true;
     this.interest = 0;
     this.#input.length = 0;
-    this.#outcome = undefined;
+    this.#outcome.length = 0;
   }
 
   /** Whether a handler is due. */
   isReady(): boolean {
-    return this.#outcome !== undefined || this.#isReadable() || this.#isWritable() || this.#isFailureDue();
+    return this.#outcome.length > 0 || this.#isReadable() || this.#isWritable();
   }
 
   /** For the host: calls the handlers that are due; returns whether there were any. */
   dispatch(): boolean {
     const handler = this.#handler;
     if (!this.isReady() || handler === undefined) return false;
-    const outcome = this.#outcome;
-    this.#outcome = undefined;
+    const outcome = this.#outcome.shift();
     if (outcome === "connected") {
       this.state = "connected";
       this.#connectHandler!.hostConnected();
@@ -452,19 +430,16 @@ export class ScriptTcpSocket implements HostTcpSocket {
       this.state = "failed";
       this.abandon();
       this.#connectHandler!.hostConnectFailed(this.error);
+    } else if (outcome === "failed" && this.interest === 0) {
+      handler.hostFailed(this.error);
     }
     if (this.#isReadable()) {
       this.readableCalls++;
-      this.#readOwed = false;
       handler.hostReadable();
     }
     if (this.#isWritable()) {
       this.writableCalls++;
       handler.hostWritable();
-    }
-    if (this.#isFailureDue()) {
-      this.#failureTold = true;
-      handler.hostFailed(this.error);
     }
     return true;
   }
@@ -476,36 +451,24 @@ export class ScriptTcpSocket implements HostTcpSocket {
 
   #isReadable(): boolean {
     if ((this.interest & READ) === 0 || this.closed || this.state !== "connected") return false;
-    if (this.#failureTold) return this.#readOwed;
     return this.#input.length > 0 || this.#eof || this.#broken;
   }
 
   #isWritable(): boolean {
-    if ((this.interest & WRITE) === 0 || this.closed || this.state !== "connected" || this.#failureTold) return false;
+    if ((this.interest & WRITE) === 0 || this.closed || this.state !== "connected") return false;
     return this.#broken || (this.budget > 0 && !this.closeWriteCalled);
   }
 
-  /** Nothing shows the failure: there is no interest, and no byte before it. */
-  #isFailureDue(): boolean {
-    return this.#broken && !this.#failureTold && this.interest === 0 && this.#input.length === 0 && !this.closed &&
-      this.state === "connected";
-  }
-
-  #fail(): number {
-    this.#failureTold = true;
-    return FAILED;
-  }
-
   #answer(outcome: "connected" | "connectFailed"): void {
-    if (this.state !== "connecting" || this.#outcome !== undefined) {
+    if (this.state !== "connecting" || this.#outcome.length > 0) {
       throw new Error(`Cannot answer the connect to ${this}: it was answered before`);
     }
-    if (!this.closed) this.#outcome = outcome;
+    if (!this.closed) this.#outcome.push(outcome);
   }
 
   #needsPeer(action: string): void {
     if (this.#broken) throw new Error(`Cannot ${action} as the peer of ${this}: the connection is broken`);
-    if (this.state === "failed" || (this.state === "connecting" && this.#outcome !== "connected" && !this.closed)) {
+    if (this.state === "failed" || (this.state === "connecting" && this.#outcome[0] !== "connected" && !this.closed)) {
       throw new Error(`Cannot ${action} as the peer of ${this}: it is not connected`);
     }
   }

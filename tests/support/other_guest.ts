@@ -1,5 +1,5 @@
 /**
- * One more guest of a `NatScript`, on a link of its own: what it is asked by ARP and which SYNs it gets.
+ * One more guest of a gateway under test, on a link of its own: what it is asked by ARP and which SYNs it gets.
  *
  * @module
  */
@@ -11,18 +11,25 @@ import { Frame } from "../../net/wire/frame.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import { decodeTcp, TCP_SYN } from "../../net/wire/tcp.ts";
 import { udpDestinationPort } from "../../net/wire/udp.ts";
-import type { NatScript } from "./nat_script.ts";
+import type { Nat } from "../../nat/nat.ts";
+import type { ScriptHost } from "./script_host.ts";
+
+/** The gateway under test. */
+interface Script {
+  readonly nat: Nat;
+  readonly host: ScriptHost;
+}
 
 /** A guest that is attached to a script's gateway. */
-export class ScriptGuest {
+export class OtherGuest {
   readonly guest: Guest;
-  readonly #script: NatScript;
+  readonly #script: Script;
   readonly #mac: number;
   #asked: string[] = [];
   #got: string[] = [];
 
   /** On a link of its own. */
-  constructor(script: NatScript) {
+  constructor(script: Script) {
     this.#script = script;
     const send = (frame: Frame) => this.#take(frame);
     this.guest = script.nat.attach({ name: "other", mtu: 1500, offload: false, send, flush() {} });
