@@ -127,6 +127,34 @@ test("reaches a silent guest at the static address that the forward names", asyn
   client.close();
 });
 
+test("leads to each of several guests by its address, past a silent one, and to another when the first leaves", async (host) => {
+  const forwards = ["tcp:0:10.0.2.21/80", "tcp:0:10.0.2.22/80", "tcp:0:80"];
+  await using world = await World.start(host, forwards, { address: "10.0.2.21" });
+  // One whose link is up and says nothing, and does so for ever.
+  const [dead, nobody] = memoryLinkPair(), [link, end] = memoryLinkPair();
+  world.gateway.attach(dead);
+  nobody.start({ receive() {}, flush() {}, closed() {} });
+  world.gateway.attach(link);
+  await using other = new GuestStack(end, { address: "10.0.2.22" });
+  const listeners = [world.stack.listen(80), other.listen(80)] as const;
+  const visit = async (forward: number, guest: 0 | 1) => {
+    const client = await world.connect(forward), conn = await listeners[guest].accept();
+    await writeAll(conn, new TextEncoder().encode(`guest ${guest}`));
+    conn.closeWrite();
+    assertEquals(new TextDecoder().decode(await readAll(client)), `guest ${guest}`);
+    client.close();
+    conn.close();
+  };
+  await visit(0, 0);
+  await visit(1, 1);
+  // The first of these has spoken first.
+  await visit(2, 0);
+  await world.stack.close();
+  await visit(2, 1);
+  assertEquals(world.gateway.counters().forwardNoGuest, 0);
+  await nobody.close();
+});
+
 test("serves 300 forwarded connections, 50 at once, and is as it was", async (host) => {
   await using world = await World.start(host, ["tcp:0:80"]);
   const listener = world.stack.listen(80);
