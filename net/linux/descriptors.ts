@@ -1,8 +1,8 @@
 /**
  * The last descriptors of the process, kept for those who need them most.
  *
- * The kernel gives each new descriptor the lowest free number. So the number of a new one tells how many there are left at least, and comparing it with the
- * limit (RLIMIT_NOFILE) costs nothing: nobody counts. What is new and beyond its share is closed again at once, and its owner told that
+ * The kernel gives each new descriptor the lowest free number. So whoever gives up those with a number close to the limit
+ * (RLIMIT_NOFILE) leaves these to others, and nobody counts. What is new and beyond its share is closed again at once, and its owner told that
  * descriptors have run out, before they really have:
  *
  * - The last `KEPT` are for the program itself: the list of resolvers, what the runtime opens. It cannot go on if it fails there.

@@ -5,16 +5,20 @@
  */
 const FOLDER = new URL("./corpus/", import.meta.url);
 
+/** Where scripts for listeners are, below the others. */
+export const CROWD_FOLDER = "crowd/";
+
 /** A script by its file's name. */
 export interface CorpusEntry {
   readonly name: string;
   readonly text: string;
 }
 
-/** Every script, in the order of their names. */
-export function readCorpus(): CorpusEntry[] {
-  return [...Deno.readDirSync(FOLDER)].map(({ name }) => name).filter((name) => name.endsWith(".txt")).sort().map(
-    (name) => ({ name, text: Deno.readTextFileSync(new URL(name, FOLDER)) }),
+/** Every script of a folder, in the order of their names. */
+export function readCorpus(below = ""): CorpusEntry[] {
+  const folder = new URL(below, FOLDER);
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => name.endsWith(".txt")).sort().map(
+    (name) => ({ name, text: Deno.readTextFileSync(new URL(name, folder)) }),
   );
 }
 

@@ -1,12 +1,13 @@
 /**
  * The fuzzer: `deno task fuzz --seconds 30 --seed 1`.
  *
- * It plays scripts of the corpus with changes, one gateway each, until the time is over. What breaks a promise of the gateway (`target.ts`) is made as short as it
+ * It plays scripts of the corpus with changes, one gateway each, until half the time is over, and random scripts of crowds at listeners for the other half. What breaks a promise of the gateway (`target.ts`) is made as short as it
  * goes and written to the corpus, which the tests replay. The same seed tries the same sequence; how far it comes depends on the machine.
  *
  * @module
  */
-import { type CorpusEntry, readCorpus, writeFailure } from "./corpus.ts";
+import { type CorpusEntry, CROWD_FOLDER, readCorpus, writeFailure } from "./corpus.ts";
+import { fuzzCrowds } from "./crowd_fuzz.ts";
 import { HOST_DEEDS, mutate, Random } from "./mutate.ts";
 import { type Action, FRAME_VERBS, parseScript } from "./script.ts";
 import { FuzzTarget } from "./target.ts";
@@ -109,18 +110,22 @@ function option(name: string, otherwise: number): number {
   return value;
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const seconds = option("seconds", 30), seed = option("seed", Date.now() % 1_000_000_007);
-  const end = performance.now() + seconds * 1000;
+  const end = performance.now() + seconds * 1000, half = end - seconds * 500;
   console.log(`fuzzing for ${seconds} s with seed ${seed}`);
-  const { sessions, frames, failures } = fuzz(readCorpus(), seed, () => performance.now() < end);
-  let number = 0;
-  for (const [cause, script] of failures) {
-    const text = `# Found by the fuzzer with seed ${seed}: ${cause}\n${script}`;
-    console.log(`${cause}\n  ${writeFailure(`found_${seed}_${number++}`, text)}`);
-  }
+  const { sessions, frames, failures } = fuzz(readCorpus(), seed, () => performance.now() < half);
   console.log(`${frames} frames in ${sessions} sessions, ${failures.size} failures`);
-  return failures.size > 0 ? 1 : 0;
+  const crowds = await fuzzCrowds(new Random(seed), () => performance.now() < end);
+  console.log(`${crowds.lines} deeds of crowds in ${crowds.sessions} sessions, ${crowds.failures.size} failures`);
+  let number = 0;
+  for (const [folder, found] of [["", failures], [CROWD_FOLDER, crowds.failures]] as const) {
+    for (const [cause, script] of found) {
+      const text = `# Found by the fuzzer with seed ${seed}: ${cause}\n${script}`;
+      console.log(`${cause}\n  ${writeFailure(`${folder}found_${seed}_${number++}`, text)}`);
+    }
+  }
+  return number > 0 ? 1 : 0;
 }
 
-if (import.meta.main) Deno.exit(main());
+if (import.meta.main) Deno.exit(await main());
