@@ -44,6 +44,7 @@ async function follow(line: CommandLine): Promise<number> {
       return await demo();
     }
     case "serve": {
+      checkWorkingDirectory();
       const { GatewayWorker } = await import("./gateway_worker.ts");
       const worker = new GatewayWorker();
       const { serve } = await import("./serve.ts");
@@ -53,6 +54,7 @@ async function follow(line: CommandLine): Promise<number> {
       if (Deno.build.os !== "linux") {
         throw new Error(`cannot run a command in a namespace: this needs Linux, not ${Deno.build.os}`);
       }
+      checkWorkingDirectory();
       // Nothing but a capture is ever written, so without one that right is given up; with one, by the Worker that opens it.
       if (line.options.pcap === undefined) Deno.permissions.revokeSync({ name: "write" });
       // The Worker loads while the rest of this thread's modules do.
@@ -61,5 +63,19 @@ async function follow(line: CommandLine): Promise<number> {
       const { run } = await import("./run.ts");
       return await run(worker, line);
     }
+  }
+}
+
+/** Throws an `Error` if Deno cannot name the working directory: it starts no Worker then. */
+function checkWorkingDirectory(): void {
+  try {
+    Deno.cwd();
+  } catch (error) {
+    const why = error instanceof Deno.errors.NotFound
+      ? "it has been deleted"
+      : error instanceof Deno.errors.InvalidData
+      ? "its path is not UTF-8"
+      : undefined;
+    if (why !== undefined) throw new Error(`cannot use the working directory: ${why}, change to another one`);
   }
 }

@@ -1,26 +1,36 @@
 /**
- * A command in a network namespace of its own: starting it, holding it until it is configured, and leaving nothing behind.
+ * A command in a network namespace of its own: making it, starting the command in it, and leaving nothing behind.
  *
- * `open` starts `unshare`, as it is or, where that is refused, with a user namespace (`-r`), and waits until the shell in
- * the namespace has opened /dev/net/tun. `proceed` has it configure the namespace and become COMMAND. `close` closes the control
- * socket, upon which the watcher ends what is left, and waits for that. The scripts are told in `namespace_script.ts`.
+ * `open` starts `unshare`, as it is or, if that is refused, with a user namespace (`-r`), and waits until the shell that
+ * it becomes, the holder, has opened /dev/net/tun. `proceed` has the holder configure the namespace, and then starts COMMAND
+ * in it by `nsenter`. `close` closes the socket to the holder, which then ends what is left, and waits for that. The script is
+ * told in `namespace_script.ts`.
+ *
+ * COMMAND is started by Hawser and not by the holder, because a shell does not pass on everything: dash drops variables
+ * whose names it cannot write, adds PWD, and knows descriptors up to 9 only. `nsenter` enters, and becomes COMMAND with the
+ * bytes, the descriptors, the signals and the limits that Hawser's caller gave. Only the working directory has to be
+ * found again: in the holder, which has the same one.
  *
  * @module
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import type { Socket } from "node:net";
 import { deadline } from "@std/async";
-import { libc } from "../net/linux/libc.ts";
-import { asCaller } from "../net/linux/signals.ts";
-import { CONFIGURE, DIAGNOSE, ENTER, WATCH } from "./namespace_script.ts";
+import { describeErrno, errno, libc, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "../net/linux/libc.ts";
+import { bytesOf, type ByteText } from "../net/linux/byte_text.ts";
+import { callerOpenFileLimit, inheritedDescriptors } from "../net/linux/process.ts";
+import { callerSignals } from "../net/linux/signals.ts";
+import { type Child, findProgram, LineSocket, type ProcessEnding, spawn, SpawnError } from "../net/linux/spawn.ts";
+import { type Command, variableOf } from "./command.ts";
+import { DIAGNOSE, HOLD, TUN_FD } from "./namespace_script.ts";
 import { describeSetupFailure, readFacts } from "./remedies.ts";
 import { signalNumber } from "./signals.ts";
 
-/** The descriptor of /dev/net/tun in the process `Namespace.pid`. */
-export const TUN_FD = 9;
-
-/** How long the watcher may take to end what COMMAND left. */
+/** How long the holder may take to end what COMMAND left. */
 const CLOSE_TIMEOUT_MS = 5000;
+/** Where the tools are looked for if there is no PATH. */
+const TOOL_PATH = "/usr/local/bin:/usr/bin:/bin";
+const SBIN = "/usr/sbin:/sbin";
+const X_OK = 1;
+const SIGKILL = 9;
 
 /** What the namespace is to look like, and what runs there. */
 export interface NamespaceOptions {
@@ -32,16 +42,8 @@ export interface NamespaceOptions {
   readonly mtu: number;
   /** Address of the only name server, or `undefined` for none at all. */
   readonly resolver: string | undefined;
-  /** The command and its arguments. */
-  readonly command: readonly string[];
-}
-
-/** How a process ended: by `exit`, or by a signal. */
-export interface Ending {
-  /** Its exit code, `null` if a signal ended it. */
-  readonly code: number | null;
-  /** The name of that signal. */
-  readonly signal: string | null;
+  /** The command. */
+  readonly command: Command;
 }
 
 /** Why there is no namespace. The message says what helps. */
@@ -52,71 +54,73 @@ export class NamespaceError extends Error {
 
 /** A network namespace with one command in it. */
 export class Namespace {
-  readonly #child: ChildProcess;
-  readonly #control: Socket;
   readonly #asMappedRoot: boolean;
+  readonly #command: Command;
+  readonly #tools: Tools;
+  readonly #inherited: readonly number[] = inheritedDescriptors();
+  readonly #holder: Child;
+  readonly #socket: LineSocket;
   readonly #complaints: string[] = [];
   readonly #waiting = new Map<string, () => void>();
+  readonly #ending = Promise.withResolvers<ProcessEnding>();
   #step = "unshare";
   #unresolved = false;
-  #hasEnded = false;
-  #partialLine = "";
-  /** How the shell, and after `exec` COMMAND, ended. Never rejects. */
-  readonly ended: Promise<Ending>;
-  readonly #controlClosed: Promise<void>;
+  #strayed = false;
+  #running: Child | undefined;
+  #isOver = false;
+  /** How COMMAND ended, or which signal came before it was started. Never rejects. */
+  readonly ended: Promise<ProcessEnding> = this.#ending.promise;
 
-  private constructor(options: NamespaceOptions, asMappedRoot: boolean) {
+  private constructor(options: NamespaceOptions, tools: Tools, asMappedRoot: boolean) {
     this.#asMappedRoot = asMappedRoot;
-    const { address, gateway, mtu, resolver = "", command } = options;
-    const unshare = [...(asMappedRoot ? ["-r"] : []), "-n", "-m", "--", "sh", "-c", CONFIGURE, "hawser"];
-    const words = [WATCH, address, gateway, String(mtu), resolver, ...command];
-    const args = ["-c", ENTER, "hawser", ...unshare, ...words];
-    this.#child = asCaller(() => spawn("sh", args, { stdio: ["inherit", "inherit", "inherit", "pipe"] }));
-    this.#control = this.#child.stdio[3] as Socket;
-    this.ended = new Promise((resolve) => {
-      this.#child.on("exit", (code, signal) => {
-        this.#hasEnded = true;
-        resolve({ code, signal });
+    this.#command = options.command;
+    this.#tools = tools;
+    const { address, gateway, mtu, resolver = "" } = options;
+    const unshare = ["unshare", ...(asMappedRoot ? ["-r"] : []), "-n", "-m", "--"];
+    const words = ["sh", "-c", HOLD, "hawser", address, gateway, String(mtu), resolver];
+    this.#socket = new LineSocket((line) => this.#hear(line));
+    const { theirs } = this.#socket;
+    try {
+      this.#holder = spawn({
+        path: tools.unshare,
+        args: [...unshare, ...words],
+        env: tools.env,
+        stdio: [theirs, theirs, theirs],
+        closed: this.#inherited,
+        ownSession: true,
       });
-      this.#child.on("error", (error) => {
-        this.#complaints.push(error.message);
-        resolve({ code: 127, signal: null });
-      });
-    });
-    this.#controlClosed = new Promise((resolve) => this.#control.on("close", () => resolve()));
-    this.#control.on("data", (chunk: Uint8Array) => this.#hear(new TextDecoder().decode(chunk)));
-    // The watcher need not wait for `close`: its end brings that of the socket, and with it the last lines.
-    this.ended.then(() => this.#control.end());
-    // A reset of the control socket is one more way in which the other side has ended.
-    this.#control.on("error", () => {});
+    } catch (error) {
+      this.#socket.abandon();
+      throw error instanceof SpawnError ? new NamespaceError(`cannot start unshare: ${error.message}`) : error;
+    }
+    this.#socket.started();
   }
 
   /**
-   * Starts the shell in its namespace and resolves when it has opened /dev/net/tun and waits. Throws a `NamespaceError`.
+   * Makes the namespace and resolves when its holder has opened /dev/net/tun and waits. Throws a `NamespaceError`.
    */
   static async open(options: NamespaceOptions): Promise<Namespace> {
-    const first = new Namespace(options, false);
-    if (await first.#reach("ready") || first.#step !== "unshare") return await first.#orFail();
-    const second = new Namespace(options, true);
+    const tools = await findTools(options.command);
+    const first = new Namespace(options, tools, false);
+    if (await first.#reach("ready") || first.#step !== "unshare") return await first.#orFail("ready");
+    const second = new Namespace(options, tools, true);
     await second.#reach("ready");
-    return await second.#orFail();
+    return await second.#orFail("ready");
   }
 
-  /** The process that is the shell and becomes COMMAND. */
-  get pid(): number {
-    return this.#child.pid!;
+  /** /dev/net/tun, as it was opened in the namespace: a descriptor of the holder. */
+  get tun(): { pid: number; fd: number } {
+    return { pid: this.#holder.pid, fd: TUN_FD };
   }
 
-  /** Has the namespace configured and COMMAND started. Resolves when it is about to be; throws a `NamespaceError`. */
+  /** Has the namespace configured, and starts COMMAND unless a signal came first. Throws a `NamespaceError`. */
   async proceed(): Promise<void> {
-    this.#control.write("proceed\n");
-    if (await this.#reach("run") || this.#step === "command") return;
-    await this.#orFail("run");
-  }
-
-  /** Whether COMMAND was not even tried because it is not there (127) or cannot be executed (126). */
-  get refused(): boolean {
-    return this.#step === "command";
+    this.#socket.say("proceed");
+    if (!await this.#reach("run")) {
+      if (this.#isOver) return;
+      await this.#orFail("run");
+    }
+    if (!this.#isOver) this.#start();
   }
 
   /** Whether no resolver could be set, because there is no /etc/resolv.conf to set it in. */
@@ -124,61 +128,131 @@ export class Namespace {
     return this.#unresolved;
   }
 
-  /**
-   * Sends COMMAND a signal. Not by `ChildProcess.kill`, which sends but one (deno#36643) and takes it for the way in which
-   * the process ended; nor by `Deno.kill`, which wants the permission to run anything.
-   */
+  /** Whether COMMAND was started in /, because this user may not enter the working directory. */
+  get strayed(): boolean {
+    return this.#strayed;
+  }
+
+  /** Sends COMMAND a signal. Before it is started, a signal that would end it ends the waiting for it instead. */
   kill(signal: Deno.Signal): void {
-    if (!this.#hasEnded) libc().kill(this.pid, signalNumber(signal));
+    const number = signalNumber(signal);
+    if (this.#running) this.#running.kill(number);
+    else if (signal !== "SIGCONT" && !callerSignals().ignored.has(number)) this.#end({ code: null, signal: number });
+  }
+
+  /** Takes notice of a signal that the terminal sends to COMMAND too. */
+  interrupt(signal: Deno.Signal): void {
+    if (!this.#running) this.kill(signal);
   }
 
   /** Ends everything in the namespace. Resolves to whether that was so within five seconds. */
   async close(): Promise<boolean> {
-    this.#control.end();
-    const done = await deadline(this.#controlClosed.then(() => true), CLOSE_TIMEOUT_MS).catch(() => false);
-    this.#control.destroy();
+    this.#running?.kill(SIGKILL);
+    this.#socket.say("end");
+    this.#socket.finish();
+    const done = await deadline(this.#socket.closed.then(() => true), CLOSE_TIMEOUT_MS).catch(() => false);
+    this.#socket.abandon();
     return done;
   }
 
-  /** Resolves to whether the script announced `step` before it ended. */
+  #start(): void {
+    const { nsenter } = this.#tools, { words, env } = this.#command;
+    const flags = ["-n", "-m", "-r", ...(this.#asMappedRoot ? ["-U", "--preserve-credentials"] : [])];
+    if (canEnterWorkingDirectory()) flags.push("-w");
+    else this.#strayed = true;
+    try {
+      this.#running = spawn({
+        path: nsenter,
+        args: ["nsenter", "-t", String(this.#holder.pid), ...flags, "--", ...words],
+        env,
+        openFiles: callerOpenFileLimit(),
+      });
+    } catch (error) {
+      if (error instanceof SpawnError) throw new NamespaceError(`cannot start the command: ${error.message}`);
+      throw error;
+    }
+    // They are COMMAND's now. If Hawser kept them, whoever waits for their end would wait for Hawser's too.
+    for (const fd of this.#inherited) libc().close(fd);
+    this.#running.ended.then((ending) => this.#end(ending));
+  }
+
+  #end(ending: ProcessEnding): void {
+    this.#isOver = true;
+    this.#ending.resolve(ending);
+  }
+
+  /** Resolves to whether the holder announced `step` before it ended. */
   async #reach(step: string): Promise<boolean> {
     if (this.#step === step) return true;
     const announced = new Promise<true>((resolve) => this.#waiting.set(step, () => resolve(true)));
     // The announcement may still be in the socket when the process has ended.
-    const failed = Promise.all([this.ended, this.#controlClosed]).then(() => this.#step === step);
-    return await Promise.race([announced, failed]);
+    const failed = Promise.all([this.#holder.ended, this.#socket.closed]).then(() => this.#step === step);
+    return await Promise.race([announced, failed, this.ended.then(() => false)]);
   }
 
-  async #orFail(step = "ready"): Promise<this> {
+  async #orFail(step: string): Promise<this> {
     if (this.#step === step) return this;
-    this.#control.destroy();
+    this.#socket.abandon();
     const complaints = this.#complaints.map((line) => line.replace(/^(hawser|sh): (line )?\d+: (exec: )?/, ""));
-    const facts = readFacts(await diagnose());
+    const facts = readFacts(await diagnose(this.#tools));
     const asMappedRoot = this.#asMappedRoot;
     throw new NamespaceError(describeSetupFailure({ step: this.#step, complaints, asMappedRoot, facts }));
   }
 
-  #hear(text: string): void {
-    const lines = (this.#partialLine + text).split("\n");
-    this.#partialLine = lines.pop()!;
-    for (const line of lines) {
-      if (line === "hawser:unresolved") {
-        this.#unresolved = true;
-      } else if (/^hawser:[a-z]+$/.test(line)) {
-        this.#step = line.slice("hawser:".length);
-        this.#waiting.get(this.#step)?.();
-      } else if (line !== "") {
-        this.#complaints.push(line);
-      }
+  #hear(line: string): void {
+    if (line === "hawser:unresolved") {
+      this.#unresolved = true;
+    } else if (/^hawser:[a-z]+$/.test(line)) {
+      this.#step = line.slice("hawser:".length);
+      this.#waiting.get(this.#step)?.();
+    } else if (line !== "") {
+      this.#complaints.push(line);
     }
   }
 }
 
-async function diagnose(): Promise<string> {
+/** The programs that make the namespace, and the environment in which they run. */
+interface Tools {
+  readonly unshare: ByteText;
+  readonly nsenter: ByteText;
+  /** Nothing of the user's but where to look: variables such as LD_PRELOAD and BASH_ENV are meant for COMMAND. */
+  readonly env: readonly ByteText[];
+}
+
+async function findTools(command: Command): Promise<Tools> {
+  const path = `${variableOf(command, "PATH") || TOOL_PATH}:${SBIN}`, env = [`PATH=${path}`, "LC_ALL=C"];
+  const unshare = findProgram("unshare", path), nsenter = findProgram("nsenter", path);
+  if ("path" in unshare && "path" in nsenter) return { unshare: unshare.path, nsenter: nsenter.path, env };
+  const facts = readFacts(await diagnose({ env }));
+  throw new NamespaceError(describeSetupFailure({ step: "unshare", complaints: [], asMappedRoot: false, facts }));
+}
+
+/**
+ * Whether COMMAND can be taken to the working directory after it has entered the namespace. If not, it could not have used
+ * it either, unless the directory can be entered and not be read: then this throws a `NamespaceError`.
+ */
+function canEnterWorkingDirectory(): boolean {
+  const c = libc(), here = bytesOf(".\0"), fd = c.open(here, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const code = fd < 0 ? errno() : 0;
+  if (fd >= 0) c.close(fd);
+  if (c.access(here, X_OK) < 0) return false;
+  if (code === 0) return true;
+  throw new NamespaceError(
+    `cannot enter the working directory: ${describeErrno(code)}: change to one that this user may read`,
+  );
+}
+
+async function diagnose({ env }: { env: readonly ByteText[] }): Promise<string> {
+  const shell = findProgram("sh", env[0]!.slice("PATH=".length));
+  if (!("path" in shell)) return "";
+  const lines: string[] = [], socket = new LineSocket((line) => lines.push(line)), { theirs } = socket;
   try {
-    const { stdout } = await new Deno.Command("sh", { args: ["-c", DIAGNOSE], stdin: "null", stderr: "null" }).output();
-    return new TextDecoder().decode(stdout);
-  } catch {
-    return "";
+    const args = ["sh", "-c", DIAGNOSE];
+    await spawn({ path: shell.path, args, env, stdio: [theirs, theirs, theirs], closed: inheritedDescriptors() }).ended;
+  } catch (error) {
+    if (!(error instanceof SpawnError)) throw error;
   }
+  socket.started();
+  await socket.closed;
+  return lines.join("\n");
 }

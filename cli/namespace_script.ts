@@ -1,97 +1,73 @@
 /**
- * What runs on the other side of `unshare`: shell scripts for any POSIX `sh` (dash, busybox, bash).
+ * What runs on the other side of `unshare`: a shell script for any POSIX `sh` (dash, busybox, bash).
  *
- * **Descriptors.** 0 and 1 are the user's. 3 is the control socket, and so is 2 until COMMAND starts, so that whatever `unshare`, `ip`
- * or `mount` complain about reaches Hawser as lines of text; the user's stderr waits at 4. 9 is /dev/net/tun, opened inside the
- * namespace because the interface that Hawser makes of it appears where it was opened.
+ * **The holder** is the shell that `unshare` becomes. It holds the new namespaces from the first moment to the last:
  *
- * **Protocol.** A line `hawser:STEP` says what is done next; any other line is a complaint. Whoever dies has failed at the last step
- * announced. After `hawser:ready` the shell waits for a line, which comes when the interface exists and the gateway
- * serves it; the end of the socket instead of a line ends the shell.
+ * 1. It opens /dev/net/tun, because the interface that Hawser makes of it appears where it was opened.
+ * 2. It sets addresses, route and resolver as soon as the gateway serves the interface.
+ * 3. It waits. COMMAND is no child of it: Hawser starts that in the namespaces of the holder.
+ * 4. When its socket ends, because Hawser closes it or dies, by whatever signal, it kills everything in its network
+ *    namespace, until there is nothing, and ends. Its end is in turn the end of the socket for Hawser.
  *
- * **The watcher** outlives the shell's `exec`. It is forked twice, so that COMMAND has no child it did not start, has a session of its
- * own, and holds nothing but the control socket. It sees the end of that socket when Hawser closes it or dies, by whatever
- * signal; then it kills everything in its network namespace, until there is nothing, and ends. Its end is in turn the end of
- * the socket for Hawser.
+ * **Descriptors.** 0, 1 and 2 are one socket to Hawser, so that whatever `unshare`, `ip` or `mount` complain about
+ * reaches Hawser as lines of text. 3 is /dev/net/tun. It has nothing of the user's, no terminal either: it leads a
+ * session of its own.
  *
- * **Leaving no trace.** Assignments, PATH and umask change in subshells alone. resolv.conf comes from a tmpfs that exists in this mount
- * namespace only, so no file has to be removed: it is mounted on /tmp for as long as it takes to bind its one file elsewhere.
+ * **Protocol.** A line `hawser:STEP` says what is done next; any other line is a complaint. If the holder dies, it has
+ * failed at the last step announced. After `hawser:ready` it waits for a line, which comes when the interface exists and
+ * the gateway serves it. The line `end` says that COMMAND has ended. Without it Hawser has died, perhaps while COMMAND was
+ * about to enter the namespace: so the holder looks again a second later.
+ *
+ * **Leaving no trace.** resolv.conf comes from a tmpfs that exists in this mount namespace only, so no file has to be
+ * removed: it is mounted on /tmp for as long as it takes to bind its one file elsewhere.
  *
  * @module
  */
 
-/** `sh -c ENTER hawser UNSHARE-ARGUMENTS…`: brings the descriptors in order, then becomes `unshare`. */
-export const ENTER = `unset DENO_EXTRA_STDIO_FDS; exec unshare "$@" 4>&2 2>&3`;
+/** The descriptor of /dev/net/tun in the holder. */
+export const TUN_FD = 3;
 
-/** `sh -c WATCH hawser`: see the watcher above. */
-export const WATCH = `
-while read -r line <&3; do :; done
-rounds=0
-while :; do
-  found=
-  for process in /proc/[0-9]*; do
-    [ "$process/ns/net" -ef /proc/self/ns/net ] || continue
-    [ "$process" = "/proc/$$" ] && continue
-    kill -KILL "\${process#/proc/}" && found=1
-  done
-  [ "$found" ] || break
-  rounds=$((rounds + 1))
-  [ "$rounds" -gt 50 ] && sleep 1
-done
-`;
-
-/** `sh -c CONFIGURE hawser WATCH ADDRESS/PREFIX GATEWAY MTU RESOLVER COMMAND ARG…`; an empty RESOLVER means none. */
-export const CONFIGURE = `
-echo hawser:tun >&3
+/** `sh -c HOLD hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER`; an empty RESOLVER means none. */
+export const HOLD = `
+trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2 ALRM PIPE
+PATH=$PATH:/usr/sbin:/sbin
+echo hawser:tun
 [ -c /dev/net/tun ] || exit 125
-exec 9<>/dev/net/tun
-echo hawser:ready >&3
-read -r hawser_answer <&3 || exit 125
-unset hawser_answer
-(
-  trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2 ALRM PIPE
-  exec 4>&- 9>&- </dev/null >/dev/null 2>&1
-  cd /
-  if command -v setsid; then setsid sh -c "$1" hawser & else sh -c "$1" hawser & fi
-)
-(
-  PATH=$PATH:/usr/sbin:/sbin
-  exec 4>&- 9>&- </dev/null >&3
-  echo hawser:address
-  ip link set lo up && ip link set eth0 mtu "$4" up && ip addr add "$2" dev eth0 && ip route add default via "$3" || exit 125
-  echo hawser:resolver
-  if file=$(readlink -f /etc/resolv.conf) && [ -f "$file" ]; then
-    umask 022
-    mount -t tmpfs -o size=64k,mode=755 hawser /tmp && echo "\${5:+nameserver $5}" >/tmp/resolv.conf &&
-      mount --bind /tmp/resolv.conf "$file" && umount /tmp || exit 125
-  else
-    echo hawser:unresolved
-  fi
-) || exit 125
-shift 5
-echo hawser:command >&3
-(
-  case $1 in
-    */*)
-      [ -e "$1" ] || exit 127
-      [ -f "$1" ] && [ -x "$1" ] || exit 126
-      ;;
-    *)
-      set -f
-      IFS=:
-      code=127
-      for folder in $PATH; do
-        [ -f "\${folder:-.}/$1" ] || continue
-        [ -x "\${folder:-.}/$1" ] && exit 0
-        code=126
-      done
-      exit "$code"
-      ;;
-  esac
-) || exit
-echo hawser:run >&3
-exec 2>&4 3>&- 4>&- 9>&-
-exec "$@"
+exec ${TUN_FD}<>/dev/net/tun
+echo hawser:ready
+read -r answer || exit 125
+exec ${TUN_FD}>&-
+echo hawser:address
+ip link set lo up && ip link set eth0 mtu "$3" up && ip addr add "$1" dev eth0 && ip route add default via "$2" || exit 125
+echo hawser:resolver
+if file=$(readlink -f /etc/resolv.conf) && [ -f "$file" ]; then
+  umask 022
+  mount -t tmpfs -o size=64k,mode=755 hawser /tmp && echo "\${4:+nameserver $4}" >/tmp/resolv.conf &&
+    mount --bind /tmp/resolv.conf "$file" && umount /tmp || exit 125
+else
+  echo hawser:unresolved
+fi
+echo hawser:run
+last=
+while read -r line; do last=$line; done
+end_everything() {
+  rounds=0
+  while :; do
+    found=
+    for process in /proc/[0-9]*; do
+      [ "$process/ns/net" -ef /proc/self/ns/net ] || continue
+      [ "$process" = "/proc/$$" ] && continue
+      kill -KILL "\${process#/proc/}" && found=1
+    done
+    [ "$found" ] || break
+    rounds=$((rounds + 1))
+    [ "$rounds" -gt 50 ] && sleep 1
+  done
+}
+end_everything
+[ "$last" = end ] && exit
+sleep 1
+end_everything
 `;
 
 /** `sh -c DIAGNOSE`: what may explain a refusal, a line `NAME=VALUE` each. */
@@ -100,7 +76,8 @@ for name in user/max_user_namespaces kernel/unprivileged_userns_clone kernel/app
   value=$(cat "/proc/sys/$name" 2>/dev/null) && echo "$name=$value"
 done
 [ -c /dev/net/tun ] || echo tun=absent
-for name in unshare ip mount; do
-  PATH=$PATH:/usr/sbin:/sbin command -v "$name" >/dev/null || echo "$name=absent"
+PATH=$PATH:/usr/sbin:/sbin
+for name in unshare nsenter ip mount; do
+  command -v "$name" >/dev/null || echo "$name=absent"
 done
 `;

@@ -44,6 +44,7 @@ function explain(failure: SetupFailure): { action: string; remedy: string } {
 
 function namespaceRemedy(facts: ReadonlyMap<string, string>): string {
   if (facts.has("unshare")) return missing("unshare", "util-linux");
+  if (facts.has("nsenter")) return missing("nsenter", "util-linux");
   if (facts.get("user/max_user_namespaces") === "0") {
     return 'user namespaces are off, allow them as root with "sysctl user.max_user_namespaces=10000", or run as root';
   }

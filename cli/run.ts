@@ -11,7 +11,8 @@
 import { addressesOf } from "./gateway_settings.ts";
 import type { GatewayWorker } from "./gateway_worker.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
-import { Namespace, NamespaceError, TUN_FD } from "./namespace.ts";
+import { readCommand, refusalOf } from "./command.ts";
+import { Namespace, NamespaceError } from "./namespace.ts";
 import type { RunOptions } from "./options.ts";
 import { exitCodeOf, IGNORED, PASSED_ON, REPORT } from "./signals.ts";
 
@@ -21,8 +22,10 @@ export const HAWSER_FAILED = 125;
 /** Runs `command` behind the gateway that `worker` becomes. Resolves to the exit code. */
 export async function run(
   worker: GatewayWorker,
-  { options, command }: { options: RunOptions; command: readonly string[] },
+  { options, command: words }: { options: RunOptions; command: readonly string[] },
 ): Promise<number> {
+  const command = readCommand(words), refusal = refusalOf(command);
+  if (refusal !== undefined) return fail(refusal.message, refusal.code);
   const { gateway, resolver, guest, prefix } = addressesOf(options.subnet);
   let namespace: Namespace;
   try {
@@ -40,10 +43,10 @@ export async function run(
   const release = takeSignals(namespace, worker);
   const failed = worker.failed.then((message) => ({ message }));
   try {
-    const { mtu, offload } = options, tun = { pid: namespace.pid, fd: TUN_FD };
+    const { mtu, offload } = options, { tun } = namespace;
     const sources = [{ kind: "tap", name: "eth0", tun, mtu, offload } as const];
     const started = worker.start({ kind: "start", sources, settings: options }).then(() => undefined);
-    // A signal may end the shell while it waits: that is no failure.
+    // A signal may come before COMMAND is there: that is no failure.
     const early = await Promise.race([started, failed, namespace.ended.then(exitCodeOf)]);
     if (typeof early === "number") return early;
     if (early) return fail(`cannot start the gateway: ${early.message}`);
@@ -51,14 +54,15 @@ export async function run(
     if (namespace.unresolved && options.dns !== "none") {
       stderrLogger(options.logLevel).warn("names will not resolve: there is no /etc/resolv.conf to replace");
     }
+    if (namespace.strayed) {
+      stderrLogger(options.logLevel).warn("this user may not enter the working directory: the command starts in /");
+    }
     const ending = await Promise.race([namespace.ended, failed]);
     if ("message" in ending) return fail(`the gateway failed and the command was ended: ${ending.message}`);
-    if (namespace.refused) return refuse(command[0]!, exitCodeOf(ending));
     return exitCodeOf(ending);
   } catch (error) {
     if (!(error instanceof NamespaceError)) throw error;
-    const ending = await namespace.ended;
-    return ending.signal === null ? fail(error.message) : exitCodeOf(ending);
+    return fail(error.message);
   } finally {
     if (!await namespace.close()) {
       stderrLogger(options.logLevel).warn("what the command left in its namespace has not ended yet");
@@ -74,7 +78,7 @@ function takeSignals(namespace: Namespace, worker: GatewayWorker): () => void {
   for (const signal of REPORT) Deno.addSignalListener(signal, () => void worker.flows().then(writeStderr));
   const listeners = [
     ...PASSED_ON.map((signal): [Deno.Signal, () => void] => [signal, () => namespace.kill(signal)]),
-    ...IGNORED.map((signal): [Deno.Signal, () => void] => [signal, () => {}]),
+    ...IGNORED.map((signal): [Deno.Signal, () => void] => [signal, () => namespace.interrupt(signal)]),
   ];
   for (const [signal, listener] of listeners) Deno.addSignalListener(signal, listener);
   return () => {
@@ -85,17 +89,7 @@ function takeSignals(namespace: Namespace, worker: GatewayWorker): () => void {
   };
 }
 
-function refuse(command: string, code: number): number {
-  const why = code === 126
-    ? "it cannot be executed"
-    : command.includes("/")
-    ? "there is no such file"
-    : "it is not in PATH";
-  writeStderr(`hawser run: cannot run ${command}: ${why}\n`);
-  return code;
-}
-
-function fail(message: string): number {
+function fail(message: string, code: number = HAWSER_FAILED): number {
   writeStderr(`hawser run: ${message}\n`);
-  return HAWSER_FAILED;
+  return code;
 }

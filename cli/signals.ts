@@ -86,6 +86,6 @@ export function signalNumber(signal: string): number {
 }
 
 /** The exit code for how a process ended: its own, or 128+n (POSIX shell, section 2.8.2). */
-export function exitCodeOf(ending: { code: number | null; signal: string | null }): number {
-  return ending.code ?? 128 + signalNumber(ending.signal ?? "");
+export function exitCodeOf(ending: { code: number | null; signal: number | null }): number {
+  return ending.code ?? 128 + (ending.signal ?? 0);
 }

@@ -97,6 +97,43 @@ export interface Libc {
   eventfd(initial: number, flags: number): number;
   /** kill(2). */
   kill(pid: number, signal: number): number;
+  /** access(2). */
+  access(path: Uint8Array, mode: number): number;
+  /** socketpair(2); `pair` holds two 32-bit descriptors. */
+  socketpair(family: number, type: number, protocol: number, pair: Int32Array): number;
+  /** recv(2), on a thread of Deno's pool. */
+  recvAsync(fd: number, bytes: Uint8Array, length: bigint, flags: number): Promise<number>;
+  /** setrlimit(2). */
+  setrlimit(resource: number, limits: BigUint64Array): number;
+  /** posix_spawn(3), whose result is 0 or the reason itself. `argv` and `envp` hold pointers and end in 0. */
+  posixSpawn(
+    pid: Int32Array,
+    path: Uint8Array,
+    actions: Uint8Array,
+    attributes: Uint8Array,
+    argv: BigUint64Array,
+    envp: BigUint64Array,
+  ): number;
+  /** posix_spawn_file_actions_init(3). */
+  spawnActionsInit(actions: Uint8Array): number;
+  /** posix_spawn_file_actions_adddup2(3). */
+  spawnActionsDup(actions: Uint8Array, fd: number, newFd: number): number;
+  /** posix_spawn_file_actions_addclose(3). */
+  spawnActionsClose(actions: Uint8Array, fd: number): number;
+  /** posix_spawn_file_actions_destroy(3). */
+  spawnActionsDestroy(actions: Uint8Array): number;
+  /** posix_spawnattr_init(3). */
+  spawnAttributesInit(attributes: Uint8Array): number;
+  /** posix_spawnattr_setflags(3). */
+  spawnAttributesFlags(attributes: Uint8Array, flags: number): number;
+  /** posix_spawnattr_setsigdefault(3); `set` is a `sigset_t`. */
+  spawnAttributesDefaults(attributes: Uint8Array, set: Uint8Array): number;
+  /** posix_spawnattr_destroy(3). */
+  spawnAttributesDestroy(attributes: Uint8Array): number;
+  /** waitid(2), on a thread of Deno's pool. */
+  waitidAsync(kind: number, id: number, info: Uint8Array, options: number): Promise<number>;
+  /** waitpid(2); `status` holds 32 bits. */
+  waitpid(pid: number, status: Int32Array, options: number): number;
   /** syscall(2) with up to three arguments, for what the C library has no function for. */
   syscall(call: bigint, a: bigint, b: bigint, c: bigint): number;
   /** syscall(2) whose second argument is read and whose third is written; either may be left out. */
@@ -120,10 +157,16 @@ export const EPOLL_DATA_WORD: number = EPOLL_EVENT_WORDS - 2;
 export const EPOLLIN = 1;
 /** epoll_ctl(2): watch a descriptor. */
 export const EPOLL_CTL_ADD = 1;
+/** open(2): read only. */
+export const O_RDONLY = 0;
 /** open(2): read and write. */
 export const O_RDWR = 2;
 /** open(2): never wait. */
 export const O_NONBLOCK = 0x800;
+/** open(2): only what is a directory. */
+export const O_DIRECTORY: number = Deno.build.arch === "x86_64" ? 0x10000 : 0x4000;
+/** open(2): a name for the file, which need not be readable. */
+export const O_PATH = 0x200000;
 /** open(2): not inherited by programs that are started. */
 export const O_CLOEXEC = 0x80000;
 /** socket(2): paths of this machine. */
@@ -140,6 +183,8 @@ export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 /** socket(2): never wait, and not inherited by programs that are started. */
 export const SOCK_NONBLOCK_CLOEXEC = 0x80800;
+/** socketpair(2): not inherited by programs that are started. */
+export const SOCK_CLOEXEC = 0x80000;
 /** send(2): answer EPIPE instead of raising SIGPIPE. */
 export const MSG_NOSIGNAL = 0x4000;
 /** recv(2): look, and leave the bytes where they are. */
@@ -154,6 +199,8 @@ export const MSG_ERRQUEUE = 0x2000;
 export const SHUT_WR = 1;
 /** getrlimit(2): one more than the highest descriptor. */
 export const RLIMIT_NOFILE = 7;
+/** shutdown(2): end both directions. */
+export const SHUT_RDWR = 2;
 /** setsockopt(2): options of every socket. */
 export const SOL_SOCKET = 1;
 /** A listener may take over a port on which only connections are left. */
@@ -209,6 +256,10 @@ export const EINTR = 4;
 export const EIO = 5;
 /** No such device. */
 export const ENXIO = 6;
+/** The arguments and the environment of a program are too large. */
+export const E2BIG = 7;
+/** The file is no program. */
+export const ENOEXEC = 8;
 /** Not an open descriptor. */
 export const EBADF = 9;
 /** Nothing now. */
@@ -275,6 +326,8 @@ const ERRORS: Record<number, readonly [name: string, text: string]> = {
   [EINTR]: ["EINTR", "interrupted by a signal"],
   [EIO]: ["EIO", "input/output error"],
   [ENXIO]: ["ENXIO", "no such device or address"],
+  [E2BIG]: ["E2BIG", "argument list too long"],
+  [ENOEXEC]: ["ENOEXEC", "not a program of this machine"],
   [EBADF]: ["EBADF", "not an open descriptor"],
   [EAGAIN]: ["EAGAIN", "nothing available now"],
   [ENOMEM]: ["ENOMEM", "out of memory"],
@@ -331,7 +384,6 @@ const SYMBOLS = {
   shutdown: { parameters: ["i32", "i32"], result: "i32" },
   setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
-  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   epollCreate: { name: "epoll_create1", parameters: ["i32"], result: "i32" },
   epollControl: { name: "epoll_ctl", parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   epollWait: { name: "epoll_wait", parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
@@ -344,6 +396,26 @@ const SYMBOLS = {
   yieldProcessor: { name: "sched_yield", parameters: [], result: "i32" },
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
+  access: { parameters: ["buffer", "i32"], result: "i32" },
+  socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  recvAsync: { name: "recv", parameters: ["i32", "buffer", "usize", "i32"], result: "i32", nonblocking: true },
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
+  posixSpawn: {
+    name: "posix_spawn",
+    parameters: ["buffer", "buffer", "buffer", "buffer", "buffer", "buffer"],
+    result: "i32",
+  },
+  spawnActionsInit: { name: "posix_spawn_file_actions_init", parameters: ["buffer"], result: "i32" },
+  spawnActionsDup: { name: "posix_spawn_file_actions_adddup2", parameters: ["buffer", "i32", "i32"], result: "i32" },
+  spawnActionsClose: { name: "posix_spawn_file_actions_addclose", parameters: ["buffer", "i32"], result: "i32" },
+  spawnActionsDestroy: { name: "posix_spawn_file_actions_destroy", parameters: ["buffer"], result: "i32" },
+  spawnAttributesInit: { name: "posix_spawnattr_init", parameters: ["buffer"], result: "i32" },
+  spawnAttributesFlags: { name: "posix_spawnattr_setflags", parameters: ["buffer", "i16"], result: "i32" },
+  spawnAttributesDefaults: { name: "posix_spawnattr_setsigdefault", parameters: ["buffer", "buffer"], result: "i32" },
+  spawnAttributesDestroy: { name: "posix_spawnattr_destroy", parameters: ["buffer"], result: "i32" },
+  waitidAsync: { name: "waitid", parameters: ["i32", "u32", "buffer", "i32"], result: "i32", nonblocking: true },
+  waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
   syscall: { parameters: ["usize", "usize", "usize", "usize"], result: "i32" },
   syscallInOut: { name: "syscall", parameters: ["usize", "usize", "buffer", "buffer", "usize"], result: "i32" },
   errnoLocation: { name: "__errno_location", parameters: [], result: "pointer" },

@@ -1,11 +1,15 @@
 import { assertEquals } from "@std/assert";
-import { exitCodeOf } from "../../cli/signals.ts";
+import { exitCodeOf, signalNumber } from "../../cli/signals.ts";
 
 Deno.test("exitCodeOf is the command's own code", () => {
   for (const code of [0, 1, 127, 255]) assertEquals(exitCodeOf({ code, signal: null }), code);
 });
 
-Deno.test("exitCodeOf is 128+n for signal n of signal(7)", () => {
+Deno.test("exitCodeOf is 128+n for signal n, real-time signals included", () => {
+  for (const signal of [1, 9, 15, 31, 34, 64]) assertEquals(exitCodeOf({ code: null, signal }), 128 + signal);
+});
+
+Deno.test("signalNumber is that of signal(7)", () => {
   const numbers: Record<string, number> = {
     SIGHUP: 1,
     SIGINT: 2,
@@ -24,11 +28,10 @@ Deno.test("exitCodeOf is 128+n for signal n of signal(7)", () => {
     SIGSYS: 31,
   };
   for (const [signal, number] of Object.entries(numbers)) {
-    assertEquals(exitCodeOf({ code: null, signal }), 128 + number, signal);
+    assertEquals(signalNumber(signal), number, signal);
   }
 });
 
-Deno.test("exitCodeOf of a signal without a known name is still no success", () => {
-  assertEquals(exitCodeOf({ code: null, signal: "SIGRT40" }), 128);
-  assertEquals(exitCodeOf({ code: null, signal: null }), 128);
+Deno.test("signalNumber of a name that is not known is 0", () => {
+  for (const name of ["SIGRT40", "", "SIG"]) assertEquals(signalNumber(name), 0, name);
 });

@@ -52,23 +52,23 @@ Deno.test({
 });
 
 Deno.test({
-  name: `hawser run without unshare, ip or mount names the package${reason}`,
+  name: `hawser run without unshare, nsenter, ip or mount names the package${reason}`,
   ignore,
   fn: async () => {
     // A PATH of links to all commands but one; the sbin folders, which are always searched, are hidden.
     const around = (name: string) =>
       `exec unshare -m sh -c '
         mount -t tmpfs none /mnt && mkdir /mnt/bin /mnt/none &&
-        for command in sh unshare ip mount umount readlink setsid cat; do
+        for command in sh unshare nsenter ip mount umount readlink cat; do
           [ "$command" = ${name} ] || cp -L "$(command -v "$command")" "/mnt/bin/$command"
         done
         hide() { [ -L "$1" ] || mount --bind /mnt/none "$1"; }
         hide /usr/sbin; hide /sbin
         export PATH=/mnt/bin
         exec "$@"' sh "$@"`;
-    const packages = { unshare: "util-linux", ip: "iproute2", mount: "util-linux" };
+    const packages = { unshare: "util-linux", nsenter: "util-linux", ip: "iproute2", mount: "util-linux" };
     for (const [name, debianPackage] of Object.entries(packages)) {
-      const outcome = await hawser(["run", "true"], { around: around(name) });
+      const outcome = await hawser(["run", "/bin/true"], { around: around(name) });
       assertOneLine(outcome, 125, `install "${name}" (Debian package ${debianPackage})`);
     }
   },

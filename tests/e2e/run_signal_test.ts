@@ -10,7 +10,7 @@ const NOT_IGNORED = [1, 9, 12, 15, 18, 19, 20, 21, 22];
 async function startScript(
   script: string,
   around?: string,
-): Promise<{ child: Deno.ChildProcess; rest: Promise<string> }> {
+): Promise<{ child: Deno.ChildProcess; first: string; rest: Promise<string> }> {
   const child = startHawser(["run", "sh", "-c", script], around === undefined ? {} : { around });
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
@@ -27,7 +27,7 @@ async function startScript(
       more += value;
     }
   })();
-  return { child, rest };
+  return { child, first: text, rest };
 }
 
 Deno.test({
@@ -60,9 +60,10 @@ Deno.test({
   ignore,
   fn: async () => {
     // In a session of its own, so that its whole process group can be signalled as a terminal does it.
-    const script = "trap 'echo int' INT; trap 'echo quit; exit 8' QUIT; echo ready; while :; do sleep 0.02; done";
-    const { child, rest } = await startScript(script, 'exec setsid -w "$@"');
-    const group = await groupOf(child.pid);
+    const script = "trap 'echo int' INT; trap 'echo quit; exit 8' QUIT; cut -d' ' -f5 /proc/$$/stat; echo ready; " +
+      "while :; do sleep 0.02; done";
+    const { child, first, rest } = await startScript(script, 'exec setsid -w "$@"');
+    const group = first.split("\n")[0];
     await new Deno.Command("kill", { args: ["-INT", "--", `-${group}`] }).output();
     await new Promise((resolve) => setTimeout(resolve, 200));
     await new Deno.Command("kill", { args: ["-QUIT", "--", `-${group}`] }).output();
@@ -70,19 +71,6 @@ Deno.test({
     assertEquals([text, status.code], ["int\nquit\n", 8]);
   },
 });
-
-/** The process group of the child that `setsid -w` started, or of the process itself. */
-async function groupOf(pid: number): Promise<string> {
-  const output = await new Deno.Command("sh", {
-    args: [
-      "-c",
-      'child=$(cat "/proc/$1/task/$1/children"); cut -d" " -f5 "/proc/${child%% *}/stat"',
-      "sh",
-      String(pid),
-    ],
-  }).output();
-  return readOutcome(output).stdout.trim();
-}
 
 Deno.test({
   name: `hawser run prints the flow table for PWR and goes on${reason}`,

@@ -117,8 +117,8 @@ export class OrdinaryUser implements AsyncDisposable {
     return new OrdinaryUser(home);
   }
 
-  /** Runs `hawser` as this user, with a /dev/net/tun of this mode. */
-  async hawser(words: readonly string[], options: { tunMode?: string } = {}): Promise<Outcome> {
+  /** Runs `hawser` as this user, with a /dev/net/tun of this mode and in this directory. */
+  async hawser(words: readonly string[], options: { tunMode?: string; cwd?: string } = {}): Promise<Outcome> {
     return await this.#run(this.#command(words), options);
   }
 
@@ -131,15 +131,16 @@ export class OrdinaryUser implements AsyncDisposable {
     return [`${this.#home}/deno`, "run", "--no-prompt", ...PERMISSIONS, `${this.#home}/tree/cli.ts`, ...words];
   }
 
-  async #run(command: readonly string[], options: { tunMode?: string }): Promise<Outcome> {
+  async #run(command: readonly string[], options: { tunMode?: string; cwd?: string }): Promise<Outcome> {
     const around = `mount -t tmpfs -o mode=755 none "$home/dev" && mknod -m "$mode" "$home/dev/tun" c 10 200 &&
-      mount --bind "$home/dev/tun" /dev/net/tun && cd / &&
+      mount --bind "$home/dev/tun" /dev/net/tun && cd "$directory" &&
       exec setpriv --reuid 65534 --regid 65534 --clear-groups -- "$@"`;
     const output = await new Deno.Command("unshare", {
       args: ["-m", "--", "sh", "-c", around, "sh", ...command],
       env: {
         home: this.#home,
         mode: options.tunMode ?? "666",
+        directory: options.cwd ?? "/",
         HOME: this.#home,
         DENO_DIR: `${this.#home}/cache`,
         NO_COLOR: "1",

@@ -1,0 +1,153 @@
+/**
+ * What this process was given by its caller, byte for byte: arguments, environment, descriptors, limits.
+ *
+ * Deno shows arguments and variables as text and replaces what is not UTF-8; it refuses to read /proc without every
+ * permission; and it raises the soft limit of open files to the hard one when it starts. So this reads /proc through the
+ * C library. Where /proc is not mounted there is no answer, and the callers fall back on what Deno shows.
+ *
+ * **The limit of open files** that the caller had cannot be read any more, so it is taken from the process that started
+ * this one. That is wrong only if a program changed its own soft limit and then became Hawser by `exec`.
+ *
+ * @module
+ */
+import {
+  addressOf,
+  cString,
+  errno,
+  libc,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_NONBLOCK,
+  O_RDONLY,
+  RLIMIT_NOFILE,
+} from "./libc.ts";
+import { bytesOf, type ByteText, byteText, readableText } from "./byte_text.ts";
+
+const CHUNK = 65536;
+const GETDENTS64 = Deno.build.arch === "x86_64" ? 217n : 61n;
+/** Of a `struct linux_dirent64`: the record's length at 16, the name at 19. */
+const ENTRY_LENGTH = 16;
+const ENTRY_NAME = 19;
+const F_GETFD = 1;
+const FD_CLOEXEC = 1;
+/** Ancestors that are asked for at most. */
+const MOST_ANCESTORS = 16;
+
+/** The whole of a file as bytes, or `undefined` if it cannot be read. For small files and those of /proc. */
+export function readFileBytes(path: string): Uint8Array | undefined {
+  const c = libc(), fd = c.open(cString(path), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return undefined;
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  try {
+    for (;;) {
+      const chunk = new Uint8Array(CHUNK), count = c.read(fd, chunk, BigInt(CHUNK));
+      if (count < 0) return undefined;
+      if (count === 0) break;
+      chunks.push(chunk.subarray(0, count));
+      length += count;
+    }
+  } finally {
+    c.close(fd);
+  }
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
+}
+
+/** The first bytes of a file, at most `most`, or `undefined` if it cannot be read. */
+export function readFileStart(path: ByteText, most: number): Uint8Array | undefined {
+  const c = libc(), fd = c.open(bytesOf(`${path}\0`), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return undefined;
+  const bytes = new Uint8Array(most), count = c.read(fd, bytes, BigInt(most));
+  c.close(fd);
+  return count < 0 ? undefined : bytes.subarray(0, count);
+}
+
+function readWords(path: string): ByteText[] | undefined {
+  const bytes = readFileBytes(path);
+  if (bytes === undefined) return undefined;
+  const words = byteText(bytes).split("\0");
+  // Each word ends in a NUL, the last one too.
+  words.pop();
+  return words;
+}
+
+/**
+ * The bytes of `words`, which were the last arguments of this process. `undefined` if the arguments cannot be read or are
+ * others.
+ */
+export function originalWords(words: readonly string[]): ByteText[] | undefined {
+  const all = readWords("/proc/self/cmdline");
+  if (all === undefined || all.length < words.length) return undefined;
+  const last = words.length === 0 ? [] : all.slice(-words.length);
+  return last.every((word, at) => readableText(word) === words[at]) ? last : undefined;
+}
+
+/** The environment with which this process was started: `NAME=VALUE` each, as it was. `undefined` without /proc. */
+export function originalEnvironment(): ByteText[] | undefined {
+  return readWords("/proc/self/environ");
+}
+
+/** The descriptors above 2 that a program started by this process would inherit. Empty without /proc. */
+export function inheritedDescriptors(): number[] {
+  const c = libc(), folder = c.open(cString("/proc/self/fd"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return [];
+  const entries = new Uint8Array(CHUNK), view = new DataView(entries.buffer), found: number[] = [];
+  for (;;) {
+    const length = c.syscall(GETDENTS64, BigInt(folder), addressOf(entries), BigInt(CHUNK));
+    if (length <= 0) break;
+    for (let at = 0; at < length; at += view.getUint16(at + ENTRY_LENGTH, true)) {
+      const end = entries.indexOf(0, at + ENTRY_NAME);
+      // The entries . and .. are no numbers.
+      const fd = Number(byteText(entries.subarray(at + ENTRY_NAME, end)));
+      if (fd > 2 && (c.fcntl(fd, F_GETFD, 0) & FD_CLOEXEC) === 0) found.push(fd);
+    }
+  }
+  c.close(folder);
+  return found;
+}
+
+/** The limits of open files of this process. */
+export function openFileLimits(): { soft: bigint; hard: bigint } {
+  const limits = new BigUint64Array(2);
+  if (libc().getrlimit(RLIMIT_NOFILE, limits) < 0) throw new Error(`Cannot read the limit of open files: ${errno()}`);
+  return { soft: limits[0]!, hard: limits[1]! };
+}
+
+/** Calls `body` while the soft limit of open files is `soft`, at most the hard one. */
+export function withOpenFileLimit<T>(soft: bigint | undefined, body: () => T): T {
+  const before = openFileLimits(), c = libc();
+  if (soft === undefined || soft >= before.hard || soft === before.soft) return body();
+  c.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(soft, before.hard));
+  try {
+    return body();
+  } finally {
+    c.setrlimit(RLIMIT_NOFILE, BigUint64Array.of(before.soft, before.hard));
+  }
+}
+
+/** The soft limit of open files that the caller of this process had: see above. `undefined` if it cannot be told. */
+export function callerOpenFileLimit(): bigint | undefined {
+  let pid = parentOf("self");
+  // `deno task` is no caller: it has raised the limit too.
+  for (let i = 0; pid !== undefined && isDenoTask(pid) && i < MOST_ANCESTORS; i++) pid = parentOf(pid);
+  const limits = pid === undefined ? undefined : readFileBytes(`/proc/${pid}/limits`);
+  if (limits === undefined) return undefined;
+  const [, soft] = /^Max open files\s+(\d+)/m.exec(byteText(limits)) ?? [];
+  return soft === undefined ? undefined : BigInt(soft);
+}
+
+function parentOf(pid: string): string | undefined {
+  const status = readFileBytes(`/proc/${pid}/status`);
+  return status && /^PPid:\s+([1-9]\d*)$/m.exec(byteText(status))?.[1];
+}
+
+function isDenoTask(pid: string): boolean {
+  const [program, ...args] = readWords(`/proc/${pid}/cmdline`) ?? [];
+  return program !== undefined && /(^|\/)deno[^/]*$/.test(program) && args.includes("task");
+}
