@@ -31,7 +31,7 @@ export interface TapSource {
 export type ListenerSource =
   & { readonly mtu: number }
   & (
-    | { readonly kind: "unix" | "unixgram"; readonly path: string }
+    | { readonly kind: "unix" | "unixgram"; readonly path: string; readonly offload?: boolean }
     | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }
     | {
       readonly kind: "ws";
@@ -71,16 +71,20 @@ export async function openSource(source: GuestSource, context: SourceContext): P
     case "tap":
       return openTap(source, loop!, attach);
     case "unix":
-      return await listenForStreams({ path: source.path }, options);
+      return await listenForStreams({ path: source.path }, { ...options, ...offloadOf(source) });
     case "tcp":
       return await listenForStreams(source, options);
     case "unixgram":
-      return await listenForDatagrams(source.path, { ...options, ...(loop && { loop }) });
+      return await listenForDatagrams(source.path, { ...options, ...offloadOf(source), ...(loop && { loop }) });
     case "ws": {
       const { hostname, port, token, origins } = source;
       return await listenForWebSockets({ hostname, port }, { ...options, origins, ...(token && { token }) });
     }
   }
+}
+
+function offloadOf({ offload }: { readonly offload?: boolean }): { offload?: boolean } {
+  return offload === undefined ? {} : { offload };
 }
 
 function openTap(source: TapSource, loop: EventLoop, attach: (link: Link) => unknown): OpenSource {

@@ -43,9 +43,10 @@ Options:
 OPTIONS
 
 LINK:
-  unix:PATH                 QEMU's -netdev stream: a 32-bit big-endian length before each frame
+  unix:PATH[,offload]       QEMU's -netdev stream: a 32-bit big-endian length before each frame; offload: guests leave
+                            checksums and segmentation to Hawser, as libkrun's do (krunkit, muvm)
   tcp:HOST:PORT             the same over TCP; port 0 takes a free one
-  unixgram:PATH             QEMU's -netdev dgram, vfkit: a frame a datagram
+  unixgram:PATH[,offload]   QEMU's -netdev dgram, vfkit: a frame a datagram; krunkit's offload is noticed
   ws:HOST:PORT              WebSocket: a frame a message, as v86, or QEMU's framing inside, as container2wasm
   tap:NAME[@NETNS]          a TAP interface; NETNS is a name of "ip netns", a path, or pid:N (Linux)
 

@@ -11,12 +11,20 @@ export type NetnsSpec = { readonly path: string } | { readonly pid: number };
 
 /** A link to listen on. */
 export type LinkSpec =
-  | { readonly kind: "unix" | "unixgram"; readonly path: string }
+  | {
+    readonly kind: "unix" | "unixgram";
+    readonly path: string;
+    /** Whether its guests leave checksums and segmentation to this end; see `ListenerOptions`. */
+    readonly offload?: true;
+  }
   | { readonly kind: "tcp" | "ws"; readonly hostname: string; readonly port: number }
   | { readonly kind: "tap"; readonly name: string; readonly netns: NetnsSpec | undefined };
 
 /** Where `ip netns` keeps the namespaces it has named. */
 const NAMED_NAMESPACES = "/run/netns/";
+
+/** What follows a path whose guests leave checksums and segmentation to this end. */
+export const OFFLOAD_SUFFIX = ",offload";
 
 /** Reads a LINK. Throws an `Error` that says what would be right. */
 export function readLink(text: string): LinkSpec {
@@ -24,10 +32,7 @@ export function readLink(text: string): LinkSpec {
   switch (kind) {
     case "unix":
     case "unixgram":
-      if (rest === "" || rest.includes("\0")) {
-        throw new TypeError(`a path follows ${kind}:, such as ${kind}:/tmp/vm.sock`);
-      }
-      return { kind, path: rest };
+      return readPath(kind, rest);
     case "tcp":
     case "ws":
       return { kind, ...readHostAndPort(kind, rest) };
@@ -38,6 +43,14 @@ export function readLink(text: string): LinkSpec {
         "it is unix:PATH, tcp:HOST:PORT, unixgram:PATH, ws:HOST:PORT or tap:NAME[@NETNS], such as unix:/tmp/vm.sock",
       );
   }
+}
+
+function readPath(kind: "unix" | "unixgram", text: string): LinkSpec {
+  const offload = text.endsWith(OFFLOAD_SUFFIX), path = offload ? text.slice(0, -OFFLOAD_SUFFIX.length) : text;
+  if (path === "" || path.includes("\0")) {
+    throw new TypeError(`a path follows ${kind}:, such as ${kind}:/tmp/vm.sock or ${kind}:/tmp/vm.sock,offload`);
+  }
+  return offload ? { kind, path, offload } : { kind, path };
 }
 
 function readHostAndPort(kind: string, text: string): { hostname: string; port: number } {

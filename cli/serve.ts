@@ -11,7 +11,7 @@
 import type { GatewayWorker } from "./gateway_worker.ts";
 import type { GuestSource } from "./guest_source.ts";
 import { tellReady, whenClosed } from "./inherited_fds.ts";
-import type { LinkSpec } from "./link_spec.ts";
+import { type LinkSpec, OFFLOAD_SUFFIX } from "./link_spec.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { openTunIn } from "./netns_tun.ts";
 import type { ServeOptions } from "./serve_options.ts";
@@ -34,7 +34,7 @@ export async function serve(worker: GatewayWorker, options: ServeOptions): Promi
     const sources: GuestSource[] = [];
     for (const link of options.links) sources.push(await sourceOf(link, options));
     const { addresses } = await Promise.race([worker.start({ kind: "start", sources, settings: options }), failed]);
-    for (const address of addresses.map((address, i) => withNetns(address, options.links[i]!))) {
+    for (const address of addresses.map((address, i) => asWritten(address, options.links[i]!))) {
       writeStderr(`listening on ${address}\n`);
     }
     if (options.readyFd !== undefined) await tellReady(options.readyFd);
@@ -79,12 +79,19 @@ async function sourceOf(link: LinkSpec, options: ServeOptions): Promise<GuestSou
     case "tcp":
       return { ...link, kind: "tcp", mtu };
     default:
-      return { kind: link.kind, path: link.path, mtu };
+      // Without --no-offload a guest on datagrams may show what it is.
+      return {
+        kind: link.kind,
+        path: link.path,
+        mtu,
+        ...(link.offload || !offload ? { offload: link.offload === true } : {}),
+      };
   }
 }
 
-/** The address of a TAP with the namespace in which it is, as the user wrote it. */
-function withNetns(address: string, link: LinkSpec): string {
+/** The address of a link with what the user wrote behind it: the namespace of a TAP, that a path's guests offload. */
+function asWritten(address: string, link: LinkSpec): string {
+  if ("offload" in link) return address + OFFLOAD_SUFFIX;
   if (link.kind !== "tap" || link.netns === undefined) return address;
   return `${address}@${"pid" in link.netns ? `pid:${link.netns.pid}` : link.netns.path}`;
 }

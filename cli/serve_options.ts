@@ -43,7 +43,7 @@ export const SERVE_ROWS = {
     shown: "1500, TAP: 65520",
     read: readMtu,
   },
-  "no-offload": { help: "plain frames on a TAP: no segmentation, no checksum offload" },
+  "no-offload": { help: "plain frames on a TAP and for libkrun: no segmentation, no checksum offload" },
   ...GATEWAY_ROWS,
   ...LINK_ROWS,
   "pcap": { metavar: "FILE|-", help: "write a capture of all links; -: to stdout", read: (text: string) => text },

@@ -1,11 +1,14 @@
 /**
  * Frames that are shorter or longer than a link's frames are.
  *
- * Such a frame never ends a link. Too short is what has no whole Ethernet header; it is skipped. Too long is what exceeds the MTU, its header and a
- * VLAN tag. One IPv4 packet that fills such a frame is taken nevertheless: the guest has a larger MTU, and the gateway, at which its packets end,
- * loses nothing by that. It answers within its own MTU, and its TCP asks for segments of that size. Any other frame that is too long is skipped.
+ * Such a frame never ends a link. Too short is what has no whole Ethernet header; it is skipped. Too long is what
+ * exceeds the MTU, its header and a VLAN tag. One IPv4 packet that fills such a frame is taken nevertheless: the guest
+ * has a larger MTU, or leaves segmentation to its network card, and the gateway, at which its packets end, loses
+ * nothing by that. It answers within its own MTU, and its TCP asks for segments of that size. Any other frame that is
+ * too long is skipped.
  *
- * What is skipped is counted. A guest is warned about once for either kind, because who gave it the wrong MTU sees it nowhere else.
+ * What is skipped is counted. A guest is warned about once for either kind, because who gave it the wrong MTU sees it
+ * nowhere else.
  *
  * @module
  */
@@ -25,7 +28,7 @@ import type { RateLimitedLog } from "../base/rate_limited_log.ts";
 export class FrameLength {
   readonly #log: RateLimitedLog;
   readonly #name: string;
-  readonly #mtu: number;
+  readonly #link: { readonly mtu: number; readonly offload: boolean };
   readonly #longest: number;
   #warnedOfShort = false;
   #warnedOfLong = false;
@@ -34,8 +37,8 @@ export class FrameLength {
   constructor(log: RateLimitedLog, name: string, link: { readonly mtu: number; readonly offload: boolean }) {
     this.#log = log;
     this.#name = name;
-    this.#mtu = link.mtu;
-    this.#longest = link.offload ? LONGEST_FRAME : link.mtu + ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH;
+    this.#link = link;
+    this.#longest = link.mtu + ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH;
   }
 
   /** Why the frame `bytes[start, end)` is skipped for its length, or null. */
@@ -54,12 +57,14 @@ export class FrameLength {
   }
 
   #isLong(bytes: Uint8Array, start: number, end: number): DropReason | null {
-    const isTaken = end - start <= LONGEST_FRAME && isFilledByIpv4(bytes, start, end);
+    const { mtu, offload } = this.#link, fits = end - start <= LONGEST_FRAME;
+    if (offload && fits) return null;
+    const isTaken = fits && isFilledByIpv4(bytes, start, end);
     if (!this.#warnedOfLong) {
       this.#warnedOfLong = true;
       this.#log.warn(() => {
         const fate = isTaken ? "taken, but answers are no longer than that" : "skipped";
-        return `${this.#name} sent a frame of ${end - start} bytes, and the MTU is ${this.#mtu} here: ${fate}; ` +
+        return `${this.#name} sent a frame of ${end - start} bytes, and the MTU is ${mtu} here: ${fate}; ` +
           `let the guest have that MTU, or give the link a larger one (--mtu)`;
       });
     }

@@ -3,7 +3,8 @@
  *
  * `take` goes down the layers, a check at each: the header, the source, the time to live, then TCP, UDP or ICMP. A packet that fails
  * a check increments one counter and is dropped; nothing throws. What passes is a `Packet`. Fragments of UDP and ICMP wait in
- * `ipv4_reassembly.ts` until their datagram is whole; those of TCP, which nobody sends, are dropped.
+ * `ipv4_reassembly.ts` until their datagram is whole; those of TCP, which nobody sends, are dropped. A checksum that is wrong but holds
+ * the pseudo-header's sum is one that the guest's network card was to complete (libkrun): such a packet never left this machine.
  *
  * What is for the gateway alone is answered from here: DHCP, echo requests to its own addresses, ICMP errors. A packet to beyond the
  * subnet whose time to live ends is answered too, so that traceroute shows the gateway.
@@ -44,6 +45,7 @@ import {
 } from "../../net/wire/ipv4.ts";
 import {
   checkTcp,
+  tcpChecksumPartialIpv4,
   tcpChecksumValidIpv4,
   tcpDestinationPort,
   tcpHeaderLength,
@@ -52,6 +54,7 @@ import {
 import {
   checkUdp,
   UDP_HEADER_LENGTH,
+  udpChecksumPartialIpv4,
   udpChecksumValidIpv4,
   udpDestinationPort,
   udpLength,
@@ -170,7 +173,10 @@ export class Ipv4Input implements ReassemblyUser {
       source = ipv4Source(bytes, ip),
       destination = ipv4Destination(bytes, ip);
     if (!checkTcp(bytes, transport, end)) return this.#drop("tcpMalformed");
-    if (check && !tcpChecksumValidIpv4(bytes, transport, end, source, destination)) return this.#drop("tcpChecksum");
+    if (
+      check && !tcpChecksumValidIpv4(bytes, transport, end, source, destination) &&
+      !tcpChecksumPartialIpv4(bytes, transport, end, source, destination)
+    ) return this.#drop("tcpChecksum");
     packet.payload = transport + tcpHeaderLength(bytes, transport);
     const from = tcpSourcePort(bytes, transport), to = tcpDestinationPort(bytes, transport);
     packet.key.setIpv4(this.#guest.number, PROTOCOL_TCP, source, from, destination, to);
@@ -182,7 +188,10 @@ export class Ipv4Input implements ReassemblyUser {
       source = ipv4Source(bytes, ip),
       destination = ipv4Destination(bytes, ip);
     if (!checkUdp(bytes, transport, end)) return this.#drop("udpMalformed");
-    if (check && !udpChecksumValidIpv4(bytes, transport, source, destination)) return this.#drop("udpChecksum");
+    if (
+      check && !udpChecksumValidIpv4(bytes, transport, source, destination) &&
+      !udpChecksumPartialIpv4(bytes, transport, source, destination)
+    ) return this.#drop("udpChecksum");
     packet.payload = transport + UDP_HEADER_LENGTH;
     packet.end = transport + udpLength(bytes, transport);
     const from = udpSourcePort(bytes, transport), to = udpDestinationPort(bytes, transport);

@@ -86,10 +86,11 @@ export class ConnectedGuests {
 
 /** Opens a door for streams of this kind, which is the listener's from now on. Throws what `Door.open` does. */
 export async function serveStreams(door: Door, kind: string, options: ListenerOptions): Promise<LinkListener> {
+  const { offload = false } = options;
   const guests = new ConnectedGuests(`${kind}:${door.place}`, options);
   await openOrDispose(door, {
     arrived: (arrival) => {
-      if (!guests.admit(arrival.from, (events) => arrival.link(events))) arrival.close();
+      if (!guests.admit(arrival.from, (events) => arrival.link({ ...events, offload }))) arrival.close();
     },
     refused: (message, isExhausted) => options.refused?.(message, isExhausted),
   });

@@ -1,15 +1,21 @@
 /**
  * The link of one peer among those that share a socket of datagrams: a frame a datagram, both ways.
  *
- * Whoever owns the socket hands datagrams in and is asked to send; see `linux_datagram.ts` and `deno_datagram.ts`. A peer is known
- * by the path of its socket. It begins with its first datagram, and ends when the system says that nobody is at its path any
- * more; what comes from there later is a new guest. vfkit opens with a datagram of its own, `VFKT`, which is no frame.
+ * Whoever owns the socket hands datagrams in and is asked to send; see `linux_datagram.ts` and `deno_datagram.ts`. A
+ * peer is known by the path of its socket. It begins with its first datagram, and ends when the system says that nobody
+ * is at its path any more, or when it greets again; what comes from there later is a new guest. vfkit, and libkrun in
+ * its manner, greets with a datagram that is no frame, `VFKT`.
+ *
+ * **Offload.** Where a guest leaves its work to the network card, there is no header to say what is left: frames to it
+ * are completed, and those from it vouched for, since they never left this machine. Who greets and then shows that it
+ * is such a guest (`offload_signs.ts`) is served so from that frame on.
  *
  * @module
  */
-import type { Frame } from "../wire/frame.ts";
-import type { Link, LinkReceiver } from "./link.ts";
 import { LONGEST_FRAME } from "../wire/ethernet.ts";
+import { CHECKSUM_VERIFIED, completeChecksum, type Frame } from "../wire/frame.ts";
+import type { Link, LinkReceiver } from "./link.ts";
+import { showsOffload } from "./offload_signs.ts";
 
 /** Bytes that hold the longest frame, and one more, so that a longer one shows. */
 export const DATAGRAM_BUFFER: number = LONGEST_FRAME + 1;
@@ -31,20 +37,36 @@ export interface DatagramCarrier {
   freed(): Promise<void>;
 }
 
+/** What a link over datagrams is told. */
+export interface DatagramLinkOptions {
+  /** What it is, for messages. */
+  readonly name: string;
+  /** Largest IP packet in bytes. */
+  readonly mtu: number;
+  /** See `ListenerOptions`. */
+  readonly offload: boolean | undefined;
+}
+
 /** A link over a socket of datagrams. */
 export class DatagramLink implements Link {
   readonly name: string;
   readonly mtu: number;
   readonly headroom = 0;
-  readonly offload = false;
+  offload: boolean;
   dropped = 0;
   readonly #carrier: DatagramCarrier;
+  readonly #mayGreet: boolean;
+  /** Whether the guest has greeted, and may show that it offloads. */
+  #mayShow = false;
+  #hasSpoken = false;
   #receiver: LinkReceiver | undefined;
   #closed = false;
 
-  constructor(name: string, mtu: number, carrier: DatagramCarrier) {
+  constructor({ name, mtu, offload }: DatagramLinkOptions, carrier: DatagramCarrier) {
     this.name = name;
     this.mtu = mtu;
+    this.offload = offload ?? false;
+    this.#mayGreet = offload === undefined;
     this.#carrier = carrier;
   }
 
@@ -55,6 +77,7 @@ export class DatagramLink implements Link {
   }
 
   send(frame: Frame): boolean {
+    completeChecksum(frame);
     if (!this.#closed && this.#carrier.send(frame)) return true;
     this.dropped++;
     return false;
@@ -71,9 +94,24 @@ export class DatagramLink implements Link {
     return this.close();
   }
 
+  /**
+   * For the owner: the greeting came. Returns false from a guest that has spoken before: a new one has taken its place.
+   */
+  greeted(): boolean {
+    this.#mayShow = this.#mayGreet;
+    return !this.#hasSpoken;
+  }
+
   /** For the owner: a frame came. What comes before `start` is lost. */
   receive(frame: Frame): void {
-    if (!this.#closed) this.#receiver?.receive(frame);
+    if (this.#closed) return;
+    this.#hasSpoken = true;
+    if (this.#mayShow && showsOffload(frame.bytes, frame.start, frame.end, this.mtu)) {
+      this.#mayShow = false;
+      this.offload = true;
+    }
+    if (this.offload) frame.checksum = CHECKSUM_VERIFIED;
+    this.#receiver?.receive(frame);
   }
 
   /** For the owner: the batch is over. */

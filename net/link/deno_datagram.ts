@@ -1,10 +1,10 @@
 /**
  * Guests on one unix socket of datagrams, on Deno's own sockets: for systems other than Linux.
  *
- * Deno's `listenDatagram` is unstable (`--unstable-net`), and its socket cannot send while it waits to receive. So one socket
- * receives at the path, and each guest is sent to through a socket of its own, at that path with a dot and a number behind
- * it: a guest that does not read holds up nobody else. A peer that has connected its socket to the path would have to take
- * datagrams from elsewhere, which Linux does not let it; there `linux_datagram.ts` is the way.
+ * Deno's `listenDatagram` is unstable (`--unstable-net`), and its socket cannot send while it waits to receive. So one
+ * socket receives at the path, and each guest is sent to through a socket of its own, at that path with a dot and a
+ * number behind it: a guest that does not read holds up nobody else. A peer that has connected its socket to the path
+ * would have to take datagrams from elsewhere, which Linux does not let it; there `linux_datagram.ts` is the way.
  *
  * Out: at most `MOST_WAITING` frames wait for each guest, beyond that they are dropped and counted.
  *
@@ -74,7 +74,11 @@ export class DenoDatagramListener implements LinkListener {
       try {
         const [bytes, { path }] = await this.#socket.receive(buffer);
         const link = this.#linkOf(path);
-        if (link === undefined || isVfkitOpening(bytes, bytes.length)) continue;
+        if (link === undefined) continue;
+        if (isVfkitOpening(bytes, bytes.length)) {
+          this.#greeted(link, path!);
+          continue;
+        }
         link.receive(frame.set(bytes, 0, bytes.length));
         link.received();
       } catch (error) {
@@ -83,6 +87,13 @@ export class DenoDatagramListener implements LinkListener {
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
     }
+  }
+
+  /** A peer that greets anew has been started anew: what it had is over. */
+  #greeted(link: DatagramLink, path: string): void {
+    if (link.greeted()) return;
+    link.end();
+    this.#begin(path)?.greeted();
   }
 
   #linkOf(path: string | null): DatagramLink | undefined {
@@ -103,7 +114,8 @@ export class DenoDatagramListener implements LinkListener {
         this.#guests.gone();
       },
     });
-    const link = new DatagramLink(`${this.address} from ${path}`, this.#options.mtu ?? 1500, sender);
+    const { mtu = 1500, offload } = this.#options;
+    const link = new DatagramLink({ name: `${this.address} from ${path}`, mtu, offload }, sender);
     this.#links.set(path, link);
     this.#options.attach(link);
     return link;

@@ -1,8 +1,8 @@
 /**
  * What carries frames between a guest and the gateway.
  *
- * A link is full duplex and keeps frame boundaries. It may lose frames (TCP repairs that), it never waits: `send` either
- * takes the frame or drops it and says so.
+ * A link is full duplex and keeps frame boundaries. It may lose frames (TCP repairs that), it never waits: `send`
+ * either takes the frame or drops it and says so.
  *
  * **Ownership.** A frame given to the receiver is valid until `receive` returns; whoever needs it longer copies it. A
  * frame given to `send` is the caller's again when `send` returns, except that the link may have overwritten up to
@@ -11,9 +11,10 @@
  * **Batches.** A link delivers frames in batches: `receive` for each, then `flush` once. Towards the guest, `send` may
  * hold a copy back until the gateway calls `flush`, which it does at the end of each turn.
  *
- * **Offload.** A link with `offload` carries TCP segments of up to 64 KiB whatever its MTU is, and frames whose transport
- * checksum is partial (see `Frame`). A link without it carries plain frames of at most `mtu` + 14 bytes. It delivers whatever the guest
- * sends, from no bytes at all to `LONGEST_FRAME`: the receiver judges.
+ * **Offload.** A link with `offload` carries TCP segments of up to 64 KiB whatever its MTU is, and frames whose
+ * transport checksum is partial (see `Frame`), which it may complete in place. It may have `offload` only from some
+ * frame on. A link without it carries plain frames of at most `mtu` + 14 bytes. It delivers whatever the guest sends,
+ * from no bytes at all to `LONGEST_FRAME`: the receiver judges.
  *
  * @module
  */

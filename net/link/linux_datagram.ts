@@ -1,12 +1,13 @@
 /**
  * Guests on one unix socket of datagrams, on Linux's sockets in the event loop.
  *
- * **In.** At most `DATAGRAMS_PER_TURN` a turn into one buffer, each with its sender's address, which is compared with the last
- * one's before it is looked up. Who has no path cannot be answered and is refused.
+ * **In.** At most `DATAGRAMS_PER_TURN` a turn into one buffer, each with its sender's address, which is compared with
+ * the last one's before it is looked up. Who has no path cannot be answered and is refused.
  *
- * **Out.** One call a frame, to the peer's address and from the socket's own path, because a peer that has connected its
- * socket takes datagrams from nobody else. A receiver's queue is short (net.unix.max_dgram_qlen, often 10) and the kernel does
- * not tell when it has room again: what does not fit is dropped and counted, which TCP answers by sending less at once.
+ * **Out.** One call a frame, to the peer's address and from the socket's own path, because a peer that has connected
+ * its socket takes datagrams from nobody else. What a peer has no room for waits in a queue of its own
+ * (`datagram_queue.ts`). What peers have not read counts against the one socket's send buffer, which is therefore as
+ * large as the system allows, up to `SEND_BUFFER`.
  *
  * **Peers that vanish** show themselves when they are sent to. Those that are never sent to stay until there are
  * `MOST_GUESTS`: then the one that was silent longest makes room if that is `SILENT_MS` or more.
@@ -14,15 +15,19 @@
  * @module
  */
 import { Frame } from "../wire/frame.ts";
-import { ECONNREFUSED, ENOENT, errno, type Libc, libc } from "../linux/libc.ts";
+import { EAGAIN, ECONNREFUSED, ENOBUFS, ENOENT, errno, type Libc, libc, SO_SNDBUF, SOL_SOCKET } from "../linux/libc.ts";
 import { type EventLoop, READABLE, type Watch } from "../linux/event_loop.ts";
 import { SOCKADDR_UN_SIZE, unixSockaddrPath } from "../linux/sockaddr.ts";
 import { openUnixDatagram, removeSocket, unixPathIsServed } from "../linux/sockets.ts";
+import { DatagramQueue, type DatagramSend, LOST, NO_ROOM, SENT } from "./datagram_queue.ts";
+import { FrameStore } from "./frame_store.ts";
 import { DATAGRAM_BUFFER, DatagramLink, isVfkitOpening } from "./datagram_link.ts";
 import { type LinkListener, type ListenerOptions, MOST_GUESTS } from "./listener.ts";
 import { bindSocketPath, type BoundPath } from "./socket_path.ts";
 
 const DATAGRAMS_PER_TURN = 32;
+/** Bytes that all peers together may not have read. */
+const SEND_BUFFER = 8 << 20;
 /** How long a peer must have been silent to make room for another. */
 const SILENT_MS = 60_000;
 
@@ -31,6 +36,7 @@ interface Peer {
   readonly key: string;
   readonly address: Uint8Array;
   readonly link: DatagramLink;
+  readonly queue: DatagramQueue;
   heardAt: number;
 }
 
@@ -50,7 +56,8 @@ export class LinuxDatagramListener implements LinkListener {
   readonly #fromLength = new Uint32Array(1);
   readonly #frame = new Frame();
   readonly #peers = new Map<string, Peer>();
-  readonly #heard = new Set<DatagramLink>();
+  readonly #heard = new Set<Peer>();
+  readonly #store = new FrameStore();
   #last: Peer | undefined;
   #vanished: DatagramLink[] = [];
   #closed = false;
@@ -61,6 +68,8 @@ export class LinuxDatagramListener implements LinkListener {
     this.#loop = loop;
     this.#fd = bound.socket;
     this.#release = bound.release;
+    const size = new Uint8Array(Uint32Array.of(SEND_BUFFER).buffer);
+    this.#libc.setsockopt(bound.socket, SOL_SOCKET, SO_SNDBUF, size, size.length);
     try {
       this.#watch = loop.watch(bound.socket, { ready: () => this.#read() }, { level: true });
     } catch (error) {
@@ -68,7 +77,7 @@ export class LinuxDatagramListener implements LinkListener {
       bound.release();
       throw error;
     }
-    this.#endTurns = loop.onTurnEnd(() => this.#endVanished());
+    this.#endTurns = loop.onTurnEnd(() => this.#endTurn());
     this.#watch.setInterest(READABLE);
   }
 
@@ -99,12 +108,26 @@ export class LinuxDatagramListener implements LinkListener {
       const count = this.#libc.recvfrom(this.#fd, buffer, this.#bufferLength, 0, this.#from, this.#fromLength);
       if (count < 0) break;
       const peer = this.#peer();
-      if (peer === undefined || isVfkitOpening(buffer, count)) continue;
-      heard.add(peer.link);
+      if (peer === undefined) continue;
+      if (isVfkitOpening(buffer, count)) {
+        this.#greeted(peer);
+        continue;
+      }
+      heard.add(peer);
       peer.link.receive(this.#frame.set(buffer, 0, count));
     }
-    for (const link of heard) link.received();
+    for (const { link, queue } of heard) {
+      if (queue.retryAt !== Infinity) link.dropped += queue.retry(this.#loop.now());
+      link.received();
+    }
     heard.clear();
+  }
+
+  /** A peer that greets anew has been started anew: what it had is over. */
+  #greeted(peer: Peer): void {
+    if (peer.link.greeted()) return;
+    peer.link.end();
+    this.#peer()?.link.greeted();
   }
 
   /** Who sent the last datagram; `undefined` for someone who is not served. */
@@ -131,18 +154,20 @@ export class LinuxDatagramListener implements LinkListener {
       return undefined;
     }
     const name = `${this.address} from ${unixSockaddrPath(address, address.length)}`;
-    const link = new DatagramLink(name, this.#options.mtu ?? 1500, {
-      send: (frame) => this.#send(peer, frame),
+    const { mtu = 1500, offload } = this.#options;
+    const link = new DatagramLink({ name, mtu, offload }, {
+      send: (frame) => queue.push(frame, this.#loop.now()),
       ended: () => this.#forget(peer),
       freed: () => Promise.resolve(),
     });
-    const peer: Peer = { key, address, link, heardAt: this.#loop.now() };
+    const queue = new DatagramQueue(this.#store, (frame) => this.#send(peer, frame));
+    const peer: Peer = { key, address, link, queue, heardAt: this.#loop.now() };
     this.#peers.set(key, peer);
     this.#options.attach(link);
     return peer;
   }
 
-  #send(peer: Peer, frame: Frame): boolean {
+  #send(peer: Peer, frame: Frame): ReturnType<DatagramSend> {
     const { bytes, start, end } = frame, { address } = peer;
     const taken = this.#libc.sendto(
       this.#fd,
@@ -152,23 +177,33 @@ export class LinuxDatagramListener implements LinkListener {
       address,
       address.length,
     );
-    if (taken >= 0) return true;
+    if (taken >= 0) return SENT;
     const code = errno();
+    if (code === EAGAIN || code === ENOBUFS) {
+      this.#loop.requestTurn();
+      return NO_ROOM;
+    }
     if (code === ECONNREFUSED || code === ENOENT) {
       // The receiver is not told from within its own call.
       this.#vanished.push(peer.link);
       this.#loop.requestTurn();
     }
-    return false;
+    return LOST;
   }
 
-  #endVanished(): number {
+  #endTurn(): number {
     if (this.#vanished.length > 0) {
       const vanished = this.#vanished;
       this.#vanished = [];
       for (const link of vanished) link.end();
     }
-    return Infinity;
+    const now = this.#loop.now();
+    let next = Infinity;
+    for (const { link, queue } of this.#peers.values()) {
+      if (queue.retryAt <= now) link.dropped += queue.retry(now);
+      next = Math.min(next, queue.retryAt);
+    }
+    return next;
   }
 
   /** Ends the peer that was silent longest, if that is long enough. */
@@ -184,6 +219,7 @@ export class LinuxDatagramListener implements LinkListener {
 
   #forget(peer: Peer): void {
     this.#peers.delete(peer.key);
+    peer.queue.clear();
     if (this.#last === peer) this.#last = undefined;
   }
 }

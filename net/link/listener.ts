@@ -12,9 +12,18 @@ export const MOST_GUESTS = 256;
 export interface ListenerOptions {
   /** Largest IP packet of the links in bytes; 1500 unless given. */
   readonly mtu?: number;
+  /**
+   * Whether guests leave checksums and segmentation to this end, without a virtio-net header that says so, as those of
+   * libkrun do: whole frames of up to 64 KiB go both ways, and no checksum of theirs is looked at. Default false; for
+   * datagrams the default is that a guest which greets as vfkit does shows it by what it sends.
+   */
+  readonly offload?: boolean;
   /** Takes each new link, which has not been started; `gateway.attach` does. */
   readonly attach: (link: Link) => unknown;
-  /** Told in a sentence why a guest was turned away, as often as that happens; `isExhausted`: for want of descriptors or memory. `gateway.refused` counts and logs it. */
+  /**
+   * Told in a sentence why a guest was turned away, as often as that happens; `isExhausted`: for want of descriptors or
+   * memory. `gateway.refused` counts and logs it.
+   */
   readonly refused?: (message: string, isExhausted: boolean) => void;
 }
 

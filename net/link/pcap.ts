@@ -13,9 +13,7 @@
  *
  * @module
  */
-import { checksumAdd, checksumFinish } from "../wire/checksum.ts";
-import { writeUint16 } from "../wire/bytes.ts";
-import { CHECKSUM_PARTIAL, type Frame } from "../wire/frame.ts";
+import { CHECKSUM_PARTIAL, completeChecksum, Frame } from "../wire/frame.ts";
 import {
   encodePcapHeader,
   encodePcapRecord,
@@ -30,7 +28,6 @@ import { type FrameObserver, ObservedLink } from "./observed.ts";
 
 /** Bytes that `PcapFile` gathers. */
 const BUFFER_LENGTH = 1 << 17;
-const UDP_CHECKSUM_FIELD = 6;
 
 /** Where a capture goes. Both methods may throw. */
 export interface PcapSink {
@@ -85,6 +82,7 @@ class Recorder implements FrameObserver {
   readonly #now: () => number;
   /** A record: its header and a frame. */
   readonly #record = new Uint8Array(PCAP_RECORD_HEADER_LENGTH + PCAP_SNAP_LENGTH);
+  readonly #copy = new Frame();
   /** Undefined once it has failed. */
   #sink: PcapSink | undefined;
 
@@ -102,7 +100,7 @@ class Recorder implements FrameObserver {
     const record = this.#record, length = frame.length, captured = Math.min(length, PCAP_SNAP_LENGTH);
     const at = encodePcapRecord(record, 0, this.#now(), captured, length);
     record.set(frame.bytes.subarray(frame.start, frame.start + captured), at);
-    if (frame.checksum === CHECKSUM_PARTIAL && captured === length) completeChecksum(record, at, frame);
+    if (frame.checksum === CHECKSUM_PARTIAL && captured === length) this.#complete(frame, at);
     this.#write(at + captured);
   }
 
@@ -112,6 +110,15 @@ class Recorder implements FrameObserver {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** Adds to the copy of `frame` at `at` of the record what the link would have added. */
+  #complete(frame: Frame, at: number): void {
+    const copy = this.#copy.set(this.#record, at, at + frame.length);
+    copy.checksum = frame.checksum;
+    copy.transport = at + frame.transport - frame.start;
+    copy.checksumField = frame.checksumField;
+    completeChecksum(copy);
   }
 
   #write(length: number): void {
@@ -127,18 +134,6 @@ class Recorder implements FrameObserver {
     const cause = error instanceof Error ? error.message : String(error);
     this.#logger.warn(`Capture ended: ${cause}`);
   }
-}
-
-/** Adds to the sum in the checksum field of the copy of `frame` at `at` what the link would have added. */
-function completeChecksum(copy: Uint8Array, at: number, frame: Frame): void {
-  const transport = at + frame.transport - frame.start,
-    end = at + frame.length,
-    field = transport + frame.checksumField;
-  // A guest inside this program may have marked anything.
-  if (!(transport >= at && field >= transport && field + 2 <= end)) return;
-  const sum = checksumFinish(checksumAdd(copy, transport, end));
-  // 0 would mean that a datagram has no checksum (RFC 768).
-  writeUint16(copy, field, sum === 0 && frame.checksumField === UDP_CHECKSUM_FIELD ? 0xffff : sum);
 }
 
 /** What `PcapFile` writes to: a `Deno.FsFile`, or standard output. */

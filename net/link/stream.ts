@@ -12,6 +12,8 @@ export interface StreamLinkOptions {
   readonly name?: string;
   /** Largest IP packet in bytes; 1500 unless given. */
   readonly mtu?: number;
+  /** Whether the guest leaves checksums and segmentation to this end, see `ListenerOptions`; false unless given. */
+  readonly offload?: boolean;
   /** Called once when it has ended. */
   readonly ended?: () => void;
 }

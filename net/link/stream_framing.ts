@@ -1,15 +1,17 @@
 /**
  * Ethernet frames in a stream of bytes: QEMU's `-netdev stream`, where a 32-bit big-endian length precedes each frame.
  *
- * **In.** What a read gives lands behind what is there already, and frames are taken out in place, without a copy. Only the
- * beginning of a frame whose rest has not come yet is moved, to the front of the buffer, when too little room is left.
+ * **In.** What a read gives lands behind what is there already, and frames are taken out in place, without a copy. Only
+ * the beginning of a frame whose rest has not come yet is moved, to the front of the buffer, when too little room is
+ * left.
  *
- * **Out.** Frames are gathered, each behind its length, and leave in one write. What the stream does not take waits, at most
- * `MOST_QUEUED` bytes of it; beyond that a frame is refused whole, so the stream never loses its place.
+ * **Out.** Frames are gathered, each behind its length, and leave in one write. What the stream does not take waits, at
+ * most `MOST_QUEUED` bytes of it; beyond that a frame is refused whole, so the stream never loses its place.
  *
- * **Lengths.** A frame of any length up to `LONGEST_FRAME` is handed over: whether it is too short or too long for the link is for the
- * receiver to say, and no reason to lose the ones behind it. A greater length is none: the other end speaks another protocol, which the
- * message names if the first bytes show it, and nothing behind it can be understood. That is the end of a stream.
+ * **Lengths.** A frame of any length up to `LONGEST_FRAME` is handed over: whether it is too short or too long for the
+ * link is for the receiver to say, and no reason to lose the ones behind it. A greater length is none: the other end
+ * speaks another protocol, which the message names if the first bytes show it, and nothing behind it can be understood.
+ * That is the end of a stream.
  *
  * @module
  */
@@ -172,7 +174,10 @@ export class StreamOutput {
     return true;
   }
 
-  /** Adds bytes as they are, such as the rest of a frame of which a write took the beginning; returns false if too much waits already. */
+  /**
+   * Adds bytes as they are, such as the rest of a frame of which a write took the beginning; returns false if too much
+   * waits already.
+   */
   pushBytes(bytes: Uint8Array, start: number, end: number): boolean {
     if (!this.#reserve(end - start)) return false;
     this.bytes.set(bytes.subarray(start, end), this.end);
@@ -191,7 +196,8 @@ export class StreamOutput {
     if (length + count > MOST_QUEUED) return false;
     if (this.end + count <= this.bytes.length) return true;
     let size = Math.max(FIRST_OUTPUT_SIZE, this.bytes.length);
-    // Bytes are moved to the front only when they fill no more than half of the buffer, so each is moved once on average.
+    // Bytes are moved to the front only when they fill no more than half of the buffer, so each is moved once on
+    // average.
     while (size < 2 * (length + count)) size *= 2;
     if (size === this.bytes.length) {
       this.bytes.copyWithin(0, this.start, this.end);

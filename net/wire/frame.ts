@@ -9,6 +9,9 @@
  * @module
  */
 
+import { writeUint16 } from "./bytes.ts";
+import { checksumAdd, checksumFinish } from "./checksum.ts";
+
 /** The transport checksum is complete and nobody has verified it. */
 export const CHECKSUM_COMPLETE = 0;
 /** The transport checksum field holds the pseudo-header's sum alone; the bytes never left this machine. */
@@ -58,4 +61,21 @@ export class Frame {
   get length(): number {
     return this.end - this.start;
   }
+}
+
+/** Distance of UDP's checksum field from its header. */
+const UDP_CHECKSUM_FIELD = 6;
+
+/**
+ * Completes a partial checksum in place. A frame of which the marks do not fit is left alone: whoever made it may have
+ * marked anything.
+ */
+export function completeChecksum(frame: Frame): void {
+  if (frame.checksum !== CHECKSUM_PARTIAL) return;
+  const { bytes, start, end, transport } = frame, field = transport + frame.checksumField;
+  frame.checksum = CHECKSUM_VERIFIED;
+  if (!(transport >= start && field >= transport && field + 2 <= end)) return;
+  const sum = checksumFinish(checksumAdd(bytes, transport, end));
+  // 0 would mean that a datagram has no checksum (RFC 768).
+  writeUint16(bytes, field, sum === 0 && frame.checksumField === UDP_CHECKSUM_FIELD ? 0xffff : sum);
 }

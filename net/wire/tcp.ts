@@ -237,6 +237,18 @@ export function tcpChecksumValidIpv4(
   return checksumFinish(checksumAdd(bytes, start, end, pseudo)) === 0;
 }
 
+/** Whether the checksum field of such a segment holds the pseudo-header's sum alone, left to a device to complete. */
+export function tcpChecksumPartialIpv4(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  source: number,
+  destination: number,
+): boolean {
+  return tcpChecksum(bytes, start) ===
+    checksumFold(pseudoHeaderSumIpv4(source, destination, PROTOCOL_TCP, end - start));
+}
+
 /** Writes the checksum of the segment that fills `bytes[start, end)`, header and payload in place. */
 export function tcpSetChecksumIpv4(
   bytes: Uint8Array,

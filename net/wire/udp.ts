@@ -67,6 +67,17 @@ export function udpChecksumValidIpv4(bytes: Uint8Array, offset: number, source: 
   return udpChecksum(bytes, offset) === 0 || datagramChecksum(bytes, offset, source, destination) === 0;
 }
 
+/** Whether the checksum field of such a datagram holds the pseudo-header's sum alone, left to a device to complete. */
+export function udpChecksumPartialIpv4(
+  bytes: Uint8Array,
+  offset: number,
+  source: number,
+  destination: number,
+): boolean {
+  const pseudo = pseudoHeaderSumIpv4(source, destination, PROTOCOL_UDP, udpLength(bytes, offset));
+  return udpChecksum(bytes, offset) === checksumFold(pseudo);
+}
+
 /** Writes the checksum of the datagram at `offset`, whose header and payload are in place. */
 export function udpSetChecksumIpv4(bytes: Uint8Array, offset: number, source: number, destination: number): void {
   writeUint16(bytes, offset + CHECKSUM, 0);

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { DropReason } from "../../nat/base/counters.ts";
-import { TCP_SYN } from "../../net/wire/tcp.ts";
+import { TCP_SYN, tcpSetPartialChecksumIpv4 } from "../../net/wire/tcp.ts";
+import { udpSetPartialChecksumIpv4 } from "../../net/wire/udp.ts";
 import { NatScript } from "../support/nat_script.ts";
 
 // Each takes a good SYN and spoils it.
@@ -55,6 +56,27 @@ Deno.test("Guest counts each kind of bad frame under its own name, answers none 
     script.expectNothing();
     script.assertEmpty();
   }
+});
+
+Deno.test("Guest takes a checksum that a device was to complete, and still no wrong one", () => {
+  const source = 0x0a00020f, gateway = 0x0a000202;
+  const script = new NatScript(), syn = script.segment({ flags: TCP_SYN, ack: 0, mss: 1460 });
+  tcpSetPartialChecksumIpv4(syn, 34, syn.length, source, gateway);
+  script.frame(syn);
+  assertEquals(script.host.sockets.length, 1);
+  const datagram = script.datagram("hello", { port: 7 });
+  udpSetPartialChecksumIpv4(datagram, 34, source, gateway);
+  script.frame(datagram);
+  assertEquals(script.host.udpSockets[0]!.sent.length, 1);
+  for (const [frame, field] of [[syn, 50], [datagram, 40]] as const) {
+    for (const wrong of [1, 0x80]) {
+      const spoilt = frame.slice();
+      spoilt[field + 1]! ^= wrong;
+      script.frame(spoilt);
+    }
+  }
+  const { tcpChecksum, udpChecksum } = script.nat.counters;
+  assertEquals([tcpChecksum, udpChecksum], [2, 2]);
 });
 
 Deno.test("Guest refuses what is never relayed with RST", () => {

@@ -4,12 +4,14 @@
  * @module
  */
 import type { LinkReceiver } from "../../net/link/link.ts";
-import { Frame } from "../../net/wire/frame.ts";
+import { type ChecksumState, Frame } from "../../net/wire/frame.ts";
 
 /** Records what a link delivers. */
 export class LinkRecorder implements LinkReceiver {
   /** Copies of the frames. */
   readonly frames: Uint8Array[] = [];
+  /** What was known of their checksums. */
+  readonly checksums: ChecksumState[] = [];
   /** How often `flush` was called. */
   flushes = 0;
   /** With which message the link ended, once it has: `undefined` for none. */
@@ -19,6 +21,7 @@ export class LinkRecorder implements LinkReceiver {
 
   receive(frame: Frame): void {
     this.frames.push(frame.bytes.slice(frame.start, frame.end));
+    this.checksums.push(frame.checksum);
     this.onFrame(frame);
   }
 

@@ -47,6 +47,7 @@ export async function connectUnix(path: string): Promise<TestConn> {
   return {
     read: async (into) => {
       for (;;) {
+        if (!open) throw new Deno.errors.BadResource("Cannot read: it is closed");
         const count = c.recv(fd, into, BigInt(into.length), 0);
         if (count > 0) return count;
         if (count === 0) return null;
@@ -56,6 +57,7 @@ export async function connectUnix(path: string): Promise<TestConn> {
     },
     write: async (bytes) => {
       for (;;) {
+        if (!open) throw new Deno.errors.BadResource("Cannot write: it is closed");
         const count = c.send(fd, bytes, BigInt(bytes.length), MSG_NOSIGNAL);
         if (count >= 0) return count;
         if (errno() === EPIPE) throw new Deno.errors.BrokenPipe("Cannot write: the other end is closed");
@@ -67,21 +69,29 @@ export async function connectUnix(path: string): Promise<TestConn> {
   };
 }
 
+/**
+ * A socket of datagrams, bound to `path`, where one is given, and connected to `remote`, so that datagrams from others
+ * are refused.
+ */
+export function openUnixDatagramClient(path?: string, remote?: string): number {
+  const c = libc(), fd = c.socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK_CLOEXEC, 0);
+  if (path !== undefined) {
+    const address = unixSockaddr(path);
+    if (c.bind(fd, address, address.length) < 0) throw new Error(`Cannot bind ${path}: ${errno()}`);
+  }
+  if (remote === undefined) return fd;
+  const address = unixSockaddr(remote);
+  if (c.connect(fd, address, address.length) < 0) throw new Error(`Cannot connect to ${remote}: ${errno()}`);
+  return fd;
+}
+
 /** A socket of datagrams at a path of its own. */
 export class UnixDatagramClient implements Disposable {
   readonly #fd: number;
 
   /** Binds to `path`, where one is given, and may connect to `remote`, so that datagrams from others are refused. */
   constructor(path?: string, remote?: string) {
-    const c = libc();
-    this.#fd = c.socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK_CLOEXEC, 0);
-    if (path !== undefined) {
-      const address = unixSockaddr(path);
-      if (c.bind(this.#fd, address, address.length) < 0) throw new Error(`Cannot bind ${path}: ${errno()}`);
-    }
-    if (remote === undefined) return;
-    const address = unixSockaddr(remote);
-    if (c.connect(this.#fd, address, address.length) < 0) throw new Error(`Cannot connect to ${remote}: ${errno()}`);
+    this.#fd = openUnixDatagramClient(path, remote);
   }
 
   /** Sends a datagram to `remote`, waiting for room. */

@@ -3,6 +3,9 @@ import { listenForDatagrams } from "../../../net/link/datagram.ts";
 import type { Link } from "../../../net/link/link.ts";
 import { type LinkListener, type ListenerOptions, MOST_GUESTS } from "../../../net/link/listener.ts";
 import { EventLoop } from "../../../net/linux/event_loop.ts";
+import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, CHECKSUM_VERIFIED, Frame } from "../../../net/wire/frame.ts";
+import { TCP_ACK, TCP_SYN, tcpSetPartialChecksumIpv4 } from "../../../net/wire/tcp.ts";
+import { GATEWAY_IP, GUEST_IP, tcpFrame, udpFrame } from "../../support/guest_frames.ts";
 import { assertNoDescriptorLeft } from "../../support/ffi_descriptors.ts";
 import { bytesOf, eventually, frameOf, LinkRecorder } from "../../support/link_peer.ts";
 import { requires } from "../../support/requirements.ts";
@@ -102,6 +105,64 @@ test("takes vfkit's opening for a greeting, and answers a socket that is connect
   await world.recorders[0]!.seen(1);
   assertEquals(world.recorders[0]!.frames, [bytesOf(frameOf(60_001))]);
 });
+
+test("takes another greeting for a new guest", async (world) => {
+  await world.listen();
+  using vm = new UnixDatagramClient(`${world.folder}/vm`);
+  for (const bytes of [VFKT, VFKT, bytesOf(frameOf(60, 1)), VFKT, bytesOf(frameOf(60, 2))]) {
+    await vm.send(bytes, world.path);
+  }
+  await eventually("the second came", () => world.recorders[1]?.frames.length === 1);
+  assertEquals(world.recorders.map(({ frames }) => frames), [[bytesOf(frameOf(60, 1))], [bytesOf(frameOf(60, 2))]]);
+  assertEquals(world.recorders.map(({ ends }) => ends.length), [1, 0]);
+  assert(world.links[1]!.send(frameOf(61, 3)));
+  assertEquals(await vm.receive(), bytesOf(frameOf(61, 3)));
+});
+
+test("offloads for a guest that greets and shows it, and for no other", async (world) => {
+  const whole = tcpFrame({ flags: TCP_SYN, seq: 1, ack: 0 }), partial = whole.slice();
+  tcpSetPartialChecksumIpv4(partial, 34, partial.length, GUEST_IP, GATEWAY_IP);
+  const wrong = whole.slice(), long = tcpFrame({ flags: TCP_ACK, seq: 1, ack: 0, payload: new Uint8Array(3000) });
+  wrong[51]! ^= 1;
+  const longDatagram = udpFrame({ source: 9, destination: 9 }, new Uint8Array(3000));
+  const cases: [frames: Uint8Array[], offload: boolean][] = [
+    [[VFKT, whole, wrong, longDatagram, new Uint8Array(9000), partial.subarray(0, 40)], false],
+    [[partial, long], false],
+    [[VFKT, whole, partial], true],
+    [[VFKT, long], true],
+    [[partial, VFKT, partial], true],
+  ];
+  await world.listen();
+  for (const [i, [frames, offload]] of cases.entries()) {
+    using vm = new UnixDatagramClient(`${world.folder}/vm${i}`);
+    const before = world.recorders.length;
+    for (const bytes of frames) await vm.send(bytes, world.path);
+    await vm.send(bytesOf(frameOf(60, 7)), world.path);
+    const isLast = (recorder: LinkRecorder) => recorder.frames.at(-1)?.[0] === 7;
+    await eventually("the last came", () => world.recorders.slice(before).some(isLast));
+    assertEquals(world.links.at(-1)!.offload, offload, `case ${i}`);
+    await world.links.at(-1)!.close();
+  }
+});
+
+for (const offload of [true, false]) {
+  test(`${offload ? "always" : "never"} offloads if it is told so, and completes what it sends`, async (world) => {
+    await world.listen(world.path, { offload });
+    using vm = new UnixDatagramClient(`${world.folder}/vm`);
+    const partial = tcpFrame({ flags: TCP_SYN, seq: 1, ack: 0, payload: new Uint8Array(60_000) }),
+      whole = partial.slice();
+    tcpSetPartialChecksumIpv4(partial, 34, partial.length, GUEST_IP, GATEWAY_IP);
+    await vm.send(VFKT, world.path);
+    await vm.send(partial, world.path);
+    await eventually("it came", () => world.recorders[0]?.frames.length === 1);
+    assertEquals(world.links[0]!.offload, offload);
+    assertEquals(world.recorders[0]!.checksums, [offload ? CHECKSUM_VERIFIED : CHECKSUM_COMPLETE]);
+    const frame = new Frame().set(partial, 0, partial.length);
+    Object.assign(frame, { checksum: CHECKSUM_PARTIAL, transport: 34, checksumField: 16, segmentSize: 1460 });
+    assert(world.links[0]!.send(frame));
+    assertEquals(await vm.receive(), whole);
+  });
+}
 
 test("drops and counts what a guest's queue has no room for, and no other guest notices", async (world) => {
   await world.listen();

@@ -16,6 +16,7 @@ import {
   TCP_URG,
   tcpAck,
   tcpChecksum,
+  tcpChecksumPartialIpv4,
   tcpChecksumValidIpv4,
   tcpDestinationPort,
   tcpFlags,
@@ -382,4 +383,15 @@ Deno.test("formatTcp is one line in tcpdump's manner", () => {
     formatTcp({ ...decodeTcp(hex(SYN_ACK)), flags: TCP_URG, urgentPointer: 3, options: new TcpOptions() }),
     "TCP 8080 > 40000: Flags [U], seq 3044659094, win 64240, urg 3, length 0",
   );
+});
+
+Deno.test("tcpChecksumPartialIpv4 knows the pseudo-header's sum alone, and no other checksum", () => {
+  const source = parseIpv4("192.0.2.255"), destination = parseIpv4("255.255.255.254"), bytes = noise(1000, 5);
+  tcpSetChecksumIpv4(bytes, 0, bytes.length, source, destination);
+  assert(!tcpChecksumPartialIpv4(bytes, 0, bytes.length, source, destination), "a whole one");
+  tcpSetPartialChecksumIpv4(bytes, 0, bytes.length, source, destination);
+  assert(tcpChecksumPartialIpv4(bytes, 0, bytes.length, source, destination));
+  assert(!tcpChecksumPartialIpv4(bytes, 0, bytes.length - 1, source, destination), "of another length");
+  bytes[17]! ^= 1;
+  assert(!tcpChecksumPartialIpv4(bytes, 0, bytes.length, source, destination));
 });

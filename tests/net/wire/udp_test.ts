@@ -7,6 +7,7 @@ import {
   formatUdp,
   UDP_HEADER_LENGTH,
   udpChecksum,
+  udpChecksumPartialIpv4,
   udpChecksumValidIpv4,
   udpDestinationPort,
   udpLength,
@@ -140,4 +141,14 @@ Deno.test("udpSetPartialChecksumIpv4 writes the pseudo-header's sum, which a lin
   bytes[6] = sum >> 8;
   bytes[7] = sum;
   assert(udpChecksumValidIpv4(bytes, 0, source, destination));
+});
+
+Deno.test("udpChecksumPartialIpv4 knows the pseudo-header's sum alone, and no other checksum", () => {
+  const bytes = hex(HELLO);
+  assert(!udpChecksumPartialIpv4(bytes, 0, GUEST, GATEWAY), "a whole one");
+  udpSetPartialChecksumIpv4(bytes, 0, GUEST, GATEWAY);
+  assert(udpChecksumPartialIpv4(bytes, 0, GUEST, GATEWAY));
+  assert(!udpChecksumPartialIpv4(bytes, 0, GUEST, GATEWAY + 1), "of another address");
+  bytes[7]!++;
+  assert(!udpChecksumPartialIpv4(bytes, 0, GUEST, GATEWAY));
 });

@@ -1,0 +1,47 @@
+/**
+ * How a guest shows that its network card leaves checksums and segmentation to the other end, where no header says so.
+ *
+ * libkrun and what is built on it (krunkit, muvm, podman machine) cut the virtio-net header off the frames that they
+ * send. Their guests leave checksums partial, send TCP segments of up to 64 KiB, and take such segments. vfkit greets
+ * in the same way and can do none of that.
+ *
+ * @module
+ */
+import { ETHERNET_HEADER_LENGTH, ethernetType, ETHERTYPE_IPV4, VLAN_TAG_LENGTH } from "../wire/ethernet.ts";
+import {
+  checkIpv4,
+  ipv4Destination,
+  ipv4HeaderLength,
+  ipv4IsFragment,
+  ipv4Protocol,
+  ipv4Source,
+  ipv4TotalLength,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from "../wire/ipv4.ts";
+import { checkTcp, tcpChecksumPartialIpv4, tcpChecksumValidIpv4 } from "../wire/tcp.ts";
+import { checkUdp, udpChecksumPartialIpv4, udpChecksumValidIpv4 } from "../wire/udp.ts";
+
+/**
+ * Whether the frame `bytes[start, end)` comes from such a guest: its TCP or UDP checksum is partial, or it is a TCP
+ * segment longer than any that a link of `mtu` was told to send.
+ */
+export function showsOffload(bytes: Uint8Array, start: number, end: number, mtu: number): boolean {
+  const ip = start + ETHERNET_HEADER_LENGTH;
+  if (end < ip || ethernetType(bytes, start) !== ETHERTYPE_IPV4) return false;
+  if (!checkIpv4(bytes, ip, end) || ipv4IsFragment(bytes, ip)) return false;
+  const at = ip + ipv4HeaderLength(bytes, ip), last = ip + ipv4TotalLength(bytes, ip);
+  const source = ipv4Source(bytes, ip), destination = ipv4Destination(bytes, ip);
+  switch (ipv4Protocol(bytes, ip)) {
+    case PROTOCOL_TCP:
+      if (!checkTcp(bytes, at, last)) return false;
+      return end - start > mtu + ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH ||
+        (tcpChecksumPartialIpv4(bytes, at, last, source, destination) &&
+          !tcpChecksumValidIpv4(bytes, at, last, source, destination));
+    case PROTOCOL_UDP:
+      return checkUdp(bytes, at, last) && udpChecksumPartialIpv4(bytes, at, source, destination) &&
+        !udpChecksumValidIpv4(bytes, at, source, destination);
+    default:
+      return false;
+  }
+}
