@@ -23,6 +23,8 @@ import { PortForwards } from "./forward/port_forwards.ts";
 import { HostResolvers } from "./forward/resolver.ts";
 import { parseEndpoint } from "./forward/endpoint_text.ts";
 import type { Counters } from "./nat/base/counters.ts";
+import type { Totals } from "./nat/flow/events.ts";
+import { GatewayEvents } from "./nat/flow/event_target.ts";
 import type { Endings } from "./nat/flow/endings.ts";
 import type { FlowInfo } from "./nat/flow/flow.ts";
 import type { HostNetwork } from "./nat/host.ts";
@@ -39,6 +41,23 @@ export type { Forward, PortForwards } from "./forward/port_forwards.ts";
 export type { ForwardProtocol } from "./forward/port_spec.ts";
 export type { Counters, DropReason } from "./nat/base/counters.ts";
 export type { Endings, FlowEnding } from "./nat/flow/endings.ts";
+export type {
+  DnsAnswered,
+  DnsAsked,
+  EventOf,
+  EventType,
+  FlowEnded,
+  FlowOpened,
+  FlowRefused,
+  ForwardAdded,
+  ForwardRemoved,
+  GatewayEvent,
+  GuestAttached,
+  GuestDetached,
+  LeaseGiven,
+  Totals,
+} from "./nat/flow/events.ts";
+export { type GatewayCustomEvent, GatewayEvents, type GatewayListener } from "./nat/flow/event_target.ts";
 export type { FlowInfo } from "./nat/flow/flow.ts";
 export type { HostNetwork } from "./nat/host.ts";
 export type { Logger } from "./nat/base/logger.ts";
@@ -105,6 +124,8 @@ export interface GatewayOptions {
 
 /** A guest that is attached to a gateway. */
 export interface AttachedGuest extends AsyncDisposable {
+  /** What it has had since it was attached, flows that live included. */
+  totals(): Totals;
   /** Its number, never used again by this gateway. */
   readonly number: number;
   /** Resolves when its link has ended, with the error that ended it if one did. */
@@ -115,6 +136,8 @@ export interface AttachedGuest extends AsyncDisposable {
 export class Gateway implements AsyncDisposable {
   /** Ports of the host that lead to guests: add, list and remove them while the gateway runs. */
   readonly forwards: PortForwards;
+  /** What happens: flows, refusals, questions for names, guests, leases, forwards. */
+  readonly events: GatewayEvents;
 
   #nat: Nat;
   #host: HostNetwork;
@@ -131,6 +154,7 @@ export class Gateway implements AsyncDisposable {
     this.#arrivals = new RateLimitedLog(logger, () => host.now());
     this.#refusals = new RateLimitedLog(logger, () => host.now());
     this.forwards = new PortForwards(host, nat);
+    this.events = new GatewayEvents(nat.events);
   }
 
   /**
@@ -211,7 +235,12 @@ export class Gateway implements AsyncDisposable {
       throw error;
     }
     this.#arrivals.info(() => `${who} began`);
-    return { number: guest.number, ended: ended.promise, [Symbol.asyncDispose]: () => link.close() };
+    return {
+      number: guest.number,
+      ended: ended.promise,
+      totals: () => this.#nat.registry.totalsOf(guest),
+      [Symbol.asyncDispose]: () => link.close(),
+    };
   }
 
   /**
@@ -226,6 +255,11 @@ export class Gateway implements AsyncDisposable {
   /** Every flow, those that only drain included. */
   flows(): FlowInfo[] {
     return this.#nat.flows();
+  }
+
+  /** Flows, refusals and bytes since the gateway was started, those of flows that live included. */
+  totals(): Totals {
+    return this.#nat.registry.totals;
   }
 
   /** How often a frame was dropped or refused, by reason, since the gateway was started. */

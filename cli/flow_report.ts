@@ -5,16 +5,41 @@
  */
 import { type Counters, DROP_REASONS } from "../nat/base/counters.ts";
 import { type Endings, FLOW_ENDINGS } from "../nat/flow/endings.ts";
+import type { Totals } from "../nat/flow/events.ts";
 import type { FlowInfo } from "../nat/flow/flow.ts";
 
-/** What there is to see of a gateway; a `Gateway` is one. */
+/** What there is to see of a gateway, as data that one thread may send to another. */
+export interface Report {
+  /** Every flow. */
+  readonly flows: readonly FlowInfo[];
+  /** What there was since the start, these flows included. */
+  readonly totals: Totals;
+  /** Flows that ended, by how. */
+  readonly endings: Endings;
+  /** Drops by reason. */
+  readonly counters: Counters;
+}
+
+/** A gateway of which a report is made. */
 export interface Observed {
   /** Every flow. */
   flows(): readonly FlowInfo[];
+  /** What there was. */
+  totals(): Totals;
   /** Flows that ended, by how. */
   endings(): Endings;
   /** Drops by reason. */
   counters(): Counters;
+}
+
+/** The report of `gateway`. */
+export function reportOf(gateway: Observed): Report {
+  return {
+    flows: gateway.flows(),
+    totals: gateway.totals(),
+    endings: gateway.endings(),
+    counters: gateway.counters(),
+  };
 }
 
 interface Column {
@@ -42,10 +67,16 @@ const COLUMNS: readonly Column[] = [
 const GUEST_NUMBER: Column = { heading: "NO", isNumber: true, cell: (flow) => String(flow.guestNumber) };
 
 /** The table of flows with its totals, then what is not 0 of the endings and the drops. Ends with a newline. */
-export function formatReport(gateway: Observed): string {
-  return formatFlows(gateway.flows()) +
-    formatCounts("flows have ended", gateway.endings(), FLOW_ENDINGS) +
-    formatCounts("frames, packets or flows were dropped or refused", gateway.counters(), DROP_REASONS);
+export function formatReport({ flows, totals, endings, counters }: Report): string {
+  return formatFlows(flows) + formatEver(totals) +
+    formatCounts("flows have ended", endings, FLOW_ENDINGS) +
+    formatCounts("frames, packets or flows were dropped or refused", counters, DROP_REASONS);
+}
+
+/** What there was since the start; nothing if nothing was. */
+function formatEver({ flows, refused, bytesFromGuest, bytesToGuest }: Totals): string {
+  if (flows + refused === 0) return "";
+  return `since the start: ${flows} flows, ${refused} refused; ${bytesFromGuest} bytes from guests, ${bytesToGuest} to them\n`;
 }
 
 /** A line a flow under a heading, columns aligned, and the totals; one sentence if there are none. Ends with a newline. */

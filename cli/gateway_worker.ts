@@ -6,6 +6,7 @@
  * @module
  */
 import { wakeLoop } from "../net/linux/event_loop.ts";
+import { formatReport } from "./flow_report.ts";
 import type { FromWorker, StartedMessage, StartMessage, ToWorker } from "./run_messages.ts";
 
 /** The gateway's Worker. It begins to load when this is made. */
@@ -40,11 +41,11 @@ export class GatewayWorker {
     return await this.#ask(message) as StartedMessage;
   }
 
-  /** The flow table as text. */
+  /** The flow table, as people read it. */
   async flows(): Promise<string> {
     if (this.#stopping) return "";
     const answer = await this.#ask({ kind: "flows" });
-    return answer.kind === "flows" ? answer.text : "";
+    return answer.kind === "flows" ? formatReport(answer.report) : "";
   }
 
   /** Ends the gateway after it has passed on what guests that have ended had sent; of `run` that is the one there was. */

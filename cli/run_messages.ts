@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { Report } from "./flow_report.ts";
 import type { GatewaySettings } from "./gateway_settings.ts";
 import type { LinkSettings } from "./link_settings.ts";
 import type { GuestSource } from "./guest_source.ts";
@@ -44,6 +45,6 @@ export interface StartedMessage {
 /** From the Worker: the answer to each of these, or that it has failed, which may come at any time. */
 export type FromWorker =
   | StartedMessage
-  | { readonly kind: "flows"; readonly text: string }
+  | { readonly kind: "flows"; readonly report: Report }
   | { readonly kind: "stopped" }
   | { readonly kind: "failed"; readonly message: string };

@@ -16,7 +16,7 @@ import type { FlowInfo } from "../nat/flow/flow.ts";
 import type { HostNetwork } from "../nat/host.ts";
 import { SYSTEM_CLOCK } from "../net/link/clock.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
-import { formatReport } from "./flow_report.ts";
+import { reportOf } from "./flow_report.ts";
 import { gatewayOptions, reportForwards } from "./gateway_settings.ts";
 import { type GuestSource, openSource, wantsLoop } from "./guest_source.ts";
 import { LinkWrapper } from "./link_settings.ts";
@@ -79,7 +79,7 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
       stop = message;
       break;
     }
-    if (message.kind === "flows") scope.postMessage({ kind: "flows", text: formatReport(gateway) });
+    if (message.kind === "flows") scope.postMessage({ kind: "flows", report: reportOf(gateway) });
   }
   // A client that comes now would find nobody.
   await gateway.forwards.close();

@@ -26,12 +26,12 @@ import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import type { DropReason } from "./base/counters.ts";
 import type { RelayContext } from "./flow/context.ts";
 import { AddressOwner, ANY_ADDRESS, type ForwardGuest, MAX_SEEKERS, type Seeker } from "./address_owner.ts";
-import type { Flow, ForwardTarget, GuestSide } from "./flow/flow.ts";
+import type { Events } from "./flow/events.ts";
+import type { ForwardTarget, GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
 import type { HostEndpoint, HostError, HostTcpHandler, HostTcpSocket } from "./host.ts";
 import { findReserved } from "./rules/policy.ts";
-import { TcpRelay } from "./relay/tcp.ts";
-import { TcpHostOpening } from "./relay/tcp_host_opening.ts";
+import type { TcpFlows } from "./relay/tcp_flows.ts";
 import { isGuestAddress, type TranslationRules } from "./rules/translate.ts";
 
 /** Ports that are drawn where the client's own is taken: those that need no privilege. */
@@ -45,16 +45,16 @@ export interface ForwardContext extends RelayContext {
   readonly rules: TranslationRules;
   /** The guests that are attached, the newest last. */
   guests(): ForwardGuest[];
-  /** Every flow. */
-  allFlows(): Flow[];
+  /** The TCP flows. */
+  readonly tcpFlows: Pick<TcpFlows, "accept">;
+  /** Who is told of what happens. */
+  readonly events: Events;
   /** An unpredictable unsigned 32-bit number. */
   random(): number;
   /** Why no further client can have a flow to `guest`, or null. */
   refusesClient(guest: GuestSide): DropReason | null;
   /** Whether a flow has this key. */
   isTaken(key: FlowKey): boolean;
-  /** Takes a flow into the table. */
-  enter(flow: Flow): void;
 }
 
 /** A TCP client of a forward. */
@@ -91,11 +91,14 @@ export class Forwards {
   add(forward: ForwardTarget): void {
     this.#live.add(forward);
     this.#ownerFor(forward);
+    this.#context.events.emit("forwardAdded", () => ({ type: "forwardAdded", forward: forward.name }));
   }
 
   /** No client comes to `forward` any more; those that have a guest go on, or are reset. */
   remove(forward: ForwardTarget, { reset }: { reset: boolean }): void {
-    this.#live.delete(forward);
+    if (this.#live.delete(forward)) {
+      this.#context.events.emit("forwardRemoved", () => ({ type: "forwardRemoved", forward: forward.name }));
+    }
     const address = addressOf(forward);
     this.#owners.get(address)?.dismiss((seeker) => seeker.forward === forward, "the forward is removed");
     if (![...this.#live].some((other) => addressOf(other) === address)) {
@@ -103,7 +106,7 @@ export class Forwards {
       this.#owners.delete(address);
     }
     if (!reset) return;
-    for (const flow of this.#context.allFlows()) if (flow.forward === forward) flow.abort("forwardRemoved");
+    for (const flow of this.#context.registry.all()) if (flow.forward === forward) flow.abort("forwardRemoved");
   }
 
   /** A client has come to a TCP forward: begins a flow, or resets the client and answers null. */
@@ -125,11 +128,7 @@ export class Forwards {
       socket.reset();
       return null;
     }
-    const context = this.#context, opening = new TcpHostOpening(context, socket);
-    const relay = new TcpRelay(context, { guest, key, hostEnd: client, forward, opening });
-    context.enter(relay);
-    relay.open();
-    return relay;
+    return this.#context.tcpFlows.accept({ guest, key, forward, socket, client });
   }
 
   /** Resets a client for which there is no guest. */
@@ -209,7 +208,7 @@ export class Forwards {
    * Ends the UDP flows of forwards to `address` at a guest that has lost it. TCP ends by itself, if the guest is dead.
    */
   #endUdp(address: number, guest: ForwardGuest): void {
-    for (const flow of this.#context.allFlows()) {
+    for (const flow of this.#context.registry.all()) {
       const isOfIt = flow.guest === guest && flow.forward !== null && addressOf(flow.forward) === address;
       if (isOfIt && flow.key.protocol === PROTOCOL_UDP) flow.abort("guestGone");
     }

@@ -27,7 +27,7 @@ import {
 } from "../net/wire/ethernet.ts";
 import { type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import type { Icmpv4Error } from "../net/wire/icmpv4.ts";
-import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
+import { PROTOCOL_TCP } from "../net/wire/ipv4.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, tcpFlags } from "../net/wire/tcp.ts";
 import { ANY_ADDRESS, type ForwardGuest } from "./address_owner.ts";
 import type { DropReason } from "./base/counters.ts";
@@ -81,10 +81,8 @@ export interface GuestContext extends Ipv4InputContext {
   tcpFlow(key: FlowKey): SegmentTarget | undefined;
   /** Begins a TCP flow for the SYN `packet`. Returns why not, or null. */
   openTcp(guest: GuestSide, packet: Packet): DropReason | null;
-  /** Sends a UDP datagram. Returns why not, or null. */
-  sendUdp(guest: GuestSide, packet: Packet): DropReason | null;
-  /** Sends an echo request. Returns why not, or null. */
-  sendEcho(guest: GuestSide, packet: Packet): DropReason | null;
+  /** Sends a UDP datagram or an echo request. Returns why not, or null. */
+  sendDatagram(guest: GuestSide, packet: Packet): DropReason | null;
 }
 
 /** A guest on its link. */
@@ -207,9 +205,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   /** For the input: a packet to relay. */
   packetArrived(packet: Packet): void {
     if (packet.key.protocol === PROTOCOL_TCP) return this.#segmentArrived(packet);
-    const refusal = packet.key.protocol === PROTOCOL_UDP
-      ? this.#nat.sendUdp(this, packet)
-      : this.#nat.sendEcho(this, packet);
+    const refusal = this.#nat.sendDatagram(this, packet);
     if (refusal !== null) this.#ipv4.refuse(refusal, packet);
   }
 

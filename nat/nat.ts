@@ -4,8 +4,8 @@
  * **Turns.** Frames and socket events come in any number; then `turn` is called once: due timers fire, everything that became due ends its turn (queued bytes are
  * written, FINs pass, acknowledgements leave), the links are flushed, and the time of the next deadline is the answer. Nothing here waits or is called later by itself.
  *
- * **Flows.** One table for all guests, keyed by guest, protocol, ports and addresses. A TCP flow leaves it when its endpoint is CLOSED; while its host side still has
- * bytes to write it stays known as draining. An ended flow leaves nothing behind but one in the count of its way to end.
+ * **Flows** are the business of `relay/`: `tcp_flows.ts`, `udp_flows.ts` and `echo_flows.ts` find and open those of their protocol.
+ * `flow/flow_registry.ts` knows all of them.
  *
  * **Limits.** `flow/quota.ts` says how many flows and connects there may be, and how guests share them; beyond, a SYN gets
  * a RST. Mappings of UDP and ICMP echo have a bound of their own: the guest with the most gives up the one that it used
@@ -15,47 +15,39 @@
  * @module
  */
 import { DNS_PORT } from "../net/wire/dns.ts";
+import { PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import { Batch } from "./base/batch.ts";
 import { BufferPool, LARGE_BUFFER } from "./base/buffers.ts";
 import { type Counters, createCounters, type DropReason } from "./base/counters.ts";
-import { createEndings, type Endings, type FlowEnding } from "./flow/endings.ts";
-import type { EndsTurn, Flow, FlowInfo, ForwardTarget, GuestSide } from "./flow/flow.ts";
-import { FlowKey } from "./flow/flow_key.ts";
-import { FlowLog } from "./flow/flow_log.ts";
-import { FlowTable, hashFlowKey } from "./flow/flow_table.ts";
-import { greediest, type QuotaRefusal, Quotas } from "./flow/quota.ts";
-import { type ForwardContext, Forwards } from "./forwards.ts";
-import type { FrameSink } from "./ip/frame_sender.ts";
-import type { Packet } from "./ip/packet.ts";
-import { Guest, type GuestContext } from "./guest.ts";
-import type { HostNetwork } from "./host.ts";
 import type { Logger } from "./base/logger.ts";
 import { RateLimitedLog } from "./base/rate_limited_log.ts";
-import { DatagramRelay } from "./relay/datagram.ts";
+import { TimerWheel } from "./base/timers.ts";
+import type { FlowsContext } from "./flow/context.ts";
+import type { Endings, FlowEnding } from "./flow/endings.ts";
+import { Events } from "./flow/events.ts";
+import type { EndsTurn, FlowInfo, ForwardTarget, GuestSide } from "./flow/flow.ts";
+import type { FlowKey } from "./flow/flow_key.ts";
+import { flowLog } from "./flow/flow_log.ts";
+import { hashFlowKey } from "./flow/flow_table.ts";
+import { FlowRegistry } from "./flow/flow_registry.ts";
+import { Quotas } from "./flow/quota.ts";
+import { Forwards } from "./forwards.ts";
+import { Guest, type GuestContext } from "./guest.ts";
+import type { HostNetwork } from "./host.ts";
+import type { FrameSink } from "./ip/frame_sender.ts";
+import type { Packet } from "./ip/packet.ts";
+import { EchoFlows } from "./relay/echo_flows.ts";
 import { Gathering } from "./relay/gathering.ts";
-import { EchoRelay } from "./relay/icmp.ts";
-import { TcpRelay } from "./relay/tcp.ts";
-import { TcpGuestOpening } from "./relay/tcp_guest_opening.ts";
-import { UdpRelay } from "./relay/udp.ts";
-import { UdpForward, UdpForwardFlow } from "./relay/udp_forward.ts";
+import type { TcpRelay } from "./relay/tcp.ts";
+import { TcpFlows } from "./relay/tcp_flows.ts";
+import { UdpFlows } from "./relay/udp_flows.ts";
+import { UdpForward, type UdpForwardContext } from "./relay/udp_forward.ts";
 import { DnsService } from "./service/dns.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
-import { TimerWheel } from "./base/timers.ts";
-import {
-  destinationOf,
-  isGroupAddress,
-  type Refusal,
-  type Target,
-  translate,
-  type TranslationRules,
-  withDnsServers,
-} from "./rules/translate.ts";
-import { TranslationCache } from "./rules/translation_cache.ts";
+import { type Target, type TranslationRules, withDnsServers } from "./rules/translate.ts";
 
 /** Bytes of buffers from which on flows keep nothing that can be had again. */
 export const MAX_BUFFER_BYTES = 256 << 20;
-/** Mappings of UDP and ICMP echo that may exist at once. */
-export const MAX_MAPPINGS = 1024;
 /** The gateway's MAC address, on every link: locally administered, so it is nobody's. */
 export const GATEWAY_MAC = 0x52_54_00_12_34_02;
 
@@ -90,7 +82,7 @@ export interface NatOptions {
 }
 
 /** The state of a gateway. */
-export class Nat implements ForwardContext, GuestContext {
+export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
   /** The host. */
   readonly host: HostNetwork;
   /** The gateway's timers. */
@@ -99,8 +91,18 @@ export class Nat implements ForwardContext, GuestContext {
   readonly pool: BufferPool;
   /** Drops by reason. */
   readonly counters: Counters = createCounters();
-  /** Flows that ended, by how. */
-  readonly endings: Endings = createEndings();
+  /** Who is told of what happens. */
+  readonly events: Events = new Events();
+  /** Every flow, of whatever protocol. */
+  readonly registry: FlowRegistry = new FlowRegistry(this.events);
+  /** What guests may have. */
+  readonly quotas: Quotas;
+  /** The TCP flows. */
+  readonly tcpFlows: TcpFlows;
+  /** The UDP flows. */
+  readonly udpFlows: UdpFlows;
+  /** Where lines go that are said once. */
+  readonly logger: Logger;
   /** Lines that a guest can provoke. */
   readonly log: RateLimitedLog;
   /** What TCP endpoints share. */
@@ -127,19 +129,8 @@ export class Nat implements ForwardContext, GuestContext {
   #resolvers: (() => readonly Target[]) | null;
   /** What `#resolvers` last answered. */
   #resolversSeen: readonly Target[] | null = null;
-  #flowLog: FlowLog;
-  #quotas: Quotas;
-  #translations: TranslationCache;
   #secret: number;
-  #flows: FlowTable<Flow>;
-  #draining = new Set<Flow>();
-  #mappings = 0;
-  /** How many flows there are of clients of UDP forwards. */
-  #forwarded = 0;
-  #mappingKey = new FlowKey();
-  #logger: Logger;
-  /** Whether the host has no ping sockets, which was then said in the log. */
-  #pingless = false;
+  #echoFlows: EchoFlows;
   #guests = new Map<number, Guest>();
   #nextGuest = 1;
   #due = new Batch<EndsTurn>();
@@ -153,7 +144,7 @@ export class Nat implements ForwardContext, GuestContext {
     this.pool = new BufferPool(options.maxBufferBytes ?? MAX_BUFFER_BYTES);
     this.timers = new TimerWheel(options.host.now());
     this.log = new RateLimitedLog(options.logger, () => options.host.now());
-    this.#flowLog = new FlowLog(options.logger, () => options.host.now());
+    this.events.listen(flowLog(options.logger, this.log, () => options.host.now()));
     this.tcp = {
       config: { ...TCP_DEFAULTS, ...options.tcp },
       pool: this.pool,
@@ -164,18 +155,19 @@ export class Nat implements ForwardContext, GuestContext {
     };
     this.rules = options.rules;
     this.gateway = options.rules.gateway.ipv4;
-    this.#logger = options.logger;
+    this.logger = options.logger;
     this.#resolvers = options.rules.dnsServers === null ? null : options.resolvers ?? null;
     this.dns = options.rules.dnsServers === null ? null : new DnsService(this, {
       gateway: this.gateway,
       random: options.random,
       servers: () => this.#findResolvers() ?? [],
     });
-    this.#translations = new TranslationCache(options.rules);
-    this.#quotas = new Quotas(options, options.host.now());
+    this.quotas = new Quotas(options, options.host.now());
     this.random = options.random;
     this.#secret = options.random();
-    this.#flows = new FlowTable<Flow>(options.random());
+    this.tcpFlows = new TcpFlows(this);
+    this.udpFlows = new UdpFlows(this);
+    this.#echoFlows = new EchoFlows(this);
     this.#readBuffer = this.pool.takeLarge();
   }
 
@@ -184,19 +176,19 @@ export class Nat implements ForwardContext, GuestContext {
     return this.host.now();
   }
 
-  /** Flows in the table and draining. */
+  /** FlowRegistry in the table and draining. */
   get flowCount(): number {
-    return this.#flows.size + this.#draining.size;
+    return this.registry.count;
   }
 
   /** Every flow. */
   flows(): FlowInfo[] {
-    return this.allFlows().map((flow) => flow.info());
+    return this.registry.all().map((flow) => flow.info());
   }
 
-  /** Every flow itself. */
-  allFlows(): Flow[] {
-    return [...this.#flows.values(), ...this.#draining];
+  /** Flows that ended, by how. */
+  get endings(): Endings {
+    return this.registry.endings;
   }
 
   /** The guests that are attached. */
@@ -206,18 +198,24 @@ export class Nat implements ForwardContext, GuestContext {
 
   /** A new guest on `link`, whose frames go to its `receive`. */
   attach(link: FrameSink): Guest {
-    const guest = new Guest(this, { number: this.#nextGuest++, use: this.#quotas.guestCame(this.now()) }, link);
+    const guest = new Guest(this, { number: this.#nextGuest++, use: this.quotas.guestCame(this.now()) }, link);
     this.#guests.set(guest.number, guest);
+    const guestNumber = guest.number, { name } = link;
+    this.events.emit("guestAttached", () => ({ type: "guestAttached", guestNumber, link: name }));
     return guest;
   }
 
   /** The guest's link has ended: its flows end too. */
   detach(guest: Guest, ending: FlowEnding = "guestGone"): void {
     if (!this.#guests.has(guest.number)) return;
-    for (const flow of this.allFlows()) if (flow.key.guest === guest.number) flow.abort(ending);
+    for (const flow of this.registry.all()) if (flow.key.guest === guest.number) flow.abort(ending);
     this.dns?.forget(guest);
     guest.dispose();
-    this.#quotas.guestLeft();
+    this.events.emit("guestDetached", () => {
+      const { number: guestNumber, out } = guest;
+      return { type: "guestDetached", guestNumber, link: out.link.name, totals: this.registry.totalsOf(guest) };
+    });
+    this.quotas.guestLeft();
     this.#guests.delete(guest.number);
     this.forwards.gone(guest);
   }
@@ -225,7 +223,7 @@ export class Nat implements ForwardContext, GuestContext {
   /** Ends every flow, those included whose guest is gone while their host still drains. */
   close(): void {
     for (const guest of this.guests()) this.detach(guest, "gatewayClosed");
-    for (const flow of this.allFlows()) flow.abort("gatewayClosed");
+    for (const flow of this.registry.all()) flow.abort("gatewayClosed");
     this.turn();
   }
 
@@ -248,76 +246,24 @@ export class Nat implements ForwardContext, GuestContext {
 
   /** The TCP flow with this key. */
   tcpFlow(key: FlowKey): TcpRelay | undefined {
-    const flow = this.#flows.get(key);
-    return flow instanceof TcpRelay ? flow : undefined;
+    return this.tcpFlows.get(key);
   }
 
   /** Begins a TCP flow for the SYN `packet`. Returns why not, or null. */
   openTcp(guest: GuestSide, packet: Packet): DropReason | null {
-    const { key } = packet;
-    const dns = this.#asksDns(key) ? this.dns : null;
-    const translation = dns === null ? translate(this.rules, destinationOf(key)) : { targets: [destinationOf(key)] };
-    if ("refusal" in translation) return this.#refuse(key, translation.refusal, translation.rule);
-    const limit = this.#quotas.refusesFlow(guest.use, this.flowCount) ?? this.#refusesNew(guest);
-    if (limit !== null) return this.#refuse(key, limit.reason, limit.why);
-    const { targets } = translation;
-    const owned = key.clone(), host = dns?.connector({ guest, key: owned, path: guest.path(owned) }) ?? this.host;
-    const opening = new TcpGuestOpening(this, { host, targets, syn: packet });
-    const relay = new TcpRelay(this, { guest, key: owned, hostEnd: targets[0]!, forward: null, opening });
-    this.enter(relay);
-    this.#quotas.connectBegan(guest.use);
-    relay.open();
-    return null;
+    return this.tcpFlows.open(guest, packet);
   }
 
-  #asksDns(key: FlowKey): boolean {
-    return key.remotePort === DNS_PORT && key.isTo(this.rules.dns);
+  /** Sends a UDP datagram or an echo request. Returns why not, or null. */
+  sendDatagram(guest: GuestSide, packet: Packet): DropReason | null {
+    return packet.key.protocol === PROTOCOL_UDP
+      ? this.udpFlows.send(guest, packet)
+      : this.#echoFlows.send(guest, packet);
   }
 
-  /** Whether a datagram with this key was sent to the guest: by whom it has asked, or by a client of a forward. */
+  /** Whether a datagram with this key was sent to the guest. */
   hasSentDatagram(key: FlowKey): boolean {
-    const mapping = this.#flows.get(this.#mappingKey.setMapping(key));
-    return (mapping instanceof DatagramRelay && mapping.peers.has(key)) || this.#forwardedUdp(key) !== undefined;
-  }
-
-  /** The flow of a forward's client that the guest sees at the other end of this key. */
-  #forwardedUdp(key: FlowKey): UdpForwardFlow | undefined {
-    const flow = this.#forwarded === 0 ? undefined : this.#flows.get(key);
-    return flow instanceof UdpForwardFlow ? flow : undefined;
-  }
-
-  /** Sends a UDP datagram of a guest. Returns why not, or null. */
-  sendUdp(guest: GuestSide, packet: Packet): DropReason | null {
-    const { key } = packet, forwarded = this.#forwardedUdp(key);
-    if (forwarded !== undefined) return forwarded.answer(packet);
-    if (this.dns !== null && this.#asksDns(key)) {
-      const owned = key.clone();
-      return this.dns.ask(packet, { guest, key: owned, path: guest.path(owned) });
-    }
-    const flow = this.#flows.get(this.#mappingKey.setMapping(key));
-    const known = flow instanceof UdpRelay ? flow : undefined, peer = known?.peers.ask(key);
-    // What was asked before was translated then.
-    if (known !== undefined && peer !== undefined) return known.send(packet, peer);
-    const translation = this.#translations.find(this.rules, key);
-    if ("refusal" in translation) return this.#refuseDatagram(key, translation);
-    const limit = known === undefined ? this.#refusesNew(guest) : null;
-    if (limit !== null) return this.#refuse(key, limit.reason, limit.why);
-    const target = translation.targets[0]!;
-    const relay = known ?? this.#addMapping(new UdpRelay(this, { guest, key: this.#mappingKey.clone() }), guest);
-    return relay.send(packet, relay.peers.add(key, guest.path(key), target));
-  }
-
-  /** Sends an echo request of a guest. Returns why not, or null. */
-  sendEcho(guest: GuestSide, packet: Packet): DropReason | null {
-    const { key } = packet, flow = this.#flows.get(this.#mappingKey.setMapping(key));
-    const known = flow instanceof EchoRelay ? flow : undefined, peer = known?.peers.ask(key);
-    if (known !== undefined && peer !== undefined) return known.send(packet, peer);
-    const translation = translate(this.rules, destinationOf(key));
-    if ("refusal" in translation) return this.#refuseDatagram(key, translation);
-    const target = translation.targets[0]!;
-    if (!target.address.isIpv4) return "icmpNotRelayed";
-    const relay = known ?? this.#openEcho(guest, this.#mappingKey);
-    return typeof relay === "string" ? relay : relay.send(packet, relay.peers.add(key, guest.path(key), target));
+    return key.protocol === PROTOCOL_UDP ? this.udpFlows.hasSent(key) : this.#echoFlows.hasSent(key);
   }
 
   /** A handler for the host socket of a UDP forward. */
@@ -329,21 +275,19 @@ export class Nat implements ForwardContext, GuestContext {
 
   /** Why no further client of a forward can have a flow to `guest`, or null. */
   refusesClient(guest: GuestSide): DropReason | null {
-    return this.#quotas.refusesClient(guest.use, this.flowCount);
+    return this.quotas.refusesClient(guest.use, this.flowCount);
   }
 
   /** Whether a flow has this key. */
   isTaken(key: FlowKey): boolean {
-    return this.#flows.has(key);
+    return key.protocol === PROTOCOL_UDP ? this.udpFlows.hasClient(key) : this.tcpFlows.get(key) !== undefined;
   }
 
-  /** Takes a flow into the table. */
-  enter(flow: Flow): void {
-    this.#flows.set(flow.key, flow);
-    const { use } = flow.guest;
-    if (flow.forward === null) use.flows++;
-    else use.clients++;
-    if (flow instanceof UdpForwardFlow) this.#forwarded++;
+  // --- FlowsContext ---
+
+  /** The gateway's own DNS, if that is what a packet with this key asks; else null. */
+  dnsFor(key: FlowKey): DnsService | null {
+    return key.remotePort === DNS_PORT && key.isTo(this.rules.dns) ? this.dns : null;
   }
 
   // --- RelayContext ---
@@ -375,33 +319,7 @@ export class Nat implements ForwardContext, GuestContext {
 
   /** A host connect was answered. */
   connectEnded({ use }: GuestSide): void {
-    this.#quotas.connectEnded(use);
-  }
-
-  /** The flow's key is free, its host side is not done. */
-  drain(flow: Flow): void {
-    if (this.#flows.get(flow.key) === flow) this.#flows.delete(flow.key);
-    this.#draining.add(flow);
-  }
-
-  /** Tells of a flow that bytes can pass. */
-  flowOpened(flow: Flow): void {
-    this.#flowLog.opened(flow);
-  }
-
-  /** Counts and forgets a flow. */
-  flowEnded(flow: Flow, ending: FlowEnding): void {
-    this.endings[ending]++;
-    this.#flowLog.ended(flow, ending);
-    if (this.#flows.get(flow.key) === flow) this.#flows.delete(flow.key);
-    else this.#draining.delete(flow);
-    const { use } = flow.guest;
-    if (flow.forward === null) use.flows--;
-    else use.clients--;
-    if (flow instanceof UdpForwardFlow) this.#forwarded--;
-    if (!(flow instanceof DatagramRelay)) return;
-    use.mappings.remove(flow);
-    this.#mappings--;
+    this.quotas.connectEnded(use);
   }
 
   /** Brings the host's resolvers in the rules up to date and returns them. */
@@ -412,51 +330,5 @@ export class Nat implements ForwardContext, GuestContext {
       this.rules = withDnsServers(this.rules, resolvers);
     }
     return this.rules.dnsServers;
-  }
-
-  #refusesNew({ use }: GuestSide): QuotaRefusal | null {
-    return this.#quotas.refusesNew(use, this.now());
-  }
-
-  #refuse(key: FlowKey, reason: DropReason, why: string): DropReason {
-    this.log.warn(() => `Refused ${key} of guest ${key.guest}: ${why}`);
-    return reason;
-  }
-
-  #refuseDatagram(key: FlowKey, { refusal, rule }: Refusal): DropReason {
-    // Every system announces itself to its neighbours: that is no attempt to reach anything.
-    return isGroupAddress(this.rules, key.remoteAddress.ipv4) ? refusal : this.#refuse(key, refusal, rule);
-  }
-
-  #addMapping<T extends DatagramRelay>(relay: T, guest: GuestSide): T {
-    if (this.#mappings >= MAX_MAPPINGS) this.#greediest(guest).use.mappings.oldest?.abort("evicted");
-    this.enter(relay);
-    guest.use.mappings.add(relay);
-    this.#mappings++;
-    relay.open();
-    return relay;
-  }
-
-  /** The guest with the most mappings. */
-  #greediest(asker: GuestSide): GuestSide {
-    return greediest<GuestSide>([...this.#guests.values()].map((guest) => [guest, guest.use.mappings.size]), asker);
-  }
-
-  #openEcho(guest: GuestSide, key: FlowKey): EchoRelay | DropReason {
-    if (this.#pingless) return "icmpNotRelayed";
-    const limit = this.#refusesNew(guest);
-    if (limit !== null) return this.#refuse(key, limit.reason, limit.why);
-    const relay = new EchoRelay(this, { guest, key: key.clone() });
-    const socket = this.host.openPing?.(relay) ?? "other";
-    if (typeof socket !== "string") {
-      relay.use(socket);
-      return this.#addMapping(relay, guest);
-    }
-    if (socket === "exhausted") return "hostExhausted";
-    this.#pingless = true;
-    this.#logger.warn(
-      `Echo requests beyond the gateway are dropped: the host (${this.host.name}) has no ping socket for this user`,
-    );
-    return "icmpNotRelayed";
   }
 }

@@ -4,15 +4,21 @@
  * @module
  */
 import type { BufferPool } from "../base/buffers.ts";
-import type { Counters } from "../base/counters.ts";
+import type { Counters, DropReason } from "../base/counters.ts";
+import type { Logger } from "../base/logger.ts";
 import type { RateLimitedLog } from "../base/rate_limited_log.ts";
 import type { TimerWheel } from "../base/timers.ts";
 import type { HostNetwork } from "../host.ts";
+import type { Packet } from "../ip/packet.ts";
+import type { Path } from "../ip/path.ts";
 import type { Gathering } from "../relay/gathering.ts";
 import type { TcpContext } from "../tcp/context.ts";
-import type { FlowEnding } from "./endings.ts";
-import type { EndsTurn, Flow, GuestSide } from "./flow.ts";
+import type { TranslationRules } from "../rules/translate.ts";
+import type { Events } from "./events.ts";
+import type { EndsTurn, GuestSide } from "./flow.ts";
 import type { FlowKey } from "./flow_key.ts";
+import type { FlowRegistry } from "./flow_registry.ts";
+import type { Quotas } from "./quota.ts";
 
 /** What relays need of the gateway. */
 export interface RelayContext {
@@ -42,10 +48,42 @@ export interface RelayContext {
   due(item: EndsTurn): void;
   /** A host connect that was under way has been answered. */
   connectEnded(guest: GuestSide): void;
-  /** The flow's key is free, the flow still has something to do. */
-  drain(flow: Flow): void;
-  /** Bytes can pass. */
-  flowOpened(flow: Flow): void;
-  /** The flow is over: it is counted and forgotten. */
-  flowEnded(flow: Flow, ending: FlowEnding): void;
+  /** Who is told of what happens. */
+  readonly events: Events;
+  /** Every flow, of whatever protocol. */
+  readonly registry: FlowRegistry;
+}
+
+/** Who asks the gateway's DNS. */
+export interface DnsAsker {
+  /** The guest. */
+  readonly guest: GuestSide;
+  /** The key of its question: its address and port, and the address at which it asks. */
+  readonly key: FlowKey;
+  /** The way to it. */
+  readonly path: Path;
+}
+
+/** The gateway's own DNS as flows see it. */
+export interface DnsAnswering {
+  /** Takes a query over UDP. Returns why it has no answer, or null: it has one, now or later. */
+  ask(packet: Packet, asker: DnsAsker): DropReason | null;
+  /** Takes the connections of a guest that asks over TCP, in the place of the host. */
+  connector(asker: DnsAsker): Pick<HostNetwork, "connectTcp">;
+}
+
+/** What the flows of a protocol need of the gateway. */
+export interface FlowsContext extends RelayContext {
+  /** What addresses mean. */
+  readonly rules: TranslationRules;
+  /** What guests may have. */
+  readonly quotas: Quotas;
+  /** Lines that are said once. */
+  readonly logger: Logger;
+  /** The gateway's own DNS, if that is what a packet with this key asks; else null. */
+  dnsFor(key: FlowKey): DnsAnswering | null;
+  /** The guests that are attached. */
+  guests(): readonly GuestSide[];
+  /** An unpredictable unsigned 32-bit number. */
+  random(): number;
 }

@@ -13,6 +13,8 @@ import type { FlowKey } from "./flow_key.ts";
 
 /** A flow as `flows()` shows it. */
 export interface FlowInfo {
+  /** Its number, never used again by this gateway. */
+  readonly number: number;
   /** The transport. */
   readonly protocol: "tcp" | "udp" | "icmp";
   /** The guest's number, as `attach` gave it. */
@@ -58,6 +60,8 @@ export interface GuestUse {
   readonly mappings: RecencyList<Mapping>;
   /** Its ration of new flows; null where new flows are not rationed. */
   readonly newFlows: TokenBucket | null;
+  /** What it had, of flows that are over. */
+  readonly totals: { flows: number; refused: number; bytesFromGuest: number; bytesToGuest: number };
 }
 
 /** A guest as flows see it. */
@@ -86,10 +90,27 @@ export interface EndsTurn {
   endTurn(): void;
 }
 
+/** Where a flow is found. */
+export interface FlowPlace {
+  /** Its number; 0 before it has one. */
+  readonly number: number;
+  /** The table in which its key leads to it, as long as it has its key. */
+  readonly home: { get(key: FlowKey): Flow | undefined; delete(key: FlowKey): unknown } | null;
+}
+
+/** The place of a flow that has not begun. */
+export const NOWHERE: FlowPlace = { number: 0, home: null };
+
 /** A flow in the table. */
 export interface Flow extends EndsTurn {
   /** Its key. */
   readonly key: FlowKey;
+  /** Where it is found; set when it begins. */
+  place: FlowPlace;
+  /** Payload bytes received from the guest in order. */
+  readonly bytesFromGuest: number;
+  /** Payload bytes that the guest has acknowledged, or that were sent to it. */
+  readonly bytesToGuest: number;
   /** Its guest. */
   readonly guest: GuestSide;
   /** The forward whose client began it; `null`: the guest did. */

@@ -151,10 +151,19 @@ export class FlowKey {
     return this.#address(6);
   }
 
+  /** Its parts as text: the protocol's name, and both ends as `10.0.2.15:40000`. */
+  describe(): { protocol: string; guest: string; target: string } {
+    return {
+      protocol: protocolName(this.protocol),
+      guest: formatEndpoint(this.guestAddress, this.guestPort),
+      target: formatEndpoint(this.remoteAddress, this.remotePort),
+    };
+  }
+
   /** For logs, without the guest's number: `tcp 10.0.2.15:40000 > 10.0.2.2:80`. */
   toString(): string {
-    return `${protocolName(this.protocol)} ${formatEndpoint(this.guestAddress, this.guestPort)} > ` +
-      formatEndpoint(this.remoteAddress, this.remotePort);
+    const { protocol, guest, target } = this.describe();
+    return `${protocol} ${guest} > ${target}`;
   }
 
   #address(at: number): IpAddress {

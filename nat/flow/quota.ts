@@ -62,7 +62,8 @@ export class Quotas {
     this.#guests++;
     const { maxNewFlows } = this.#limits;
     const newFlows = maxNewFlows === undefined ? null : ration(maxNewFlows * (SHARE / (SHARE + 1)), now);
-    return { flows: 0, clients: 0, connecting: 0, mappings: new RecencyList<Mapping>(), newFlows };
+    const totals = { flows: 0, refused: 0, bytesFromGuest: 0, bytesToGuest: 0 };
+    return { flows: 0, clients: 0, connecting: 0, mappings: new RecencyList<Mapping>(), newFlows, totals };
   }
 
   /** A guest is gone. */

@@ -11,6 +11,7 @@
  *
  * @module
  */
+import { formatIpv4, formatMac } from "../../net/wire/address.ts";
 import { ETHERNET_HEADER_LENGTH } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { DHCP_SERVER_PORT } from "../../net/wire/dhcpv4.ts";
@@ -62,6 +63,7 @@ import {
 } from "../../net/wire/udp.ts";
 import type { DropReason } from "../base/counters.ts";
 import { isGroupAddress, isOnSubnet, type TranslationRules } from "../rules/translate.ts";
+import type { Events } from "../flow/events.ts";
 import type { Services } from "../service/services.ts";
 import type { FrameSender } from "./frame_sender.ts";
 import { type ErrorSource, type SentPackets, takeIcmpError } from "./icmp_error.ts";
@@ -76,6 +78,8 @@ export interface Ipv4InputContext extends ReassemblyContext, SentPackets {
   readonly gateway: number;
   /** A large buffer for packets that are put together; used within one call. */
   readonly scratch: Uint8Array;
+  /** Who is told of what happens. */
+  readonly events: Events;
 }
 
 /** Whose packets they are. */
@@ -236,7 +240,11 @@ export class Ipv4Input implements ReassemblyUser {
     const start = transport + UDP_HEADER_LENGTH, last = transport + udpLength(bytes, transport);
     const answer = this.#services.dhcp(bytes, start, last, { senderMac: guest.mac, into: reply, at });
     if (typeof answer === "string") return this.#drop(answer);
-    const { mac, address, port } = answer.destination;
+    const { lease, destination: { mac, address, port } } = answer;
+    if (lease !== 0) {
+      const fields = { guestNumber: guest.number, address: formatIpv4(lease), mac: formatMac(mac) };
+      this.#context.events.emit("leaseGiven", () => ({ type: "leaseGiven", ...fields }));
+    }
     const path = {
       source: this.#context.gateway,
       sourcePort: DHCP_SERVER_PORT,

@@ -37,13 +37,18 @@ export abstract class DatagramRelay extends DatagramFlow implements Mapping {
   /** The counter of what fails and cannot be told to the guest. */
   protected abstract get notSent(): DropReason;
 
+  /** It makes no room any more. */
+  protected override forget(): void {
+    this.guest.use.mappings.remove(this);
+  }
+
   /** A datagram passes. */
   protected used(): void {
     this.usedAt = this.context.now();
     this.guest.use.mappings.use(this);
     if (this.#opened) return;
     this.#opened = true;
-    this.context.flowOpened(this);
+    this.context.registry.opened(this);
   }
 
   /** A datagram to `target` did not arrive: the guest learns it by ICMP where there is a message for it. */

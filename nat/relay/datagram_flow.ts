@@ -9,7 +9,7 @@ import { formatEndpoint } from "../../net/wire/address.ts";
 import type { FlowEnding } from "../flow/endings.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import type { RelayContext } from "../flow/context.ts";
-import type { Flow, FlowInfo, ForwardTarget, GuestSide } from "../flow/flow.ts";
+import { type Flow, type FlowInfo, type FlowPlace, type ForwardTarget, type GuestSide, NOWHERE } from "../flow/flow.ts";
 import { type Timed, Timer } from "../base/timers.ts";
 
 /** A flow without connections. */
@@ -26,10 +26,12 @@ export abstract class DatagramFlow implements Flow, Timed {
   protected readonly context: RelayContext;
   /** The guest. */
   readonly guest: GuestSide;
+  /** Where it is found. */
+  place: FlowPlace = NOWHERE;
   /** Payload bytes that the host took. */
-  protected bytesFromGuest = 0;
+  bytesFromGuest = 0;
   /** Payload bytes that were sent to the guest. */
-  protected bytesToGuest = 0;
+  bytesToGuest = 0;
   #timer: Timer;
   #since: number;
   #ended = false;
@@ -52,6 +54,9 @@ export abstract class DatagramFlow implements Flow, Timed {
   /** Gives back what it holds. */
   protected abstract release(): void;
 
+  /** It is over: whoever keeps it in a list of its own forgets it. */
+  protected forget(): void {}
+
   /** Begins to wait for its end. */
   open(): void {
     this.#arm();
@@ -61,6 +66,7 @@ export abstract class DatagramFlow implements Flow, Timed {
   info(): FlowInfo {
     const now = this.context.now();
     return {
+      number: this.place.number,
       ...this.describe(),
       guestNumber: this.key.guest,
       guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
@@ -88,7 +94,8 @@ export abstract class DatagramFlow implements Flow, Timed {
     this.#ended = true;
     this.context.timers.cancel(this.#timer);
     this.release();
-    this.context.flowEnded(this, ending);
+    this.forget();
+    this.context.registry.ended(this, ending);
   }
 
   /** Datagrams leave at once: nothing is ever due. */

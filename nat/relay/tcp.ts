@@ -26,7 +26,7 @@ import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { FlowEnding } from "../flow/endings.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import type { RelayContext } from "../flow/context.ts";
-import type { Flow, FlowInfo, ForwardTarget, GuestSide } from "../flow/flow.ts";
+import { type Flow, type FlowInfo, type FlowPlace, type ForwardTarget, type GuestSide, NOWHERE } from "../flow/flow.ts";
 import {
   FAILED,
   type HostEndpoint,
@@ -68,6 +68,8 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   readonly forward: ForwardTarget | null;
   /** Whether the guest knows of the connection. */
   known: boolean;
+  /** Where it is found. */
+  place: FlowPlace = NOWHERE;
 
   #context: RelayContext;
   #opening: TcpOpening;
@@ -134,9 +136,20 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     this.#context.log.warn(() => `Flow ${this.key} to ${this.#hostText()} ended: ${what}`);
   }
 
+  /** Payload bytes received in order. */
+  get bytesFromGuest(): number {
+    return this.endpoint.receive.bytes;
+  }
+
+  /** Payload bytes that the guest has acknowledged. */
+  get bytesToGuest(): number {
+    return this.endpoint.send.bytes;
+  }
+
   /** What `flows()` shows. */
   info(): FlowInfo {
     return {
+      number: this.place.number,
       protocol: "tcp",
       guestNumber: this.key.guest,
       guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
@@ -144,8 +157,8 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
       host: this.#hostText(),
       openedBy: this.forward === null ? "guest" : "host",
       state: this.#endpointEnd !== null && this.endpoint.state === "CLOSED" ? "draining" : this.endpoint.state,
-      bytesFromGuest: this.endpoint.receive.bytes,
-      bytesToGuest: this.endpoint.send.bytes,
+      bytesFromGuest: this.bytesFromGuest,
+      bytesToGuest: this.bytesToGuest,
       bytesToHost: this.#bytesToHost,
       bytesFromHost: this.#bytesFromHost,
       retransmissions: this.endpoint.send.retransmissions,
@@ -198,7 +211,6 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   /** The handshake with the guest is complete: the host socket may be read. */
   tcpOpened(): void {
     this.known = true;
-    this.#context.flowOpened(this);
     this.#makeDue();
   }
 
@@ -397,7 +409,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     }
     if (this.endpoint.state === "TIME-WAIT") return;
     if (this.#socket === null) this.#finish(false);
-    else this.#context.drain(this);
+    else this.#context.registry.drain(this);
   }
 
   #closeSocket(reset: boolean): void {
@@ -413,7 +425,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     this.#opening.cancel();
     this.#closeSocket(reset);
     this.endpoint.dispose();
-    this.#context.flowEnded(this, this.#ending!);
+    this.#context.registry.ended(this, this.#ending!);
   }
 
   #makeDue(): void {

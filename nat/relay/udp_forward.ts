@@ -47,9 +47,15 @@ export const MAX_CLIENTS = 1024;
 const SILENT_MS = 1000;
 const NO_ADDRESS = IpAddress.parse("::");
 
+/** What UDP forwards need of the gateway. */
+export interface UdpForwardContext extends ForwardContext {
+  /** Where their clients are found. */
+  readonly udpFlows: { enterClient(flow: UdpForwardFlow): void };
+}
+
 /** A UDP forward: the handler of its host socket. */
 export class UdpForward implements HostUdpHandler {
-  #context: ForwardContext;
+  #context: UdpForwardContext;
   #forwards: Forwards;
   #target: ForwardTarget;
   #clients: FlowTable<UdpForwardFlow>;
@@ -57,7 +63,7 @@ export class UdpForward implements HostUdpHandler {
   #key = new FlowKey();
 
   /** Without a client. */
-  constructor(context: ForwardContext, forwards: Forwards, target: ForwardTarget) {
+  constructor(context: UdpForwardContext, forwards: Forwards, target: ForwardTarget) {
     this.#context = context;
     this.#forwards = forwards;
     this.#target = target;
@@ -98,8 +104,7 @@ export class UdpForward implements HostUdpHandler {
     this.#clients.set(this.#keyOf(client), flow);
     this.#byUse.add(flow);
     flow.open();
-    this.#context.enter(flow);
-    this.#context.flowOpened(flow);
+    this.#context.udpFlows.enterClient(flow);
     return flow;
   }
 
@@ -131,7 +136,7 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
 
   /** A flow without a datagram. */
   constructor(
-    context: ForwardContext,
+    context: UdpForwardContext,
     flow: { guest: GuestSide; key: FlowKey; client: HostEndpoint; owner: UdpForward; forward: ForwardTarget },
   ) {
     super(context, flow);

@@ -41,13 +41,16 @@ import {
   DNS_SERVFAIL,
   DNS_TYPE_AXFR,
   DNS_TYPE_IXFR,
+  dnsFlags,
   dnsOpcode,
   dnsQuestionCount,
+  dnsRcode,
   dnsSetId,
 } from "../../net/wire/dns.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { RelayContext } from "../flow/context.ts";
+import type { DnsAsked } from "../flow/events.ts";
 import type { GuestSide } from "../flow/flow.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import { greediest } from "../flow/quota.ts";
@@ -61,7 +64,7 @@ import { encodeLocalDnsAnswer } from "./dns_local.ts";
 import { DnsStream } from "./dns_stream.ts";
 import { DnsTcpExchange } from "./dns_tcp_exchange.ts";
 import { DnsUdpExchange } from "./dns_udp_exchange.ts";
-import { type DnsQuery, encodeDnsAnswer, encodeTruncatedDnsAnswer, readDnsQuery } from "./dns_query.ts";
+import { dnsNameText, type DnsQuery, encodeDnsAnswer, encodeTruncatedDnsAnswer, readDnsQuery } from "./dns_query.ts";
 
 /** Exchanges that may be under way at once. */
 export const MAX_DNS_PENDING = 256;
@@ -135,6 +138,7 @@ export class DnsService implements DnsWaiter {
     const query = readDnsQuery(packet.bytes, packet.payload, packet.end);
     if (query === null) return "dnsMalformed";
     const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, asker = { client, query };
+    this.#context.events.emit("dnsAsked", () => ({ type: "dnsAsked", ...factsOf(asker) }));
     if (dnsOpcode(query.flags) !== 0 || query.type === DNS_TYPE_AXFR || query.type === DNS_TYPE_IXFR) {
       this.#context.counters.dnsNotQuery++;
       return this.#send(asker, encodeDnsAnswer(into, at, query, { flags: DNS_NOTIMP }));
@@ -277,8 +281,10 @@ export class DnsService implements DnsWaiter {
   }
 
   /** Sends what stands in the scratch buffer. */
-  #send({ client }: Asker, length: number): null {
-    const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, { stream, path, key } = client;
+  #send(asker: Asker, length: number): null {
+    const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, { stream, path, key } = asker.client;
+    const rcode = dnsRcode(dnsFlags(into, at));
+    this.#context.events.emit("dnsAnswered", () => ({ type: "dnsAnswered", ...factsOf(asker), rcode }));
     if (stream !== undefined) stream.answer(into, at, at + length);
     else path.udp(into, at, at + length, DNS_PORT, key.guestPort);
     return null;
@@ -293,6 +299,12 @@ function countByGuest(guests: readonly GuestSide[]): Map<GuestSide, number> {
   const counts = new Map<GuestSide, number>();
   for (const guest of guests) counts.set(guest, (counts.get(guest) ?? 0) + 1);
   return counts;
+}
+
+/** What events say of a query. */
+function factsOf({ client, query }: Asker): Omit<DnsAsked, "type"> {
+  const via = client.stream === undefined ? "udp" : "tcp";
+  return { guestNumber: client.guest.number, name: dnsNameText(query.name), recordType: query.type, via };
 }
 
 function isSameAsker(a: Asker, b: Asker): boolean {

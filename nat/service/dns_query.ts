@@ -101,6 +101,19 @@ export function sameDnsQuestion(question: Uint8Array, bytes: Uint8Array, at: num
   return true;
 }
 
+/** A name as `DnsQuery.name` has it, as text: with a dot at its end, and `\DDD` for what is no letter, digit, `-` or `_`. */
+export function dnsNameText(name: string): string {
+  if (name === "") return "";
+  let text = "";
+  for (let at = 0, length = name.charCodeAt(0); length > 0; at += 1 + length, length = name.charCodeAt(at)) {
+    for (const char of name.slice(at + 1, at + 1 + length)) {
+      text += /[a-z0-9_-]/.test(char) ? char : `\\${String(char.charCodeAt(0)).padStart(3, "0")}`;
+    }
+    text += ".";
+  }
+  return text === "" ? "." : text;
+}
+
 /** What is said in an answer that is made here. */
 export interface DnsAnswerFields {
   /** Response code and flags of its own, such as `DNS_TC`. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkDhcpv4, decodeDhcpv4, encodeDhcpv4 } from "../../net/wire/dhcpv4.ts";
+import { checkDhcpv4, decodeDhcpv4, DHCP_OFFER, encodeDhcpv4 } from "../../net/wire/dhcpv4.ts";
 import { DecodeError } from "../../net/wire/decode_error.ts";
 import type { DropReason } from "../base/counters.ts";
 import { ipv4Mask, type TranslationRules } from "../rules/translate.ts";
@@ -17,6 +17,8 @@ export interface DhcpAnswer {
   readonly length: number;
   /** Where it goes. */
   readonly destination: DhcpDestination;
+  /** The address that the guest has by it, as a 32-bit number; 0: none. */
+  readonly lease: number;
 }
 
 /** The services of one guest's segment. */
@@ -76,6 +78,8 @@ export class Services {
     }
     const answer = this.#dhcp.answer(message, reply.senderMac);
     if (answer === null) return "dhcpIgnored";
-    return { length: encodeDhcpv4(reply.into, reply.at, answer.message), destination: answer.destination };
+    const { message: fields, destination } = answer;
+    const lease = fields.messageType === DHCP_OFFER ? 0 : fields.yourAddress ?? 0;
+    return { length: encodeDhcpv4(reply.into, reply.at, fields), destination, lease };
   }
 }

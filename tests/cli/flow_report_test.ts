@@ -1,10 +1,12 @@
 import { assertEquals } from "@std/assert";
-import { formatReport } from "../../cli/flow_report.ts";
+import { formatReport, reportOf } from "../../cli/flow_report.ts";
 import { type Counters, createCounters } from "../../nat/base/counters.ts";
 import { createEndings, type Endings } from "../../nat/flow/endings.ts";
+import type { Totals } from "../../nat/flow/events.ts";
 import type { FlowInfo } from "../../nat/flow/flow.ts";
 
 const FLOW: FlowInfo = {
+  number: 1,
   protocol: "tcp",
   guestNumber: 1,
   guest: "10.0.2.15:40000",
@@ -21,12 +23,21 @@ const FLOW: FlowInfo = {
   idleMs: 49,
 };
 
-function report(flows: FlowInfo[], endings: Partial<Endings> = {}, counters: Partial<Counters> = {}): string {
-  return formatReport({
+const NOTHING: Totals = { flows: 0, refused: 0, bytesFromGuest: 0, bytesToGuest: 0 };
+
+function report(
+  flows: FlowInfo[],
+  endings: Partial<Endings> = {},
+  counters: Partial<Counters> = {},
+  totals: Totals = NOTHING,
+): string {
+  // As the Worker sends it.
+  return formatReport(structuredClone(reportOf({
     flows: () => flows,
+    totals: () => totals,
     endings: () => ({ ...createEndings(), ...endings }),
     counters: () => ({ ...createCounters(), ...counters }),
-  });
+  })));
 }
 
 Deno.test("formatReport aligns a line a flow under its headings, numbers to the right, with totals", () => {
@@ -57,5 +68,12 @@ Deno.test("formatReport tells how flows ended and what was dropped, by name, num
       "  refusedByHost    2  refused by the host\n" +
       "7 frames, packets or flows were dropped or refused:\n" +
       "  tcpStray  7  TCP segment of no known connection\n",
+  );
+});
+
+Deno.test("formatReport says what there was since the start", () => {
+  assertEquals(
+    report([], {}, {}, { flows: 12, refused: 3, bytesFromGuest: 100, bytesToGuest: 2000 }),
+    "hawser: no flows\nsince the start: 12 flows, 3 refused; 100 bytes from guests, 2000 to them\n",
   );
 });

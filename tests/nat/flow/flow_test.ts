@@ -17,6 +17,7 @@ Deno.test("flows() shows a TCP flow with each of its figures as it happened", ()
   // The timeout of a path of no delay is 200 ms; the repetition is due once within this.
   script.advance(250);
   assertEquals(script.nat.flows(), [{
+    number: 1,
     protocol: "tcp",
     guestNumber: 1,
     guest: "10.0.2.15:40000",
@@ -66,6 +67,7 @@ Deno.test("flows() shows a UDP flow with the latest address it asked", () => {
   script.host.run();
   script.advance(7);
   assertEquals(script.nat.flows(), [{
+    number: 1,
     protocol: "udp",
     guestNumber: 1,
     guest: "10.0.2.15:40000",

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { greediest, MAX_CONNECTING, Quotas } from "../../../nat/flow/quota.ts";
 import type { GuestUse } from "../../../nat/flow/flow.ts";
-import { MAX_MAPPINGS, Nat } from "../../../nat/nat.ts";
+import { Nat } from "../../../nat/nat.ts";
+import { MAX_MAPPINGS } from "../../../nat/relay/mappings.ts";
 import { SILENT } from "../../../nat/base/logger.ts";
 import { createTranslationRules } from "../../../nat/rules/translate.ts";
 import { TCP_SYN } from "../../../net/wire/tcp.ts";

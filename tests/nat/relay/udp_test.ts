@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { MAX_MAPPINGS } from "../../../nat/nat.ts";
+import { MAX_MAPPINGS } from "../../../nat/relay/mappings.ts";
 import { MAX_PEERS } from "../../../nat/relay/peers.ts";
 import { UDP_QUERY_MS, UDP_STREAM_MS } from "../../../nat/relay/udp.ts";
 import { checksumFinish, pseudoHeaderSumIpv4 } from "../../../net/wire/checksum.ts";

@@ -1,0 +1,84 @@
+/**
+ * The UDP flows of a gateway: mappings of guests (`udp.ts`), and clients of forwards (`udp_forward.ts`).
+ *
+ * A datagram of a guest is first looked up among the clients, then goes to its mapping. A destination that the mapping has not
+ * asked yet is translated, and rules are asked. DNS at the gateway's own address is answered by `service/dns.ts`.
+ *
+ * @module
+ */
+import type { DropReason } from "../base/counters.ts";
+import type { FlowsContext } from "../flow/context.ts";
+import type { GuestSide } from "../flow/flow.ts";
+import { FlowKey } from "../flow/flow_key.ts";
+import { FlowTable } from "../flow/flow_table.ts";
+import type { Packet } from "../ip/packet.ts";
+import { isGroupAddress } from "../rules/translate.ts";
+import { TranslationCache } from "../rules/translation_cache.ts";
+import { enterMapping } from "./mappings.ts";
+import { UdpRelay } from "./udp.ts";
+import type { UdpForwardFlow } from "./udp_forward.ts";
+
+/** The UDP flows. */
+export class UdpFlows {
+  #context: FlowsContext;
+  #mappings: FlowTable<UdpRelay>;
+  #clients: FlowTable<UdpForwardFlow>;
+  #translations: TranslationCache;
+  #key = new FlowKey();
+
+  /** None yet. */
+  constructor(context: FlowsContext) {
+    this.#context = context;
+    this.#mappings = new FlowTable(context.random());
+    this.#clients = new FlowTable(context.random());
+    this.#translations = new TranslationCache(context.rules);
+  }
+
+  /** Whether a client of a forward has this key. */
+  hasClient(key: FlowKey): boolean {
+    return this.#clients.has(key);
+  }
+
+  /** A client of a forward has come, with a key that is free. */
+  enterClient(flow: UdpForwardFlow): void {
+    this.#context.registry.enter(this.#clients, flow);
+    this.#context.registry.opened(flow);
+  }
+
+  /** Whether a datagram with this key was sent to the guest: by whom it has asked, or by a client. */
+  hasSent(key: FlowKey): boolean {
+    return this.#mappings.get(this.#key.setMapping(key))?.peers.has(key) || this.hasClient(key);
+  }
+
+  /** Sends a datagram of a guest. Returns why not, or null. */
+  send(guest: GuestSide, packet: Packet): DropReason | null {
+    const context = this.#context, { registry } = context, { key } = packet;
+    const client = this.#clients.size === 0 ? undefined : this.#clients.get(key);
+    if (client !== undefined) return client.answer(packet);
+    const dns = context.dnsFor(key);
+    if (dns !== null) {
+      const owned = key.clone();
+      return dns.ask(packet, { guest, key: owned, path: guest.path(owned) });
+    }
+    const known = this.#mappings.get(this.#key.setMapping(key)), peer = known?.peers.ask(key);
+    // What was asked before was translated then.
+    if (known !== undefined && peer !== undefined) return known.send(packet, peer);
+    const translation = this.#translations.find(context.rules, key);
+    if ("refusal" in translation) return refuseDatagram(context, guest, key, translation);
+    const limit = known === undefined ? context.quotas.refusesNew(guest.use, context.now()) : null;
+    if (limit !== null) return registry.refused(key, guest.use, limit.reason, limit.why);
+    const relay = known ??
+      enterMapping(context, this.#mappings, new UdpRelay(context, { guest, key: this.#key.clone() }));
+    return relay.send(packet, relay.peers.add(key, guest.path(key), translation.targets[0]!));
+  }
+}
+
+/** Refuses a datagram. Every system announces itself to its neighbours: that is no attempt to reach anything, and nobody is told. */
+export function refuseDatagram(
+  { registry, rules }: FlowsContext,
+  { use }: GuestSide,
+  key: FlowKey,
+  { refusal, rule }: { readonly refusal: DropReason; readonly rule: string },
+): DropReason {
+  return isGroupAddress(rules, key.remoteAddress.ipv4) ? refusal : registry.refused(key, use, refusal, rule);
+}
