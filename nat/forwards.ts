@@ -16,8 +16,7 @@
  * the guest's own subnet. Where the key is taken, by another client or a connection of the guest, another port is
  * drawn.
  *
- * **Limits** are those of all flows, of which clients leave a share to the guest itself (`flow/quota.ts`). A flow that the guest has not answered yet holds nothing of the guest: see
- * `Flow.known`.
+ * **Limits** are those of all flows, of which clients leave a share to the guest itself (`flow/quota.ts`).
  *
  * @module
  */

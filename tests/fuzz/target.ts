@@ -72,6 +72,8 @@ export class FuzzTarget {
   /** The addresses that the gateway has asked for by ARP and heard no reply about. */
   #asked = new Set<number>();
   #others: OtherGuest[] = [];
+  /** Clients of forwards. */
+  #clients: ScriptTcpSocket[] = [];
 
   /** A gateway as an `options` line says. */
   constructor(options: ReadonlyMap<string, string> = new Map()) {
@@ -120,7 +122,7 @@ export class FuzzTarget {
     // A frame that is only heard changes how long the guest was silent.
     this.host.advance(1);
     this.#sent = 0;
-    const answer = this.#answersGateway(bytes);
+    const answer = this.#answersGateway(bytes), turnedAway = this.#turnedAway;
     const before = this.#signature(bytes), counted = total(this.nat.counters), full = this.nat.counters.linkFull;
     // In the middle of a buffer of its own: what is written beside it or kept is found out.
     const buffer = new Uint8Array(bytes.length + 14).fill(0xa5);
@@ -133,7 +135,8 @@ export class FuzzTarget {
     this.host.wake();
     this.host.run();
     const moved = total(this.nat.counters) - counted - (this.nat.counters.linkFull - full);
-    assert(moved <= 1, `one frame moved counters ${moved} times`);
+    // Clients that have waited for the guest are counted for themselves, where there are too many flows for them.
+    assert(moved <= 1 + this.#turnedAway - turnedAway, `one frame moved counters ${moved} times`);
     const hasEffect = this.#signature(bytes) !== before || asksDns(bytes, this.nat.rules.dns.ipv4) ||
       this.#isKept(bytes) || answer;
     assert(moved === 1 || hasEffect, "the frame had no effect and moved no counter");
@@ -194,6 +197,7 @@ export class FuzzTarget {
     const guestPort = Number(fields.get("to") ?? this.script.port);
     const guestAddress = fields.has("at") ? IpAddress.parse(fields.get("at")!) : null;
     const target = { name: "tcp 127.0.0.1:8080", guestAddress, guestPort };
+    this.#clients.push(socket);
     const handler = this.nat.forwards.acceptTcp(target, this.host.addSocket(socket), client);
     if (handler !== null) socket.serve(handler);
   }
@@ -263,6 +267,10 @@ export class FuzzTarget {
     assert(nat.timers.size <= 4 * flows + MAX_DNS_PENDING + 64, `${nat.timers.size} timers for ${flows} flows`);
     const most = this.#maxBufferBytes + ((flows + 2) * 3 + nat.incompleteDatagrams) * LARGE_BUFFER;
     assert(nat.pool.takenBytes <= most, `${nat.pool.takenBytes} bytes of buffers for ${flows} flows`);
+  }
+
+  get #turnedAway(): number {
+    return this.#clients.filter(({ wasReset }) => wasReset).length;
   }
 
   /** Whether the frame is a fragment that may wait for others: what there is of a datagram shows nowhere until it is whole. */

@@ -200,7 +200,7 @@ Deno.test("Forwards beyond the limit of flows reset the client and count it", as
   script.nat.close();
 });
 
-Deno.test("A guest that has not answered a client is not held to its addresses by that", async () => {
+Deno.test("A guest that takes the place of one that has not answered a client gets the next ones, at its own address", async () => {
   const script = await ForwardScript.start("tcp:8080:80");
   const socket = script.connect();
   script.take();
