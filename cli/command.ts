@@ -49,6 +49,14 @@ export function variableOf({ env }: Command, name: string): ByteText | undefined
   return env.find((variable) => variable.startsWith(`${name}=`))?.slice(name.length + 1);
 }
 
+/** The environment as text. */
+export function textVariables({ env }: Command): Record<string, string> {
+  return Object.fromEntries(env.map((variable) => {
+    const equals = variable.indexOf("=");
+    return [readableText(variable.slice(0, equals)), readableText(variable.slice(equals + 1))];
+  }));
+}
+
 /** Why this command cannot be run, or `undefined` if nothing speaks against it. */
 export function refusalOf(command: Command): Refusal | undefined {
   const name = command.words[0]!, path = variableOf(command, "PATH") ?? DEFAULT_PATH;

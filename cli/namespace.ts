@@ -20,6 +20,7 @@ import { callerOpenFileLimit, inheritedDescriptors } from "../net/linux/process.
 import { callerSignals } from "../net/linux/signals.ts";
 import { type Child, findProgram, LineSocket, type ProcessEnding, spawn, SpawnError } from "../net/linux/spawn.ts";
 import { type Command, variableOf } from "./command.ts";
+import type { HelperTools, Isolation } from "./isolate.ts";
 import { DIAGNOSE, HOLD, TUN_FD } from "./namespace_script.ts";
 import { describeSetupFailure, readFacts } from "./remedies.ts";
 import { signalNumber } from "./signals.ts";
@@ -44,6 +45,8 @@ export interface NamespaceOptions {
   readonly resolver: string | undefined;
   /** The command. */
   readonly command: Command;
+  /** How it is kept from everything else beyond its network, if it is. */
+  readonly isolation: Isolation | undefined;
 }
 
 /** Why there is no namespace. The message says what helps. */
@@ -56,7 +59,8 @@ export class NamespaceError extends Error {
 export class Namespace {
   readonly #asMappedRoot: boolean;
   readonly #command: Command;
-  readonly #tools: Tools;
+  readonly #isolation: Isolation | undefined;
+  readonly #tools: HelperTools;
   readonly #inherited: readonly number[] = inheritedDescriptors();
   readonly #holder: Child;
   readonly #socket: LineSocket;
@@ -70,20 +74,24 @@ export class Namespace {
   #isOver = false;
   /** How COMMAND ended, or which signal came before it was started. Never rejects. */
   readonly ended: Promise<ProcessEnding> = this.#ending.promise;
+  /** The process that has /dev/net/tun, and the one whose namespaces are COMMAND's: both the holder, unless it says otherwise. */
+  #tunPid: number;
+  #placePid: number;
 
-  private constructor(options: NamespaceOptions, tools: Tools, asMappedRoot: boolean) {
+  private constructor(options: NamespaceOptions, tools: HelperTools, asMappedRoot: boolean) {
     this.#asMappedRoot = asMappedRoot;
     this.#command = options.command;
+    this.#isolation = options.isolation;
     this.#tools = tools;
     const { address, gateway, mtu, resolver = "" } = options;
     const unshare = ["unshare", ...(asMappedRoot ? ["-r"] : []), "-n", "-m", "--"];
-    const words = ["sh", "-c", HOLD, "hawser", address, gateway, String(mtu), resolver];
+    const words = ["hawser", address, gateway, String(mtu), resolver];
+    const isolated = this.#isolation?.holder({ tools, asMappedRoot, words });
     this.#socket = new LineSocket((line) => this.#hear(line));
     const { theirs } = this.#socket;
     try {
       this.#holder = spawn({
-        path: tools.unshare,
-        args: [...unshare, ...words],
+        ...(isolated ?? { path: tools.unshare, args: [...unshare, "sh", "-c", HOLD, ...words] }),
         env: tools.env,
         stdio: [theirs, theirs, theirs],
         closed: this.#inherited,
@@ -94,6 +102,7 @@ export class Namespace {
       throw error instanceof SpawnError ? new NamespaceError(`cannot start unshare: ${error.message}`) : error;
     }
     this.#socket.started();
+    this.#tunPid = this.#placePid = this.#holder.pid;
   }
 
   /**
@@ -108,9 +117,9 @@ export class Namespace {
     return await second.#orFail("ready");
   }
 
-  /** /dev/net/tun, as it was opened in the namespace: a descriptor of the holder. */
+  /** /dev/net/tun, as it was opened in the namespace: a descriptor of a process there. */
   get tun(): { pid: number; fd: number } {
-    return { pid: this.#holder.pid, fd: TUN_FD };
+    return { pid: this.#tunPid, fd: TUN_FD };
   }
 
   /** Has the namespace configured, and starts COMMAND unless a signal came first. Throws a `NamespaceError`. */
@@ -128,7 +137,7 @@ export class Namespace {
     return this.#unresolved;
   }
 
-  /** Whether COMMAND was started in /, because this user may not enter the working directory. */
+  /** Whether COMMAND was started in /, because this user may not enter the working directory, or it is covered. */
   get strayed(): boolean {
     return this.#strayed;
   }
@@ -136,7 +145,8 @@ export class Namespace {
   /** Sends COMMAND a signal. Before it is started, a signal that would end it ends the waiting for it instead. */
   kill(signal: Deno.Signal): void {
     const number = signalNumber(signal);
-    if (this.#running) this.#running.kill(number);
+    if (this.#running && this.#isolation) this.#isolation.kill(this.#running, number);
+    else if (this.#running) this.#running.kill(number);
     else if (signal !== "SIGCONT" && !callerSignals().ignored.has(number)) this.#end({ code: null, signal: number });
   }
 
@@ -156,17 +166,25 @@ export class Namespace {
   }
 
   #start(): void {
-    const { nsenter } = this.#tools, { words, env } = this.#command;
-    const flags = ["-n", "-m", "-r", ...(this.#asMappedRoot ? ["-U", "--preserve-credentials"] : [])];
-    if (canEnterWorkingDirectory()) flags.push("-w");
+    const { nsenter } = this.#tools, { words, env } = this.#command, openFiles = callerOpenFileLimit();
+    const flags = [
+      "-n",
+      "-m",
+      "-r",
+      ...(this.#asMappedRoot || this.#isolation ? ["-U", "--preserve-credentials"] : []),
+    ];
+    if (this.#isolation || canEnterWorkingDirectory()) flags.push("-w");
     else this.#strayed = true;
+    const enter = ["-t", String(this.#placePid), ...flags, "--", ...words];
+    const isolated = this.#isolation?.command({
+      tools: this.#tools,
+      asMappedRoot: this.#asMappedRoot,
+      holder: this.#holder.pid,
+      enter,
+      inherited: this.#inherited,
+    });
     try {
-      this.#running = spawn({
-        path: nsenter,
-        args: ["nsenter", "-t", String(this.#holder.pid), ...flags, "--", ...words],
-        env,
-        openFiles: callerOpenFileLimit(),
-      });
+      this.#running = spawn({ ...(isolated ?? { path: nsenter, args: ["nsenter", ...enter], env }), openFiles });
     } catch (error) {
       if (error instanceof SpawnError) throw new NamespaceError(`cannot start the command: ${error.message}`);
       throw error;
@@ -178,6 +196,7 @@ export class Namespace {
 
   #end(ending: ProcessEnding): void {
     this.#isOver = true;
+    this.#isolation?.ended();
     this.#ending.resolve(ending);
   }
 
@@ -200,7 +219,17 @@ export class Namespace {
   }
 
   #hear(line: string): void {
-    if (line === "hawser:unresolved") {
+    const [, role, pid] = /^hawser:(tun|place|map) (\d+)$/.exec(line) ?? [];
+    if (role === "tun") {
+      this.#tunPid = Number(pid);
+    } else if (role === "place") {
+      this.#placePid = Number(pid);
+    } else if (role === "map") {
+      if (this.#isolation?.map(Number(pid))) this.#socket.say("mapped");
+      else this.#socket.finish();
+    } else if (line === "hawser:strayed") {
+      this.#strayed = true;
+    } else if (line === "hawser:unresolved") {
       this.#unresolved = true;
     } else if (/^hawser:[a-z]+$/.test(line)) {
       this.#step = line.slice("hawser:".length);
@@ -211,15 +240,7 @@ export class Namespace {
   }
 }
 
-/** The programs that make the namespace, and the environment in which they run. */
-interface Tools {
-  readonly unshare: ByteText;
-  readonly nsenter: ByteText;
-  /** Nothing of the user's but where to look: variables such as LD_PRELOAD and BASH_ENV are meant for COMMAND. */
-  readonly env: readonly ByteText[];
-}
-
-async function findTools(command: Command): Promise<Tools> {
+async function findTools(command: Command): Promise<HelperTools> {
   const path = `${variableOf(command, "PATH") || TOOL_PATH}:${SBIN}`, env = [`PATH=${path}`, "LC_ALL=C"];
   const unshare = findProgram("unshare", path), nsenter = findProgram("nsenter", path);
   if ("path" in unshare && "path" in nsenter) return { unshare: unshare.path, nsenter: nsenter.path, env };

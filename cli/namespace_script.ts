@@ -27,8 +27,8 @@
 /** The descriptor of /dev/net/tun in the holder. */
 export const TUN_FD = 3;
 
-/** `sh -c HOLD hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER`; an empty RESOLVER means none. */
-export const HOLD = `
+/** `sh -c SETUP hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER`; an empty RESOLVER means none. Steps 1 and 2. */
+export const SETUP = `
 trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2 ALRM PIPE
 PATH=$PATH:/usr/sbin:/sbin
 echo hawser:tun
@@ -47,6 +47,10 @@ if file=$(readlink -f /etc/resolv.conf) && [ -f "$file" ]; then
 else
   echo hawser:unresolved
 fi
+`;
+
+/** `sh -c HOLD hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER`. */
+export const HOLD = `${SETUP}
 echo hawser:run
 last=
 while read -r line; do last=$line; done

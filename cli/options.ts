@@ -20,6 +20,8 @@ export interface RunOptions extends GatewaySettings, LinkSettings {
   readonly mtu: number;
   /** Whether the TAP leaves segmentation and checksums to the other side. */
   readonly offload: boolean;
+  /** Whether COMMAND has PID and IPC namespaces of its own and reaches no socket and no file of the host's that leads around the rules. */
+  readonly isolate: boolean;
 }
 
 /** What `hawser forward` was told. */
@@ -56,6 +58,7 @@ export type CommandLine =
 export const RUN_ROWS = {
   "mtu": { letter: "m", metavar: "N", help: "MTU of eth0, 576 to 65520", shown: "65520", read: readMtu },
   "no-offload": { help: "plain frames: no segmentation, no checksum offload" },
+  "isolate": { help: "own processes, shared memory and /proc; the host's sockets are covered" },
   ...GATEWAY_ROWS,
   ...LINK_ROWS,
   "log-level": { ...GATEWAY_ROWS["log-level"], shown: "warn" },
@@ -159,6 +162,7 @@ function parseRun(args: readonly string[]): CommandLine {
     ...linkSettings(values),
     mtu: values.mtu ?? 65520,
     offload: !values["no-offload"],
+    isolate: values.isolate,
   };
   if (command.length === 0) {
     throw new UsageError(program, "missing COMMAND, say what to run: hawser run [options] [--] COMMAND [ARG…]");

@@ -37,9 +37,30 @@ function explain(failure: SetupFailure): { action: string; remedy: string } {
         action: "set the resolver",
         remedy: facts.has("mount") ? missing("mount", "util-linux") : "mounting must be allowed in a mount namespace",
       };
+    case "proc":
+      return { action: "mount a /proc for the command", remedy: procRemedy(facts) };
+    case "covers":
+      return {
+        action: "cover what the command is not to reach",
+        remedy: coversRemedy(facts),
+      };
+    case "inner":
+    case "map":
+      return { action: "create a user namespace for the command", remedy: namespaceRemedy(facts) };
     default:
       return { action: `start the command (at step "${failure.step}")`, remedy: "nothing was started" };
   }
+}
+
+function procRemedy(facts: ReadonlyMap<string, string>): string {
+  if (facts.has("mount")) return missing("mount", "util-linux");
+  return "in a container parts of /proc are hidden, which forbids a new one; show them (podman --security-opt unmask=ALL, " +
+    "docker --security-opt systempaths=unconfined), or run without --isolate";
+}
+
+function coversRemedy(facts: ReadonlyMap<string, string>): string {
+  if (facts.has("mount")) return missing("mount", "util-linux");
+  return 'this needs "mount" of util-linux 2.34 or newer, and that mounting is allowed; or run without --isolate';
 }
 
 function namespaceRemedy(facts: ReadonlyMap<string, string>): string {

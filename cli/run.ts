@@ -12,6 +12,8 @@ import { addressesOf } from "./gateway_settings.ts";
 import type { GatewayWorker } from "./gateway_worker.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { readCommand, refusalOf } from "./command.ts";
+import { Isolation } from "./isolate.ts";
+import { IsolationError } from "./isolate_covers.ts";
 import { Namespace, NamespaceError } from "./namespace.ts";
 import type { RunOptions } from "./options.ts";
 import { exitCodeOf, IGNORED, PASSED_ON, REPORT } from "./signals.ts";
@@ -35,9 +37,10 @@ export async function run(
       mtu: options.mtu,
       resolver: options.dns === "none" ? undefined : resolver,
       command,
+      isolation: options.isolate ? new Isolation(command, makeOwnFiles(options)) : undefined,
     });
   } catch (error) {
-    if (error instanceof NamespaceError) return fail(error.message);
+    if (error instanceof NamespaceError || error instanceof IsolationError) return fail(error.message);
     throw error;
   }
   const release = takeSignals(namespace, worker);
@@ -55,14 +58,14 @@ export async function run(
       stderrLogger(options.logLevel).warn("names will not resolve: there is no /etc/resolv.conf to replace");
     }
     if (namespace.strayed) {
-      stderrLogger(options.logLevel).warn("this user may not enter the working directory: the command starts in /");
+      stderrLogger(options.logLevel).warn("the command may not enter the working directory and starts in /");
     }
     const ending = await Promise.race([namespace.ended, failed]);
     if ("message" in ending) return fail(`the gateway failed and the command was ended: ${ending.message}`);
     return exitCodeOf(ending);
   } catch (error) {
-    if (!(error instanceof NamespaceError)) throw error;
-    return fail(error.message);
+    if (error instanceof NamespaceError || error instanceof IsolationError) return fail(error.message);
+    throw error;
   } finally {
     if (!await namespace.close()) {
       stderrLogger(options.logLevel).warn("what the command left in its namespace has not ended yet");
@@ -71,6 +74,17 @@ export async function run(
     release();
     await Promise.race([worker.stop({ guestsHaveEnded: true }), failed]);
   }
+}
+
+/** The files that Hawser will write. They are made now, because only what is there can be hidden from COMMAND. */
+function makeOwnFiles({ pcap }: RunOptions): string[] {
+  if (pcap === undefined) return [];
+  try {
+    Deno.openSync(pcap, { append: true, create: true }).close();
+  } catch {
+    // The gateway says why, when it opens the file.
+  }
+  return [pcap];
 }
 
 /** Passes on, ignores or answers signals. The function that is returned lets those that mean it end Hawser again. */

@@ -28,6 +28,14 @@ const GETDENTS64 = Deno.build.arch === "x86_64" ? 217n : 61n;
 /** Of a `struct linux_dirent64`: the record's length at 16, the name at 19. */
 const ENTRY_LENGTH = 16;
 const ENTRY_NAME = 19;
+const NEWFSTATAT = Deno.build.arch === "x86_64" ? 262n : 79n;
+const READLINKAT = Deno.build.arch === "x86_64" ? 267n : 78n;
+const AT_FDCWD = -100n;
+const AT_SYMLINK_NOFOLLOW = 0x100n;
+/** A `struct stat`, and where its st_mode is. */
+const STAT_BYTES = 144;
+const STAT_MODE = Deno.build.arch === "x86_64" ? 24 : 16;
+const PATH_BYTES = 4096;
 const F_GETFD = 1;
 const FD_CLOEXEC = 1;
 /** Ancestors that are asked for at most. */
@@ -95,21 +103,52 @@ export function originalEnvironment(): ByteText[] | undefined {
 
 /** The descriptors above 2 that a program started by this process would inherit. Empty without /proc. */
 export function inheritedDescriptors(): number[] {
-  const c = libc(), folder = c.open(cString("/proc/self/fd"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const c = libc(), found: number[] = [];
+  for (const name of listFolder("/proc/self/fd")) {
+    // The folder itself is closed again.
+    const fd = Number(name), flags = c.fcntl(fd, F_GETFD, 0);
+    if (fd > 2 && flags >= 0 && (flags & FD_CLOEXEC) === 0) found.push(fd);
+  }
+  return found;
+}
+
+/** The names in a folder but for `.` and `..`; none if it cannot be read. For /proc and /dev, which Deno keeps to itself. */
+export function listFolder(path: string): ByteText[] {
+  const c = libc(), folder = c.open(cString(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return [];
-  const entries = new Uint8Array(CHUNK), view = new DataView(entries.buffer), found: number[] = [];
+  const entries = new Uint8Array(CHUNK), view = new DataView(entries.buffer), names: ByteText[] = [];
   for (;;) {
     const length = c.syscall(GETDENTS64, BigInt(folder), addressOf(entries), BigInt(CHUNK));
     if (length <= 0) break;
     for (let at = 0; at < length; at += view.getUint16(at + ENTRY_LENGTH, true)) {
       const end = entries.indexOf(0, at + ENTRY_NAME);
-      // The entries . and .. are no numbers.
-      const fd = Number(byteText(entries.subarray(at + ENTRY_NAME, end)));
-      if (fd > 2 && (c.fcntl(fd, F_GETFD, 0) & FD_CLOEXEC) === 0) found.push(fd);
+      const name = byteText(entries.subarray(at + ENTRY_NAME, end));
+      if (name !== "." && name !== "..") names.push(name);
     }
   }
   c.close(folder);
-  return found;
+  return names;
+}
+
+/** Type and permissions of a file, as stat(2) has them, without following a symbolic link; `undefined` if there is none. */
+export function modeOf(path: ByteText): number | undefined {
+  const status = new Uint8Array(STAT_BYTES);
+  if (libc().syscallInOut(NEWFSTATAT, AT_FDCWD, bytesOf(`${path}\0`), status, AT_SYMLINK_NOFOLLOW) < 0) {
+    return undefined;
+  }
+  return new DataView(status.buffer).getUint32(STAT_MODE, true);
+}
+
+/** Where a symbolic link leads; `undefined` if it is none. */
+export function linkOf(path: ByteText): ByteText | undefined {
+  const target = new Uint8Array(PATH_BYTES);
+  const length = libc().syscallInOut(READLINKAT, AT_FDCWD, bytesOf(`${path}\0`), target, BigInt(target.length));
+  return length < 0 ? undefined : byteText(target.subarray(0, length));
+}
+
+/** The children of a process, by number. Empty without /proc. */
+export function childrenOf(pid: number): number[] {
+  return listFolder("/proc").filter((name) => /^[1-9]/.test(name) && parentOf(name) === String(pid)).map(Number);
 }
 
 /** The limits of open files of this process. */

@@ -34,6 +34,11 @@ Deno.test("describeSetupFailure tells each missing thing with its own remedy", (
     ["address", "", "cannot configure the network namespace: ", "CAP_NET_ADMIN"],
     ["resolver", "mount=absent", "cannot set the resolver: ", 'install "mount" (Debian package util-linux)'],
     ["resolver", "", "cannot set the resolver: ", "mounting must be allowed"],
+    ["proc", "mount=absent", "cannot mount a /proc for the command: ", 'install "mount" (Debian package util-linux)'],
+    ["proc", "", "cannot mount a /proc for the command: ", "--security-opt unmask=ALL"],
+    ["covers", "mount=absent", "cannot cover what the command is not to reach: ", 'install "mount"'],
+    ["covers", "", "cannot cover what the command is not to reach: ", "util-linux 2.34"],
+    ["inner", "user/max_user_namespaces=1", "cannot create a user namespace for the command: ", "run as root"],
     ["ready", "", 'cannot start the command (at step "ready"): ', "nothing was started"],
   ];
   const seen = new Set<string>();

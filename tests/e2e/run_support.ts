@@ -91,6 +91,18 @@ export async function processesWith(word: string): Promise<string[]> {
   return lines.split("\n").filter((line) => line.includes(word) && !line.includes("awk"));
 }
 
+/** The surroundings of an ordinary user. */
+export interface UserOptions {
+  /** The mode of his /dev/net/tun. */
+  readonly tunMode?: string;
+  /** His working directory. */
+  readonly cwd?: string;
+  /** What root does before in the same mount namespace, which is the user's own: a shell command. */
+  readonly prepare?: string;
+  /** Variables to add to his environment. */
+  readonly env?: Record<string, string>;
+}
+
 /** A user without privileges, with a Deno, a cache, a copy of the checkout and a /dev/net/tun of his own. */
 export class OrdinaryUser implements AsyncDisposable {
   /** His user and group number. */
@@ -117,23 +129,23 @@ export class OrdinaryUser implements AsyncDisposable {
     return new OrdinaryUser(home);
   }
 
-  /** Runs `hawser` as this user, with a /dev/net/tun of this mode and in this directory. */
-  async hawser(words: readonly string[], options: { tunMode?: string; cwd?: string } = {}): Promise<Outcome> {
+  /** Runs `hawser` as this user. */
+  async hawser(words: readonly string[], options: UserOptions = {}): Promise<Outcome> {
     return await this.#run(this.#command(words), options);
   }
 
   /** Runs a shell script as this user, in which `"$@"` is `hawser` with these words. */
-  async script(script: string, words: readonly string[]): Promise<Outcome> {
-    return await this.#run(["sh", "-c", script, "sh", ...this.#command(words)], {});
+  async script(script: string, words: readonly string[], options: UserOptions = {}): Promise<Outcome> {
+    return await this.#run(["sh", "-c", script, "sh", ...this.#command(words)], options);
   }
 
   #command(words: readonly string[]): string[] {
     return [`${this.#home}/deno`, "run", "--no-prompt", ...PERMISSIONS, `${this.#home}/tree/cli.ts`, ...words];
   }
 
-  async #run(command: readonly string[], options: { tunMode?: string; cwd?: string }): Promise<Outcome> {
+  async #run(command: readonly string[], options: UserOptions): Promise<Outcome> {
     const around = `mount -t tmpfs -o mode=755 none "$home/dev" && mknod -m "$mode" "$home/dev/tun" c 10 200 &&
-      mount --bind "$home/dev/tun" /dev/net/tun && cd "$directory" &&
+      mount --bind "$home/dev/tun" /dev/net/tun && eval "$prepare" && cd "$directory" &&
       exec setpriv --reuid 65534 --regid 65534 --clear-groups -- "$@"`;
     const output = await new Deno.Command("unshare", {
       args: ["-m", "--", "sh", "-c", around, "sh", ...command],
@@ -141,6 +153,8 @@ export class OrdinaryUser implements AsyncDisposable {
         home: this.#home,
         mode: options.tunMode ?? "666",
         directory: options.cwd ?? "/",
+        prepare: options.prepare ?? ":",
+        ...options.env,
         HOME: this.#home,
         DENO_DIR: `${this.#home}/cache`,
         NO_COLOR: "1",
