@@ -92,8 +92,8 @@ export class LinuxDatagramSocket {
   #notTaken: HostEndpoint[] = [];
   #closed = false;
 
-  /** Takes an open socket. Throws an `Error` when the loop cannot watch it; it is the caller's then. */
-  constructor(owner: DatagramOwner, fd: number, user: DatagramUser) {
+  /** Takes an open socket, whose work takes `payer`'s time. Throws an `Error` when the loop cannot watch it; it is the caller's then. */
+  constructor(owner: DatagramOwner, fd: number, user: DatagramUser, payer?: object) {
     this.#owner = owner;
     this.#user = user;
     this.#fd = fd;
@@ -103,7 +103,7 @@ export class LinuxDatagramSocket {
     libc.setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, ENABLE, ENABLE.length);
     libc.setsockopt(fd, SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES, BUFFER_BYTES.length);
     libc.setsockopt(fd, SOL_SOCKET, SO_SNDBUF, BUFFER_BYTES, BUFFER_BYTES.length);
-    this.#watch = owner.loop.watch(fd, this);
+    this.#watch = owner.loop.watch(fd, this, { share: owner.loop.shares.find(payer) });
     this.#watch.setInterest(READABLE | BROKEN);
   }
 

@@ -108,7 +108,7 @@ class PingSocket implements HostPingSocket, DatagramUser {
   constructor(owner: DatagramOwner, fd: number, handler: HostPingHandler, gone: (socket: PingSocket) => void) {
     this.#handler = handler;
     this.#gone = gone;
-    this.#socket = new LinuxDatagramSocket(owner, fd, this);
+    this.#socket = new LinuxDatagramSocket(owner, fd, this, handler.payer);
   }
 
   send(bytes: Uint8Array, start: number, end: number, to: IpAddress): boolean {

@@ -110,6 +110,7 @@ export class LinuxTcpSocket implements HostTcpSocket {
     }
     this.#watch = this.#register();
     owner.open.add(this);
+    this.#pay(this.#handler);
     if (this.#connecting !== undefined) this.#watch.setInterest(WRITABLE | BROKEN);
     if (this.#startError !== undefined) this.#watch.raise(BROKEN);
   }
@@ -122,6 +123,7 @@ export class LinuxTcpSocket implements HostTcpSocket {
   /** Names the handler of an accepted socket. */
   serve(handler: HostTcpHandler): void {
     this.#handler = handler;
+    this.#pay(handler);
     this.#applyInterest();
   }
 
@@ -219,6 +221,10 @@ export class LinuxTcpSocket implements HostTcpSocket {
       }
     }
     return fd;
+  }
+
+  #pay(handler: HostTcpHandler | undefined): void {
+    this.#watch.share = this.#owner.loop.shares.find(handler?.payer);
   }
 
   #register(): Watch {

@@ -40,7 +40,7 @@ export class LinuxUdpSocket implements HostUdpSocket, DatagramUser {
   constructor(owner: LinuxUdpOwner, fd: number, handler: HostUdpHandler) {
     this.#owner = owner;
     this.#handler = handler;
-    this.#socket = new LinuxDatagramSocket(owner, fd, this);
+    this.#socket = new LinuxDatagramSocket(owner, fd, this, handler.payer);
     owner.open.add(this);
   }
 

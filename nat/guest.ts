@@ -93,6 +93,8 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   readonly out: FrameSender;
   /** What it uses of the gateway's limits. */
   readonly use: GuestUse;
+  /** Whose time the host's work for its flows takes. */
+  readonly payer: object | undefined;
 
   #nat: GuestContext;
   #services: Services;
@@ -107,6 +109,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
     this.#nat = nat;
     this.number = number;
     this.use = use;
+    this.payer = link.payer;
     this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu });
     const name = `Guest ${number} on ${link.name}`;
     this.#length = new FrameLength(nat.log, name, link);

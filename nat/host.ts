@@ -60,8 +60,14 @@ export interface HostEndpoint {
   readonly port: number;
 }
 
+/** Who owns a socket of the host. */
+export interface HostSocketOwner {
+  /** Whose time the socket's work takes (`FrameSink.payer`), for a host that shares its time among guests. */
+  readonly payer?: object | undefined;
+}
+
 /** What an open TCP socket tells its owner. None is called after `close` or `reset`, and none from within a call of the owner. */
-export interface HostTcpHandler {
+export interface HostTcpHandler extends HostSocketOwner {
   /** There are bytes, EOF or an error to `read`, and interest in `READ`. Called once a turn while that holds. */
   hostReadable(): void;
   /** `write` will take bytes or fail, and there is interest in `WRITE`. Called once a turn while that holds. */
@@ -116,7 +122,7 @@ export interface HostListener extends AsyncDisposable {
 }
 
 /** What a UDP socket tells its owner. */
-export interface HostUdpHandler {
+export interface HostUdpHandler extends HostSocketOwner {
   /** A datagram came. The bytes are valid until this returns, and they and all in front of them may be overwritten. */
   hostDatagram(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void;
   /** A datagram sent to `to` did not arrive, where the host can tell. `mtu` is what the path carries with `tooLarge`, where that is known; else 0. */
@@ -138,7 +144,7 @@ export interface HostBoundUdpSocket extends HostUdpSocket, AsyncDisposable {
 }
 
 /** What a ping socket tells its owner. */
-export interface HostPingHandler {
+export interface HostPingHandler extends HostSocketOwner {
   /**
    * An ICMP echo reply came, whose message is `bytes[start, end)`, with whatever identifier the host uses and a correct checksum. The bytes are valid until
    * this returns, and they and all in front of them may be overwritten.

@@ -70,6 +70,8 @@ export interface GuestSide {
   readonly number: number;
   /** What it uses of the gateway's limits. */
   readonly use: GuestUse;
+  /** Whose time the host's work for its flows takes; see `HostSocketOwner`. */
+  readonly payer: object | undefined;
   /** The way between the two addresses of a flow with this key. */
   path(key: FlowKey): Path;
 }

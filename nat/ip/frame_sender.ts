@@ -34,6 +34,8 @@ export interface FrameSink {
   readonly mtu: number;
   /** Whether partial checksums and 64 KiB segments may be sent. */
   readonly offload: boolean;
+  /** Whose time the work for the guest takes; handed on to the host with every socket (`HostSocketOwner`). */
+  readonly payer?: object | undefined;
   /** Sends a frame or drops it. */
   send(frame: Frame): boolean;
   /** Sends what was held back. */

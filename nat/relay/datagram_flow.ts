@@ -54,6 +54,11 @@ export abstract class DatagramFlow implements Flow, Timed {
   /** Gives back what it holds. */
   protected abstract release(): void;
 
+  /** Whose time the host's work for it takes. */
+  get payer(): object | undefined {
+    return this.guest.payer;
+  }
+
   /** It is over: whoever keeps it in a list of its own forgets it. */
   protected forget(): void {}
 

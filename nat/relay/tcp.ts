@@ -107,6 +107,11 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     this.endpoint = new TcpEndpoint(context.tcp, { lower: this.path, ports: this, user: this });
   }
 
+  /** Whose time the host's work for it takes. */
+  get payer(): object | undefined {
+    return this.guest.payer;
+  }
+
   /** Begins. */
   open(): void {
     this.#opening.begin(this);

@@ -52,6 +52,11 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
     this.#timer = new Timer(this);
   }
 
+  /** Whose time the host's work for it takes. */
+  get payer(): object | undefined {
+    return this.#relay.payer;
+  }
+
   /** Keeps the SYN and has the host connect. */
   begin(relay: TcpRelay): void {
     this.#relay = relay;

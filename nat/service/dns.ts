@@ -218,7 +218,7 @@ export class DnsService implements DnsWaiter {
     }
     if (this.#pending.size >= MAX_DNS_PENDING && !this.#makeRoom(client.guest)) return "dnsPendingLimit";
     const id = this.#options.random() & 0xffff, servers = this.#servers;
-    const options = { key, query, message, servers, id, waiter: this };
+    const options = { key, query, message, servers, id, waiter: this, payer: client.guest.payer };
     const exchange = client.stream === undefined
       ? new DnsUdpExchange(this.#context, options)
       : new DnsTcpExchange(this.#context, options);

@@ -63,6 +63,8 @@ export interface DnsExchangeOptions {
   readonly id: number;
   /** Who waits. */
   readonly waiter: DnsWaiter;
+  /** Whose time the host's work for it takes. */
+  readonly payer: object | undefined;
 }
 
 /** A query and the resolvers that are asked. */
@@ -91,6 +93,7 @@ export abstract class DnsExchange {
   constructor(context: RelayContext, options: DnsExchangeOptions) {
     this.context = context;
     this.key = options.key;
+    this.payer = options.payer;
     this.message = options.message;
     this.#query = options.query;
     this.#servers = options.servers;
@@ -104,6 +107,9 @@ export abstract class DnsExchange {
 
   /** Closes what is open. */
   protected abstract release(): void;
+
+  /** Whose time the host's work for it takes. */
+  readonly payer: object | undefined;
 
   /** The resolvers that were asked so far. */
   get asked(): readonly Target[] {

@@ -1,22 +1,28 @@
 /**
  * A stream of frames over a `Deno.Conn`: for every system that Deno runs on, without FFI.
  *
- * One read and one write are under way at a time. What is sent while a write is under way gathers in a second queue, which
+ * One read and one write are under way at a time. Frames are handed out for `PASS_MS` at a time, so that a guest whose
+ * frames are costly leaves others their turn; the next read waits for the last of them. What is sent while a write is under way gathers in a second queue, which
  * the next write takes whole; each is bounded, see `stream_framing.ts`. On Linux with `--allow-ffi` the link of
  * `linux_stream.ts` does the same without a promise a batch.
  *
  * @module
  */
 import type { Frame } from "../wire/frame.ts";
-import { FramedLink, type FramedLinkOptions } from "./framed_link.ts";
+import { setImmediate } from "node:timers";
+import { FramedLink, type FramedLinkOptions, type WorkLimit } from "./framed_link.ts";
 import { StreamOutput } from "./stream_framing.ts";
 
+/** Milliseconds for which frames are handed out at a time. */
+const PASS_MS = 1;
+const FRAMES_PER_LOOK = 8;
 /** How long the last words may take to leave. */
 const PARTING_MS = 500;
 
 /** A link over a connection of Deno's. */
 export class ConnLink extends FramedLink {
   readonly #conn: Deno.Conn;
+  readonly #pass = new Pass();
   #gathering: StreamOutput;
   #writing: StreamOutput;
   #writer: Promise<void> | undefined;
@@ -88,7 +94,11 @@ export class ConnLink extends FramedLink {
         const count = await this.#conn.read(input.bytes.subarray(input.end));
         if (this.closed) return;
         if (count === null) return this.finish();
-        this.deliver(count);
+        let hasRest = this.deliver(count, this.#pass.begin());
+        while (hasRest) {
+          await new Promise((resolve) => setImmediate(resolve));
+          hasRest = !this.closed && this.deliver(0, this.#pass.begin());
+        }
       }
     } catch (error) {
       if (error instanceof Deno.errors.ConnectionReset) this.finish();
@@ -111,6 +121,22 @@ export class ConnLink extends FramedLink {
     } finally {
       this.#writer = undefined;
     }
+  }
+}
+
+/** The time in which frames are handed out. */
+class Pass implements WorkLimit {
+  #until = 0;
+  #frames = 0;
+
+  /** It begins now. */
+  begin(): this {
+    this.#until = performance.now() + PASS_MS;
+    return this;
+  }
+
+  isOver(): boolean {
+    return ++this.#frames % FRAMES_PER_LOOK === 0 && performance.now() >= this.#until;
   }
 }
 

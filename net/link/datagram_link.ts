@@ -45,6 +45,8 @@ export interface DatagramLinkOptions {
   readonly mtu: number;
   /** See `ListenerOptions`. */
   readonly offload: boolean | undefined;
+  /** Whose time the guest's work takes. */
+  readonly payer?: object;
 }
 
 /** A link over a socket of datagrams. */
@@ -53,6 +55,8 @@ export class DatagramLink implements Link {
   readonly mtu: number;
   readonly headroom = 0;
   offload: boolean;
+  /** Whose time the guest's work takes. */
+  readonly payer: object | undefined;
   dropped = 0;
   readonly #carrier: DatagramCarrier;
   readonly #mayGreet: boolean;
@@ -62,8 +66,9 @@ export class DatagramLink implements Link {
   #receiver: LinkReceiver | undefined;
   #closed = false;
 
-  constructor({ name, mtu, offload }: DatagramLinkOptions, carrier: DatagramCarrier) {
+  constructor({ name, mtu, offload, payer }: DatagramLinkOptions, carrier: DatagramCarrier) {
     this.name = name;
+    this.payer = payer;
     this.mtu = mtu;
     this.offload = offload ?? false;
     this.#mayGreet = offload === undefined;

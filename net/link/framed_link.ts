@@ -10,6 +10,12 @@ import { CHECKSUM_VERIFIED, completeChecksum, Frame } from "../wire/frame.ts";
 import type { Link, LinkReceiver } from "./link.ts";
 import { type FrameInput, type FramePrefix, QEMU_PREFIX, type StreamFraming, StreamInput } from "./stream_framing.ts";
 
+/** How long a link may hand out frames at a time. */
+export interface WorkLimit {
+  /** Whether it has to stop, after a frame of this length. */
+  isOver(length: number): boolean;
+}
+
 /** What every link over a stream is told. */
 export interface FramedLinkOptions {
   /** What it is, for messages: `unix:/run/vm.sock`. */
@@ -99,19 +105,23 @@ export abstract class FramedLink implements Link {
   /** Resolves when everything is freed. */
   protected abstract freed(): Promise<void>;
 
-  /** `count` bytes were read behind those in `input`: hands out the frames that are whole. */
-  protected deliver(count: number): void {
+  /**
+   * `count` bytes were read behind those in `input`: hands out the frames that are whole, until `limit` is over.
+   * Returns whether it stopped for that; then more may be there.
+   */
+  protected deliver(count: number, limit?: WorkLimit): boolean {
     const input = this.input, receiver = this.#receiver!, frame = this.#frame;
     input.end += count;
-    let delivered = false;
+    let delivered = false, stopped = false;
     // The receiver may close the link.
-    while (!this.#closed && input.next(frame)) {
+    while (!this.#closed && !stopped && input.next(frame)) {
       // What is left undone in it never left this machine.
       if (this.offload) frame.checksum = CHECKSUM_VERIFIED;
       receiver.receive(frame);
       delivered = true;
+      stopped = limit !== undefined && limit.isOver(frame.length);
     }
-    if (this.#closed) return;
+    if (this.#closed) return false;
     if (delivered) {
       this.#spoke?.();
       this.#spoke = undefined;
@@ -121,6 +131,7 @@ export abstract class FramedLink implements Link {
     if (reply !== undefined && this.queueBytes(reply)) this.write();
     if (input.problem !== undefined) this.fail("read from", input.problem);
     else if (input.finished === true) this.finish();
+    return stopped;
   }
 
   /** The other end sends nothing more: that is the end of the link, and an error within a frame. */

@@ -40,6 +40,8 @@ export interface Link extends AsyncDisposable {
   readonly headroom: number;
   /** Whether partial checksums and 64 KiB TCP segments may be sent, and are vouched for when received. */
   readonly offload: boolean;
+  /** Whose time the work for its guest takes, for a host that shares its time among guests (`turn_shares.ts`). */
+  readonly payer?: object | undefined;
   /** Frames that `send` could not take, since the link began. */
   readonly dropped: number;
   /** Begins delivering frames. Throws an `Error` when called twice. */

@@ -1,8 +1,9 @@
 /**
  * Guests on one unix socket of datagrams, on Linux's sockets in the event loop.
  *
- * **In.** At most `DATAGRAMS_PER_TURN` a turn into one buffer, each with its sender's address, which is compared with
- * the last one's before it is looked up. Who has no path cannot be answered and is refused.
+ * **In.** At most `DATAGRAMS_PER_TURN` a turn, and none behind one of a guest that has used its part of the turn
+ * (`turn_shares.ts`), into one buffer, each with its sender's address, which is compared with the last one's before it is
+ * looked up. Who has no path cannot be answered and is refused.
  *
  * **Out.** One call a frame, to the peer's address and from the socket's own path, because a peer that has connected
  * its socket takes datagrams from nobody else. What a peer has no room for waits in a queue of its own
@@ -17,6 +18,7 @@
 import { Frame } from "../wire/frame.ts";
 import { EAGAIN, ECONNREFUSED, ENOBUFS, ENOENT, errno, type Libc, libc, SO_SNDBUF, SOL_SOCKET } from "../linux/libc.ts";
 import { type EventLoop, READABLE, type Watch } from "../linux/event_loop.ts";
+import type { TurnShare } from "../linux/turn_shares.ts";
 import { SOCKADDR_UN_SIZE, unixSockaddrPath } from "../linux/sockaddr.ts";
 import { openUnixDatagram, removeSocket, unixPathIsServed } from "../linux/sockets.ts";
 import { DatagramQueue, type DatagramSend, LOST, NO_ROOM, SENT } from "./datagram_queue.ts";
@@ -33,6 +35,7 @@ const SILENT_MS = 60_000;
 
 /** A peer: where it is, and its link. */
 interface Peer {
+  readonly share: TurnShare;
   readonly key: string;
   readonly address: Uint8Array;
   readonly link: DatagramLink;
@@ -114,7 +117,7 @@ export class LinuxDatagramListener implements LinkListener {
         continue;
       }
       heard.add(peer);
-      peer.link.receive(this.#frame.set(buffer, 0, count));
+      if (!this.#pass(peer, count)) break;
     }
     for (const { link, queue } of heard) {
       if (queue.retryAt !== Infinity) link.dropped += queue.retry(this.#loop.now());
@@ -128,6 +131,17 @@ export class LinuxDatagramListener implements LinkListener {
     if (peer.link.greeted()) return;
     peer.link.end();
     this.#peer()?.link.greeted();
+  }
+
+  /** Hands out a datagram of `peer`, on its account. Returns whether it has time for more. */
+  #pass({ link, share }: Peer, length: number): boolean {
+    const { shares } = this.#loop, frame = this.#frame.set(this.#buffer, 0, length);
+    const began = shares.isShared ? performance.now() : shares.began, hasTime = share.begin(began);
+    link.receive(frame);
+    if (!shares.isShared) return !share.isOver(length);
+    const ended = performance.now();
+    share.charge(began, ended);
+    return hasTime;
   }
 
   /** Who sent the last datagram; `undefined` for someone who is not served. */
@@ -154,14 +168,14 @@ export class LinuxDatagramListener implements LinkListener {
       return undefined;
     }
     const name = `${this.address} from ${unixSockaddrPath(address, address.length)}`;
-    const { mtu = 1500, offload } = this.#options;
-    const link = new DatagramLink({ name, mtu, offload }, {
+    const { mtu = 1500, offload } = this.#options, share = this.#loop.shares.join();
+    const link = new DatagramLink({ name, mtu, offload, payer: share }, {
       send: (frame) => queue.push(frame, this.#loop.now()),
       ended: () => this.#forget(peer),
       freed: () => Promise.resolve(),
     });
     const queue = new DatagramQueue(this.#store, (frame) => this.#send(peer, frame));
-    const peer: Peer = { key, address, link, queue, heardAt: this.#loop.now() };
+    const peer: Peer = { key, address, link, share, queue, heardAt: this.#loop.now() };
     this.#peers.set(key, peer);
     this.#options.attach(link);
     return peer;

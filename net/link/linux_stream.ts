@@ -1,9 +1,9 @@
 /**
  * A stream of frames on a non-blocking socket of Linux, in the event loop.
  *
- * **In.** One read a turn, of up to 256 KiB, so that a flood from one guest leaves the others, sockets and timers their turn;
- * the frames in it are delivered where they lie. The socket is edge-triggered: it is given up as readable only when a read
- * gave less than it could and nothing is known to stand behind the bytes.
+ * **In.** One read a turn, of up to 256 KiB; the frames in it are delivered where they lie, as many as the guest has time for
+ * (`turn_shares.ts`). The rest is delivered in later turns, before the next read. The socket is edge-triggered: it is given
+ * up as readable only when a read gave less than it could and nothing is known to stand behind the bytes.
  *
  * **Out.** Frames are copied together and written when the turn ends or `WRITE_FROM` bytes wait. A frame of `DIRECT_FROM`
  * bytes or more is written at once and from where it lies, behind its length in the headroom, if nothing waits before it.
@@ -24,6 +24,7 @@ import {
   SHUT_WR,
 } from "../linux/libc.ts";
 import { type EventLoop, MORE_BEHIND, READABLE, type Watch, WRITABLE } from "../linux/event_loop.ts";
+import type { TurnShare } from "../linux/turn_shares.ts";
 import { FramedLink, type FramedLinkOptions } from "./framed_link.ts";
 import { StreamOutput } from "./stream_framing.ts";
 
@@ -31,6 +32,9 @@ import { StreamOutput } from "./stream_framing.ts";
 const WRITE_FROM = 1 << 16;
 /** Length from which on copying a frame costs more than a write of its own. */
 const DIRECT_FROM = 1 << 13;
+
+/** A bit of the watch: frames that were read are not delivered yet. */
+const UNDELIVERED = 16;
 
 /** Takes what nobody wants to know any more. */
 const unread = new Uint8Array(1 << 18);
@@ -50,6 +54,8 @@ export class LinuxStreamLink extends FramedLink {
   readonly #fd: number;
   readonly #watch: Watch;
   readonly #output: StreamOutput;
+  /** Whose time the guest's work takes. */
+  readonly payer: TurnShare;
   #full = false;
 
   constructor(options: LinuxStreamOptions) {
@@ -57,8 +63,9 @@ export class LinuxStreamLink extends FramedLink {
     this.#output = new StreamOutput(this.prefix);
     this.#loop = options.loop;
     this.#fd = options.fd;
+    this.payer = options.loop.shares.join();
     try {
-      this.#watch = options.loop.watch(options.fd, { ready: (due) => this.#ready(due) });
+      this.#watch = options.loop.watch(options.fd, { ready: (due) => this.#ready(due) }, { share: this.payer });
     } catch (error) {
       this.#libc.close(options.fd);
       throw error;
@@ -66,7 +73,7 @@ export class LinuxStreamLink extends FramedLink {
   }
 
   protected override begin(): void {
-    this.#watch.setInterest(READABLE);
+    this.#watch.setInterest(READABLE | UNDELIVERED);
   }
 
   protected override queue(frame: Frame): boolean {
@@ -98,14 +105,22 @@ export class LinuxStreamLink extends FramedLink {
   }
 
   #ready(due: number): void {
-    if ((due & READABLE) !== 0) this.#read();
+    if ((due & (READABLE | UNDELIVERED)) !== 0) this.#read((due & UNDELIVERED) !== 0);
     if ((due & WRITABLE) === 0 || this.closed) return;
     this.#full = false;
-    this.#watch.setInterest(READABLE);
+    this.#watch.setInterest(READABLE | UNDELIVERED);
     this.write();
   }
 
-  #read(): void {
+  #read(hasRest: boolean): void {
+    const count = hasRest ? 0 : this.#receive(), watch = this.#watch;
+    if (count < 0) return;
+    if (this.deliver(count, this.payer)) watch.ready |= UNDELIVERED;
+    else watch.ready &= ~UNDELIVERED;
+  }
+
+  /** Bytes that were read behind those in `input`; -1: there are none, or the link has ended. */
+  #receive(): number {
     const input = this.input;
     input.makeRoom();
     const room = input.bytes.length - input.end;
@@ -113,15 +128,13 @@ export class LinuxStreamLink extends FramedLink {
     const count = this.#libc.recv(this.#fd, into, BigInt(room), 0);
     if (count > 0) {
       if (count < room && (this.#watch.ready & MORE_BEHIND) === 0) this.#watch.ready &= ~READABLE;
-      this.deliver(count);
-    } else if (count === 0) {
-      this.finish();
-    } else {
-      const code = errno();
-      if (code === EAGAIN) this.#watch.ready &= ~READABLE;
-      else if (code === ECONNRESET) this.finish();
-      else if (code !== EINTR) this.fail("read from", describeErrno(code));
+      return count;
     }
+    const code = count === 0 ? ECONNRESET : errno();
+    if (code === EAGAIN) this.#watch.ready &= ~READABLE;
+    else if (code === ECONNRESET) this.finish();
+    else if (code !== EINTR) this.fail("read from", describeErrno(code));
+    return -1;
   }
 
   /** The last words. What has come and was not read would make the kernel reset the connection, and them with it: it is read first. */
@@ -149,7 +162,7 @@ export class LinuxStreamLink extends FramedLink {
     if (count < 0 && errno() !== EAGAIN) return errno() === EINTR ? 0 : -1;
     this.#full = true;
     this.#watch.ready &= ~WRITABLE;
-    this.#watch.setInterest(READABLE | WRITABLE);
+    this.#watch.setInterest(READABLE | UNDELIVERED | WRITABLE);
     return Math.max(0, count);
   }
 }

@@ -2,7 +2,8 @@
  * A link over a TAP interface of Linux: the guest is a network namespace, or a virtual machine bridged to one.
  *
  * Frames are read from /dev/net/tun in batches when the event loop says that there are some, into one buffer, at most
- * `FRAMES_PER_TURN` a turn so that a flood from the guest leaves sockets and timers their turn. They are written one by
+ * `FRAMES_PER_TURN` a turn and as many as the guest has time for (`turn_shares.ts`), so that a flood from the guest leaves
+ * other guests, sockets and timers their turn. They are written one by
  * one, at once: the kernel queues them, and drops them where its queue is full or the interface is down.
  *
  * With offload a virtio-net header (VIRTIO 1.2 section 5.1.6, legacy form, little-endian) stands before each frame and
@@ -17,6 +18,7 @@
 import { CHECKSUM_PARTIAL, CHECKSUM_VERIFIED, Frame } from "../wire/frame.ts";
 import { describeErrno, EAGAIN, EINTR, errno, type Libc, libc } from "../linux/libc.ts";
 import { type EventLoop, READABLE, type Watch } from "../linux/event_loop.ts";
+import type { TurnShare } from "../linux/turn_shares.ts";
 import { configureTun, openTun } from "../linux/tun.ts";
 import type { Link, LinkReceiver } from "./link.ts";
 
@@ -81,6 +83,8 @@ class TapLink implements Link {
   readonly #libc: Libc = libc();
   readonly #loop: EventLoop;
   readonly #fd: number;
+  /** Whose time the guest's work takes. */
+  readonly payer: TurnShare;
   readonly #frame = new Frame();
   readonly #buffer: Uint8Array;
   readonly #bufferLength: bigint;
@@ -95,6 +99,7 @@ class TapLink implements Link {
     this.headroom = options.offload ? VNET_HEADER : 0;
     this.#loop = options.loop;
     this.#fd = options.fd;
+    this.payer = options.loop.shares.join();
     this.#buffer = new Uint8Array(this.headroom + LARGEST_FRAME);
     this.#bufferLength = BigInt(this.#buffer.length);
   }
@@ -102,7 +107,10 @@ class TapLink implements Link {
   start(receiver: LinkReceiver): void {
     if (this.#closed) throw new Error(`Cannot start link ${this.name}: it is closed`);
     if (this.#receiver) throw new Error(`Cannot start link ${this.name}: it is started already`);
-    this.#watch = this.#loop.watch(this.#fd, { ready: () => this.#read(receiver) }, { level: true });
+    this.#watch = this.#loop.watch(this.#fd, { ready: () => this.#read(receiver) }, {
+      level: true,
+      share: this.payer,
+    });
     this.#receiver = receiver;
     this.#watch.setInterest(READABLE);
   }
@@ -150,6 +158,7 @@ class TapLink implements Link {
       frame.set(bytes, headroom, length);
       if (this.offload) readVnetHeader(bytes, frame);
       receiver.receive(frame);
+      if (this.payer.isOver(length)) break;
     }
     if (received > 0 && !this.#closed) receiver.flush();
   }

@@ -40,6 +40,11 @@ export class WrappedLink implements Link {
     return this.inner.offload;
   }
 
+  /** Whose time the work for the guest takes. */
+  get payer(): object | undefined {
+    return this.inner.payer;
+  }
+
   /** Frames that `send` could not take. */
   get dropped(): number {
     return this.inner.dropped;

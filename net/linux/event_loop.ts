@@ -13,6 +13,9 @@
  * that does the kernel promise another edge. A descriptor that is not a stream (a TAP) is level-triggered instead, and
  * the kernel keeps its bits.
  *
+ * **Fair turns.** A watch may have a `share`: whose time its handler takes. A watch whose party has used its part of the
+ * turn stays in the list, and its handler is called in a later turn (`turn_shares.ts`).
+ *
  * **Where it runs.** `runBlocking` holds the thread that calls it, a Worker's: `wakeLoop` from another thread makes it
  * return after the turn. Being woken from sleep costs tens of microseconds, much of a round trip, so after a short wait
  * it polls for `SPIN_MS` before it sleeps again, and lets whoever else wants the processor have it meanwhile. `start`
@@ -40,6 +43,7 @@ import {
   type Libc,
   libc,
 } from "./libc.ts";
+import { type TurnShare, TurnShares } from "./turn_shares.ts";
 
 /** `Watch` bits: reading would not wait. The value of `READ`. */
 export const READABLE = 1;
@@ -97,6 +101,8 @@ export class Watch {
   interest = 0;
   /** Whether the loop has let go of it. */
   released = false;
+  /** Whose time the handler takes; `undefined`: nobody's in particular. */
+  share: TurnShare | undefined;
   /** For the loop: whom to call. */
   readonly handler: WatchHandler;
   /** For the loop: whether the kernel keeps the ready bits. */
@@ -115,9 +121,16 @@ export class Watch {
   constructor(
     fd: number,
     handler: WatchHandler,
-    place: { level: boolean; slot: number; serial: number; enlist: (watch: Watch) => void },
+    place: {
+      level: boolean;
+      slot: number;
+      serial: number;
+      enlist: (watch: Watch) => void;
+      share?: TurnShare | undefined;
+    },
   ) {
     this.fd = fd;
+    this.share = place.share;
     this.handler = handler;
     this.level = place.level;
     this.slot = place.slot;
@@ -170,6 +183,8 @@ export class EventLoop implements AsyncDisposable {
 
   /** Descriptor for `wakeLoop`, to be handed to another thread. */
   readonly wakeFd: number;
+  /** Who may use how much of a turn. */
+  readonly shares: TurnShares = new TurnShares();
   readonly #libc: Libc;
   readonly #epoll: number;
   readonly #record = new Uint32Array(EPOLL_EVENT_WORDS);
@@ -243,11 +258,11 @@ export class EventLoop implements AsyncDisposable {
    * `level` is set, then level-triggered for reading. The interest is 0 at first. `fd` -1 makes a watch that is only raised
    * by hand. Throws an `Error` when the kernel refuses; the descriptor is the caller's then.
    */
-  watch(fd: number, handler: WatchHandler, options: { level?: boolean } = {}): Watch {
+  watch(fd: number, handler: WatchHandler, options: { level?: boolean; share?: TurnShare | undefined } = {}): Watch {
     const level = options.level ?? false;
     const slot = fd < 0 ? -1 : this.#freeSlots.pop() ?? this.#slots.length;
     const serial = this.#serial = (this.#serial + 1) >>> 0;
-    const watch = new Watch(fd, handler, { level, slot, serial, enlist: this.#enlistWatch });
+    const watch = new Watch(fd, handler, { level, slot, serial, enlist: this.#enlistWatch, share: options.share });
     if (fd < 0) return watch;
     this.#record[0] = level ? EPOLLIN : EDGE_EVENTS;
     this.#record[EPOLL_DATA_WORD] = slot;
@@ -429,6 +444,7 @@ export class EventLoop implements AsyncDisposable {
     this.#phase = DISPATCHING;
     this.#clock = performance.now();
     this.#turnWanted = false;
+    this.shares.begin(this.#clock);
     try {
       this.#markReady(count);
       this.#callHandlers();
@@ -441,6 +457,7 @@ export class EventLoop implements AsyncDisposable {
     } finally {
       this.#phase = IDLE;
       if (this.#closing.length > 0) this.#closeReleased();
+      this.shares.end();
     }
   }
 
@@ -471,12 +488,20 @@ export class EventLoop implements AsyncDisposable {
       watch.listed = false;
       const due = watch.released ? 0 : watch.ready & watch.interest;
       if (due !== 0) {
-        if (watch.level) watch.ready = 0;
-        watch.handler.ready(due);
+        this.#call(watch, due);
         if ((watch.ready & watch.interest) !== 0 && !watch.released && !watch.listed) this.#enlist(watch);
       }
       watch = next;
     }
+  }
+
+  #call(watch: Watch, due: number): void {
+    const { share, handler } = watch, isMeasured = share !== undefined && this.shares.isShared;
+    const began = isMeasured ? performance.now() : this.#clock;
+    if (share !== undefined && !share.begin(began)) return;
+    if (watch.level) watch.ready = 0;
+    handler.ready(due);
+    if (isMeasured) share.charge(began, performance.now());
   }
 
   #callDelays(): void {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLess, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import type { Link } from "../../../net/link/link.ts";
 import { type LinkListener, type ListenerOptions, MOST_GUESTS } from "../../../net/link/listener.ts";
 import { MOST_SILENT } from "../../../net/link/connected_guests.ts";
@@ -146,6 +146,28 @@ test("carries the largest frames of a large MTU in order, many at once", async (
     link.flush();
   }
   assertEquals(await reading, all);
+});
+
+test("hands out costly frames in parts, between which another guest is heard, and all of them before the end", async (world) => {
+  const listener = await world.listen(world.address), count = 2000;
+  const greedy = await connect(listener);
+  await eventually("the first guest came", () => world.links.length === 1);
+  using modest = await connect(listener);
+  await eventually("the second guest came", () => world.links.length === 2);
+  const [first, second] = world.recorders as [LinkRecorder, LinkRecorder];
+  first.onFrame = () => {
+    for (const end = performance.now() + 0.1; performance.now() < end;);
+  };
+  let before = 0;
+  second.onFrame = () => before = first.frames.length;
+  const frames = Array.from({ length: count }, (_, i) => bytesOf(frameOf(60, i)));
+  // On Linux's sockets both are written before the loop has its next turn, the greedy guest's first.
+  await Promise.all([writeAll(greedy, framed(...frames)), writeAll(modest, framed(bytesOf(frameOf(60))))]);
+  greedy.close();
+  await second.seen(1);
+  assertLess(before, count / 2);
+  assertEquals(await first.end(), undefined);
+  assertEquals(first.frames, frames);
 });
 
 test("gives a frame that comes in pieces when it is whole", async (world) => {

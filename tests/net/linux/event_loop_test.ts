@@ -10,6 +10,7 @@ import {
 } from "@std/assert";
 import { BROKEN, EventLoop, READABLE, wakeLoop, WRITABLE } from "../../../net/linux/event_loop.ts";
 import { libc } from "../../../net/linux/libc.ts";
+import type { TurnShare } from "../../../net/linux/turn_shares.ts";
 import { assertNoDescriptorLeft } from "../../support/ffi_descriptors.ts";
 import { requires } from "../../support/requirements.ts";
 
@@ -501,4 +502,47 @@ test("a handler's exception comes out of stop when the loop was started", async 
   await assertRejects(() => loop.stop(), RangeError, "Cannot go on");
   loop.release(watch);
   await loop[Symbol.asyncDispose]();
+});
+
+test("calls the watches of a party that works little in every turn while another's handlers take long", async () => {
+  await using loop = new EventLoop();
+  const [greedy, modest] = [loop.shares.join(), loop.shares.join()], calls = { greedy: 0, modest: 0, nobody: 0 };
+  const watch = (work: () => void, share?: TurnShare) => {
+    const watch = loop.watch(openEventFd(), { ready: work }, { share });
+    watch.setInterest(WRITABLE);
+    return watch;
+  };
+  const spin = () => {
+    for (const end = performance.now() + 5; performance.now() < end;);
+    calls.greedy++;
+  };
+  const watches = [
+    ...Array.from({ length: 4 }, () => watch(spin, greedy)),
+    watch(() => void calls.modest++, modest),
+    watch(() => void calls.nobody++),
+  ];
+  loop.runBlocking(performance.now() + 300);
+  // A thread that loses its processor while it works for a party may charge that party for it.
+  assertGreater(calls.modest, calls.nobody / 2);
+  // 5 ms are paid for by 20 turns.
+  assertGreater(calls.modest, 5 * calls.greedy);
+  assertGreater(calls.greedy, 4);
+  for (const each of watches) loop.release(each);
+});
+
+test("calls every watch once a turn, however long, if all are of one party or of nobody", async () => {
+  await using loop = new EventLoop();
+  const share = loop.shares.join(), calls = [0, 0];
+  const watches = calls.map((_, i) => {
+    const spin = () => {
+      for (const end = performance.now() + 2; performance.now() < end;);
+      calls[i]!++;
+    };
+    const watch = loop.watch(openEventFd(), { ready: spin }, { share });
+    watch.setInterest(WRITABLE);
+    return watch;
+  });
+  loop.runBlocking(performance.now() + 50);
+  assertEquals(calls[0], calls[1]);
+  for (const each of watches) loop.release(each);
 });
