@@ -7,8 +7,10 @@
  */
 import { Forwarder } from "../forward/forwarder.ts";
 import { formatStreamEndpoint } from "../forward/stream_endpoint.ts";
+import { harden } from "./hardening.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import type { ForwardLine } from "./options.ts";
+import { keepOnly } from "./permissions.ts";
 
 /** How long live connections may go on after the first signal, in milliseconds. */
 export const GRACE_MS = 5000;
@@ -23,6 +25,10 @@ export async function forward({ listen, target, options }: ForwardLine): Promise
     ...(options.maxConnections !== undefined && { maxConnections: options.maxConnections }),
     ...(options.idleTimeoutS !== undefined && { idleTimeoutMs: options.idleTimeoutS * 1000 }),
   });
+  // Bound by now; the path of a socket that it made it will remove.
+  harden(logger, ["dacOverride"]);
+  const usesPaths = listen.transport === "unix" || target.transport === "unix";
+  keepOnly(["net", ...(usesPaths ? ["read", "write"] as const : [])], logger);
   const signals = takeSignals();
   writeStderr(`listening on ${formatStreamEndpoint(forwarder.endpoint)}\n`);
   await signals.first;

@@ -5,6 +5,7 @@
  */
 import { writeStderr } from "./log.ts";
 import { type CommandLine, parseCommandLine } from "./options.ts";
+import { keepOnly, neededByRun, neededByServe } from "./permissions.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Exit code for a command line that cannot be followed. */
@@ -36,6 +37,9 @@ async function follow(line: CommandLine): Promise<number> {
       console.log(line.text.trimEnd());
       return 0;
     case "forward": {
+      // FFI is given up later, by what it still does to harden the process.
+      const usesPaths = line.listen.transport === "unix" || line.target.transport === "unix";
+      keepOnly(["net", "ffi", ...(usesPaths ? ["read", "write"] as const : [])]);
       const { forward } = await import("./forward.ts");
       return await forward(line);
     }
@@ -45,6 +49,7 @@ async function follow(line: CommandLine): Promise<number> {
     }
     case "serve": {
       checkWorkingDirectory();
+      keepOnly(neededByServe(line.options));
       const { GatewayWorker } = await import("./gateway_worker.ts");
       const worker = new GatewayWorker();
       const { serve } = await import("./serve.ts");
@@ -55,8 +60,7 @@ async function follow(line: CommandLine): Promise<number> {
         throw new Error(`cannot run a command in a namespace: this needs Linux, not ${Deno.build.os}`);
       }
       checkWorkingDirectory();
-      // Nothing but a capture is ever written, so without one that right is given up; with one, by the Worker that opens it.
-      if (line.options.pcap === undefined) Deno.permissions.revokeSync({ name: "write" });
+      keepOnly(neededByRun(line.options));
       // The Worker loads while the rest of this thread's modules do.
       const { GatewayWorker } = await import("./gateway_worker.ts");
       const worker = new GatewayWorker();

@@ -10,12 +10,14 @@
  */
 import { addressesOf } from "./gateway_settings.ts";
 import type { GatewayWorker } from "./gateway_worker.ts";
+import { harden } from "./hardening.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { readCommand, refusalOf } from "./command.ts";
 import { Isolation } from "./isolate.ts";
 import { IsolationError } from "./isolate_covers.ts";
 import { Namespace, NamespaceError } from "./namespace.ts";
 import type { RunOptions } from "./options.ts";
+import { keepOnly, neededByGateway } from "./permissions.ts";
 import { exitCodeOf, IGNORED, PASSED_ON, REPORT } from "./signals.ts";
 
 /** Exit code when Hawser itself failed. */
@@ -28,7 +30,7 @@ export async function run(
 ): Promise<number> {
   const command = readCommand(words), refusal = refusalOf(command);
   if (refusal !== undefined) return fail(refusal.message, refusal.code);
-  const { gateway, resolver, guest, prefix } = addressesOf(options.subnet);
+  const { gateway, resolver, guest, prefix } = addressesOf(options.subnet), logger = stderrLogger(options.logLevel);
   let namespace: Namespace;
   try {
     namespace = await Namespace.open({
@@ -54,11 +56,14 @@ export async function run(
     if (typeof early === "number") return early;
     if (early) return fail(`cannot start the gateway: ${early.message}`);
     await namespace.proceed();
+    // COMMAND has just been started: nothing of this reaches it.
+    harden(logger, ["kill"]);
+    keepOnly(neededByGateway(options, sources), logger);
     if (namespace.unresolved && options.dns !== "none") {
-      stderrLogger(options.logLevel).warn("names will not resolve: there is no /etc/resolv.conf to replace");
+      logger.warn("names will not resolve: there is no /etc/resolv.conf to replace");
     }
     if (namespace.strayed) {
-      stderrLogger(options.logLevel).warn("the command may not enter the working directory and starts in /");
+      logger.warn("the command may not enter the working directory and starts in /");
     }
     const ending = await Promise.race([namespace.ended, failed]);
     if ("message" in ending) return fail(`the gateway failed and the command was ended: ${ending.message}`);
@@ -68,7 +73,7 @@ export async function run(
     throw error;
   } finally {
     if (!await namespace.close()) {
-      stderrLogger(options.logLevel).warn("what the command left in its namespace has not ended yet");
+      logger.warn("what the command left in its namespace has not ended yet");
     }
     // The command's last bytes may take their time to reach a slow host; who will not wait ends Hawser by a signal.
     release();

@@ -19,6 +19,7 @@ import { EventLoop } from "../net/linux/event_loop.ts";
 import { reportOf } from "./flow_report.ts";
 import { gatewayOptions, reportForwards } from "./gateway_settings.ts";
 import { type GuestSource, openSource, wantsLoop } from "./guest_source.ts";
+import { dropAllBut } from "./hardening.ts";
 import { LinkWrapper } from "./link_settings.ts";
 import { stderrLogger } from "./log.ts";
 import type { FromWorker, StartMessage, StopMessage, ToWorker } from "./run_messages.ts";
@@ -66,8 +67,7 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
       }),
     ));
   }
-  // The capture is open, and nothing else is ever written; Deno's own sockets at paths would be.
-  if (isFfi) Deno.permissions.revokeSync({ name: "write" });
+  dropAllBut(logger, ["netAdmin", "netRaw", "netBindService", "dacOverride"]);
   reportForwards(gateway);
   const addresses = opened.map(({ address }) => address);
   scope.postMessage({ kind: "started", wakeFd: isFfi ? loop!.wakeFd : undefined, addresses });

@@ -10,10 +10,12 @@
  */
 import type { GatewayWorker } from "./gateway_worker.ts";
 import type { GuestSource } from "./guest_source.ts";
+import { harden } from "./hardening.ts";
 import { tellReady, whenClosed } from "./inherited_fds.ts";
 import { type LinkSpec, OFFLOAD_SUFFIX } from "./link_spec.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { openTunIn } from "./netns_tun.ts";
+import { keepOnly, neededByGateway } from "./permissions.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import { REPORT } from "./signals.ts";
 
@@ -34,6 +36,8 @@ export async function serve(worker: GatewayWorker, options: ServeOptions): Promi
     const sources: GuestSource[] = [];
     for (const link of options.links) sources.push(await sourceOf(link, options));
     const { addresses } = await Promise.race([worker.start({ kind: "start", sources, settings: options }), failed]);
+    harden(logger, []);
+    keepOnly(neededByGateway(options, sources), logger);
     for (const address of addresses.map((address, i) => asWritten(address, options.links[i]!))) {
       writeStderr(`listening on ${address}\n`);
     }

@@ -134,6 +134,8 @@ export interface Libc {
   waitidAsync(kind: number, id: number, info: Uint8Array, options: number): Promise<number>;
   /** waitpid(2); `status` holds 32 bits. */
   waitpid(pid: number, status: Int32Array, options: number): number;
+  /** prctl(2). */
+  prctl(option: number, a: bigint, b: bigint, c: bigint, d: bigint): number;
   /** syscall(2) with up to three arguments, for what the C library has no function for. */
   syscall(call: bigint, a: bigint, b: bigint, c: bigint): number;
   /** syscall(2) whose second argument is read and whose third is written; either may be left out. */
@@ -416,6 +418,7 @@ const SYMBOLS = {
   spawnAttributesDestroy: { name: "posix_spawnattr_destroy", parameters: ["buffer"], result: "i32" },
   waitidAsync: { name: "waitid", parameters: ["i32", "u32", "buffer", "i32"], result: "i32", nonblocking: true },
   waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
+  prctl: { parameters: ["i32", "usize", "usize", "usize", "usize"], result: "i32" },
   syscall: { parameters: ["usize", "usize", "usize", "usize"], result: "i32" },
   syscallInOut: { name: "syscall", parameters: ["usize", "usize", "buffer", "buffer", "usize"], result: "i32" },
   errnoLocation: { name: "__errno_location", parameters: [], result: "pointer" },

@@ -96,9 +96,14 @@ export function originalWords(words: readonly string[]): ByteText[] | undefined 
   return last.every((word, at) => readableText(word) === words[at]) ? last : undefined;
 }
 
-/** The environment with which this process was started: `NAME=VALUE` each, as it was. `undefined` without /proc. */
-export function originalEnvironment(): ByteText[] | undefined {
-  return readWords("/proc/self/environ");
+let environment: ByteText[] | undefined;
+
+/**
+ * The environment with which this process was started: `NAME=VALUE` each, as it was. `undefined` without /proc. It is read
+ * once, because a process that has hidden itself (`hardening.ts`) cannot read it any more.
+ */
+export function originalEnvironment(): readonly ByteText[] | undefined {
+  return environment ??= readWords("/proc/self/environ");
 }
 
 /** The descriptors above 2 that a program started by this process would inherit. Empty without /proc. */

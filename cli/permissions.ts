@@ -1,0 +1,61 @@
+/**
+ * Giving up Deno's permissions at run time: each command keeps what it still needs, once its options are known and again
+ * once it serves.
+ *
+ * A Worker shares the permissions of the main thread: what either gives up is gone for both. So the last step is done
+ * once both have what they need, and leaves what either still uses. SECURITY.md has the table.
+ *
+ * @module
+ */
+import type { Logger } from "../nat/base/logger.ts";
+import type { GatewaySettings } from "./gateway_settings.ts";
+import type { GuestSource } from "./guest_source.ts";
+import type { RunOptions } from "./options.ts";
+import type { ServeOptions } from "./serve_options.ts";
+
+const ALL = ["read", "write", "net", "env", "run", "sys", "ffi", "import"] as const;
+
+/** The name of a permission. */
+export type Permission = typeof ALL[number];
+
+/** Gives up every permission but these; one that is not there does not come. Tells `logger` what is left. */
+export function keepOnly(kept: readonly Permission[], logger?: Logger): void {
+  for (const name of ALL) {
+    if (!kept.includes(name)) Deno.permissions.revokeSync({ name });
+  }
+  if (logger === undefined) return;
+  const left = ALL.filter((name) => Deno.permissions.querySync({ name }).state === "granted");
+  logger.debug(`Permissions from here on: ${left.join(", ") || "none"}`);
+}
+
+/** What `run` needs from the start on: its Worker's module, FFI, the environment where there is no /proc, its options. */
+export function neededByRun({ host, pcap }: RunOptions): Permission[] {
+  return ["read", "env", "ffi", ...when("net", host === "deno"), ...when("write", pcap !== undefined)];
+}
+
+/** What `serve` needs from the start on. */
+export function neededByServe({ host, links, pcap }: ServeOptions): Permission[] {
+  const hasPath = links.some(({ kind }) => kind === "unix" || kind === "unixgram");
+  return [
+    "read",
+    "ffi",
+    ...when("net", host === "deno"),
+    ...when("write", (pcap !== undefined && pcap !== "-") || (host === "deno" && hasPath)),
+    ...when("run", links.some((link) => link.kind === "tap" && link.netns !== undefined && "pid" in link.netns)),
+  ];
+}
+
+/** What a gateway needs once it serves: FFI for its sockets, files for resolv.conf and the paths of sockets. */
+export function neededByGateway({ host }: GatewaySettings, sources: readonly GuestSource[]): Permission[] {
+  const isDeno = host === "deno", hasPath = sources.some(({ kind }) => kind === "unix" || kind === "unixgram");
+  return [
+    "read",
+    "ffi",
+    ...when("net", isDeno),
+    ...when("write", isDeno && hasPath),
+  ];
+}
+
+function when(permission: Permission, isNeeded: boolean): Permission[] {
+  return isNeeded ? [permission] : [];
+}
