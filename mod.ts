@@ -18,6 +18,7 @@
  * @module
  */
 import { DenoHost } from "./forward/deno_host.ts";
+import { openHostAddresses } from "./forward/host_addresses.ts";
 import { LinuxHost } from "./forward/linux_host.ts";
 import { PortForwards } from "./forward/port_forwards.ts";
 import { HostResolvers } from "./forward/resolver.ts";
@@ -81,8 +82,13 @@ export interface GatewayOptions {
   readonly resolvConf?: string;
   /** Guest-visible addresses for host addresses: `GUESTADDR=HOSTADDR`. */
   readonly maps?: readonly string[];
-  /** Whether the gateway's address leads to the host's loopback. Default true. */
+  /** Whether the gateway's address leads to the host's loopback. Default true. Other addresses of the host are another matter. */
   readonly hostLoopback?: boolean;
+  /**
+   * Whether guests reach addresses of the host at all: loopback, and those of its interfaces, of both families, as they
+   * change. Default true. False needs `--allow-ffi` on Linux, elsewhere `--allow-sys=networkInterfaces`. DNS stays.
+   */
+  readonly hostAddresses?: boolean;
   /**
    * Where guests may go: `CIDR`, `CIDR:PORTS` or `[IPv6-CIDR]:PORTS`, PORTS as in `80,8000-8099`. With any rule here, what none of them holds is
    * refused, the gateway and maps included, but not DNS. Default anywhere.
@@ -147,6 +153,7 @@ export class Gateway implements AsyncDisposable {
   /** Takes the listener off the signal that was given. */
   #forgetSignal: () => void = () => {};
   #disposed: Promise<void> | null = null;
+  #addresses: Disposable | null = null;
 
   private constructor(nat: Nat, host: HostNetwork, logger: Logger) {
     this.#nat = nat;
@@ -164,14 +171,15 @@ export class Gateway implements AsyncDisposable {
    */
   static async start(options: GatewayOptions = {}): Promise<Gateway> {
     options.signal?.throwIfAborted();
-    const rules = createTranslationRules(translationOptions(options));
+    await using owned = new AsyncDisposableStack();
+    const addresses = options.hostAddresses === false ? owned.use(openHostAddresses()) : null;
+    const rules = createTranslationRules({ ...translationOptions(options), hostAddresses: addresses });
     const host = createHost(options.host);
-    try {
-      return await Gateway.#startOn(host, rules, options);
-    } catch (error) {
-      if (host !== options.host) await host[Symbol.asyncDispose]();
-      throw error;
-    }
+    if (host !== options.host) owned.use(host);
+    const gateway = await Gateway.#startOn(host, rules, options);
+    owned.move();
+    gateway.#addresses = addresses;
+    return gateway;
   }
 
   static async #startOn(host: HostNetwork, rules: TranslationRules, options: GatewayOptions): Promise<Gateway> {
@@ -284,6 +292,7 @@ export class Gateway implements AsyncDisposable {
     await portsFree;
     await Promise.all([...this.#links].map((link) => link.close()));
     await this.#host[Symbol.asyncDispose]();
+    this.#addresses?.[Symbol.dispose]();
   }
 }
 

@@ -9,6 +9,7 @@ import { checkOverlaps, formatPortSpec, parseForward } from "../forward/port_spe
 import type { Gateway, GatewayOptions } from "../mod.ts";
 import { DEFAULT_DENY } from "../nat/rules/egress.ts";
 import type { HostNetwork } from "../nat/host.ts";
+import { isLoopback } from "../nat/rules/policy.ts";
 import { createTranslationRules, isGuestAddress } from "../nat/rules/translate.ts";
 import { Cidr, formatIpv4, IpAddress } from "../net/wire/address.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
@@ -41,6 +42,8 @@ export interface GatewaySettings {
   readonly maps: readonly string[];
   /** Whether the gateway's address leads to the host's loopback. */
   readonly hostLoopback: boolean;
+  /** Whether guests reach addresses of the host at all. */
+  readonly hostAddresses: boolean;
   /** Where guests may go: rules as `EgressRules` reads them. */
   readonly allow: readonly string[];
   /** Where they may not go, `none` included. */
@@ -93,7 +96,11 @@ export const GATEWAY_ROWS = {
     repeatable: true,
     read: readMap,
   },
-  "no-host-loopback": { help: "nothing leads to the host's loopback unless a --map names it" },
+  "no-host-loopback": {
+    help: "nothing leads to the host's loopback unless a --map names it; the host's other\n" +
+      "addresses stay open, see --no-host",
+  },
+  "no-host": { help: "nothing leads to any address of the host, as they change (DNS stays)" },
   "allow": {
     metavar: "CIDR[:PORTS]",
     help: "guests reach this and nothing else; ports as 80,8000-8099; repeatable",
@@ -130,6 +137,7 @@ export function gatewaySettings(
     dns: values.dns,
     maps: values.map,
     hostLoopback: !values["no-host-loopback"],
+    hostAddresses: !values["no-host"],
     allow: values.allow,
     deny: values.deny,
     maxFlows: values["max-flows"],
@@ -145,12 +153,26 @@ export function gatewaySettings(
 
 /** What `Gateway.start` is told, on this host. */
 export function gatewayOptions(settings: GatewaySettings, host: HostNetwork): GatewayOptions {
-  const { forwards, subnet, dns, maps, hostLoopback, allow, deny, maxFlows, maxNewFlows, shared, logLevel } = settings;
+  const {
+    forwards,
+    subnet,
+    dns,
+    maps,
+    hostLoopback,
+    hostAddresses,
+    allow,
+    deny,
+    maxFlows,
+    maxNewFlows,
+    shared,
+    logLevel,
+  } = settings;
   return {
     forwards,
     subnet,
     maps,
     hostLoopback,
+    hostAddresses,
     allow,
     deny,
     shared,
@@ -200,6 +222,12 @@ function checkMaps(program: string, settings: GatewaySettings): void {
   for (const map of settings.maps) {
     const address = IpAddress.parse(map.split("=")[0]!).toString();
     const whose = address === guest ? "the guest's own address" : address === resolver ? "the resolver's address" : "";
+    if (!settings.hostAddresses && isLoopback(IpAddress.parse(map.split("=")[1]!))) {
+      throw new UsageError(
+        program,
+        `bad --map ${map}: it leads to the host, which --no-host forbids, leave out one of them`,
+      );
+    }
     if (whose) throw new UsageError(program, `bad --map ${map}: ${address} is ${whose}, take another one`);
     if (seen.has(address)) throw new UsageError(program, `bad --map ${map}: ${address} is mapped already`);
     seen.add(address);

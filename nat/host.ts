@@ -60,6 +60,14 @@ export interface HostEndpoint {
   readonly port: number;
 }
 
+/** The host's own addresses, as they are at any time. */
+export interface HostAddresses {
+  /** A number that is another one after the addresses have changed. */
+  version(): number;
+  /** Whether `address` is the host's own, loopback included. */
+  has(address: IpAddress): boolean;
+}
+
 /** Who owns a socket of the host. */
 export interface HostSocketOwner {
   /** Whose time the socket's work takes (`FrameSink.payer`), for a host that shares its time among guests. */

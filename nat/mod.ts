@@ -34,6 +34,7 @@ export * from "./base/rate_limited_log.ts";
 export * from "./base/recency_list.ts";
 export * from "./base/timers.ts";
 export * from "./base/token_bucket.ts";
+export * from "./rules/host_guard.ts";
 export * from "./rules/translate.ts";
 export * from "./rules/translation_cache.ts";
 export * from "./relay/datagram.ts";

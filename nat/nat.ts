@@ -44,6 +44,7 @@ import { UdpFlows } from "./relay/udp_flows.ts";
 import { UdpForward, type UdpForwardContext } from "./relay/udp_forward.ts";
 import { DnsService } from "./service/dns.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
+import { HostGuard } from "./rules/host_guard.ts";
 import { type Target, type TranslationRules, withDnsServers } from "./rules/translate.ts";
 
 /** Bytes of buffers from which on flows keep nothing that can be had again. */
@@ -97,6 +98,8 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
   readonly registry: FlowRegistry = new FlowRegistry(this.events);
   /** What guests may have. */
   readonly quotas: Quotas;
+  /** Keeps guests off the host's own addresses, if they may reach none. */
+  readonly hostGuard: HostGuard;
   /** The TCP flows. */
   readonly tcpFlows: TcpFlows;
   /** The UDP flows. */
@@ -162,6 +165,7 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
       random: options.random,
       servers: () => this.#findResolvers() ?? [],
     });
+    this.hostGuard = new HostGuard(options.rules.hostAddresses, () => options.host.now());
     this.quotas = new Quotas(options, options.host.now());
     this.random = options.random;
     this.#secret = options.random();

@@ -3,6 +3,7 @@ import type { GuestConn } from "../guest/mod.ts";
 import { GuestStack } from "../guest/mod.ts";
 import { Gateway, type GatewayOptions } from "../mod.ts";
 import { memoryLinkPair } from "../net/link/memory.ts";
+import { assertNoDescriptorLeft } from "./support/ffi_descriptors.ts";
 import { requires } from "./support/requirements.ts";
 
 const needs = requires("linux", "ffi");
@@ -165,4 +166,23 @@ Deno.test("Gateway counts and logs whom listeners have turned away, apart from t
   gateway.refused("Cannot accept a connection", true);
   assertEquals([gateway.counters().guestRefused, gateway.counters().hostExhausted], [20, 1]);
   assertEquals(lines, Array.from({ length: 10 }, (_, i) => `Refused client ${i}`));
+});
+
+Deno.test({
+  name: `Gateway with hostAddresses: false refuses the host, and its end leaves nothing open${needs.reason}`,
+  ignore: needs.ignore,
+  fn: () =>
+    assertNoDescriptorLeft(async () => {
+      for (const host of ["ffi", "deno"] as const) {
+        using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+        const [link, end] = memoryLinkPair({ mtu: 1500 });
+        await using gateway = await Gateway.start({ host, dns: "none", hostAddresses: false });
+        await using _guest = gateway.attach(link);
+        await using stack = new GuestStack(end);
+        const connect = () => stack.connect({ hostname: "10.0.2.2", port: listener.addr.port });
+        await assertRejects(connect, Deno.errors.ConnectionRefused);
+        assertEquals(gateway.counters().denied, 1);
+        await assertRejects(() => Gateway.start({ host, dns: "none", hostAddresses: false, forwards: ["nonsense"] }));
+      }
+    }),
 });

@@ -18,6 +18,7 @@ import type { Events } from "./events.ts";
 import type { EndsTurn, GuestSide } from "./flow.ts";
 import type { FlowKey } from "./flow_key.ts";
 import type { FlowRegistry } from "./flow_registry.ts";
+import type { HostGuard } from "../rules/host_guard.ts";
 import type { Quotas } from "./quota.ts";
 
 /** What relays need of the gateway. */
@@ -78,6 +79,8 @@ export interface FlowsContext extends RelayContext {
   readonly rules: TranslationRules;
   /** What guests may have. */
   readonly quotas: Quotas;
+  /** Keeps guests off the host's own addresses, if they may reach none. */
+  readonly hostGuard: HostGuard;
   /** Lines that are said once. */
   readonly logger: Logger;
   /** The gateway's own DNS, if that is what a packet with this key asks; else null. */

@@ -39,7 +39,7 @@ export class EchoFlows {
   send(guest: GuestSide, packet: Packet): DropReason | null {
     const context = this.#context, { key } = packet;
     const known = this.#mappings.get(this.#key.setMapping(key)), peer = known?.peers.ask(key);
-    if (known !== undefined && peer !== undefined) return known.send(packet, peer);
+    if (known !== undefined && peer !== undefined && context.hostGuard.permits(peer)) return known.send(packet, peer);
     const translation = translate(context.rules, destinationOf(key));
     if ("refusal" in translation) return refuseDatagram(context, guest, key, translation);
     const target = translation.targets[0]!;

@@ -26,6 +26,8 @@ export interface Peer {
   readonly path: Path;
   /** What stands for it. */
   readonly target: Target;
+  /** Of which version of the host's addresses it is known that the target is none of them. */
+  hostVersion: number;
 }
 
 /** The peers of one mapping. */
@@ -51,7 +53,7 @@ export class Peers {
 
   /** Adds one that is not there yet, as the latest. */
   add(key: FlowKey, path: Path, target: Target): Peer {
-    const peer = { address: key.remoteAddress, port: key.remotePort, path, target };
+    const peer = { address: key.remoteAddress, port: key.remotePort, path, target, hostVersion: NaN };
     this.#peers.unshift(peer);
     if (this.#peers.length > MAX_PEERS) this.#peers.pop();
     return peer;

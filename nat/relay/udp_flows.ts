@@ -52,7 +52,7 @@ export class UdpFlows {
 
   /** Sends a datagram of a guest. Returns why not, or null. */
   send(guest: GuestSide, packet: Packet): DropReason | null {
-    const context = this.#context, { registry } = context, { key } = packet;
+    const context = this.#context, { registry, hostGuard } = context, { key } = packet;
     const client = this.#clients.size === 0 ? undefined : this.#clients.get(key);
     if (client !== undefined) return client.answer(packet);
     const dns = context.dnsFor(key);
@@ -62,8 +62,8 @@ export class UdpFlows {
     }
     const known = this.#mappings.get(this.#key.setMapping(key)), peer = known?.peers.ask(key);
     // What was asked before was translated then.
-    if (known !== undefined && peer !== undefined) return known.send(packet, peer);
-    const translation = this.#translations.find(context.rules, key);
+    if (known !== undefined && peer !== undefined && hostGuard.permits(peer)) return known.send(packet, peer);
+    const translation = this.#translations.find(context.rules, key, hostGuard.version);
     if ("refusal" in translation) return refuseDatagram(context, guest, key, translation);
     const limit = known === undefined ? context.quotas.refusesNew(guest.use, context.now()) : null;
     if (limit !== null) return registry.refused(key, guest.use, limit.reason, limit.why);

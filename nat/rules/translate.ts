@@ -12,6 +12,9 @@
  * 5. The rest of the subnet is refused: it must not reach a network of the host that has the same numbers.
  * 6. Anything else is itself.
  *
+ * Where guests may reach no address of the host (`--no-host`), what would lead to one of them is refused, by whatever way:
+ * the gateway's address, a map, or the address itself. DNS is not concerned.
+ *
  * Whatever came out is then matched with `policy.ts` once more, and together with what was asked with the user's rules (`egress.ts`). Those do
  * not concern DNS: `dnsServers` says where it leads, or that it leads nowhere. Of the gateway's two targets one that is denied takes the
  * other with it, since both are the same place to whoever wrote the rule. Rules are checked when they are made, so that a wrong
@@ -23,6 +26,7 @@ import { Cidr, formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { DNS_PORT } from "../../net/wire/dns.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
+import type { HostAddresses } from "../host.ts";
 import { EgressRules } from "./egress.ts";
 import { familyOf, findForbiddenTarget, findReserved, type IpFamily, isLoopback, NEVER_RELAYED } from "./policy.ts";
 
@@ -68,6 +72,8 @@ export interface TranslationRules {
   readonly gatewayTargets: readonly IpAddress[];
   /** Whether the gateway's address may lead to loopback. */
   readonly hostLoopback: boolean;
+  /** The host's addresses, if guests may reach none of them; else null. */
+  readonly hostAddresses: HostAddresses | null;
   /** Where guests may go. */
   readonly egress: EgressRules;
 }
@@ -84,6 +90,8 @@ export interface TranslationOptions {
   readonly gatewayTargets?: readonly (IpAddress | string)[];
   /** Whether the gateway's address may lead to loopback. Default true. */
   readonly hostLoopback?: boolean;
+  /** The host's addresses, if guests may reach none of them. Default null. */
+  readonly hostAddresses?: HostAddresses | null;
   /** Where guests may go, as `EgressRules` reads it. Default anywhere. */
   readonly allow?: readonly string[];
   /** Where guests may not go, as `EgressRules` reads it. Default 169.254.0.0/16, which `none` leaves out. */
@@ -156,6 +164,7 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
     ),
     gatewayTargets,
     hostLoopback: options.hostLoopback ?? true,
+    hostAddresses: options.hostAddresses ?? null,
     egress: new EgressRules({
       ...(options.allow !== undefined && { allow: options.allow }),
       ...(options.deny !== undefined && { deny: options.deny }),
@@ -180,7 +189,17 @@ export function translate(rules: TranslationRules, destination: Destination): Tr
     const forbidden = findForbiddenTarget(target.address);
     if (forbidden !== undefined) return { refusal: "neverRelayed", rule: forbidden.rule };
   }
-  return isDns ? answer : permitted(rules.egress, address, answer.targets);
+  if (isDns) return answer;
+  const own = rules.hostAddresses === null ? undefined : findHostAddress(rules.hostAddresses, answer.targets);
+  if (own !== undefined) {
+    return { refusal: "denied", rule: `no host, and ${own} is an address of the host (--no-host)` };
+  }
+  return permitted(rules.egress, address, answer.targets);
+}
+
+/** The first of `targets` that is the host itself. */
+function findHostAddress(host: HostAddresses, targets: readonly Target[]): IpAddress | undefined {
+  return targets.find(({ address }) => isLoopback(address) || host.has(address))?.address;
 }
 
 /** The mask of a prefix length as a 32-bit number. */

@@ -5,7 +5,8 @@
  * through all rules nor an object, the last answers are kept, refusals too, in a table with one place for each hash of address and port.
  * Another destination with the same hash takes the place over, so a guest that talks to thousands pays for the rules each time and makes nothing grow.
  *
- * Answers hold for one set of rules. Where a gateway's rules were replaced (`withDnsServers`) all are forgotten.
+ * Answers hold for one set of rules. Where a gateway's rules were replaced (`withDnsServers`), or the host's
+ * addresses have changed and matter, all are forgotten.
  *
  * @module
  */
@@ -19,6 +20,7 @@ const WORDS = 5;
 /** Answers of `translate` for UDP. */
 export class TranslationCache {
   #rules: TranslationRules;
+  #hostVersion = 0;
   #words = new Uint32Array(WORDS << PLACE_BITS);
   #answers: (Translation | undefined)[] = new Array(1 << PLACE_BITS);
 
@@ -27,10 +29,11 @@ export class TranslationCache {
     this.#rules = rules;
   }
 
-  /** Where a datagram with this key leads under `rules`. */
-  find(rules: TranslationRules, key: FlowKey): Translation {
-    if (rules !== this.#rules) {
+  /** Where a datagram with this key leads under `rules`, while the host's addresses are those of `hostVersion`. */
+  find(rules: TranslationRules, key: FlowKey, hostVersion: number = 0): Translation {
+    if (rules !== this.#rules || hostVersion !== this.#hostVersion) {
       this.#rules = rules;
+      this.#hostVersion = hostVersion;
       this.#answers.fill(undefined);
     }
     const last = (key.family << 16) | key.remotePort, place = placeOf(key.words, last);

@@ -27,8 +27,6 @@ export const MOST_QUEUED: number = 1 << 20;
 /** Half of it holds the longest frame and its length. */
 const INPUT_SIZE = 1 << 18;
 const FIRST_OUTPUT_SIZE = 1 << 16;
-/** Room behind the most that may wait, so that bytes are moved to the front once for every so many that are added. */
-const LARGEST_OUTPUT_SIZE = MOST_QUEUED + (MOST_QUEUED >> 2);
 
 /** Frames out of what was read of a stream; `StreamInput` says more of each part. */
 export interface FrameInput {
@@ -201,7 +199,6 @@ export class StreamOutput {
     // Bytes are moved to the front only when they fill no more than half of the buffer, so each is moved once on
     // average.
     while (size < 2 * (length + count)) size *= 2;
-    size = Math.min(size, LARGEST_OUTPUT_SIZE);
     if (size === this.bytes.length) {
       this.bytes.copyWithin(0, this.start, this.end);
     } else {

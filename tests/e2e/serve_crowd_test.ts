@@ -5,11 +5,9 @@
  */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { pattern } from "../support/bytes.ts";
-import { icmpFrame } from "../support/guest_frames.ts";
-import { framed } from "../support/link_peer.ts";
 import { requires } from "../support/requirements.ts";
 import { connectGuest, connectWebSocketGuest, echoServer, exchange } from "../support/stream_guests.ts";
-import { BINARY, clientFrame, joined, RawWebSocket } from "../support/websocket_client.ts";
+import { BINARY, clientFrame, RawWebSocket } from "../support/websocket_client.ts";
 import { shell } from "./run_support.ts";
 import { Serve } from "./serve_support.ts";
 
@@ -54,32 +52,6 @@ for (const host of ["ffi", "deno"]) {
       assertLess(grown, crowd * MIB / 4 + 48 * MIB);
       for (const client of clients) client.close();
       await server.close();
-    },
-  });
-
-  Deno.test({
-    name:
-      `hawser serve on ${host} sockets holds no more than it says for guests that ask and never read${needs.reason}`,
-    ignore: needs.ignore,
-    fn: async () => {
-      await using serve = await Serve.start(["--listen", "tcp:127.0.0.1:0", ...options]);
-      const echo = framed(icmpFrame(8, 0, new Uint8Array(1400))), crowd = 60, clients: Deno.Conn[] = [];
-      const burst = joined(...Array.from({ length: 64 }, () => echo));
-      const before = await peakMemory(serve.pid);
-      for (let i = 0; i < crowd; i++) {
-        const client = await Deno.connect({ hostname: "127.0.0.1", port: serve.port });
-        clients.push(client);
-        // More than the sockets at both ends and the link together hold.
-        for (let sent = 0; sent < 150; sent++) {
-          for (let at = 0; at < burst.length;) at += await client.write(burst.subarray(at));
-        }
-      }
-      serve.kill("SIGPWR");
-      await serve.says("that frames were dropped", (text) => /linkFull +[1-9]/.test(text));
-      // What is read of each, and what is on its way to it.
-      const perGuest = 0.25 * MIB + (host === "ffi" ? 1.25 * MIB : 2.5 * MIB);
-      assertLess(await peakMemory(serve.pid) - before, crowd * perGuest + 32 * MIB);
-      for (const client of clients) client.close();
     },
   });
 

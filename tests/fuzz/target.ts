@@ -39,6 +39,7 @@ import {
 } from "../../net/wire/ipv4.ts";
 import { checkTcp, tcpChecksumValidIpv4, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
 import { decodeUdp, udpChecksumValidIpv4, udpSourcePort } from "../../net/wire/udp.ts";
+import type { HostAddresses } from "../../nat/host.ts";
 import { endpoint } from "../support/forward_script.ts";
 import { OtherGuest } from "../support/other_guest.ts";
 import type { ScriptPingSocket, ScriptUdpSocket } from "../support/script_datagram.ts";
@@ -46,6 +47,8 @@ import { ScriptHost, ScriptTcpSocket } from "../support/script_host.ts";
 import { payloadOf, ScriptGuest } from "./guest_script.ts";
 import { type Action, FRAME_VERBS } from "./script.ts";
 
+/** A host with one address beside loopback. */
+const HOST: HostAddresses = { version: () => 0, has: (address) => `${address}` === "192.0.2.9" };
 /** Frames that one frame of the guest may bring about: what a window of data is cut into. */
 const MOST_FRAMES = 4096;
 /** Beyond so many flows they are counted and not looked at one by one, which would take too long. */
@@ -84,7 +87,11 @@ export class FuzzTarget {
     const dnsServers = options.get("dns") === "none" ? null : [{ address: options.get("dns") ?? "127.0.0.53" }];
     this.nat = new Nat({
       host: this.host,
-      rules: createTranslationRules({ dnsServers, hostLoopback: options.get("hostLoopback") !== "no" }),
+      rules: createTranslationRules({
+        dnsServers,
+        hostLoopback: options.get("hostLoopback") !== "no",
+        hostAddresses: options.get("hostAddresses") === "no" ? HOST : null,
+      }),
       logger: SILENT,
       random: () => 7,
       maxFlows: this.#maxFlows,
