@@ -72,11 +72,12 @@ export async function run(
     if (error instanceof NamespaceError || error instanceof IsolationError) return fail(error.message);
     throw error;
   } finally {
+    // Who will not wait any more ends Hawser by INT or TERM; the watcher needs nobody.
+    release();
     if (!await namespace.close()) {
       logger.warn("what the command left in its namespace has not ended yet");
     }
-    // The command's last bytes may take their time to reach a slow host; who will not wait ends Hawser by a signal.
-    release();
+    // Its network and its kernel's half of each connection live as long as the TAP is open.
     await Promise.race([worker.stop({ guestsHaveEnded: true }), failed]);
   }
 }

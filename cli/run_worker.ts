@@ -12,21 +12,21 @@ import { delay } from "@std/async";
 import { DenoHost } from "../forward/deno_host.ts";
 import { LinuxHost } from "../forward/linux_host.ts";
 import { Gateway } from "../mod.ts";
-import type { FlowInfo } from "../nat/flow/flow.ts";
 import type { HostNetwork } from "../nat/host.ts";
 import { SYSTEM_CLOCK } from "../net/link/clock.ts";
+import type { Link } from "../net/link/link.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
 import { reportOf } from "./flow_report.ts";
 import { gatewayOptions, reportForwards } from "./gateway_settings.ts";
 import { type GuestSource, openSource, wantsLoop } from "./guest_source.ts";
 import { dropAllBut } from "./hardening.ts";
+import { LastBytes } from "./last_bytes.ts";
 import { LinkWrapper } from "./link_settings.ts";
 import { stderrLogger } from "./log.ts";
 import type { FromWorker, StartMessage, StopMessage, ToWorker } from "./run_messages.ts";
 
-/** How long the gateway, told to end, waits for hosts that take nothing of a guest's last bytes. */
-const DRAIN_IDLE_MS = 10_000;
-const DRAIN_STEP_MS = 5;
+/** How often it is looked whether what guests have sent has arrived. */
+const LOOK_MS = 5;
 
 /** The Worker's side of the channel, which the libraries of the main thread do not describe. */
 interface WorkerScope {
@@ -56,13 +56,18 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
   const logger = stderrLogger(settings.logLevel);
   const wrapper = resources.use(new LinkWrapper(settings, { clock: loop ?? SYSTEM_CLOCK, logger }));
   const gateway = resources.use(await Gateway.start(gatewayOptions(settings, host)));
-  const opened = [];
+  const opened = [], links = new Set<Link>();
+  const attach = (link: Link): void => {
+    const guest = gateway.attach(link);
+    links.add(link);
+    void guest.ended.then(() => links.delete(link));
+  };
   for (const source of sources) {
     opened.push(resources.use(
       await openSource(source, {
         loop,
         socketLoop: isFfi ? loop : undefined,
-        attach: (link) => gateway.attach(wrapper.wrap(link)),
+        attach: (link) => attach(wrapper.wrap(link)),
         refused: (message, isExhausted) => gateway.refused(message, isExhausted),
       }),
     ));
@@ -83,44 +88,23 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
   }
   // A client that comes now would find nobody.
   await gateway.forwards.close();
-  const isAwaited = stop.guestsHaveEnded ? isUnderWay : isDraining;
-  let passed = -1, movedAt = performance.now();
-  while (performance.now() - movedAt < DRAIN_IDLE_MS) {
-    const awaited = gateway.flows().filter(isAwaited);
-    if (awaited.length === 0) break;
-    const bytes = awaited.reduce((sum, flow) => sum + flow.bytesFromGuest + flow.bytesToHost, 0);
-    if (bytes !== passed) movedAt = performance.now();
-    passed = bytes;
-    if (isFfi) loop!.runBlocking(loop!.now() + DRAIN_STEP_MS);
-    else await delay(DRAIN_STEP_MS);
+  const last = new LastBytes({
+    flows: () => gateway.flows(),
+    frames: () => [...links].reduce((sum, { underWay = 0 }) => sum + underWay, 0),
+    unwritten: () => host.unwritten ?? 0,
+    now: () => host.now(),
+    warn: (line) => logger.warn(line),
+  }, stop);
+  while (!last.isOver()) {
+    if (isFfi) loop!.runBlocking(loop!.now() + LOOK_MS);
+    else await delay(LOOK_MS);
   }
-}
-
-/** Whether the guest's side of a flow is over, and the host has not taken everything. */
-function isDraining(flow: FlowInfo): boolean {
-  return flow.state === "draining";
 }
 
 /** A loop of Linux serves these even where the gateway's own sockets are Deno's, if it can be had. */
 function wantsAnyLoop(sources: readonly GuestSource[]): boolean {
   const canHaveOne = Deno.build.os === "linux" && Deno.permissions.querySync({ name: "ffi" }).state === "granted";
   return sources.some((source) => source.kind === "tap" || (canHaveOne && wantsLoop(source)));
-}
-
-/**
- * Whether bytes of a guest that has ended may still be on their way to the host: its kernel has not sent FIN yet, or the
- * host has not taken everything.
- */
-function isUnderWay(flow: FlowInfo): boolean {
-  switch (flow.state) {
-    case "ESTABLISHED":
-    case "FIN-WAIT-1":
-    case "FIN-WAIT-2":
-    case "draining":
-      return true;
-    default:
-      return flow.bytesToHost < flow.bytesFromGuest;
-  }
 }
 
 try {

@@ -3,7 +3,7 @@
  *
  * The gateway runs in the Worker that `run` has too: there it may block in its event loop, and this thread stays free for signals
  * and the terminal. INT, TERM, HUP and the end of `--exit-fd` end it in an orderly way: no guest is taken any more, what
- * the host has not yet taken is given a second, sockets and paths are freed. A second signal ends it at once. PWR prints
+ * one side has sent and finished reaches the other (`last_bytes.ts`), sockets and paths are freed. A second signal ends it at once. PWR prints
  * the flow table.
  *
  * @module

@@ -93,6 +93,14 @@ export class DenoHost implements HostNetwork {
     return this.#tcp.size + this.#udp.size + this.#listeners.size;
   }
 
+  /** Bytes that sockets were given, those included that their owner has closed, and the system has not taken. */
+  get unwritten(): number {
+    let bytes = 0;
+    for (const socket of this.#tcp) bytes += socket.unwritten;
+    for (const socket of this.#udp) bytes += socket.unwritten;
+    return bytes;
+  }
+
   /** `performance.now()`. */
   now(): number {
     return performance.now();

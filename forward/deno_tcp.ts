@@ -142,6 +142,11 @@ export class DenoTcpSocket implements HostTcpSocket, Dispatchable {
     this.setInterest(this.#interest);
   }
 
+  /** Bytes that were written to it and the system has not taken. */
+  get unwritten(): number {
+    return this.#chunks.reduce((sum, { start, end }) => sum + end - start, 0);
+  }
+
   /** Whether the owner has closed it and it only lives on to drain. */
   get isClosed(): boolean {
     return this.#closed;

@@ -87,6 +87,11 @@ export class DenoUdpSocket implements HostUdpSocket {
     this.#socket.on("close", () => this.#context.gone(this));
   }
 
+  /** What waits to be sent, in bytes, each datagram with its cost. */
+  get unwritten(): number {
+    return this.#queuedBytes;
+  }
+
   send(bytes: Uint8Array, start: number, end: number, to: HostEndpoint): boolean {
     const cost = end - start + DATAGRAM_COST_BYTES;
     if (this.#closed || this.#broken || to.port === 0 || this.#queuedBytes + cost > SEND_QUEUE_BYTES) return false;

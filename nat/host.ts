@@ -180,6 +180,8 @@ export type Turn = () => number;
 export interface HostNetwork extends AsyncDisposable {
   /** What kind of host this is, for messages: `ffi`, `deno`, `script`. */
   readonly name: string;
+  /** Bytes that sockets were given, closed ones too, and the system has not taken. Absent from a host whose system takes them at once. */
+  readonly unwritten?: number;
   /** Monotonic milliseconds with a fraction; read once a turn where that is possible. */
   now(): number;
   /** Begins to call `turn` after each batch of events of its own and at the time it asked for. */

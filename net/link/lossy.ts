@@ -151,6 +151,10 @@ class ImpairedLink extends WrappedLink implements LossyLink {
     return this.inner.dropped + this.#refused;
   }
 
+  override get underWay(): number {
+    return super.underWay + this.#toGuest.heldCount + this.#fromGuest.heldCount;
+  }
+
   get toGuest(): ImpairmentCounters {
     return this.#toGuest.counters;
   }
@@ -225,6 +229,11 @@ class Path {
   constructor(impairment: Required<Impairment>, parts: PathParts) {
     this.#impairment = impairment;
     this.#parts = parts;
+  }
+
+  /** Frames that it holds. */
+  get heldCount(): number {
+    return this.#held.length;
   }
 
   /** Takes a frame to lose, keep or pass on. Returns false where there is no room, or where it was to be passed on and was not taken. */

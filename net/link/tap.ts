@@ -26,6 +26,9 @@ const FRAMES_PER_TURN = 32;
 const VNET_HEADER = 10;
 const LARGEST_FRAME = 65536 + 64;
 
+/** The events of a `pollfd`, whose result is the upper half of the same word. */
+const POLLIN = 1;
+
 const FLAG_NEEDS_CSUM = 1;
 const FLAG_DATA_VALID = 2;
 const GSO_NONE = 0;
@@ -104,6 +107,10 @@ class TapLink implements Link {
     this.#bufferLength = BigInt(this.#buffer.length);
   }
 
+  get underWay(): number {
+    return this.#closed || !isReadable(this.#libc, this.#fd) ? 0 : 1;
+  }
+
   start(receiver: LinkReceiver): void {
     if (this.#closed) throw new Error(`Cannot start link ${this.name}: it is closed`);
     if (this.#receiver) throw new Error(`Cannot start link ${this.name}: it is started already`);
@@ -170,6 +177,11 @@ class TapLink implements Link {
     else this.#libc.close(this.#fd);
     this.#receiver?.closed(error);
   }
+}
+
+function isReadable(libc: Libc, fd: number): boolean {
+  const record = new Int32Array([fd, POLLIN]);
+  return libc.poll(new Uint8Array(record.buffer), 1n, 0) > 0;
 }
 
 function readVnetHeader(bytes: Uint8Array, frame: Frame): void {

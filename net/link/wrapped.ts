@@ -50,6 +50,11 @@ export class WrappedLink implements Link {
     return this.inner.dropped;
   }
 
+  /** Frames on their way. */
+  get underWay(): number {
+    return this.inner.underWay ?? 0;
+  }
+
   /** Begins delivering frames. */
   start(receiver: LinkReceiver): void {
     this.inner.start(receiver);

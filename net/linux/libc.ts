@@ -83,6 +83,8 @@ export interface Libc {
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
   /** getrlimit(2); `limits` holds the soft and the hard one. */
   getrlimit(resource: number, limits: BigUint64Array): number;
+  /** poll(2), for one descriptor and without waiting. */
+  poll(descriptors: Uint8Array, count: bigint, timeoutMs: number): number;
   /** epoll_create1(2). */
   epollCreate(flags: number): number;
   /** epoll_ctl(2). */
@@ -367,6 +369,7 @@ const SYMBOLS = {
   read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   ioctl: { parameters: ["i32", "usize", "buffer"], result: "i32" },
+  poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
   ioctlValue: { name: "ioctl", parameters: ["i32", "usize", "usize"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   setns: { parameters: ["i32", "i32"], result: "i32" },

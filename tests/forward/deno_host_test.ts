@@ -5,7 +5,7 @@ import { READ, WRITE } from "../../nat/host.ts";
 import { IpAddress } from "../../net/wire/address.ts";
 import { pattern } from "../support/bytes.ts";
 import { HostCase, hostCases } from "../support/host_cases.ts";
-import { LoopbackWorld } from "../support/host_peers.ts";
+import { LoopbackWorld, readToEnd } from "../support/host_peers.ts";
 
 hostCases("DenoHost", () => new LoopbackWorld(new DenoHost()), { resets: false, udpErrors: false });
 
@@ -30,6 +30,37 @@ Deno.test("DenoHost.socketCount is 0 when all connections have ended", async () 
   owner.close();
   peer.close();
   await test.until("no socket", () => host.socketCount === 0);
+});
+
+Deno.test("DenoHost.unwritten is what a slow peer has still to get, of a socket that is closed too", async () => {
+  await using host = new DenoHost();
+  const test = new HostCase(new LoopbackWorld(host));
+  const [owner, peer] = await test.pair(), bytes = pattern(65536);
+  assertEquals(host.unwritten, 0);
+  let taken = 0;
+  // Until the host's kernel takes no more, and the socket neither.
+  for (let rounds = 0; rounds < 10; rounds++) {
+    for (let count; (count = owner.write(bytes)) > 0; rounds = 0) taken += count;
+    await test.settle();
+  }
+  assertLess(0, host.unwritten);
+  owner.close();
+  assertLess(0, host.unwritten);
+  const got = await readToEnd(peer);
+  assertEquals([got.length, host.unwritten], [taken, 0]);
+  peer.close();
+});
+
+Deno.test("DenoHost.unwritten counts datagrams until they are sent", async () => {
+  await using host = new DenoHost();
+  const test = new HostCase(new LoopbackWorld(host)), echo = await test.world.udpEcho();
+  const socket = host.openUdp(4, { hostDatagram() {}, hostDatagramFailed() {} });
+  assert(typeof socket !== "string");
+  for (let i = 0; i < 3; i++) socket.send(new Uint8Array(1000), 0, 1000, echo.target);
+  assertLess(2999, host.unwritten);
+  socket.close();
+  await test.until("all are sent", () => host.unwritten === 0);
+  await echo.close();
 });
 
 Deno.test("DenoHost cuts off a closed socket whose peer takes nothing for lingerMs", async () => {

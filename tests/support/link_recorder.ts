@@ -34,6 +34,7 @@ export class ScriptLink implements Link {
   readonly headroom: number;
   readonly offload: boolean;
   dropped = 0;
+  underWay = 0;
   /** Whether `send` takes frames. */
   takes = true;
   /** What was sent, as a receiver would see it. */

@@ -54,6 +54,18 @@ Deno.test("lossyLink says of itself what the inner link says", () => {
   assertEquals(link.dropped, 3);
 });
 
+Deno.test("lossyLink tells how many frames are on their way, those it holds and those of the inner link", () => {
+  const rig = new Rig({ delayMs: 10 });
+  assertEquals(rig.link.underWay, 0);
+  rig.guestSends(60, 61);
+  rig.link.send(frameOf(62));
+  assertEquals(rig.link.underWay, 3);
+  rig.inner.underWay = 4;
+  assertEquals(rig.link.underWay, 7);
+  rig.clock.advance(10);
+  assertEquals(rig.link.underWay, 4);
+});
+
 Deno.test("lossyLink loses the same frames for the same seed, others for another, and different ones each way", () => {
   function losses(seed: number): { toGuest: number[]; fromGuest: number[]; counts: number[] } {
     const rig = new Rig({ seed, loss: 0.2 });
