@@ -14,6 +14,9 @@
  * after a write has failed. After the end of the stream a read no longer shows an error, so from then on interest in
  * reading counts for nothing.
  *
+ * **Closing.** A kernel that drops bytes which came and were not read says so by a reset, and forgets what it still had to send. So an orderly close
+ * before the peer's end takes them out first (`MSG_TRUNC`: without copying them); at most `DISCARDED_MOST` bytes, because a peer may go on sending.
+ *
  * **Silence.** The kernel asks a peer that has been silent for two hours whether it is there (RFC 9293 section 3.8.4), so that a peer which has
  * vanished does not hold a flow for ever.
  *
@@ -42,6 +45,7 @@ import {
   type Libc,
   MSG_NOSIGNAL,
   MSG_PEEK,
+  MSG_TRUNC,
   SHUT_WR,
   SO_ERROR,
   SO_KEEPALIVE,
@@ -62,6 +66,9 @@ const sockaddr = new Uint8Array(SOCKADDR_SIZE);
 const errorWord = new Int32Array(1);
 const errorBytes = new Uint8Array(errorWord.buffer);
 const errorLength = new Uint32Array(1);
+const discarded = new Uint8Array(65536);
+/** More than a kernel keeps for a socket (tcp_rmem). */
+const DISCARDED_MOST = 16 << 20;
 
 /** What a socket needs of its host. */
 export interface LinuxTcpOwner {
@@ -178,16 +185,14 @@ export class LinuxTcpSocket implements HostTcpSocket {
 
   close(): void {
     if (this.#closed) return;
-    this.#closed = true;
-    this.#failed = true;
-    this.#owner.open.delete(this);
-    this.#owner.loop.release(this.#watch);
+    if (this.#connecting === undefined && !this.#ended && !this.#failed) this.#discard();
+    this.#release();
   }
 
   reset(): void {
     if (this.#closed) return;
     this.#owner.libc.setsockopt(this.#fd, SOL_SOCKET, SO_LINGER, LINGER_ZERO, LINGER_ZERO.length);
-    this.close();
+    this.#release();
   }
 
   /** For the loop: the socket is ready. */
@@ -202,6 +207,20 @@ export class LinuxTcpSocket implements HostTcpSocket {
     }
     if ((due & WRITABLE) !== 0) return handler.hostWritable();
     if ((due & BROKEN) !== 0) this.#broke(handler);
+  }
+
+  #discard(): void {
+    const size = discarded.length;
+    for (let bytes = 0; bytes < DISCARDED_MOST; bytes += size) {
+      if (this.#recv(this.#fd, discarded, BigInt(size), MSG_TRUNC) <= 0) return;
+    }
+  }
+
+  #release(): void {
+    this.#closed = true;
+    this.#failed = true;
+    this.#owner.open.delete(this);
+    this.#owner.loop.release(this.#watch);
   }
 
   #connect({ address, port }: HostEndpoint): number {

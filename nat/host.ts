@@ -9,13 +9,25 @@
  * `start`. The turn fires due timers, sends the acknowledgements that the events made due, and answers with the time at which it wants
  * to be called again even if nothing happens.
  *
+ * **Failing.** A TCP connection breaks in both directions at once. Its owner learns of that once: from the `read` or `write`
+ * that answers `FAILED` or, if it has no interest that would show it, from `hostFailed`. From then on:
+ *
+ * - `write` answers `FAILED`, and what earlier calls took may be lost.
+ * - `read` gives what the peer sent before, however much that is, and then `FAILED`; never 0, even behind the peer's FIN.
+ * - No handler needs to be called any more, so the owner reads by itself, as it has room, until `FAILED`. Only a `read` that
+ *   answers `WOULD_BLOCK`, as that of a host may which reads ahead, promises a `hostReadable`, while there is interest.
+ *
+ * **Closing.** `close` is orderly whatever the peer has said: the peer gets everything that was written, then FIN. Bytes that have
+ * come and were not read are discarded first, because a kernel that drops them says so by a reset, which makes the peer lose what
+ * it was sent. Bytes that come later are refused with a reset, as those for a program that has ended are.
+ *
  * @module
  */
 import type { IpAddress } from "../net/wire/address.ts";
 
 /** `read`/`write`: nothing now; the handler will be called. */
 export const WOULD_BLOCK: number = -1;
-/** `read`/`write`: the connection is broken; `error` of the socket says why. No handler is called for it. */
+/** `read`/`write`: the connection is broken; `error` of the socket says why. No handler is called for it; see "Failing". */
 export const FAILED: number = -2;
 
 /** Interest in reading. */
@@ -80,7 +92,7 @@ export interface HostTcpHandler extends HostSocketOwner {
   hostReadable(): void;
   /** `write` will take bytes or fail, and there is interest in `WRITE`. Called once a turn while that holds. */
   hostWritable(): void;
-  /** The connection broke while there was no interest that would have shown it. The owner still closes the socket. */
+  /** The connection broke while there was no interest that would have shown it; see "Failing". The owner still closes the socket. */
   hostFailed(error: HostError): void;
 }
 
@@ -104,7 +116,7 @@ export interface HostTcpSocket {
   write(bytes: Uint8Array, start: number, end: number): number;
   /** Sends FIN after what was written; reading goes on. Called at most once. */
   closeWrite(): void;
-  /** Closes the socket in an orderly way, after what was written. */
+  /** Closes the socket in an orderly way, after what was written; see "Closing". */
   close(): void;
   /** Closes the socket so that the peer sees a reset, where the host can do that. */
   reset(): void;

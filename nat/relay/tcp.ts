@@ -9,11 +9,11 @@
  * byte is written, the host's EOF becomes FIN once every byte is sent. Nothing of one end says anything of the other.
  *
  * **Two lives.** The endpoint's ends in CLOSED or TIME-WAIT; the relay's when the queue is written, `closeWrite()` is done and EOF was read. A relay that outlives
- * its endpoint's place in the table is `draining`: its key is free for a new SYN. The socket is closed when both have ended, except for a reset.
+ * its endpoint's place in the table is `draining`: its key is free for a new SYN. What becomes of the socket when the endpoint is over, an orderly end, a reset or
+ * draining, is a table (`tcp_close.ts`).
  *
- * **Resets.** The guest's RST resets the host connection at once. When the host connection breaks, bytes already read are delivered first, while the guest
- * makes progress, then RST. A guest that falls silent is given up by the endpoint, and one whose link has ended cannot be asked any more: what it was acknowledged is still
- * written; then the host sees an orderly end if the guest had sent its FIN, and a reset if not.
+ * **Resets.** When the host connection breaks, bytes that it still holds are read and delivered first, while the guest makes progress, then RST. No handler is called for
+ * them (`host.ts`, "Failing"), so the relay reads by itself as the guest makes room.
  *
  * **Its ending** has one name (`endings.ts`): what broke it off first, and where nothing did, whose end came first.
  *
@@ -30,7 +30,6 @@ import { type Flow, type FlowInfo, type FlowPlace, type ForwardTarget, type Gues
 import {
   FAILED,
   type HostEndpoint,
-  type HostError,
   type HostTcpHandler,
   type HostTcpSocket,
   READ,
@@ -42,6 +41,7 @@ import type { TcpEnd, TcpPorts, TcpUser } from "../tcp/context.ts";
 import { type QueueSink, TcpEndpoint } from "../tcp/endpoint.ts";
 import type { TcpState } from "../tcp/transitions.ts";
 import { GATHERED_LEAST, GATHERED_MOST, type Gatherer } from "./gathering.ts";
+import { abortedAs, Direction, ENDINGS, type GuestEnd, verdict } from "./tcp_close.ts";
 
 /** Reads of a host socket in one turn. */
 const READS_PER_TURN = 16;
@@ -77,12 +77,12 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   #socket: HostTcpSocket | null = null;
   #since: number;
   #due = false;
-  #endpointEnd: TcpEnd | null = null;
-  #guestFinished = false;
-  #hostWriteClosed = false;
-  #hostEof = false;
-  /** Why the host connection broke; it may still hold bytes to read. */
-  #hostError: HostError | null = null;
+  /** How the guest's side is over. */
+  #guestEnd: GuestEnd | null = null;
+  /** What the guest says to the host. */
+  #toHost = new Direction();
+  /** What the host says to the guest. */
+  #toGuest = new Direction();
   /** The name of its ending, as far as that is known. */
   #ending: FlowEnding | null = null;
   #isBrokenOff = false;
@@ -161,7 +161,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
       target: formatEndpoint(this.key.remoteAddress, this.key.remotePort),
       host: this.#hostText(),
       openedBy: this.forward === null ? "guest" : "host",
-      state: this.#endpointEnd !== null && this.endpoint.state === "CLOSED" ? "draining" : this.endpoint.state,
+      state: this.#guestEnd !== null && this.endpoint.state === "CLOSED" ? "draining" : this.endpoint.state,
       bytesFromGuest: this.bytesFromGuest,
       bytesToGuest: this.bytesToGuest,
       bytesToHost: this.#bytesToHost,
@@ -185,18 +185,20 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     return isNews;
   }
 
-  /** Ends the flow at once on both sides; where the guest is gone, after what it was acknowledged is written. */
+  /** Ends the flow on both sides: at once, but for what a guest that is gone was acknowledged. */
   abort(ending: FlowEnding): void {
+    if (this.#ended) return;
     this.#context.gathering.flushOf(this);
-    // Without a socket everything has passed already, and only TIME-WAIT is cut short.
-    if (this.#socket !== null) this.breakOff(ending);
-    const isLost = ending === "guestGone" && !this.#ended && this.#endpointEnd === null;
-    this.endpoint.abort();
-    if (!isLost || !this.#owesHost) {
-      return this.#finish(!this.#guestFinished || this.#owesHost || ending === "forwardRemoved");
+    const end = abortedAs(ending);
+    // A guest whose side was over before it was gone has lost nothing.
+    if (end !== "gone" || this.#guestEnd === null) {
+      // Without a socket everything has passed already, and only TIME-WAIT is cut short.
+      if (this.#socket !== null) this.breakOff(ending);
+      this.endpoint.abort();
+      this.#guestEnd = end;
     }
-    this.#endpointEnd = "timedOut";
-    this.#makeDue();
+    this.endpoint.leaveTimeWait();
+    this.#settle();
   }
 
   // --- TcpPorts ---
@@ -226,7 +228,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** Bytes of the guest: to the socket, as many as it takes. */
   tcpReceived(bytes: Uint8Array, start: number, end: number): number {
-    if (this.#hostError !== null || this.#socket === null) return end - start;
+    if (this.#toHost.failed || this.#socket === null) return end - start;
     const length = end - start;
     // Where memory is full nothing may be taken that the socket could then refuse.
     if (length >= GATHERED_LEAST && length <= GATHERED_MOST && !this.#context.pool.isFull) {
@@ -239,9 +241,9 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** Segments of this turn, put together: to the socket, and what it does not take to the queue. */
   takeGathered(bytes: Uint8Array, end: number): void {
-    if (this.#hostError !== null || this.#socket === null) return;
+    if (this.#toHost.failed || this.#socket === null) return;
     const taken = this.#write(bytes, 0, end);
-    if (taken < end && this.#hostError === null) this.endpoint.putBack(bytes, taken, end);
+    if (taken < end && !this.#toHost.failed) this.endpoint.putBack(bytes, taken, end);
   }
 
   #gather(bytes: Uint8Array, start: number, end: number): number {
@@ -263,14 +265,14 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
       if (taken < end - start) this.#makeDue();
       return taken;
     }
-    if (taken === FAILED) this.#noteHostError(this.#socket!.error);
+    if (taken === FAILED) this.#hostBroke();
     this.#makeDue();
     return 0;
   }
 
   /** The guest's FIN came. */
   tcpPeerFinished(): void {
-    this.#guestFinished = true;
+    this.#toHost.finished = true;
     this.#ending ??= firstToFinish(this.endpoint.state);
     this.#makeDue();
   }
@@ -282,10 +284,9 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** The endpoint is over. */
   tcpEnded(reason: TcpEnd): void {
-    this.#endpointEnd = reason;
-    if (reason === "reset") this.breakOff("resetByGuest");
-    else if (reason === "refused") this.breakOff("refusedByGuest");
-    else if (reason === "timedOut") this.breakOff("guestSilent");
+    this.#guestEnd = reason;
+    const ending = ENDINGS[reason];
+    if (ending !== null) this.breakOff(ending);
     this.#makeDue();
   }
 
@@ -313,8 +314,8 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   }
 
   /** The connection broke; what it still holds is read before the guest hears of it. */
-  hostFailed(error: HostError): void {
-    this.#noteHostError(error);
+  hostFailed(): void {
+    this.#hostBroke();
   }
 
   // --- what is due ---
@@ -325,18 +326,16 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     if (this.#ended) return;
     this.#context.gathering.flushOf(this);
     this.#writeHost();
-    if (this.#hostError !== null && this.endpoint.readRoom > 0) this.#readHost();
-    // A client that goes before the guest has answered leaves nothing to deliver.
-    if (this.#hostError !== null && (this.#hostEof || !this.known)) this.#breakGuest();
+    if (this.#toHost.failed) this.#endGuest();
     this.#setInterest();
     this.endpoint.endTurn();
-    if (this.#endpointEnd !== null) this.#settle();
+    if (this.#guestEnd !== null) this.#settle();
   }
 
   /** Host to guest: what the endpoint has room for. */
   #readHost(): void {
     const socket = this.#socket;
-    if (socket === null || this.#hostEof) return;
+    if (socket === null || this.#toGuest.finished) return;
     for (let reads = 0; reads < READS_PER_TURN; reads++) {
       const room = this.endpoint.readRoom;
       if (room <= 0) return;
@@ -349,9 +348,9 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
       } else if (count === WOULD_BLOCK) {
         return;
       } else {
-        this.#hostEof = true;
-        if (count === FAILED) this.#noteHostError(socket.error);
-        if (this.#hostError === null) this.endpoint.closeWrite();
+        this.#toGuest.finished = true;
+        if (count === FAILED) this.#hostBroke();
+        else this.endpoint.closeWrite();
         return;
       }
     }
@@ -361,10 +360,10 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   #writeHost(): void {
     const socket = this.#socket, { endpoint } = this;
     if (socket === null) return;
-    if (this.#hostError !== null) return endpoint.dropQueued();
-    if (endpoint.drainTo(this) === FAILED) return this.#noteHostError(socket.error);
-    if (endpoint.queued === 0 && this.#guestFinished && !this.#hostWriteClosed) {
-      this.#hostWriteClosed = true;
+    if (this.#toHost.failed) return endpoint.dropQueued();
+    if (endpoint.drainTo(this) === FAILED) return this.#hostBroke();
+    if (endpoint.queued === 0 && this.#toHost.finished && !this.#toHost.closed) {
+      this.#toHost.closed = true;
       socket.closeWrite();
     }
   }
@@ -377,44 +376,42 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   }
 
   /** The host connection broke: nothing more goes to it, and nothing is expected from it but what it still holds. */
-  #noteHostError(error: HostError): void {
-    this.#hostError ??= error;
+  #hostBroke(): void {
+    this.#toHost.failed = true;
     this.breakOff("resetByHost");
     this.#makeDue();
   }
 
-  /** The host connection is broken and everything read from it is queued: RST after it. */
-  #breakGuest(): void {
+  /** The host connection is broken: RST for the guest, behind what could still be read. A client that goes before the guest has answered leaves nothing to deliver. */
+  #endGuest(): void {
+    if (this.known && this.endpoint.readRoom > 0) this.#readHost();
+    if (this.known && !this.#toGuest.finished) return;
     this.endpoint.dropQueued();
     this.endpoint.abortWhenSent();
   }
 
   #setInterest(): void {
-    if (this.#socket === null || this.#endpointEnd === "reset") return;
-    const read = !this.#hostEof && this.endpoint.readRoom > 0 ? READ : 0;
-    const write = this.endpoint.queued > 0 && this.#hostError === null ? WRITE : 0;
+    if (this.#socket === null) return;
+    const read = !this.#toGuest.finished && this.endpoint.readRoom > 0 ? READ : 0;
+    const write = this.endpoint.queued > 0 && !this.#toHost.failed ? WRITE : 0;
     this.#socket.setInterest(read | write);
   }
 
-  /** Whether bytes of the guest wait that the host can still be given. */
-  get #owesHost(): boolean {
-    return this.endpoint.queued > 0 && this.#hostError === null && this.#socket !== null;
-  }
-
-  /** The endpoint has ended: ends the relay too where nothing is owed, else leaves it to drain. */
+  /** The guest's side is over: closes the socket as the table says, and ends with it or leaves the relay to drain. */
   #settle(): void {
-    const owed = this.#owesHost, orderly = this.#endpointEnd === "finished";
-    if (this.#endpointEnd === "timedOut" && !owed && this.#ending === "guestSilent") {
+    const end = this.#guestEnd!, what = this.#verdict(end);
+    if (end === "timedOut" && what !== "drain" && this.#ending === "guestSilent") {
       this.warn(this.known ? "the guest fell silent" : "the guest does not answer");
     }
-    if (!owed || this.#endpointEnd === "reset" || this.#endpointEnd === "aborted") {
-      this.#closeSocket(
-        !orderly && (owed || !this.#guestFinished || (!this.#hostEof && this.#endpointEnd !== "timedOut")),
-      );
-    }
+    if (what !== "drain") this.#closeSocket(what === "reset");
     if (this.endpoint.state === "TIME-WAIT") return;
-    if (this.#socket === null) this.#finish(false);
+    if (this.#socket === null) this.#finish();
     else this.#context.registry.drain(this);
+  }
+
+  #verdict(end: GuestEnd): "close" | "reset" | "drain" {
+    if (this.#socket === null) return "close";
+    return verdict(end, this.#toHost.stage(this.endpoint.queued > 0), this.#toGuest.finished);
   }
 
   #closeSocket(reset: boolean): void {
@@ -424,11 +421,9 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     else socket?.close();
   }
 
-  #finish(reset: boolean): void {
-    if (this.#ended) return;
+  #finish(): void {
     this.#ended = true;
     this.#opening.cancel();
-    this.#closeSocket(reset);
     this.endpoint.dispose();
     this.#context.registry.ended(this, this.#ending!);
   }

@@ -103,8 +103,8 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   }
 
   /** The relay's. */
-  hostFailed(error: HostError): void {
-    this.#relay.hostFailed(error);
+  hostFailed(): void {
+    this.#relay.hostFailed();
   }
 
   /** The connect has taken too long. */

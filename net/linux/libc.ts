@@ -193,6 +193,8 @@ export const SOCK_CLOEXEC = 0x80000;
 export const MSG_NOSIGNAL = 0x4000;
 /** recv(2): look, and leave the bytes where they are. */
 export const MSG_PEEK = 2;
+/** recv(2): of a TCP socket, take the bytes without copying them. */
+export const MSG_TRUNC = 0x20;
 /** Options of UDP sockets. */
 export const IPPROTO_UDP = 17;
 /** udp(7): what is sent is several datagrams of this length, the last of which may be shorter. */

@@ -6,8 +6,8 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { FAILED, READ, WOULD_BLOCK, WRITE } from "../../nat/host.ts";
 import { assertSame, pattern } from "./bytes.ts";
-import type { HostCapabilities, RegisterCase } from "./host_cases.ts";
-import { closeBoth, sendAll } from "./host_owner.ts";
+import type { HostCapabilities, HostCase, RegisterCase } from "./host_cases.ts";
+import { closeBoth, sendAll, type TcpOwner } from "./host_owner.ts";
 import { readToEnd } from "./host_peers.ts";
 
 const MIB = 1 << 20;
@@ -121,6 +121,76 @@ export function hostClosingCases(hostCase: RegisterCase, capabilities: HostCapab
     await listener.close();
   });
 
+  for (const length of [3, 30_000]) {
+    hostCase(`gives the ${length} bytes before a reset to an owner whose write failed, then FAILED`, async (test) => {
+      const listener = await test.world.listenToReset(), bytes = pattern(length);
+      const owner = test.connect(listener.target);
+      await test.until("connected", () => owner.told.length > 0);
+      await listener.reset(bytes);
+      await test.settle();
+      // A host that writes ahead learns of it by a write that it has taken.
+      await test.until("failure", () => owner.write(new Uint8Array(1)) === FAILED);
+      await readToFailure(test, owner);
+      assertSame(owner.bytes, bytes);
+      assertEquals([owner.error, owner.read(), owner.write(bytes.subarray(0, 1))], ["reset", FAILED, FAILED]);
+      const told = owner.told.length;
+      await test.settle();
+      assertEquals(owner.told.length, told);
+      owner.close();
+      await listener.close();
+    });
+  }
+
+  hostCase("answers FAILED, and not EOF, behind a FIN when a write has failed", async (test) => {
+    const listener = await test.world.listenToReset();
+    const owner = test.connect(listener.target);
+    owner.onReadable = () => owner.readAll();
+    owner.setInterest(READ);
+    await test.until("connected", () => owner.told.length > 0);
+    await listener.finish();
+    await test.until("EOF", () => owner.lastRead === 0);
+    await listener.reset(new Uint8Array());
+    await test.until("failure", () => owner.write(new Uint8Array(1)) === FAILED);
+    assertEquals(owner.read(), FAILED);
+    owner.close();
+    await listener.close();
+  });
+
+  hostCase(
+    "tells its peer's reset once to an owner without interest, and answers FAILED from then on",
+    async (test) => {
+      const listener = await test.world.listenToReset();
+      const owner = test.connect(listener.target);
+      await test.until("connected", () => owner.told.length > 0);
+      await listener.reset(new Uint8Array());
+      // A host that neither reads nor writes ahead of its owner cannot learn of it.
+      if (capabilities.resets) await test.until("failure", () => owner.told.includes("failed reset"));
+      else await test.until("failure", () => owner.write(new Uint8Array(1)) === FAILED);
+      await readToFailure(test, owner);
+      const told = owner.told.length;
+      assertEquals([owner.bytes.length, owner.write(new Uint8Array(1)), owner.error], [0, FAILED, "reset"]);
+      owner.setInterest(READ | WRITE);
+      await test.settle();
+      assertEquals(owner.told.length, told);
+      owner.close();
+      await listener.close();
+    },
+  );
+
+  hostCase("closes in order although bytes were not read, and its peer gets all of what was written", async (test) => {
+    const [owner, peer] = await test.pair();
+    // More than fits into the kernels' buffers, so that much of it is still to be sent.
+    const bytes = pattern(8 * MIB);
+    await peer.write(pattern(50_000));
+    await test.settle();
+    let taken = 0;
+    for (let count; taken < bytes.length && (count = owner.write(bytes, taken)) > 0;) taken += count;
+    owner.close();
+    await test.settle();
+    assertSame(await readToEnd(peer), bytes.subarray(0, taken));
+    peer.close();
+  });
+
   hostCase(
     capabilities.resets ? "resets so that its peer sees it" : "closes where a reset is asked for",
     async (test) => {
@@ -210,4 +280,14 @@ export function hostClosingCases(hostCase: RegisterCase, capabilities: HostCapab
     for (const each of [peer, deafPeer]) each.close();
     listener.close();
   });
+}
+
+/** Reads as the owner of a broken connection has to: no handler is called for what is left, but after `WOULD_BLOCK`. */
+async function readToFailure(test: HostCase, owner: TcpOwner): Promise<void> {
+  while (owner.lastRead !== FAILED) {
+    const told = owner.told.length;
+    if (owner.read(1000) !== WOULD_BLOCK) continue;
+    owner.setInterest(READ);
+    await test.until("readable", () => owner.told.length > told);
+  }
 }

@@ -36,6 +36,8 @@ export interface PeerListener {
 export interface ResettingListener {
   /** Where it listens. */
   readonly target: { address: IpAddress; port: number };
+  /** Sends FIN. */
+  finish(): Promise<void>;
   /** Sends `bytes` and, once they are on their way, RST. */
   reset(bytes: Uint8Array): Promise<void>;
   /** Closes what is left. */
@@ -120,6 +122,10 @@ export class LoopbackWorld implements HostWorld {
     const { address, port } = server.address() as { address: string; port: number };
     return {
       target: targetOf(address, port),
+      finish: async () => {
+        const socket = await accepted;
+        await new Promise<void>((resolve) => socket.end(() => resolve()));
+      },
       reset: async (bytes) => {
         const socket = await accepted;
         if (bytes.length > 0) await new Promise<void>((resolve) => socket.write(bytes, () => resolve()));
@@ -210,9 +216,12 @@ export class ScriptWorld implements HostWorld {
 
   listenToReset(): Promise<ResettingListener> {
     const listener = this.listen();
+    let accepted: Promise<Peer> | undefined;
+    const peer = async () => await (accepted ??= listener.accept()) as ScriptPeer;
     return Promise.resolve({
       target: listener.target,
-      reset: async (bytes: Uint8Array) => ((await listener.accept()) as ScriptPeer).reset(bytes),
+      finish: async () => await (await peer()).closeWrite(),
+      reset: async (bytes: Uint8Array) => (await peer()).reset(bytes),
       close: () => Promise.resolve(listener.close()),
     });
   }
@@ -324,7 +333,7 @@ class ScriptPeer implements Peer {
   }
 
   reset(bytes: Uint8Array): void {
-    this.#socket.hostSends(bytes);
+    if (bytes.length > 0) this.#socket.hostSends(bytes);
     this.#socket.hostResets();
     this.#world.host.run();
   }

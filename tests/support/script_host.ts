@@ -8,6 +8,7 @@
  *
  * **Strictness.** Calls that a real host leaves undefined throw an `Error` here: any use after `close` or `reset`,
  * `write` after `closeWrite`, a second `closeWrite`, an empty `read` or `write`, `setInterest` with unknown bits.
+ * A broken connection is told once, and then no handler is called any more, unless `readsLate` makes it a host that reads ahead.
  * Readiness is level-triggered to the letter: an owner that keeps an interest without acting on it (`READ` after EOF,
  * `WRITE` with nothing to write) makes `run()` throw after `MAX_ROUNDS` rounds instead of hiding a busy loop.
  *
@@ -246,6 +247,8 @@ export class ScriptTcpSocket implements HostTcpSocket {
   writeAtMost = Infinity;
   /** The most that one `read` gives. */
   readAtMost = Infinity;
+  /** Whether it is one of a host that reads ahead: after a failure the first `read` answers `WOULD_BLOCK`. */
+  readsLate = false;
   /** Whether `received` keeps bytes, or only `receivedLength` and `receivedDigest` are kept. */
   record: "bytes" | "digest" = "bytes";
   /** How many bytes the owner wrote. */
@@ -266,12 +269,16 @@ export class ScriptTcpSocket implements HostTcpSocket {
   writableCalls = 0;
   readonly #connectHandler: HostConnectHandler | undefined;
   #handler: HostTcpHandler | undefined;
-  readonly #outcome: ("connected" | "connectFailed" | "failed")[] = [];
+  #outcome: "connected" | "connectFailed" | undefined;
   readonly #input: Uint8Array[] = [];
   readonly #received: Uint8Array[] = [];
   #inputAt = 0;
   #eof = false;
   #broken = false;
+  /** Whether the owner knows that it is broken. */
+  #failureTold = false;
+  /** Whether a read has answered `WOULD_BLOCK` since, and so owes a call. */
+  #readOwed = false;
 
   /** A socket that connects; without a handler, one that is accepted. */
   constructor(target: ScriptEndpoint, handler?: HostConnectHandler) {
@@ -302,6 +309,16 @@ export class ScriptTcpSocket implements HostTcpSocket {
     const taken = this.received;
     this.#received.length = 0;
     return taken;
+  }
+
+  /** Whether the peer has sent FIN. */
+  get ended(): boolean {
+    return this.#eof;
+  }
+
+  /** Whether the connection is broken. */
+  get broken(): boolean {
+    return this.#broken;
   }
 
   /** Bytes the peer has sent that the owner has not read. */
@@ -344,7 +361,6 @@ export class ScriptTcpSocket implements HostTcpSocket {
     this.#needsPeer("reset");
     this.error = error;
     this.#broken = true;
-    this.#outcome.push("failed");
   }
 
   setInterest(interest: number): void {
@@ -356,6 +372,11 @@ export class ScriptTcpSocket implements HostTcpSocket {
   read(bytes: Uint8Array, start: number, end: number): number {
     this.#needsOwner("read");
     this.#needsRoom("read", bytes, start, end);
+    if (this.#failureTold && this.readsLate) {
+      this.#readOwed = true;
+      this.readsLate = false;
+      return WOULD_BLOCK;
+    }
     const head = this.#input[0];
     if (head !== undefined) {
       const count = Math.min(end - start, head.length - this.#inputAt, this.readAtMost);
@@ -367,7 +388,7 @@ export class ScriptTcpSocket implements HostTcpSocket {
       }
       return count;
     }
-    if (this.#broken) return FAILED;
+    if (this.#broken) return this.#fail();
     return this.#eof ? 0 : WOULD_BLOCK;
   }
 
@@ -376,7 +397,7 @@ export class ScriptTcpSocket implements HostTcpSocket {
     this.#needsRoom("write", bytes, start, end);
     if (this.closeWriteCalled) throw new Error(`Cannot write to ${this}: closeWrite was called`);
     if (this.state !== "connected") return WOULD_BLOCK;
-    if (this.#broken) return FAILED;
+    if (this.#broken) return this.#fail();
     const count = Math.min(end - start, this.budget, this.writeAtMost);
     if (count === 0) return WOULD_BLOCK;
     this.budget -= count;
@@ -410,19 +431,20 @@ export class ScriptTcpSocket implements HostTcpSocket {
     this.closed = true;
     this.interest = 0;
     this.#input.length = 0;
-    this.#outcome.length = 0;
+    this.#outcome = undefined;
   }
 
   /** Whether a handler is due. */
   isReady(): boolean {
-    return this.#outcome.length > 0 || this.#isReadable() || this.#isWritable();
+    return this.#outcome !== undefined || this.#isReadable() || this.#isWritable() || this.#isFailureDue();
   }
 
   /** For the host: calls the handlers that are due; returns whether there were any. */
   dispatch(): boolean {
     const handler = this.#handler;
     if (!this.isReady() || handler === undefined) return false;
-    const outcome = this.#outcome.shift();
+    const outcome = this.#outcome;
+    this.#outcome = undefined;
     if (outcome === "connected") {
       this.state = "connected";
       this.#connectHandler!.hostConnected();
@@ -430,16 +452,19 @@ export class ScriptTcpSocket implements HostTcpSocket {
       this.state = "failed";
       this.abandon();
       this.#connectHandler!.hostConnectFailed(this.error);
-    } else if (outcome === "failed" && this.interest === 0) {
-      handler.hostFailed(this.error);
     }
     if (this.#isReadable()) {
       this.readableCalls++;
+      this.#readOwed = false;
       handler.hostReadable();
     }
     if (this.#isWritable()) {
       this.writableCalls++;
       handler.hostWritable();
+    }
+    if (this.#isFailureDue()) {
+      this.#failureTold = true;
+      handler.hostFailed(this.error);
     }
     return true;
   }
@@ -451,24 +476,36 @@ export class ScriptTcpSocket implements HostTcpSocket {
 
   #isReadable(): boolean {
     if ((this.interest & READ) === 0 || this.closed || this.state !== "connected") return false;
+    if (this.#failureTold) return this.#readOwed;
     return this.#input.length > 0 || this.#eof || this.#broken;
   }
 
   #isWritable(): boolean {
-    if ((this.interest & WRITE) === 0 || this.closed || this.state !== "connected") return false;
+    if ((this.interest & WRITE) === 0 || this.closed || this.state !== "connected" || this.#failureTold) return false;
     return this.#broken || (this.budget > 0 && !this.closeWriteCalled);
   }
 
+  /** Nothing shows the failure: there is no interest, and no byte before it. */
+  #isFailureDue(): boolean {
+    return this.#broken && !this.#failureTold && this.interest === 0 && this.#input.length === 0 && !this.closed &&
+      this.state === "connected";
+  }
+
+  #fail(): number {
+    this.#failureTold = true;
+    return FAILED;
+  }
+
   #answer(outcome: "connected" | "connectFailed"): void {
-    if (this.state !== "connecting" || this.#outcome.length > 0) {
+    if (this.state !== "connecting" || this.#outcome !== undefined) {
       throw new Error(`Cannot answer the connect to ${this}: it was answered before`);
     }
-    if (!this.closed) this.#outcome.push(outcome);
+    if (!this.closed) this.#outcome = outcome;
   }
 
   #needsPeer(action: string): void {
     if (this.#broken) throw new Error(`Cannot ${action} as the peer of ${this}: the connection is broken`);
-    if (this.state === "failed" || (this.state === "connecting" && this.#outcome[0] !== "connected" && !this.closed)) {
+    if (this.state === "failed" || (this.state === "connecting" && this.#outcome !== "connected" && !this.closed)) {
       throw new Error(`Cannot ${action} as the peer of ${this}: it is not connected`);
     }
   }

@@ -120,6 +120,36 @@ Deno.test("TcpRelay whose write fails gives the guest what the host had sent bef
   script.assertEmpty();
 });
 
+for (const readsLate of [false, true]) {
+  const kind = readsLate ? "a host that reads ahead" : "a host that calls no handler any more";
+  Deno.test(`TcpRelay whose write fails reads the rest by itself as the guest makes room, from ${kind}, then RST`, () => {
+    const script = new NatScript(), socket = script.open({ window: 4 });
+    socket.readsLate = readsLate;
+    socket.hostSends("0123456789abcdef");
+    script.host.run();
+    assertEquals(script.receiveAll(), bytesOf("0123"));
+    socket.hostResets();
+    script.send({ ack: (script.ack - 4) >>> 0, window: 4, payload: "lost" });
+    assertEquals([socket.interest, socket.closed, script.nat.flows()[0]!.bytesFromHost], [0, false, 4]);
+    const calls = socket.readableCalls;
+    script.take();
+    script.send({ window: 6 });
+    assertEquals(script.receiveAll(), bytesOf("456789"));
+    script.send({ window: 100 });
+    assertEquals(script.receiveAll(), bytesOf("abcdef"));
+    assertEquals(socket.closed, false);
+    script.send({ window: 100 });
+    assertEquals(script.take().map(({ flags }) => flags & TCP_RST), [TCP_RST]);
+    assertEquals([socket.closed, socket.received, socket.readableCalls - calls], [
+      true,
+      new Uint8Array(),
+      readsLate ? 1 : 0,
+    ]);
+    assertEquals(script.nat.endings.resetByHost, 1);
+    script.assertEmpty();
+  });
+}
+
 Deno.test("TcpRelay that drains drops what it owes when the host breaks", () => {
   const { script, socket } = inState(WAYS[0]!);
   socket.budget = 0;
