@@ -72,7 +72,7 @@ export async function run(
     if (error instanceof NamespaceError || error instanceof IsolationError) return fail(error.message);
     throw error;
   } finally {
-    // Who will not wait any more ends Hawser by INT or TERM; the watcher needs nobody.
+    // Who will not wait any more ends Hawser by INT or TERM; the holder needs nobody.
     release();
     if (!await namespace.close()) {
       logger.warn("what the command left in its namespace has not ended yet");

@@ -22,13 +22,13 @@ const REACH: Readonly<Record<Stage, Act>> = {
     script.send({ flags: FIN, payload: "owed" });
   },
   finished: (script) => script.send({ flags: FIN, payload: "given" }),
-  // The guest has no room for what the host had said before, so it does not hear of the failure yet.
+  // The guest has finished, and its last bytes are dropped. It has no room for what the host had said before, so it does not hear of that yet.
   failed: (script, socket) => {
     script.send({ window: 1 });
     socket.hostSends("not yet read");
     script.host.run();
     socket.hostResets();
-    script.send({ window: 1, payload: "lost" });
+    script.send({ flags: FIN, window: 1, payload: "lost" });
   },
 };
 
