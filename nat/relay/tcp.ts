@@ -187,7 +187,6 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** Ends the flow on both sides: at once, but for what a guest that is gone was acknowledged. */
   abort(ending: FlowEnding): void {
-    if (this.#ended) return;
     this.#context.gathering.flushOf(this);
     const end = abortedAs(ending);
     // A guest whose side was over before it was gone has lost nothing.
@@ -386,7 +385,6 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   #endGuest(): void {
     if (this.known && this.endpoint.readRoom > 0) this.#readHost();
     if (this.known && !this.#toGuest.finished) return;
-    this.endpoint.dropQueued();
     this.endpoint.abortWhenSent();
   }
 

@@ -126,7 +126,6 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
       this.#context.counters.hostExhausted++;
       this.#relay.warn("the host has no descriptor, port or memory left");
     }
-    this.cancel();
     this.#relay.endpoint.abort();
   }
 }

@@ -45,6 +45,7 @@ class Script implements Ending {
 
 function flow(state: FlowInfo["state"], fields: Partial<FlowInfo> = {}): FlowInfo {
   return {
+    number: 1,
     protocol: "tcp",
     guestNumber: 1,
     guest: "10.0.2.15:40000",

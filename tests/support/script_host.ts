@@ -253,6 +253,8 @@ export class ScriptTcpSocket implements HostTcpSocket {
   record: "bytes" | "digest" = "bytes";
   /** How many bytes the owner wrote. */
   receivedLength = 0;
+  /** What each call of `read` asked for, in bytes. */
+  readonly asked: number[] = [];
   /** How many calls of `write` took bytes. */
   writes = 0;
   /** `digest` of what the owner wrote. */
@@ -372,6 +374,7 @@ export class ScriptTcpSocket implements HostTcpSocket {
   read(bytes: Uint8Array, start: number, end: number): number {
     this.#needsOwner("read");
     this.#needsRoom("read", bytes, start, end);
+    this.asked.push(end - start);
     if (this.#failureTold && this.readsLate) {
       this.#readOwed = true;
       this.readsLate = false;

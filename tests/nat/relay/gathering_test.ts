@@ -46,6 +46,15 @@ Deno.test("TcpRelay gives the host a short segment at once, behind the longer on
   finish(script);
 });
 
+Deno.test("TcpRelay keeps a turn's bytes in order for a host that takes a piece of each write", () => {
+  const script = new NatScript(), socket = script.open(), bytes = pattern(MSS + 100);
+  socket.writeAtMost = 300;
+  // A long segment, which is gathered, and a short one, which is not, behind what the host has left of it.
+  sendInOneTurn(script, bytes);
+  assertEquals(socket.received, bytes);
+  finish(script);
+});
+
 Deno.test("TcpRelay queues what the host does not take of a turn's segments, and gives it all in order", () => {
   for (const budget of [0, 1, 1000, MSS, 30_000, 65_536, 70_000]) {
     const script = new NatScript(), socket = script.open(), bytes = pattern(100 * MSS);

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
+import { TcpRelay } from "../../../nat/relay/tcp.ts";
 import { bytesOf, NatScript } from "../../support/nat_script.ts";
 
 function pattern(length: number): Uint8Array {
@@ -165,4 +166,29 @@ Deno.test("TcpRelay lets an idle connection live, and probes it after two hours"
   assertEquals(script.take().at(-1)!.flags & TCP_RST, TCP_RST);
   assertEquals(socket.wasReset, true);
   script.assertEmpty();
+});
+
+Deno.test("TcpRelay asks the host once for a short read, and once more behind a full one", () => {
+  const script = new NatScript(), socket = script.open({ windowShift: 7, window: 0x4000 });
+  socket.hostSends("short");
+  script.host.run();
+  assertEquals(socket.asked.length, 1);
+  script.receiveAll();
+  script.send({ window: 0x4000 });
+  socket.hostSends(pattern(socket.asked[0]!));
+  script.host.run();
+  assertEquals(socket.asked.length, 3);
+  assertEquals(socket.unreadLength, 0);
+  finish(script);
+});
+
+Deno.test("TcpRelay.pathMtuChanged is news only if a segment would have been larger", () => {
+  const script = new NatScript();
+  script.open({ mss: 1460 });
+  const [relay] = script.nat.registry.all();
+  assert(relay instanceof TcpRelay);
+  assertEquals([relay.pathMtuChanged(), relay.endpoint.send.mss], [false, 1460]);
+  relay.endpoint.send.mss = 1461;
+  assertEquals([relay.pathMtuChanged(), relay.endpoint.send.mss], [true, 1460]);
+  finish(script);
 });

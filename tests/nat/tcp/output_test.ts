@@ -160,3 +160,13 @@ Deno.test("Output repeats a SYN with the number it had", () => {
   assertEquals(one.take(), ["-1+0S", "-1+0S"]);
   assertEquals([send.next, send.retransmissions], [seqAdd(ISN, 1), 1]);
 });
+
+Deno.test("Output.readRoom does not wait for what is on its way, unless memory is full", () => {
+  for (const isFull of [false, true]) {
+    const sender = new Sender(10_000);
+    sender.queue(1000);
+    sender.output.run();
+    if (isFull) Object.defineProperty(sender.context.pool, "isFull", { value: true });
+    assertEquals(sender.output.readRoom > 0, !isFull);
+  }
+});
