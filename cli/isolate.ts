@@ -11,10 +11,11 @@ import { cString, libc, O_CLOEXEC, O_RDWR } from "../net/linux/libc.ts";
 import { childrenOf } from "../net/linux/process.ts";
 import { type Child, findProgram } from "../net/linux/spawn.ts";
 import type { Command } from "./command.ts";
-import { coverTables, IsolationError } from "./isolate_covers.ts";
+import { coverTables } from "./isolate_covers.ts";
 import { type SurveyedMachine, thisMachine } from "./isolate_machine.ts";
 import { supervisorWords, WAIT } from "./isolate_script.ts";
 import { Foreground } from "./isolate_terminal.ts";
+import { IsolationError } from "./isolate_view.ts";
 
 /** Where the helpers are, and the environment in which they run. */
 export interface HelperTools {

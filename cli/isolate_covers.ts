@@ -21,61 +21,9 @@
  *
  * @module
  */
-
-/** COMMAND cannot be isolated. The message says why. */
-export class IsolationError extends Error {
-  /** The class's name, for messages. */
-  override readonly name = "IsolationError";
-}
-
-/** What a path leads to. */
-export type FileKind = "folder" | "file" | "socket" | "fifo" | "device";
-
-/** One name in a folder. */
-export interface Entry {
-  /** The name. */
-  readonly name: string;
-  /** What it is: `special` is none of the others, that is a socket, a FIFO or a device. */
-  readonly kind: "folder" | "file" | "link" | "special";
-}
-
-/** One file as `Machine.look` sees it. */
-export interface FileFacts {
-  /** What it is. */
-  readonly kind: FileKind;
-  /** Where it really is: a path without symbolic links. */
-  readonly path: string;
-  /** The filesystem's number and the file's: equal for the same file. */
-  readonly identity: string;
-  /** How many names it has. */
-  readonly links: number;
-}
-
-/** A file of /dev or /proc, which is not followed. */
-export interface Node {
-  /** Its path. */
-  readonly path: string;
-  /** Its type and permissions, as stat(2) has them. */
-  readonly mode: number;
-}
-
-/** What of the machine the table depends on. */
-export interface Machine {
-  /** The environment that COMMAND will have. */
-  readonly environment: Readonly<Record<string, string>>;
-  /** /proc/net/unix: the sockets of this network namespace. */
-  readonly unixSockets: string;
-  /** /proc/self/mountinfo. */
-  readonly mountinfo: string;
-  /** What is in /dev and the folders there, in /proc but for processes, in /proc/sys, and where something is mounted in /sys. */
-  readonly nodes: readonly Node[];
-  /** The terminals among the standard descriptors. */
-  readonly terminals: readonly string[];
-  /** What a path leads to, through symbolic links; `undefined` if nothing that can be seen. */
-  look(path: string): FileFacts | undefined;
-  /** What is in a folder, nothing if it cannot be read. */
-  list(path: string): readonly Entry[];
-}
+import { type MountPoint, placesOf, readMounts } from "./isolate_mounts.ts";
+import { CoverTable, isWithin } from "./isolate_table.ts";
+import type { Machine, Node } from "./isolate_view.ts";
 
 /** Folders of sockets that are covered as a whole, under /run and, if that is another place, /var/run. */
 const RUN_FOLDERS = ["user", "dbus", "containerd", "docker", "podman", "crio", "buildkit", "k3s", "libvirt", "WSL"];
@@ -94,8 +42,6 @@ const HARMLESS_DEVICES = /^\/dev\/(net\/tun$|kvm$|fuse$|userfaultfd$|dri\/|snd\/
 const MOST_ENTRIES = 10_000;
 /** A variable that names a socket is no longer. */
 const LONGEST_VALUE = 4096;
-/** A piece of the table is one argument of a program: at most 128 KiB on Linux. */
-const PIECE = 100_000;
 
 /** stat(2): types of files. */
 const S_IFMT = 0o170000,
@@ -105,8 +51,6 @@ const S_IFMT = 0o170000,
   S_IFDIR = 0o040000,
   S_IFCHR = 0o020000;
 
-const NOTHING = "ro,nosuid,nodev,noexec";
-
 /**
  * The table of covers, in pieces. `ownFiles` are Hawser's: what COMMAND must not open. Throws an `IsolationError` for one of these that
  * cannot be hidden.
@@ -115,7 +59,7 @@ export function coverTables(
   machine: Machine,
   { ownFiles, isRoot }: { ownFiles: readonly string[]; isRoot: boolean },
 ): string[] {
-  const table = new Table();
+  const table = new CoverTable();
   const home = machine.environment["HOME"];
   for (const path of coveredFolders(machine, home)) table.folder(path);
   const runtime = machine.environment["XDG_RUNTIME_DIR"];
@@ -136,69 +80,6 @@ export function coverTables(
   for (const path of sockets(machine, mounts)) table.file(path);
   for (const path of ownFiles) for (const place of placesOf(path, machine, mounts)) table.file(place);
   return table.pieces();
-}
-
-/** Collects lines; what is in a folder that is covered needs no cover of its own. */
-class Table {
-  readonly #lines: string[] = [];
-  readonly #folders: string[] = [];
-  readonly #files = new Set<string>();
-
-  /** Whether a path is in a covered folder. */
-  covers(path: string): boolean {
-    return this.#folders.some((folder) => isWithin(path, folder));
-  }
-
-  /** Covers a folder with an empty one. */
-  folder(path: string): void {
-    if (this.covers(path)) return;
-    this.#folders.push(path);
-    this.add("hawser", `${path}/.`, "tmpfs", `mode=${path.startsWith("/tmp/") ? "1777" : "755"},nosuid,nodev`);
-  }
-
-  /** Covers a file with one that cannot be opened. */
-  file(path: string): void {
-    if (this.covers(path) || this.#files.has(path)) return;
-    this.#files.add(path);
-    this.add("/dev/null", path, "none", `bind,${NOTHING}`);
-  }
-
-  /** Mounts what is at a path over itself, read-only. */
-  again(path: string): void {
-    if (this.#files.has(path)) return;
-    this.#files.add(path);
-    this.add(path, path, "none", `rbind,${NOTHING}`);
-  }
-
-  /** A line of fstab(5). To mount(8) a folder with a dot behind it is another one, so that it mounts what is mounted. */
-  add(source: string, target: string, type: string, options: string): void {
-    this.#lines.push(`${escape(source)} ${escape(target)} ${type} ${options} 0 0`);
-  }
-
-  /** The lines, in pieces of a bounded size. */
-  pieces(): string[] {
-    const pieces: string[] = [], encoder = new TextEncoder();
-    let lines: string[] = [], length = 0;
-    for (const line of this.#lines) {
-      const more = encoder.encode(line).length + 1;
-      if (length + more > PIECE) {
-        pieces.push(lines.join("\n"));
-        lines = [];
-        length = 0;
-      }
-      lines.push(line);
-      length += more;
-    }
-    return [...pieces, lines.join("\n")];
-  }
-}
-
-function escape(text: string): string {
-  return text.replaceAll(/[\s\\#"]/g, (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, "0")}`);
-}
-
-function isWithin(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith("/") ? folder : `${folder}/`);
 }
 
 /** The real paths of /run and /var/run, mostly one. */
@@ -302,48 +183,4 @@ function* dangerousDevices({ nodes, terminals }: Machine, isRoot: boolean): Gene
 
 function typeOf(mode: number): number {
   return mode & S_IFMT;
-}
-
-interface MountPoint {
-  readonly device: string;
-  readonly root: string;
-  readonly path: string;
-}
-
-/** Reads mountinfo (proc(5)): ID PARENT MAJOR:MINOR ROOT PATH … */
-function readMounts(mountinfo: string): MountPoint[] {
-  const unescape = (text: string) =>
-    text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
-  return mountinfo.split("\n").filter((line) => line !== "").map((line) => {
-    const [, , device, root, path] = line.split(" ");
-    return { device: device!, root: unescape(root!), path: unescape(path!) };
-  });
-}
-
-/** Every path at which a file of Hawser's appears. Throws an `IsolationError` if it has another name that nobody can find. */
-function placesOf(path: string, machine: Machine, mounts: readonly MountPoint[]): string[] {
-  const facts = machine.look(path);
-  if (facts === undefined || facts.kind === "device" || facts.kind === "folder") return [];
-  if (facts.links > 1) {
-    throw new IsolationError(`cannot hide ${path} from the command: it has other names (hard links)`);
-  }
-  let home: MountPoint | undefined;
-  for (const mount of mounts) {
-    if (isWithin(facts.path, mount.path) && (home === undefined || mount.path.length >= home.path.length)) home = mount;
-  }
-  const places = [facts.path];
-  if (home === undefined) return places;
-  const within = join(home.root, facts.path.slice(home.path === "/" ? 0 : home.path.length));
-  for (const { device, root, path } of mounts) {
-    if (device !== home.device || !isWithin(within, root)) continue;
-    const place = join(path, within.slice(root === "/" ? 0 : root.length));
-    const there = machine.look(place);
-    if (there?.identity === facts.identity) places.push(there.path);
-  }
-  return places;
-}
-
-function join(folder: string, rest: string): string {
-  if (rest === "") return folder;
-  return `${folder === "/" ? "" : folder}${rest}`;
 }

@@ -6,14 +6,7 @@
 import { byteText, readableText } from "../net/linux/byte_text.ts";
 import { linkOf, listFolder, modeOf, readFileBytes } from "../net/linux/process.ts";
 import { type Command, textVariables } from "./command.ts";
-import {
-  type Entry,
-  type FileFacts,
-  type FileKind,
-  IsolationError,
-  type Machine,
-  type Node,
-} from "./isolate_covers.ts";
+import { type Entry, type FileFacts, type FileKind, IsolationError, type Machine, type Node } from "./isolate_view.ts";
 
 const S_IFMT = 0o170000, S_IFDIR = 0o040000;
 /** How deep folders of /dev are looked into. */

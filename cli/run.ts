@@ -14,7 +14,7 @@ import { harden } from "./hardening.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { readCommand, refusalOf } from "./command.ts";
 import { Isolation } from "./isolate.ts";
-import { IsolationError } from "./isolate_covers.ts";
+import { IsolationError } from "./isolate_view.ts";
 import { Namespace, NamespaceError } from "./namespace.ts";
 import type { RunOptions } from "./options.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";

@@ -1,5 +1,6 @@
 import { assertEquals, assertLess, assertThrows } from "@std/assert";
-import { coverTables, type Entry, type FileFacts, type Machine, type Node } from "../../cli/isolate_covers.ts";
+import { coverTables } from "../../cli/isolate_covers.ts";
+import type { Entry, FileFacts, Machine, Node } from "../../cli/isolate_view.ts";
 
 const FOLDER = 0o040755, FILE = 0o100644, SECRET_DISK = 0o060660, OPEN_DEVICE = 0o020666, SECRET_DEVICE = 0o020600;
 

@@ -15,9 +15,11 @@ function uniqueSleep(): string {
   return `87${crypto.getRandomValues(new Uint32Array(1))[0]}`;
 }
 
-/** What must be the same before and after. */
+/** What must be the same before and after: PID namespaces whose init is Hawser's, and its mounts. */
 function surroundings(): Promise<string> {
-  return shell("lsns -n -t pid -o NS | sort; cat /proc/self/mounts");
+  return shell(
+    "lsns -n -t pid -o NS,COMMAND | grep 'read -r pid name state' | sort; grep '^hawser ' /proc/self/mounts || :",
+  );
 }
 
 const CASES: [what: string, script: string, outcome: Partial<Outcome>][] = [
