@@ -32,7 +32,8 @@ import {
 } from "./libc.ts";
 import { readSockaddr, SOCKADDR_SIZE, SOCKADDR_UN_SIZE, unixSockaddr, writeSockaddr } from "./sockaddr.ts";
 
-const BACKLOG = 128;
+/** Connections that the kernel may keep waiting; it cuts this to net.core.somaxconn. With few, a crowd would have others wait for a second. */
+const BACKLOG = 4096;
 const ENABLE = new Uint8Array([1, 0, 0, 0]);
 
 /** Listens for TCP connections and tells the port, which the kernel chooses for 0. Throws `Deno.errors.AddrInUse` and others. */
