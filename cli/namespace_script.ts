@@ -18,11 +18,37 @@
  * the gateway serves it. The line `end` says that COMMAND has ended. Without it Hawser has died, perhaps while COMMAND was
  * about to enter the namespace: so the holder looks again a second later.
  *
+ * **Names.** Many C libraries ask a service of the host at a path socket before they ask DNS, or instead (nscd,
+ * systemd-resolved, avahi, sssd). Such names would come from the host's resolver, whatever Hawser was told. So these
+ * sockets are covered: with /dev/null in their place, connecting is refused, as if the service did not run, and the
+ * library goes on to DNS. Sockets are covered and not their folders, in which files lie that are needed.
+ *
  * **Leaving no trace.** resolv.conf comes from a tmpfs that exists in this mount namespace only, so no file has to be
  * removed: it is mounted on /tmp for as long as it takes to bind its one file elsewhere.
  *
  * @module
  */
+
+/**
+ * Sockets of the host by which a C library resolves names without DNS, and the word that brings it there in the line
+ * `hosts:` of nsswitch.conf. Where there is none, it goes there anyway, or nothing but host names is asked there. The others
+ * know users too, and so are covered only if hosts are asked there.
+ */
+const NAME_SOCKETS: readonly (readonly [path: string, service?: string])[] = [
+  ["/run/nscd/socket"],
+  ["/var/run/nscd/socket"],
+  ["/run/systemd/resolve/io.systemd.Resolve"],
+  ["/run/systemd/machine/io.systemd.Machine"],
+  ["/run/avahi-daemon/socket"],
+  ["/var/run/avahi-daemon/socket"],
+  ["/var/lib/sss/pipes/nss", "sss"],
+  ["/run/nslcd/socket", "ldap"],
+  ["/var/run/nslcd/socket", "ldap"],
+  ["/run/samba/winbindd/pipe", "wins"],
+  ["/var/run/samba/winbindd/pipe", "wins"],
+];
+
+const COVER_NAME_SOCKETS = NAME_SOCKETS.map(([path, service = ""]) => `cover ${path} ${service}`).join("\n");
 
 /** The descriptor of /dev/net/tun in the holder. */
 export const TUN_FD = 3;
@@ -47,6 +73,16 @@ if file=$(readlink -f /etc/resolv.conf) && [ -f "$file" ]; then
 else
   echo hawser:unresolved
 fi
+hosts=
+[ -r /etc/nsswitch.conf ] && while read -r database services; do
+  case $database in hosts:*) hosts=" \${database#hosts:} $services " ;; esac
+done </etc/nsswitch.conf
+cover() {
+  [ -S "$1" ] || return 0
+  case "$hosts" in *" $2 "* | *" $2["*) ;; *) [ -z "$2" ] || return 0 ;; esac
+  mount --bind /dev/null "$1" || exit 125
+}
+${COVER_NAME_SOCKETS}
 `;
 
 /** `sh -c HOLD hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER`. */
