@@ -9,23 +9,14 @@
 import { type ByteText, utf8ByteText } from "../net/linux/byte_text.ts";
 import { cString, libc, O_CLOEXEC, O_RDWR } from "../net/linux/libc.ts";
 import { childrenOf } from "../net/linux/process.ts";
-import { type Child, findProgram } from "../net/linux/spawn.ts";
+import type { Child } from "../net/linux/spawn.ts";
 import type { Command } from "./command.ts";
 import { coverTables } from "./isolate_covers.ts";
 import { type SurveyedMachine, thisMachine } from "./isolate_machine.ts";
 import { supervisorWords, WAIT } from "./isolate_script.ts";
 import { Foreground } from "./isolate_terminal.ts";
 import { IsolationError } from "./isolate_view.ts";
-
-/** Where the helpers are, and the environment in which they run. */
-export interface HelperTools {
-  /** Where `unshare` is. */
-  readonly unshare: ByteText;
-  /** Where `nsenter` is. */
-  readonly nsenter: ByteText;
-  /** Nothing of the user's but where to look: variables such as LD_PRELOAD and BASH_ENV are meant for COMMAND. */
-  readonly env: readonly ByteText[];
-}
+import { findTool, type HelperTools } from "./tools.ts";
 
 /** A program for `spawn`. */
 export interface Helper {
@@ -136,8 +127,8 @@ export class Isolation {
 
 /** Where a program is. Throws an `IsolationError` if it is nowhere. */
 function find(name: keyof typeof PACKAGES, { env }: HelperTools): ByteText {
-  const found = findProgram(name, env[0]!.slice("PATH=".length));
-  if ("path" in found) return found.path;
+  const found = findTool(name, env);
+  if (found !== undefined) return found;
   throw new IsolationError(`cannot isolate the command: install "${name}" (Debian package ${PACKAGES[name]})`);
 }
 

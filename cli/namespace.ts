@@ -15,21 +15,19 @@
  */
 import { deadline } from "@std/async";
 import { describeErrno, errno, libc, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "../net/linux/libc.ts";
-import { bytesOf, type ByteText } from "../net/linux/byte_text.ts";
+import { bytesOf } from "../net/linux/byte_text.ts";
 import { callerOpenFileLimit, inheritedDescriptors } from "../net/linux/process.ts";
 import { callerSignals } from "../net/linux/signals.ts";
-import { type Child, findProgram, LineSocket, type ProcessEnding, spawn, SpawnError } from "../net/linux/spawn.ts";
-import { type Command, variableOf } from "./command.ts";
-import type { HelperTools, Isolation } from "./isolate.ts";
-import { DIAGNOSE, HOLD, TUN_FD } from "./namespace_script.ts";
+import { type Child, LineSocket, type ProcessEnding, spawn, SpawnError } from "../net/linux/spawn.ts";
+import type { Command } from "./command.ts";
+import type { Isolation } from "./isolate.ts";
+import { HOLD, TUN_FD } from "./namespace_script.ts";
 import { describeSetupFailure, readFacts } from "./remedies.ts";
 import { signalNumber } from "./signals.ts";
+import { diagnose, findTool, type HelperTools, toolEnvironment } from "./tools.ts";
 
 /** How long the holder may take to end what COMMAND left. */
 const CLOSE_TIMEOUT_MS = 5000;
-/** Where the tools are looked for if there is no PATH. */
-const TOOL_PATH = "/usr/local/bin:/usr/bin:/bin";
-const SBIN = "/usr/sbin:/sbin";
 const X_OK = 1;
 const SIGKILL = 9;
 
@@ -213,7 +211,7 @@ export class Namespace {
     if (this.#step === step) return this;
     this.#socket.abandon();
     const complaints = this.#complaints.map((line) => line.replace(/^(hawser|sh): (line )?\d+: (exec: )?/, ""));
-    const facts = readFacts(await diagnose(this.#tools));
+    const facts = readFacts(await diagnose(this.#tools.env));
     const asMappedRoot = this.#asMappedRoot;
     throw new NamespaceError(describeSetupFailure({ step: this.#step, complaints, asMappedRoot, facts }));
   }
@@ -241,10 +239,9 @@ export class Namespace {
 }
 
 async function findTools(command: Command): Promise<HelperTools> {
-  const path = `${variableOf(command, "PATH") || TOOL_PATH}:${SBIN}`, env = [`PATH=${path}`, "LC_ALL=C"];
-  const unshare = findProgram("unshare", path), nsenter = findProgram("nsenter", path);
-  if ("path" in unshare && "path" in nsenter) return { unshare: unshare.path, nsenter: nsenter.path, env };
-  const facts = readFacts(await diagnose({ env }));
+  const env = toolEnvironment(command.env), unshare = findTool("unshare", env), nsenter = findTool("nsenter", env);
+  if (unshare !== undefined && nsenter !== undefined) return { unshare, nsenter, env };
+  const facts = readFacts(await diagnose(env));
   throw new NamespaceError(describeSetupFailure({ step: "unshare", complaints: [], asMappedRoot: false, facts }));
 }
 
@@ -261,19 +258,4 @@ function canEnterWorkingDirectory(): boolean {
   throw new NamespaceError(
     `cannot enter the working directory: ${describeErrno(code)}: change to one that this user may read`,
   );
-}
-
-async function diagnose({ env }: { env: readonly ByteText[] }): Promise<string> {
-  const shell = findProgram("sh", env[0]!.slice("PATH=".length));
-  if (!("path" in shell)) return "";
-  const lines: string[] = [], socket = new LineSocket((line) => lines.push(line)), { theirs } = socket;
-  try {
-    const args = ["sh", "-c", DIAGNOSE];
-    await spawn({ path: shell.path, args, env, stdio: [theirs, theirs, theirs], closed: inheritedDescriptors() }).ended;
-  } catch (error) {
-    if (!(error instanceof SpawnError)) throw error;
-  }
-  socket.started();
-  await socket.closed;
-  return lines.join("\n");
 }

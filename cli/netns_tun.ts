@@ -1,53 +1,81 @@
 /**
  * Opening /dev/net/tun inside a network namespace that exists already.
  *
- * The interface that is made of the descriptor appears where it was opened. As root that takes two calls of `setns` around the
- * open. An ordinary user may not call it, but owns the user namespaces that he has made: for a process in one of them a
- * shell enters both its namespaces with `nsenter`, opens the file and holds it, until it has been taken out of the shell by
- * `pidfd_getfd`.
+ * The interface that is made of the descriptor appears where it was opened. So a shell enters the namespace by
+ * `nsenter`, opens the file and holds it until the descriptor has been taken out of the shell by `pidfd_getfd`. A
+ * process of its own does that, because one that has entered a namespace may not be able to return: in a container, the
+ * network namespace in which Hawser runs belongs to somebody else. First the shell enters the user namespace that owns
+ * the network namespace, where it has every right if that is within Hawser's own.
  *
  * @module
  */
+import { libc } from "../net/linux/libc.ts";
+import { NetworkNamespace } from "../net/linux/netns.ts";
 import { pidfdGetFd } from "../net/linux/pidfd.ts";
+import { inheritedDescriptors, originalEnvironment } from "../net/linux/process.ts";
+import { LineSocket, spawn, SpawnError } from "../net/linux/spawn.ts";
 import { openTun } from "../net/linux/tun.ts";
 import type { NetnsSpec } from "./link_spec.ts";
+import { findTool, toolEnvironment } from "./tools.ts";
 
-const TUN_FD = 9;
-const HOLD = `exec ${TUN_FD}<>/dev/net/tun && echo ready && read -r line`;
-const ENTER = `exec nsenter --target "$1" --user --net --preserve-credentials -- sh -c "$2"`;
+const TUN_FD = 3;
+const HOLD = `exec ${TUN_FD}<>/dev/net/tun && echo hawser:ready && read -r line`;
 
 /** A descriptor of /dev/net/tun that was opened in this namespace, or in Hawser's own. Throws an `Error` that says what helps. */
 export async function openTunIn(netns: NetnsSpec | undefined): Promise<number> {
-  if (netns === undefined) return openTun();
-  if ("path" in netns) return openTun({ netns: netns.path });
+  const here = openTun();
+  if (netns === undefined) return here;
+  // It was opened to learn what is wrong with the device, if anything is: from here that can be said best.
+  libc().close(here);
+  using target = openNamespace(netns);
+  return await openThroughShell(target, "pid" in netns ? `of process ${netns.pid}` : netns.path);
+}
+
+function openNamespace(netns: NetnsSpec): NetworkNamespace {
+  if ("path" in netns) return NetworkNamespace.open(netns.path);
   try {
-    return openTun({ netns: `/proc/${netns.pid}/ns/net` });
+    return NetworkNamespace.open(`/proc/${netns.pid}/ns/net`);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) throw new Error(`there is no process ${netns.pid}`);
-    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-    return await openThroughShell(netns.pid);
+    throw error;
   }
 }
 
-async function openThroughShell(pid: number): Promise<number> {
-  const child = new Deno.Command("sh", {
-    args: ["-c", ENTER, "hawser", String(pid), HOLD],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const stdout = child.stdout.getReader();
+async function openThroughShell(target: NetworkNamespace, name: string): Promise<number> {
+  const env = toolEnvironment(originalEnvironment() ?? []), path = findTool("nsenter", env);
+  if (path === undefined) throw new Error('cannot find "nsenter", install it (Debian package util-linux)');
+  const { fd, ownerFd } = target, passedOn = [fd, ownerFd];
+  const flags = ownerFd === undefined ? [] : [`--user=/proc/self/fd/${ownerFd}`, "--preserve-credentials"];
+  const complaints: string[] = [], ready = Promise.withResolvers<boolean>();
+  const socket = new LineSocket((line) => {
+    if (line === "hawser:ready") ready.resolve(true);
+    else complaints.push(line);
+  });
+  const { theirs } = socket;
   try {
-    const { done } = await stdout.read();
-    if (!done) return pidfdGetFd(child.pid, TUN_FD);
-    const complaint = (await new Response(child.stderr).text()).trim().replaceAll(/\s+/g, " ");
-    throw new Error(
-      `cannot enter the namespaces of process ${pid}: ${complaint}; run as root, or name a process in a user namespace of your own`,
-    );
+    const child = spawn({
+      path,
+      args: ["nsenter", ...flags, `--net=/proc/self/fd/${fd}`, "--", "sh", "-c", HOLD],
+      env,
+      stdio: [theirs, theirs, theirs],
+      closed: inheritedDescriptors().filter((inherited) => !passedOn.includes(inherited)),
+      ownSession: true,
+    });
+    socket.started();
+    socket.closed.then(() => ready.resolve(false));
+    if (await ready.promise) return pidfdGetFd(child.pid, TUN_FD);
+    await child.ended;
+  } catch (error) {
+    if (!(error instanceof SpawnError)) throw error;
+    complaints.push(error.message);
   } finally {
-    await child.stdin.close();
-    await stdout.cancel();
-    await child.stderr.cancel().catch(() => {});
-    await child.status;
+    socket.started();
+    socket.finish();
+    await socket.closed;
   }
+  const complaint = complaints.join("; ").replaceAll(/\s+/g, " ").trim();
+  throw new Error(
+    `cannot enter the network namespace ${name}: ${complaint}; run as root, or name one that belongs to a user namespace of ` +
+      "your own",
+  );
 }

@@ -41,7 +41,6 @@ export function neededByServe({ host, links, pcap }: ServeOptions): Permission[]
     "ffi",
     ...when("net", host === "deno"),
     ...when("write", (pcap !== undefined && pcap !== "-") || (host === "deno" && hasPath)),
-    ...when("run", links.some((link) => link.kind === "tap" && link.netns !== undefined && "pid" in link.netns)),
   ];
 }
 

@@ -35,7 +35,7 @@ export interface LinkRow {
 
 const HERE = new URL("./", import.meta.url).pathname;
 const DENO = `${Deno.execPath()} run --no-check`;
-const PERMISSIONS = "--allow-read --allow-write --allow-run=sh --allow-ffi --allow-net --allow-env";
+const PERMISSIONS = "--allow-read --allow-write --allow-ffi --allow-net --allow-env";
 const SCRIPTS: Record<LinkStack, string> = {
   hawser:
     `exec ${DENO} ${PERMISSIONS} ${HERE}../../cli.ts serve --dns none --log-level warn -m "$MTU" --listen "unix:$LINK"`,

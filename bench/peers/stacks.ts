@@ -34,7 +34,7 @@ export const PROGRAMS: Record<StackName, readonly string[]> = {
 };
 
 const HAWSER = new URL("../../cli.ts", import.meta.url).pathname;
-const HAWSER_PERMISSIONS = "--allow-read --allow-write --allow-run=sh --allow-ffi --allow-net --allow-env";
+const HAWSER_PERMISSIONS = "--allow-read --allow-write --allow-ffi --allow-net --allow-env";
 // pasta gives its command process ids of its own, beginning with 1; the id that /proc has is the one that counts here.
 const COMMAND = `sh -c 'read -r pid _ </proc/self/stat; echo "$(date +%s%N) $pid" >"$0.new"; mv "$0.new" "$0"; ` +
   `exec sleep 900' "$READY"`;

@@ -33,8 +33,8 @@ export interface Libc {
   ioctlValue(fd: number, request: bigint, argument: bigint): number;
   /** fcntl(2) whose argument is a number. */
   fcntl(fd: number, command: number, argument: number): number;
-  /** setns(2). */
-  setns(fd: number, kind: number): number;
+  /** readlink(2). */
+  readlink(path: Uint8Array, bytes: Uint8Array, length: bigint): number;
   /** socket(2). */
   socket(family: number, type: number, protocol: number): number;
   /** unlink(2). */
@@ -374,7 +374,7 @@ const SYMBOLS = {
   poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
   ioctlValue: { name: "ioctl", parameters: ["i32", "usize", "usize"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  setns: { parameters: ["i32", "i32"], result: "i32" },
+  readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   unlink: { parameters: ["buffer"], result: "i32" },
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },

@@ -39,7 +39,6 @@ const IFF_VNET_HDR = 0x4000;
 const TUN_F_CSUM = 1n;
 const TUN_F_TSO4 = 2n;
 const TUN_F_TSO6 = 4n;
-const CLONE_NEWNET = 0x40000000;
 const F_GETFL = 3;
 const F_SETFL = 4;
 const F_GETFD = 1;
@@ -57,25 +56,34 @@ export interface TunOptions {
 }
 
 /**
- * Opens /dev/net/tun, in the network namespace of this thread or in that of `netns`, a path such as `/run/netns/blue`.
- * The descriptor never waits and is the caller's to close. Throws `Deno.errors.NotFound`, `PermissionDenied` or an
- * `Error`, each with what can be done.
+ * Opens /dev/net/tun. The interface that is made of the descriptor appears in the network namespace of this thread. It never
+ * waits and is the caller's to close. Throws `Deno.errors.NotFound`, `PermissionDenied` or an `Error`, each with what can
+ * be done.
  */
-export function openTun(options: { netns?: string } = {}): number {
-  const c = libc();
-  if (options.netns === undefined) return openDevice();
-  const here = c.open(cString("/proc/thread-self/ns/net"), O_CLOEXEC);
-  if (here < 0) throw new Error(`Cannot open the network namespace of this thread: ${describeErrno(errno())}`);
-  // Nothing else runs on this thread between the two calls of setns, which concern it alone.
-  try {
-    enterNetns(options.netns);
-    try {
-      return openDevice();
-    } finally {
-      returnToNetns(here);
-    }
-  } finally {
-    c.close(here);
+export function openTun(): number {
+  const fd = libc().open(cString(DEVICE), O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (fd >= 0) return fd;
+  const code = errno(), action = `Cannot open ${DEVICE}`;
+  switch (code) {
+    case ENOENT:
+      throw new Deno.errors.NotFound(
+        `${action}: the device file is absent, load the module with "modprobe tun" or, in a container, pass the device ` +
+          `in with --device ${DEVICE}`,
+      );
+    case ENODEV:
+    case ENXIO:
+      throw new Deno.errors.NotFound(`${action}: the kernel has no TUN/TAP driver, load it with "modprobe tun"`);
+    case EACCES:
+    case EPERM:
+      throw new Deno.errors.PermissionDenied(
+        `${action}: this user may not read and write it, make it accessible with "chmod 666 ${DEVICE}" as root` +
+          (code === EPERM ? " or allow it in the container's device rules" : ""),
+      );
+    case EMFILE:
+    case ENFILE:
+      throw new Error(`${action}: ${describeErrno(code)}, raise the limit of open files (ulimit -n)`);
+    default:
+      throw new Error(`${action}: ${describeErrno(code)}`);
   }
 }
 
@@ -103,55 +111,6 @@ export function configureTun(fd: number, options: TunOptions): void {
   if (c.ioctl(fd, TUNSETIFF, request) < 0) throw creationFailure(action, errno());
   if (offload && c.ioctlValue(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) < 0) {
     throw new Error(`Cannot set offload of TAP interface ${name}: ${describeErrno(errno())}, run without offload`);
-  }
-}
-
-function openDevice(): number {
-  const fd = libc().open(cString(DEVICE), O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  if (fd >= 0) return fd;
-  const code = errno(), action = `Cannot open ${DEVICE}`;
-  switch (code) {
-    case ENOENT:
-      throw new Deno.errors.NotFound(
-        `${action}: the device file is absent, load the module with "modprobe tun" or, in a container, pass the device ` +
-          `in with --device ${DEVICE}`,
-      );
-    case ENODEV:
-    case ENXIO:
-      throw new Deno.errors.NotFound(`${action}: the kernel has no TUN/TAP driver, load it with "modprobe tun"`);
-    case EACCES:
-    case EPERM:
-      throw new Deno.errors.PermissionDenied(
-        `${action}: this user may not read and write it, make it accessible with "chmod 666 ${DEVICE}" as root` +
-          (code === EPERM ? " or allow it in the container's device rules" : ""),
-      );
-    case EMFILE:
-    case ENFILE:
-      throw new Error(`${action}: ${describeErrno(code)}, raise the limit of open files (ulimit -n)`);
-    default:
-      throw new Error(`${action}: ${describeErrno(code)}`);
-  }
-}
-
-function enterNetns(path: string): void {
-  const c = libc(), action = `Cannot enter network namespace ${path}`;
-  const fd = c.open(cString(path), O_CLOEXEC);
-  if (fd < 0) {
-    const code = errno();
-    if (code === ENOENT) throw new Deno.errors.NotFound(`${action}: there is none of that name, see "ip netns list"`);
-    if (code === EACCES) throw new Deno.errors.PermissionDenied(`${action}: permission denied, run as root`);
-    throw new Error(`${action}: ${describeErrno(code)}`);
-  }
-  const code = c.setns(fd, CLONE_NEWNET) < 0 ? errno() : 0;
-  c.close(fd);
-  if (code === EPERM) throw new Deno.errors.PermissionDenied(`${action}: this needs CAP_SYS_ADMIN, run as root`);
-  if (code === EINVAL) throw new TypeError(`${action}: this is not a network namespace`);
-  if (code !== 0) throw new Error(`${action}: ${describeErrno(code)}`);
-}
-
-function returnToNetns(fd: number): void {
-  if (libc().setns(fd, CLONE_NEWNET) < 0) {
-    throw new Error(`Cannot return to the network namespace of this thread: ${describeErrno(errno())}`);
   }
 }
 

@@ -17,7 +17,7 @@ class Terminal implements AsyncDisposable {
 
   /** `command` is a shell command, in which `$hawser` stands for `hawser`. */
   constructor(command: string) {
-    const permissions = "--allow-read --allow-write --allow-run=sh --allow-ffi --allow-net --allow-env";
+    const permissions = "--allow-read --allow-write --allow-ffi --allow-net --allow-env";
     const child = new Deno.Command("script", {
       args: ["-q", "-e", "-c", command, "/dev/null"],
       env: {

@@ -5,7 +5,7 @@
  */
 
 /** The permissions of `deno task hawser`. */
-const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-run=sh", "--allow-ffi", "--allow-net", "--allow-env"];
+const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-ffi", "--allow-net", "--allow-env"];
 const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
 /** What of the checkout `hawser` needs. */
 const TREE = ["cli.ts", "mod.ts", "deno.json", "deno.lock", "cli", "net", "nat", "forward", "guest", "tools"];

@@ -89,11 +89,11 @@ for (const host of ["ffi", "deno"]) {
 }
 
 Deno.test({
-  name: `hawser serve takes WebSockets and streams without --allow-net, --allow-write and --allow-run${needs.reason}`,
+  name: `hawser serve takes WebSockets and streams without --allow-net and --allow-write${needs.reason}`,
   ignore: needs.ignore,
   fn: async () => {
     const words = ["--listen", "ws:127.0.0.1:0", "--listen", "tcp:127.0.0.1:0", "--dns", "none", "--log-level", "warn"];
-    for (const without of ["--allow-net", "--allow-write", "--allow-run=sh"]) {
+    for (const without of ["--allow-net", "--allow-write"]) {
       await using serve = await Serve.start(words, { without });
       await using guest = await connectWebSocketGuest(serve.port, ""), server = echoServerOf();
       await exchange(await guest.connect({ hostname: "10.0.2.2", port: server.port }), pattern(1000));

@@ -109,6 +109,76 @@ test("as an ordinary user makes a TAP in a user namespace of his own, by process
   assertEquals(stdout, `${await answers.digest()}\ncode 0\n`, stderr);
 });
 
+/** In a script: waits until process `$pid` is in a network namespace of its own and has its numbers. */
+const UNTIL_ENTERED = `
+  while [ "$(readlink /proc/$pid/ns/net)" = "$(readlink /proc/self/ns/net)" ] || ! grep -q . /proc/$pid/uid_map; do
+    sleep 0.05
+  done`;
+
+test("as an ordinary user makes a TAP for a process in a user namespace within the one that owns its network", async () => {
+  await using user = await OrdinaryUser.create();
+  await using answers = new Answers();
+  // As bubblewrap does it: the network belongs to the outer namespace, and its command is in the inner one.
+  const script = `
+    mkfifo "$HOME/cache/pid"
+    unshare --user --map-root-user --net sh -c 'unshare --user sleep 60 & echo $! >"$HOME/cache/pid"; wait' & outer=$!
+    read -r pid <"$HOME/cache/pid"
+    while [ "$(readlink /proc/$pid/ns/user)" = "$(readlink /proc/$outer/ns/user)" ]; do sleep 0.05; done
+    nsenter --target $pid --user --net --preserve-credentials true 2>/dev/null || echo "not by its own user namespace"
+    "$@" --listen "tap:tap0@pid:$pid" 2>"$HOME/cache/log" & hawser=$!
+    for i in $(seq 100); do grep -q '^listening on' "$HOME/cache/log" && break; sleep 0.1; done
+    nsenter --target $outer --user --net --preserve-credentials sh -c '${ASK}' sh ${answers.port}
+    kill $hawser; wait $hawser; echo "code $?"; kill $pid; cat "$HOME/cache/log" >&2`;
+  const { stdout, stderr } = await user.script(script, ["serve", "--dns", "none"]);
+  assertEquals(stdout, `not by its own user namespace\n${await answers.digest()}\ncode 0\n`, stderr);
+});
+
+test("inside a user namespace makes a TAP by process and by path, though it could not return", async () => {
+  await using user = await OrdinaryUser.create();
+  await using answers = new Answers();
+  // As podman and buildah do it: root of a user namespace, in a network namespace that is the host's.
+  const inside = `
+    mount -t tmpfs none /run && mkdir /run/netns && ip netns add blue
+    unshare --net sleep 60 & pid=$!
+    ${UNTIL_ENTERED}
+    for netns in pid:$pid blue /run/netns/blue; do
+      case $netns in pid:*) net=/proc/$pid/ns/net ;; *) net=/run/netns/blue ;; esac
+      "$@" --listen "tap:tap0@$netns" 2>"$HOME/cache/log" & hawser=$!
+      for i in $(seq 100); do grep -q '^listening on' "$HOME/cache/log" && break; sleep 0.1; done
+      nsenter --net=$net sh -c '${ASK}' sh ${answers.port}
+      kill $hawser; wait $hawser; echo "code $?"; cat "$HOME/cache/log" >&2
+    done
+    kill $pid`;
+  const script = `export INSIDE='${inside.replaceAll("'", `'\\''`)}'
+    exec unshare --user --map-root-user --mount sh -c "$INSIDE" sh "$@"`;
+  const { stdout, stderr } = await user.script(script, ["serve", "--dns", "none"]);
+  assertEquals(stdout, `${await answers.digest()}\ncode 0\n`.repeat(3), stderr);
+});
+
+test("inside a user namespace says of a network around it that it cannot be entered", async () => {
+  await using user = await OrdinaryUser.create();
+  const script = 'exec unshare --user --map-root-user "$@"';
+  const { code, stderr } = await user.script(script, ["serve", "--listen", "tap:tap0@/proc/self/ns/net"]);
+  assertEquals(code, 125);
+  assertMatch(stderr, /^hawser: Cannot enter network namespace .*: it belongs to a user namespace around this one/);
+});
+
+test("as an ordinary user says of a namespace that is not his what would help", async () => {
+  await using user = await OrdinaryUser.create();
+  await using sleeper = await Sleeper.start();
+  const named = `hawser-test-${Deno.pid}-u`;
+  await shell('ip netns add "$1"', named);
+  try {
+    for (const netns of [`pid:${sleeper.pid}`, named]) {
+      const { code, stderr } = await user.script('exec "$@"', ["serve", "--listen", `tap:tap0@${netns}`]);
+      assertEquals(code, 125);
+      assertMatch(stderr, /^hawser: [Cc]annot enter (the )?network namespace [^\n]*run as root[^\n]*\n$/);
+    }
+  } finally {
+    await shell('ip netns del "$1"', named);
+  }
+});
+
 test("says what is wrong with a namespace, a process or an interface", async () => {
   await using sleeper = await Sleeper.start();
   await using _serve = await Serve.start(["--listen", `tap:tap0@pid:${sleeper.pid}`]);

@@ -1,7 +1,7 @@
 import { assertEquals, assertGreater, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { cString, libc, O_RDWR } from "../../../net/linux/libc.ts";
 import { pidfdGetFd } from "../../../net/linux/pidfd.ts";
-import { configureTun, openTun } from "../../../net/linux/tun.ts";
+import { configureTun } from "../../../net/linux/tun.ts";
 import { assertNoDescriptorLeft } from "../../support/ffi_descriptors.ts";
 import { requires } from "../../support/requirements.ts";
 import { GUEST_NEEDS, TapGuest } from "../../support/tap_guest.ts";
@@ -61,26 +61,12 @@ test("configureTun says that an interface of that name is served already", needs
   await using guest = await TapGuest.start();
   const fd = guest.takeTun();
   configureTun(fd, { name: "tap0", offload: false });
-  const other = openTun({ netns: `/proc/${guest.pid}/ns/net` });
+  await guest.run("exec 8<>/dev/net/tun");
+  const other = pidfdGetFd(guest.pid, 8);
   assertThrows(() => configureTun(other, { name: "tap0", offload: false }), Deno.errors.Busy, "choose another name");
   assertThrows(() => configureTun(other, { name: "lo", offload: false }), Error, "Cannot create TAP interface lo: ");
   libc().close(other);
   libc().close(fd);
-});
-
-test("openTun in another namespace returns to this one", needsGuest, async () => {
-  await using guest = await TapGuest.start();
-  const before = Deno.networkInterfaces().length;
-  const fd = openTun({ netns: `/proc/${guest.pid}/ns/net` });
-  configureTun(fd, { name: "tap3", offload: true });
-  assertMatch(await guest.run("ip -brief link show tap3"), /^tap3/);
-  assertEquals(Deno.networkInterfaces().length, before);
-  libc().close(fd);
-});
-
-test("openTun names a namespace that is not there, and one that is none", needsGuest, () => {
-  assertThrows(() => openTun({ netns: "/run/netns/no-such" }), Deno.errors.NotFound, "ip netns list");
-  assertThrows(() => openTun({ netns: "/proc/self/ns/uts" }), TypeError, "not a network namespace");
 });
 
 test("TAP remedies: without the right to create an interface, and without the device file", needsGuest, async () => {
