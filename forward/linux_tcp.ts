@@ -243,7 +243,8 @@ export class LinuxTcpSocket implements HostTcpSocket {
   }
 
   #pay(handler: HostTcpHandler | undefined): void {
-    this.#watch.share = this.#owner.loop.shares.find(handler?.payer);
+    const { loop } = this.#owner;
+    loop.pay(this.#watch, loop.shares.find(handler?.payer));
   }
 
   #register(): Watch {

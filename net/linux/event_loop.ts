@@ -13,9 +13,6 @@
  * that does the kernel promise another edge. A descriptor that is not a stream (a TAP) is level-triggered instead, and
  * the kernel keeps its bits.
  *
- * **Fair turns.** A watch may have a `share`: whose time its handler takes. A watch whose party has used its part of the
- * turn stays in the list, and its handler is called in a later turn (`turn_shares.ts`).
- *
  * **Where it runs.** `runBlocking` holds the thread that calls it, a Worker's: `wakeLoop` from another thread makes it
  * return after the turn. Being woken from sleep costs tens of microseconds, much of a round trip, so after a short wait
  * it polls for `SPIN_MS` before it sleeps again, and lets whoever else wants the processor have it meanwhile. `start`
@@ -44,18 +41,18 @@ import {
   libc,
 } from "./libc.ts";
 import { type TurnShare, TurnShares } from "./turn_shares.ts";
+import { BROKEN, MORE_BEHIND, READABLE, ReadyWatches, Watch, type WatchHandler, WRITABLE } from "./watch.ts";
 
-/** `Watch` bits: reading would not wait. The value of `READ`. */
-export const READABLE = 1;
-/** `Watch` bits: writing would not wait. The value of `WRITE`. */
-export const WRITABLE = 2;
-/** `Watch` bits: an error is pending. */
-export const BROKEN = 4;
-/**
- * `Watch` bits: something follows the bytes that a read takes (the end, an error, an urgent mark), so a short read does
- * not mean that there is no more. Stays set.
- */
-export const MORE_BEHIND = 8;
+export {
+  BROKEN,
+  MORE_BEHIND,
+  READABLE,
+  Watch,
+  type WatchHandler,
+  type WatchPlace,
+  WatchQueue,
+  WRITABLE,
+} from "./watch.ts";
 
 const EPOLLPRI = 2;
 const EPOLLOUT = 4;
@@ -84,72 +81,6 @@ const IDLE = 0;
 const DISPATCHING = 1;
 const ENDING = 2;
 const WAITING = 3;
-
-/** Who is told that a descriptor is ready. */
-export interface WatchHandler {
-  /** Called once a turn while `due`, the bits that are both ready and of interest, is not 0. Never throws. */
-  ready(due: number): void;
-}
-
-/** A descriptor in an `EventLoop`; made by `EventLoop.watch`. */
-export class Watch {
-  /** The descriptor; -1 for a watch that is only ever raised by hand. */
-  readonly fd: number;
-  /** What is ready, as far as known. */
-  ready = 0;
-  /** What the handler is called for; changed by `setInterest`. */
-  interest = 0;
-  /** Whether the loop has let go of it. */
-  released = false;
-  /** Whose time the handler takes; `undefined`: nobody's in particular. */
-  share: TurnShare | undefined;
-  /** For the loop: whom to call. */
-  readonly handler: WatchHandler;
-  /** For the loop: whether the kernel keeps the ready bits. */
-  readonly level: boolean;
-  /** For the loop: where it stands in the table; `serial` tells it from earlier ones at the same place. */
-  readonly slot: number;
-  /** For the loop: see `slot`. */
-  readonly serial: number;
-  /** For the loop: whether it is in the list of ready ones. */
-  listed = false;
-  /** For the loop: the next in that list. */
-  next: Watch | undefined = undefined;
-  readonly #enlist: (watch: Watch) => void;
-
-  /** Called by `EventLoop.watch`. */
-  constructor(
-    fd: number,
-    handler: WatchHandler,
-    place: {
-      level: boolean;
-      slot: number;
-      serial: number;
-      enlist: (watch: Watch) => void;
-      share?: TurnShare | undefined;
-    },
-  ) {
-    this.fd = fd;
-    this.share = place.share;
-    this.handler = handler;
-    this.level = place.level;
-    this.slot = place.slot;
-    this.serial = place.serial;
-    this.#enlist = place.enlist;
-  }
-
-  /** Says what the handler is called for: bits of `READABLE`, `WRITABLE`, `BROKEN`. No system call. */
-  setInterest(interest: number): void {
-    this.interest = interest;
-    if ((this.ready & interest) !== 0 && !this.listed) this.#enlist(this);
-  }
-
-  /** Takes bits for ready that the kernel did not report: the handler is called soon, never from within this. */
-  raise(bits: number): void {
-    this.ready |= bits;
-    if ((this.ready & this.interest) !== 0 && !this.listed) this.#enlist(this);
-  }
-}
 
 /** A call that is to come. */
 interface Delay {
@@ -196,8 +127,7 @@ export class EventLoop implements AsyncDisposable {
   readonly #freeSlots: number[] = [];
   readonly #enlistWatch = (watch: Watch): void => this.#enlist(watch);
   #serial = 0;
-  #head: Watch | undefined;
-  #tail: Watch | undefined;
+  readonly #ready = new ReadyWatches(this.shares);
   #turns: Turn[] = [];
   #delays: Delay[] = [];
   #closing: Watch[] = [];
@@ -262,7 +192,8 @@ export class EventLoop implements AsyncDisposable {
     const level = options.level ?? false;
     const slot = fd < 0 ? -1 : this.#freeSlots.pop() ?? this.#slots.length;
     const serial = this.#serial = (this.#serial + 1) >>> 0;
-    const watch = new Watch(fd, handler, { level, slot, serial, enlist: this.#enlistWatch, share: options.share });
+    const watch = new Watch(fd, handler, { level, slot, serial, enlist: this.#enlistWatch });
+    if (options.share !== undefined) this.pay(watch, options.share);
     if (fd < 0) return watch;
     this.#record[0] = level ? EPOLLIN : EDGE_EVENTS;
     this.#record[EPOLL_DATA_WORD] = slot;
@@ -274,6 +205,11 @@ export class EventLoop implements AsyncDisposable {
       throw new Error(`Cannot watch descriptor ${fd}: ${cause}`);
     }
     return watch;
+  }
+
+  /** From now on the handler of `watch` takes this party's time; `undefined`: nobody's in particular. */
+  pay(watch: Watch, share: TurnShare | undefined): void {
+    watch.queue = share === undefined ? undefined : this.#ready.queueOf(share);
   }
 
   /** Lets go of a watch: no handler is called any more, and the descriptor is closed as soon as no turn or wait uses it. */
@@ -447,7 +383,7 @@ export class EventLoop implements AsyncDisposable {
     this.shares.begin(this.#clock);
     try {
       this.#markReady(count);
-      this.#callHandlers();
+      this.#ready.call(this.#clock);
       if (this.#delays.length > 0) this.#callDelays();
       this.#phase = ENDING;
       let deadline = Infinity;
@@ -479,31 +415,6 @@ export class EventLoop implements AsyncDisposable {
     }
   }
 
-  #callHandlers(): void {
-    let watch = this.#head;
-    this.#head = this.#tail = undefined;
-    while (watch) {
-      const next: Watch | undefined = watch.next;
-      watch.next = undefined;
-      watch.listed = false;
-      const due = watch.released ? 0 : watch.ready & watch.interest;
-      if (due !== 0) {
-        this.#call(watch, due);
-        if ((watch.ready & watch.interest) !== 0 && !watch.released && !watch.listed) this.#enlist(watch);
-      }
-      watch = next;
-    }
-  }
-
-  #call(watch: Watch, due: number): void {
-    const { share, handler } = watch, isMeasured = share !== undefined && this.shares.isShared;
-    const began = isMeasured ? performance.now() : this.#clock;
-    if (share !== undefined && !share.begin(began)) return;
-    if (watch.level) watch.ready = 0;
-    handler.ready(due);
-    if (isMeasured) share.charge(began, performance.now());
-  }
-
   #callDelays(): void {
     const due = this.#delays.filter(({ at }) => at <= this.#clock);
     for (const delay of due) {
@@ -515,10 +426,7 @@ export class EventLoop implements AsyncDisposable {
   }
 
   #enlist(watch: Watch): void {
-    watch.listed = true;
-    if (this.#tail) this.#tail.next = watch;
-    else this.#head = watch;
-    this.#tail = watch;
+    this.#ready.add(watch);
     if (this.#phase === WAITING) this.#endWait();
   }
 
@@ -536,7 +444,7 @@ export class EventLoop implements AsyncDisposable {
   }
 
   #timeoutMs(limit: number): number {
-    if (this.#head || this.#turnWanted) return 0;
+    if (!this.#ready.isEmpty || this.#turnWanted) return 0;
     if (limit === Infinity) return -1;
     return Math.min(Math.max(0, Math.ceil(limit - this.#clock)), LONGEST_WAIT_MS);
   }

@@ -7,7 +7,7 @@
  * **Parties.** A party is a guest: its link and the host sockets of its flows. What the loop does for them is charged to
  * it. Every turn grants a party `SHARE_MS`; a party that has used more owes that, and its watches wait for later turns
  * until the debt is paid. What it has left is not saved. Work at the end of a turn, which no watch causes, is charged in
- * proportion to what each party has used in it.
+ * proportion to what each party has used in it. The ready watches of each party wait in a queue of their own (`watch.ts`).
  *
  * **Alone.** As long as only one party has worked for `ALONE_MS`, nothing is measured, and a turn may last `LONE_MS`: bulk
  * of one guest keeps its large turns. A party that comes waits that long once.
@@ -59,6 +59,11 @@ export class TurnShare {
     if (this.#look < FRAMES_PER_LOOK) return false;
     this.#look = 0;
     return this.#shares.now() >= this.#until;
+  }
+
+  /** Whether it may work on in this turn. */
+  get hasTime(): boolean {
+    return this.#left > 0;
   }
 
   /** For the loop: begins to work for the party at `now`. Returns false if it has to wait for a later turn. */
