@@ -3,6 +3,8 @@
  *
  * @module
  */
+export { EventLoop, type Watch, type WatchHandler } from "../net/linux/event_loop.ts";
+export type { WatchQueue } from "../net/linux/watch.ts";
 export * from "./deno_host.ts";
 export * from "./forwarder.ts";
 export * from "./linux_host.ts";

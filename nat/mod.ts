@@ -1,66 +1,37 @@
 /**
- * The state of a gateway, pure: flows, translation, timers and the TCP endpoint, without sockets and without a clock.
+ * What a program needs of the NAT without running a gateway: the contract with hosts, rules, what is told of flows, the flow table, and
+ * the TCP endpoint. Pure: no socket, no clock, no permission.
+ *
+ * - **A host of your own** for `Gateway.start({ host })` implements `HostNetwork`.
+ * - **Rules**: `createTranslationRules` and `translate` say where an address leads, and why not.
+ * - **What happens**: `GatewayEvent` and its kinds, `FlowInfo`, `Totals`, counters and endings with what each means.
+ * - **A TCP endpoint** (RFC 9293) of your own, over whatever carries segments: `TcpEndpoint` with a `TcpContext`.
  *
  * @module
  */
-export * from "./address_owner.ts";
-export * from "./ip/arp_resolver.ts";
-export * from "./base/buffers.ts";
-export * from "./base/counters.ts";
-export * from "./rules/egress.ts";
-export * from "./flow/context.ts";
-export * from "./flow/endings.ts";
+export { type BufferPool, COPYBREAK, LARGE_BUFFER, LARGE_PAYLOAD } from "./base/buffers.ts";
+export { type Counters, createCounters, DROP_REASONS, type DropReason } from "./base/counters.ts";
+export { type Logger, SILENT } from "./base/logger.ts";
+export { RateLimitedLog } from "./base/rate_limited_log.ts";
+export { type Timed, Timer, TimerWheel } from "./base/timers.ts";
+export { createEndings, type Endings, FLOW_ENDINGS, type FlowEnding } from "./flow/endings.ts";
 export * from "./flow/event_target.ts";
 export * from "./flow/events.ts";
-export * from "./flow/flow.ts";
-export * from "./flow/flow_key.ts";
-export * from "./flow/flow_log.ts";
-export * from "./flow/flow_table.ts";
-export * from "./flow/flow_registry.ts";
-export * from "./flow/quota.ts";
-export * from "./forwards.ts";
-export * from "./ip/frame_sender.ts";
-export * from "./guest.ts";
+export type { FlowInfo } from "./flow/flow.ts";
+export { FLOW_KEY_WORDS, FlowKey } from "./flow/flow_key.ts";
+export { FlowTable } from "./flow/flow_table.ts";
 export * from "./host.ts";
-export * from "./ip/icmp_error.ts";
-export * from "./ip/ipv4_input.ts";
-export * from "./ip/ipv4_reassembly.ts";
-export * from "./ip/packet.ts";
-export * from "./ip/path.ts";
-export * from "./base/logger.ts";
-export * from "./nat.ts";
+export * from "./rules/egress.ts";
 export * from "./rules/policy.ts";
-export * from "./base/rate_limited_log.ts";
-export * from "./base/recency_list.ts";
-export * from "./base/timers.ts";
-export * from "./base/token_bucket.ts";
-export * from "./rules/host_guard.ts";
 export * from "./rules/translate.ts";
-export * from "./rules/translation_cache.ts";
-export * from "./relay/datagram.ts";
-export * from "./relay/echo_flows.ts";
-export * from "./relay/mappings.ts";
-export * from "./relay/tcp_flows.ts";
-export * from "./relay/udp_flows.ts";
-export * from "./relay/datagram_flow.ts";
-export * from "./relay/gathering.ts";
-export * from "./relay/icmp.ts";
-export * from "./relay/peers.ts";
-export * from "./relay/tcp.ts";
-export * from "./relay/tcp_guest_opening.ts";
-export * from "./relay/tcp_host_opening.ts";
-export * from "./relay/udp.ts";
-export * from "./relay/udp_forward.ts";
-export * from "./service/arp.ts";
-export * from "./service/dhcp.ts";
-export * from "./service/dns.ts";
-export * from "./service/dns_cache.ts";
-export * from "./service/dns_exchange.ts";
-export * from "./service/dns_local.ts";
-export * from "./service/dns_query.ts";
-export * from "./service/dns_stream.ts";
-export * from "./service/dns_tcp_exchange.ts";
-export * from "./service/dns_udp_exchange.ts";
-export * from "./service/echo.ts";
-export * from "./service/services.ts";
-export * from "./tcp/mod.ts";
+export {
+  createTcpDrops,
+  TCP_DEFAULTS,
+  type TcpConfig,
+  type TcpContext,
+  type TcpDrops,
+  type TcpEnd,
+} from "./tcp/context.ts";
+export type { TcpLower, TcpPorts, TcpUser } from "./tcp/context.ts";
+export { type QueueSink, TcpEndpoint } from "./tcp/endpoint.ts";
+export * from "./tcp/transitions.ts";

@@ -34,8 +34,8 @@ import {
 } from "../../net/wire/tcp.ts";
 import { COPYBREAK } from "../base/buffers.ts";
 import type { TcpContext, TcpDrops, TcpEnd, TcpLower, TcpPorts, TcpUser } from "./context.ts";
-import { Deadlines, type DeadlineUser } from "./deadlines.ts";
-import { Handshake, type HandshakeUser } from "./handshake.ts";
+import { Deadlines } from "./deadlines.ts";
+import { Handshake } from "./handshake.ts";
 import { Output } from "./output.ts";
 import { ACK_LATER, ACK_NOW, ReceiveSide } from "./receive_side.ts";
 import { SendSide } from "./send_side.ts";
@@ -59,10 +59,18 @@ export interface QueueSink {
 }
 
 /** One end of a TCP connection. */
-export class TcpEndpoint implements HandshakeUser, DeadlineUser {
-  /** What was sent and is to be sent. */
+export class TcpEndpoint {
+  /**
+   * What was sent and is to be sent.
+   *
+   * @internal
+   */
   readonly send: SendSide;
-  /** What was received. */
+  /**
+   * What was received.
+   *
+   * @internal
+   */
   readonly receive: ReceiveSide;
 
   #context: TcpContext;
@@ -260,14 +268,22 @@ export class TcpEndpoint implements HandshakeUser, DeadlineUser {
     }
   }
 
-  // --- HandshakeUser ---
+  // --- for the parts: HandshakeUser ---
 
-  /** For the parts: moves on to the state that `event` leads to. This is the one assignment of the state. */
+  /**
+   * For the parts: moves on to the state that `event` leads to. This is the one assignment of the state.
+   *
+   * @internal
+   */
   move(event: TcpEvent): void {
     this.#state = transition(this.#state, event);
   }
 
-  /** For the handshake: it is complete. */
+  /**
+   * For the handshake: it is complete.
+   *
+   * @internal
+   */
   opened(): void {
     this.#output.disarm();
     this.#deadlines.schedule();
@@ -276,7 +292,11 @@ export class TcpEndpoint implements HandshakeUser, DeadlineUser {
     this.#sendDue();
   }
 
-  /** For the handshake: the connection ends. */
+  /**
+   * For the handshake: the connection ends.
+   *
+   * @internal
+   */
   end(reason: TcpEnd): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -287,24 +307,40 @@ export class TcpEndpoint implements HandshakeUser, DeadlineUser {
     this.#user.tcpEnded(reason);
   }
 
-  // --- DeadlineUser ---
+  // --- for the parts: DeadlineUser ---
 
-  /** Whether it has ended; TIME-WAIT may be left of it. */
+  /**
+   * Whether it has ended; TIME-WAIT may be left of it.
+   *
+   * @internal
+   */
   get hasEnded(): boolean {
     return this.#ended;
   }
 
-  /** Whether RST follows once everything queued is acknowledged. */
+  /**
+   * Whether RST follows once everything queued is acknowledged.
+   *
+   * @internal
+   */
   get resetsWhenSent(): boolean {
     return this.#resetWhenSent;
   }
 
-  /** The SYN is due again. */
+  /**
+   * The SYN is due again.
+   *
+   * @internal
+   */
   synDue(): void {
     this.#handshake.sendSyn();
   }
 
-  /** An idle peer is to be probed. */
+  /**
+   * An idle peer is to be probed.
+   *
+   * @internal
+   */
   probeDue(): void {
     this.#out.keepAlive();
   }
@@ -314,12 +350,20 @@ export class TcpEndpoint implements HandshakeUser, DeadlineUser {
     this.#user.tcpUnanswered?.();
   }
 
-  /** The peer was silent for too long. */
+  /**
+   * The peer was silent for too long.
+   *
+   * @internal
+   */
   peerSilent(): void {
     this.#abort("timedOut");
   }
 
-  /** TIME-WAIT has passed. */
+  /**
+   * TIME-WAIT has passed.
+   *
+   * @internal
+   */
   timeWaitOver(): void {
     this.leaveTimeWait();
     this.#user.tcpTimeWaitOver();

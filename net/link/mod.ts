@@ -3,7 +3,6 @@
  *
  * @module
  */
-export * from "../linux/event_loop.ts";
 export type { TurnShare, TurnShares } from "../linux/turn_shares.ts";
 export * from "./clock.ts";
 export * from "./datagram.ts";

@@ -1,14 +1,45 @@
 /**
  * Frames as bytes: codecs of the protocols that a guest speaks, checksums, addresses and sequence numbers.
  *
- * Every codec has two doors: `checkX` and offset getters for the hot path, `decodeX` and `formatX` for people and tests.
- * All of it is pure computation and needs no permission.
+ * **The contract of every codec.** A protocol `X` has two doors to the same bytes.
+ *
+ * - For a hot path: `checkX(bytes, start, end)` says whether the header at `start` is whole and does not contradict itself. After it the
+ *   getters (`xField(bytes, start)`) cannot fail and make no object. `end` is where the enclosing layer ends: what lies behind a length
+ *   field is padding.
+ * - For people and tests: `decodeX(bytes, start, end)` gives an object, or throws a `DecodeError` that names the layer, the offset, and how
+ *   many bytes are needed and there. `formatX` makes a line of it, as tcpdump prints it.
+ * - To write: `encodeX(into, at, …)` writes at an offset of a buffer of the caller's and returns how many bytes it wrote. Checksums are
+ *   set afterwards, over whatever stands in their field.
+ *
+ * Offsets and lengths are in bytes. Ports and IPv4 addresses are numbers; MAC addresses are numbers of 48 bits. Nothing here keeps a
+ * buffer, and nothing needs a permission.
+ *
+ * @example A UDP datagram in an IPv4 packet, written and read again
+ * ```ts
+ * import { checkIpv4, checkUdp, encodeIpv4, encodeUdp, formatIpv4, ipv4HeaderLength, Ipv4Header } from "@hawser/hawser/wire";
+ * import { ipv4Source, ipv4TotalLength, parseIpv4, PROTOCOL_UDP, udpDestinationPort, udpSetChecksumIpv4 } from "@hawser/hawser/wire";
+ *
+ * const payload = new TextEncoder().encode("hello"), packet = new Uint8Array(28 + payload.length);
+ * const header = new Ipv4Header();
+ * header.protocol = PROTOCOL_UDP;
+ * header.source = parseIpv4("10.0.2.15");
+ * header.destination = parseIpv4("10.0.2.2");
+ * header.totalLength = packet.length;
+ * const udp = encodeIpv4(packet, 0, header);
+ * const end = udp + encodeUdp(packet, udp, 4000, 53, 8 + payload.length) + payload.length;
+ * packet.set(payload, end - payload.length);
+ * udpSetChecksumIpv4(packet, udp, header.source, header.destination);
+ *
+ * if (!checkIpv4(packet, 0, packet.length)) throw new Error("no IPv4");
+ * const at = ipv4HeaderLength(packet, 0);
+ * if (!checkUdp(packet, at, ipv4TotalLength(packet, 0))) throw new Error("no UDP");
+ * console.log(formatIpv4(ipv4Source(packet, 0)), udpDestinationPort(packet, at)); // 10.0.2.15 53
+ * ```
  *
  * @module
  */
 export * from "./address.ts";
 export * from "./arp.ts";
-export * from "./bytes.ts";
 export * from "./checksum.ts";
 export * from "./decode_error.ts";
 export * from "./dhcpv4.ts";
