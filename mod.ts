@@ -33,6 +33,7 @@ import { type Logger, SILENT } from "./nat/base/logger.ts";
 import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
 import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
+import { parseDhcpOptions } from "./nat/service/dhcp_options.ts";
 import { createTranslationRules, type TranslationOptions, type TranslationRules } from "./nat/rules/translate.ts";
 import type { Link, LinkReceiver } from "./net/link/link.ts";
 import { DNS_PORT } from "./net/wire/dns.ts";
@@ -104,6 +105,11 @@ export interface GatewayOptions {
    * is named. All are bound before anything else begins, or none. Default none; see `Gateway.forwards` for later ones.
    */
   readonly forwards?: readonly string[];
+  /**
+   * What guests are told by DHCP beside addresses, as `NAME=VALUE`: `bootfile-name`, `next-server`, `tftp-server-name`,
+   * `host-name`, `domain-name`, `domain-search`; see `DhcpExtras`. Default nothing.
+   */
+  readonly dhcpOptions?: readonly string[];
   /** Flows at once; beyond, a SYN is answered with RST. Default 4096. */
   readonly maxFlows?: number;
   /**
@@ -192,7 +198,8 @@ export class Gateway implements AsyncDisposable {
       ...(tcp && { tcp }),
       ...(maxBufferBytes !== undefined && { maxBufferBytes }),
     };
-    const nat = new Nat({ host, rules, logger, random, ...resolvers(options), ...limits });
+    const dhcp = parseDhcpOptions(options.dhcpOptions ?? []);
+    const nat = new Nat({ host, rules, logger, random, dhcp, ...resolvers(options), ...limits });
     const gateway = new Gateway(nat, host, logger);
     try {
       await gateway.forwards.add(options.forwards ?? []);

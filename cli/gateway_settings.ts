@@ -10,6 +10,7 @@ import type { Gateway, GatewayOptions } from "../mod.ts";
 import { DEFAULT_DENY } from "../nat/rules/egress.ts";
 import type { HostNetwork } from "../nat/host.ts";
 import { isLoopback } from "../nat/rules/policy.ts";
+import { parseDhcpOptions } from "../nat/service/dhcp_options.ts";
 import { createTranslationRules, isGuestAddress } from "../nat/rules/translate.ts";
 import { Cidr, formatIpv4, IpAddress } from "../net/wire/address.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
@@ -19,6 +20,7 @@ import {
   type HostKind,
   type LogLevel,
   readDeny,
+  readDhcpOption,
   readDns,
   readEgressRule,
   readHostKind,
@@ -48,6 +50,8 @@ export interface GatewaySettings {
   readonly allow: readonly string[];
   /** Where they may not go, `none` included. */
   readonly deny: readonly string[];
+  /** What DHCP tells beside addresses, `NAME=VALUE`. */
+  readonly dhcpOptions: readonly string[];
   /** How many flows there may be at once. */
   readonly maxFlows: number | undefined;
   /** How many flows may begin in a second. */
@@ -114,6 +118,13 @@ export const GATEWAY_ROWS = {
     shown: DEFAULT_DENY,
     read: readDeny,
   },
+  "dhcp-option": {
+    metavar: "NAME=VALUE",
+    help: "what DHCP tells: bootfile-name, next-server, tftp-server-name, host-name,\n" +
+      "domain-name, domain-search=example.com,example.net; repeatable",
+    repeatable: true,
+    read: readDhcpOption,
+  },
   "max-flows": {
     metavar: "N",
     help: "flows at once; of serve, a guest has three quarters at most",
@@ -140,6 +151,7 @@ export function gatewaySettings(
     hostAddresses: !values["no-host"],
     allow: values.allow,
     deny: values.deny,
+    dhcpOptions: values["dhcp-option"],
     maxFlows: values["max-flows"],
     maxNewFlows: values["max-new-flows"],
     shared: defaults.shared,
@@ -148,6 +160,7 @@ export function gatewaySettings(
   };
   checkForwards(program, settings);
   checkMaps(program, settings);
+  checkDhcpOptions(program, settings);
   return settings;
 }
 
@@ -162,6 +175,7 @@ export function gatewayOptions(settings: GatewaySettings, host: HostNetwork): Ga
     hostAddresses,
     allow,
     deny,
+    dhcpOptions,
     maxFlows,
     maxNewFlows,
     shared,
@@ -175,6 +189,7 @@ export function gatewayOptions(settings: GatewaySettings, host: HostNetwork): Ga
     hostAddresses,
     allow,
     deny,
+    dhcpOptions,
     shared,
     host,
     logger: stderrLogger(logLevel),
@@ -212,6 +227,15 @@ function checkForwards(program: string, { forwards, subnet }: GatewaySettings): 
     if (spec.guestAddress === null || isGuestAddress(rules, spec.guestAddress.ipv4)) continue;
     const right = `it is one of ${rules.subnet} other than ${rules.gateway} and ${rules.dns}`;
     throw new UsageError(program, `${formatPortSpec(spec)} leads to no guest's address, ${right}`);
+  }
+}
+
+/** Each name is given once. */
+function checkDhcpOptions(program: string, { dhcpOptions }: GatewaySettings): void {
+  try {
+    parseDhcpOptions(dhcpOptions);
+  } catch (error) {
+    throw new UsageError(program, error instanceof Error ? error.message : String(error));
   }
 }
 

@@ -5,6 +5,7 @@
  */
 import { parsePortSpec } from "../forward/port_spec.ts";
 import { DENY_NONE, parseEgressRule } from "../nat/rules/egress.ts";
+import { parseDhcpOption } from "../nat/service/dhcp_options.ts";
 import { Cidr, IpAddress } from "../net/wire/address.ts";
 
 /** Least MTU: what every IPv4 host must be able to receive (RFC 791 section 3.2). */
@@ -116,6 +117,12 @@ export function readEgressRule(text: string): string {
 /** As `readEgressRule`, or `none`. */
 export function readDeny(text: string): string {
   return text === DENY_NONE ? text : readEgressRule(text);
+}
+
+/** `NAME=VALUE`: what DHCP tells, as text. */
+export function readDhcpOption(text: string): string {
+  parseDhcpOption(text);
+  return text;
 }
 
 /** Forwards of TCP ports, in the form that a gateway takes. */

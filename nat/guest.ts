@@ -1,11 +1,12 @@
 /**
  * One guest: its link, its addresses, and the way of a frame in and out.
  *
- * **In.** `receive` looks at Ethernet and hands the rest to ARP or to an input (`ip/ipv4_input.ts`), which checks a packet and gives it
- * back as a `Packet`; from there protocols are told apart once. A TCP segment ends in the endpoint of its flow, a datagram in its
- * relay. What fails a check increments one counter and is dropped; nothing throws.
+ * **In.** `receive` looks at Ethernet and hands the rest to ARP or to an input (`ip/ipv4_input.ts`), which checks a
+ * packet and gives it back as a `Packet`; from there protocols are told apart once. A TCP segment ends in the endpoint
+ * of its flow, a datagram in its relay. What fails a check increments one counter and is dropped; nothing throws.
  *
- * **Out.** Relays are given a `Path`. An MTU that the guest reports is believed for `PATH_MTU_MS` (RFC 1191 section 6.3).
+ * **Out.** Relays are given a `Path`. An MTU that the guest reports is believed for `PATH_MTU_MS` (RFC 1191 section
+ * 6.3).
  *
  * **Who the guest is**: `guest_identity.ts`. A guest that has not spoken yet is asked for its MAC address
  * (`arp_resolver.ts`).
@@ -18,12 +19,15 @@ import {
   ETHERNET_HEADER_LENGTH,
   ethernetDestination,
   ethernetSource,
+  ethernetTaggedType,
   ethernetType,
   ETHERTYPE_ARP,
   ETHERTYPE_IPV4,
   ETHERTYPE_IPV6,
   ETHERTYPE_QINQ,
   ETHERTYPE_VLAN,
+  isPriorityTagged,
+  VLAN_TAG_LENGTH,
 } from "../net/wire/ethernet.ts";
 import { type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import type { Icmpv4Error } from "../net/wire/icmpv4.ts";
@@ -42,6 +46,7 @@ import { FrameSender, type FrameSink } from "./ip/frame_sender.ts";
 import { Ipv4Input, type Ipv4InputContext, type Ipv4InputGuest } from "./ip/ipv4_input.ts";
 import type { Packet } from "./ip/packet.ts";
 import { Ipv4Path, type Path, type PathGuest } from "./ip/path.ts";
+import type { DhcpExtras } from "./service/dhcp_options.ts";
 import { Services } from "./service/services.ts";
 import type { TcpEndpoint } from "./tcp/endpoint.ts";
 import { encodeStrayReset } from "./tcp/stray.ts";
@@ -71,6 +76,8 @@ export interface GuestWatcher {
 export interface GuestContext extends Ipv4InputContext {
   /** The gateway's MAC address. */
   readonly mac: number;
+  /** What DHCP tells beside addresses. */
+  readonly dhcp: DhcpExtras;
   /** Lines that a guest can provoke. */
   readonly log: RateLimitedLog;
   /** Whose forwards lead where. */
@@ -110,7 +117,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
     this.number = number;
     this.use = use;
     this.payer = link.payer;
-    this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu });
+    this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu, extras: nat.dhcp });
     const name = `Guest ${number} on ${link.name}`;
     this.#length = new FrameLength(nat.log, name, link);
     this.#ipv4 = new Ipv4Input(nat, this, this.#services);
@@ -184,11 +191,17 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
     const flaw = this.#length.flaw(bytes, start, end);
     if (flaw !== null) return this.#drop(flaw);
     if (!this.#identity.frameFrom(ethernetSource(bytes, start))) return this.#drop("spoofedMac");
-    const destination = ethernetDestination(bytes, start), type = ethernetType(bytes, start);
+    const destination = ethernetDestination(bytes, start);
+    let type = ethernetType(bytes, start), payload = start + ETHERNET_HEADER_LENGTH;
+    // A tag that names no VLAN is a priority alone (IEEE 802.1Q), and the frame one like any other. Answers have none.
+    if (type === ETHERTYPE_VLAN && isPriorityTagged(bytes, start, end) && isKnown(ethernetTaggedType(bytes, start))) {
+      type = ethernetTaggedType(bytes, start);
+      payload += VLAN_TAG_LENGTH;
+    }
     if (type === ETHERTYPE_IPV6) return this.#drop("ipv6NotRelayed");
     if (destination !== this.#nat.mac && destination !== MAC_BROADCAST) return this.#drop("notForGateway");
-    if (type === ETHERTYPE_IPV4) this.#ipv4.take(frame, start + ETHERNET_HEADER_LENGTH);
-    else if (type === ETHERTYPE_ARP) this.#receiveArp(bytes, start + ETHERNET_HEADER_LENGTH, end);
+    if (type === ETHERTYPE_IPV4) this.#ipv4.take(frame, payload);
+    else if (type === ETHERTYPE_ARP) this.#receiveArp(bytes, payload, end);
     else if (type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ) this.#drop("vlan");
     else this.#drop("etherTypeUnknown");
   }
@@ -273,4 +286,8 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   #drop(reason: DropReason): void {
     this.#nat.counters[reason]++;
   }
+}
+
+function isKnown(type: number): boolean {
+  return type === ETHERTYPE_IPV4 || type === ETHERTYPE_ARP || type === ETHERTYPE_IPV6;
 }

@@ -42,6 +42,7 @@ import type { TcpRelay } from "./relay/tcp.ts";
 import { TcpFlows } from "./relay/tcp_flows.ts";
 import { UdpFlows } from "./relay/udp_flows.ts";
 import { UdpForward, type UdpForwardContext } from "./relay/udp_forward.ts";
+import type { DhcpExtras } from "./service/dhcp_options.ts";
 import { DnsService } from "./service/dns.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
 import { HostGuard } from "./rules/host_guard.ts";
@@ -78,6 +79,8 @@ export interface NatOptions {
    * Default false: as soon as there are two.
    */
   readonly shared?: boolean;
+  /** What DHCP tells beside addresses. Default nothing. */
+  readonly dhcp?: DhcpExtras;
   /** Other limits and times than `TCP_DEFAULTS`. */
   readonly tcp?: Partial<TcpConfig>;
 }
@@ -106,6 +109,8 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
   readonly udpFlows: UdpFlows;
   /** Where lines go that are said once. */
   readonly logger: Logger;
+  /** What DHCP tells beside addresses. */
+  readonly dhcp: DhcpExtras;
   /** Lines that a guest can provoke. */
   readonly log: RateLimitedLog;
   /** What TCP endpoints share. */
@@ -157,6 +162,7 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
       now: () => options.host.now(),
     };
     this.rules = options.rules;
+    this.dhcp = options.dhcp ?? {};
     this.gateway = options.rules.gateway.ipv4;
     this.logger = options.logger;
     this.#resolvers = options.rules.dnsServers === null ? null : options.resolvers ?? null;

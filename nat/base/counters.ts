@@ -12,8 +12,8 @@ export const DROP_REASONS = {
   frameTooShort: "frame shorter than an Ethernet header, or than the length in it",
   /** A frame longer than the link's MTU allows, and not filled by one IPv4 packet. */
   frameTooLong: "frame longer than the link's MTU allows, and not filled by one IPv4 packet",
-  /** A frame with a VLAN tag (802.1Q, 802.1ad). */
-  vlan: "frame with a VLAN tag",
+  /** A frame of a VLAN (802.1Q with a VID, 802.1ad), or tagged and neither IP nor ARP. */
+  vlan: "frame of a VLAN",
   /** An EtherType that is neither IPv4, IPv6 nor ARP. */
   etherTypeUnknown: "EtherType that is neither IPv4, IPv6 nor ARP",
   /** A frame to another unicast address than the gateway's, or to a group. */

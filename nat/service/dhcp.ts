@@ -16,13 +16,20 @@
  * **Where answers go** (section 4.1): to the relay where there is one; NAK by broadcast; to the client's address if it
  * has one; by broadcast if the client says that it cannot take unicast yet; else to the address that it is being given.
  *
- * The server sends every parameter it has, asked for or not, and gives a client identifier back (RFC 6842). Time does
- * not pass here: a lease that ran out is as good as any.
+ * The server sends every parameter it has, asked for or not, and gives a client identifier back (RFC 6842). What users
+ * add (`dhcp_options.ts`) is left out from the end if an answer would be longer than its client takes: 576 bytes with
+ * all headers, or what it says (RFC 2132 section 9.10). Time does not pass here: a lease that ran out is as good as
+ * any.
+ *
+ * **BOOTP** (RFC 951, RFC 1534): a request without a message type is answered at once with the same address and
+ * parameters, in the 300 bytes that such a client takes. Who asks for another boot server by name gets no answer.
  *
  * @module
  */
 import { formatIpv4, isGroupMac, MAC_BROADCAST } from "../../net/wire/address.ts";
+import { readUint16 } from "../../net/wire/bytes.ts";
 import {
+  BOOTP,
   DHCP_ACK,
   DHCP_BOOT_REPLY,
   DHCP_BOOT_REQUEST,
@@ -37,7 +44,12 @@ import {
   DHCP_SERVER_PORT,
   type DhcpFields,
   type DhcpMessage,
+  type DhcpOption,
+  DHCPV4_MINIMUM_LENGTH,
+  dhcpv4LengthOf,
 } from "../../net/wire/dhcpv4.ts";
+import { encodeDomainSearch } from "../../net/wire/domain_search.ts";
+import type { DhcpExtras } from "./dhcp_options.ts";
 
 /** A lease that never ends (RFC 2131 section 3.3). */
 export const DHCP_LEASE_FOREVER = 0xffffffff;
@@ -48,6 +60,14 @@ const LIMITED_BROADCAST = 0xffffffff;
 const LEAST_MTU = 68;
 /** What one option holds. */
 const LONGEST_CLIENT_ID = 255;
+/** IPv4 and UDP headers, which the largest message that a client takes includes. */
+const HEADERS = 28;
+const LEAST_PACKET = 576;
+
+const OPTION_LARGEST_PACKET = 57;
+const OPTION_TFTP_SERVER_NAME = 66;
+const OPTION_BOOT_FILE = 67;
+const OPTION_DOMAIN_SEARCH = 119;
 
 /** What a server gives out. Addresses are 32-bit numbers. */
 export interface DhcpServerOptions {
@@ -65,6 +85,8 @@ export interface DhcpServerOptions {
   readonly mtu: number;
   /** How long the address may be used, from 1 s to `DHCP_LEASE_FOREVER`. Default a day. */
   readonly leaseSeconds?: number;
+  /** What else is told. Default nothing. */
+  readonly extras?: DhcpExtras;
 }
 
 /** Where an answer is sent, from port 67 of the server's address. */
@@ -123,6 +145,8 @@ export class DhcpServer {
   answer(message: DhcpMessage, senderMac: number): DhcpReply | null {
     if (message.operation !== DHCP_BOOT_REQUEST || isGroupMac(message.clientMac)) return null;
     switch (message.messageType) {
+      case BOOTP:
+        return this.#answerBootp(message, senderMac);
       case DHCP_DISCOVER:
         return this.#give(DHCP_OFFER, message, senderMac);
       case DHCP_REQUEST:
@@ -139,6 +163,14 @@ export class DhcpServer {
       default:
         return null;
     }
+  }
+
+  #answerBootp(message: DhcpMessage, senderMac: number): DhcpReply | null {
+    const { guestAddress, extras } = this.#options;
+    if (message.serverName !== "" && message.serverName !== extras?.serverName) return null;
+    this.#ownerMac = message.clientMac;
+    const fields = { messageType: BOOTP, yourAddress: guestAddress, ...this.#parameters() };
+    return this.#reply(fields, message, senderMac);
   }
 
   #answerRequest(message: DhcpMessage, senderMac: number): DhcpReply | null {
@@ -174,17 +206,24 @@ export class DhcpServer {
   }
 
   #parameters(): Partial<DhcpFields> {
-    const { mask, router, dns, mtu } = this.#options;
-    const fields: Partial<DhcpFields> = { subnetMask: mask, mtu };
+    const { mask, router, dns, mtu, serverAddress, extras = {} } = this.#options;
+    const { bootFile, nextServer = bootFile === undefined ? 0 : serverAddress, serverName } = extras;
+    const fields: Partial<DhcpFields> = { subnetMask: mask, mtu, nextServer };
     if (router !== null) fields.routers = [router];
     if (dns !== null) fields.dnsServers = [dns];
+    if (bootFile !== undefined) fields.bootFile = bootFile;
+    if (serverName !== undefined) fields.serverName = serverName;
+    if (extras.hostName !== undefined) fields.hostName = extras.hostName;
+    if (extras.domainName !== undefined) fields.domainName = extras.domainName;
+    const otherOptions = otherOptionsOf(extras);
+    if (otherOptions.length > 0) fields.otherOptions = otherOptions;
     return fields;
   }
 
   /** Completes an answer with what every one has (RFC 2131 section 4.3.1, table 3), and addresses it. */
   #reply(fields: Partial<DhcpFields>, to: DhcpMessage, senderMac: number): DhcpReply {
     const messageType = fields.messageType!;
-    const isNak = messageType === DHCP_NAK;
+    const isNak = messageType === DHCP_NAK, isBootp = messageType === BOOTP;
     const message: DhcpFields = {
       operation: DHCP_BOOT_REPLY,
       transactionId: to.transactionId,
@@ -193,18 +232,45 @@ export class DhcpServer {
       broadcast: to.broadcast || (isNak && to.relayAddress !== 0),
       clientAddress: messageType === DHCP_ACK ? to.clientAddress : 0,
       relayAddress: to.relayAddress,
-      serverId: this.#options.serverAddress,
+      ...(isBootp ? {} : { serverId: this.#options.serverAddress }),
       ...fields,
       messageType,
     };
     // A client can string an identifier together that fills its packet (RFC 3396); an answer must fit in 576 bytes.
-    if (to.clientId !== undefined && to.clientId.length <= LONGEST_CLIENT_ID) message.clientId = to.clientId;
+    const { clientId } = to;
+    if (!isBootp && clientId !== undefined && clientId.length <= LONGEST_CLIENT_ID) message.clientId = clientId;
+    shorten(message, isBootp ? DHCPV4_MINIMUM_LENGTH : largestMessage(to));
     return { message, destination: destinationOf(message, { to, isNak, senderMac }) };
   }
 
   /** The address is given up by whoever names our lease. */
   #forget({ clientMac, serverId }: DhcpMessage): void {
     if (serverId === this.#options.serverAddress && clientMac === this.#ownerMac) this.#ownerMac = null;
+  }
+}
+
+/** What has no field of its own. What is in a fixed field too comes last, and so is left out first. */
+function otherOptionsOf({ bootFile, serverName, domainSearch }: DhcpExtras): DhcpOption[] {
+  const options: DhcpOption[] = [], encoder = new TextEncoder();
+  if (domainSearch !== undefined) options.push({ code: OPTION_DOMAIN_SEARCH, data: encodeDomainSearch(domainSearch) });
+  if (bootFile !== undefined) options.push({ code: OPTION_BOOT_FILE, data: encoder.encode(bootFile) });
+  if (serverName !== undefined) options.push({ code: OPTION_TFTP_SERVER_NAME, data: encoder.encode(serverName) });
+  return options;
+}
+
+/** The longest message that the client takes. */
+function largestMessage({ otherOptions }: DhcpMessage): number {
+  const said = otherOptions.find(({ code, data }) => code === OPTION_LARGEST_PACKET && data.length === 2)?.data;
+  return Math.max(LEAST_PACKET, said === undefined ? 0 : readUint16(said, 0)) - HEADERS;
+}
+
+/** Leaves out what users have added until the message has at most `most` bytes. */
+function shorten(message: DhcpFields, most: number): void {
+  while (dhcpv4LengthOf(message) > most) {
+    if (message.otherOptions?.pop() !== undefined) continue;
+    if (message.domainName !== undefined) delete message.domainName;
+    else if (message.hostName !== undefined) delete message.hostName;
+    else return;
   }
 }
 

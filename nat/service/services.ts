@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { checkDhcpv4, decodeDhcpv4, DHCP_OFFER, encodeDhcpv4 } from "../../net/wire/dhcpv4.ts";
-import { DecodeError } from "../../net/wire/decode_error.ts";
+import { checkBootp, checkDhcpv4, decodeBootp, decodeDhcpv4, DHCP_OFFER, encodeDhcpv4 } from "../../net/wire/dhcpv4.ts";
 import type { DropReason } from "../base/counters.ts";
 import { ipv4Mask, type TranslationRules } from "../rules/translate.ts";
 import { type AddressSet, arpReply, arpRequest, type ArpSegment } from "./arp.ts";
 import { type DhcpDestination, DhcpServer } from "./dhcp.ts";
+import type { DhcpExtras } from "./dhcp_options.ts";
 import { echoReply } from "./echo.ts";
 
 /** A DHCP answer that was written: how long it is and where it goes. */
@@ -26,8 +26,11 @@ export class Services {
   #segment: ArpSegment;
   #dhcp: DhcpServer;
 
-  /** For a guest under `rules`, on a link of `mtu`; the gateway's MAC address is `mac`. */
-  constructor(rules: TranslationRules, link: { mac: number; mtu: number }) {
+  /**
+   * For a guest under `rules`, on a link of `mtu`; the gateway's MAC address is `mac`, and `extras` is what else DHCP
+   * tells.
+   */
+  constructor(rules: TranslationRules, link: { mac: number; mtu: number; extras?: DhcpExtras }) {
     const mask = ipv4Mask(rules.subnet.prefix), gateway = rules.gateway.ipv4, dns = rules.dns.ipv4;
     const taken = new Set([gateway, dns]);
     for (const map of rules.maps) if (map.guest.isIpv4) taken.add(map.guest.ipv4);
@@ -39,6 +42,7 @@ export class Services {
       router: gateway,
       dns: rules.dnsServers === null ? null : dns,
       mtu: link.mtu,
+      ...(link.extras && { extras: link.extras }),
     });
   }
 
@@ -48,34 +52,36 @@ export class Services {
   }
 
   /**
-   * Writes the answer to the ARP message at `bytes[arp]` to `into[at]`; returns its length, 0 if there is none. `own` has
-   * the guest's addresses.
+   * Writes the answer to the ARP message at `bytes[arp]` to `into[at]`; returns its length, 0 if there is none. `own`
+   * has the guest's addresses.
    */
   arp(own: AddressSet, bytes: Uint8Array, arp: number, into: Uint8Array, at: number): number {
     return arpReply(this.#segment, own, bytes, arp, into, at);
   }
 
-  /** Writes the answer to the ICMP message `bytes[icmp, end)` for `destination` to `into[at]`; returns its length, 0 where there is none. */
+  /**
+   * Writes the answer to the ICMP message `bytes[icmp, end)` for `destination` to `into[at]`; returns its length, 0
+   * where there is none.
+   */
   echo(destination: number, bytes: Uint8Array, icmp: number, end: number, into: Uint8Array, at: number): number {
     if (destination !== this.#segment.gateway && destination !== this.#segment.dns) return 0;
     return echoReply(bytes, icmp, end, into, at);
   }
 
-  /** Writes the answer to the DHCP message `bytes[start, end)` from `senderMac` to `into[at]`; returns why there is none otherwise. */
+  /**
+   * Writes the answer to the DHCP message `bytes[start, end)` from `senderMac` to `into[at]`; returns why there is none
+   * otherwise.
+   */
   dhcp(
     bytes: Uint8Array,
     start: number,
     end: number,
     reply: { senderMac: number; into: Uint8Array; at: number },
   ): DhcpAnswer | DropReason {
-    if (!checkDhcpv4(bytes, start, end)) return "dhcpMalformed";
     let message;
-    try {
-      message = decodeDhcpv4(bytes, start, end);
-    } catch (error) {
-      if (error instanceof DecodeError) return "dhcpMalformed";
-      throw error;
-    }
+    if (checkDhcpv4(bytes, start, end)) message = decodeDhcpv4(bytes, start, end);
+    else if (checkBootp(bytes, start, end)) message = decodeBootp(bytes, start, end);
+    else return "dhcpMalformed";
     const answer = this.#dhcp.answer(message, reply.senderMac);
     if (answer === null) return "dhcpIgnored";
     const { message: fields, destination } = answer;

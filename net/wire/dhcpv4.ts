@@ -3,12 +3,15 @@
  *
  * A message is 240 fixed bytes, the magic cookie included, and options that must close with an end option; what follows
  * that is padding. Where the option overload (52) says so, the options go on in the boot file field, then in the server
- * name field (RFC 2131 section 4.1). An option that occurs again continues the earlier one (RFC 3396); so are options of
- * more than 255 bytes written.
+ * name field (RFC 2131 section 4.1). An option that occurs again continues the earlier one (RFC 3396); so are options
+ * of more than 255 bytes written.
  *
- * Both doors read the whole message, so a message that `checkDhcpv4` accepts is one that `decodeDhcpv4` decodes: Ethernet
- * as hardware, a message type, every option within its field, every known option of a length that its kind can have.
- * Options that are not known are kept as bytes. DHCP is rare enough that neither door saves on allocation.
+ * Both doors read the whole message, so a message that `checkDhcpv4` accepts is one that `decodeDhcpv4` decodes:
+ * Ethernet as hardware, a message type, every option within its field, every known option of a length that its kind can
+ * have. Options that are not known are kept as bytes. DHCP is rare enough that neither door saves on allocation.
+ *
+ * **BOOTP** (RFC 951, RFC 1534) is the same message without a message type: the fixed fields, and behind them nothing,
+ * zeros, or the cookie and options. `decodeBootp` is the door for it; its `messageType` is `BOOTP`.
  *
  * @module
  */
@@ -26,6 +29,8 @@ export const DHCP_BOOT_REQUEST = 1;
 /** The `operation` of a server's message. */
 export const DHCP_BOOT_REPLY = 2;
 
+/** No message type: the message is BOOTP's. */
+export const BOOTP: number = -1;
 /** Message type: a client looks for servers. */
 export const DHCP_DISCOVER = 1;
 /** Message type: a server offers an address. */
@@ -95,7 +100,7 @@ export interface DhcpFields {
   transactionId: number;
   /** Hardware address of the client. */
   clientMac: number;
-  /** `DHCP_DISCOVER` and so on (option 53). */
+  /** `DHCP_DISCOVER` and so on (option 53), or `BOOTP`. */
   messageType: number;
   /** Seconds since the client began; default 0. */
   seconds?: number;
@@ -190,10 +195,22 @@ export function dhcpv4ClientMac(bytes: Uint8Array, offset: number): number {
 
 /** Decodes the message in `bytes[start, end)`. What it returns holds copies. Throws a `DecodeError`. */
 export function decodeDhcpv4(bytes: Uint8Array, start: number = 0, end: number = bytes.length): DhcpMessage {
-  const message = parse(bytes, start, end);
-  if (!isFlaw(message)) return message;
-  const { reason, needed } = message;
-  throw new DecodeError("dhcpv4", { offset: start, needed, actual: end - start, reason });
+  return unlessFlawed(parse(bytes, start, end), start, end);
+}
+
+/** Whether `bytes[start, end)` is a message of BOOTP's that `decodeBootp` decodes. */
+export function checkBootp(bytes: Uint8Array, start: number, end: number): boolean {
+  return !isFlaw(parseBootp(bytes, start, end));
+}
+
+/** Decodes the message of BOOTP's in `bytes[start, end)`. What it returns holds copies. Throws a `DecodeError`. */
+export function decodeBootp(bytes: Uint8Array, start: number = 0, end: number = bytes.length): DhcpMessage {
+  return unlessFlawed(parseBootp(bytes, start, end), start, end);
+}
+
+/** Bytes of a message as `encodeDhcpv4` writes it. */
+export function dhcpv4LengthOf(message: DhcpFields): number {
+  return Math.max(DHCPV4_FIXED_LENGTH + encodeOptions(message).length, DHCPV4_MINIMUM_LENGTH);
 }
 
 /**
@@ -229,7 +246,9 @@ export function encodeDhcpv4(bytes: Uint8Array, offset: number, message: DhcpFie
 export function formatDhcpv4(message: DhcpMessage): string {
   const names = ["", "Discover", "Offer", "Request", "Decline", "ACK", "NACK", "Release", "Inform"];
   const parts = [
-    `DHCP ${names[message.messageType] || `type ${message.messageType}`}`,
+    message.messageType === BOOTP
+      ? `BOOTP ${message.operation === DHCP_BOOT_REQUEST ? "Request" : "Reply"}`
+      : `DHCP ${names[message.messageType] || `type ${message.messageType}`}`,
     `xid 0x${message.transactionId.toString(16).padStart(8, "0")}`,
     `client ${formatMac(message.clientMac)}`,
   ];
@@ -258,14 +277,45 @@ function isFlaw(parsed: DhcpMessage | Flaw): parsed is Flaw {
   return "reason" in parsed;
 }
 
+function unlessFlawed(parsed: DhcpMessage | Flaw, start: number, end: number): DhcpMessage {
+  if (!isFlaw(parsed)) return parsed;
+  const { reason, needed } = parsed;
+  throw new DecodeError("dhcpv4", { offset: start, needed, actual: end - start, reason });
+}
+
 /** The message, or why there is none. */
 function parse(bytes: Uint8Array, start: number, end: number): DhcpMessage | Flaw {
   if (end - start < DHCPV4_FIXED_LENGTH) return flaw("the fixed fields are cut off");
+  const fixed = fixedFlaw(bytes, start);
+  if (fixed !== undefined) return fixed;
+  if (readUint32(bytes, start + COOKIE) !== MAGIC_COOKIE) return flaw("the magic cookie is missing");
+  const message = parseOptions(bytes, start, end);
+  return !isFlaw(message) && message.messageType === BOOTP ? flaw("the message type is missing") : message;
+}
+
+/** The same of BOOTP. */
+function parseBootp(bytes: Uint8Array, start: number, end: number): DhcpMessage | Flaw {
+  if (end - start < COOKIE) return flaw("the fixed fields are cut off", COOKIE);
+  const fixed = fixedFlaw(bytes, start);
+  if (fixed !== undefined) return fixed;
+  const hasCookie = end - start >= DHCPV4_FIXED_LENGTH && readUint32(bytes, start + COOKIE) === MAGIC_COOKIE;
+  if (!hasCookie) {
+    const isEmpty = bytes.subarray(start + COOKIE, end).every((byte) => byte === 0);
+    return isEmpty ? readMessage(bytes, start, 0, new Map()) : flaw("the magic cookie is missing");
+  }
+  const message = parseOptions(bytes, start, end);
+  return !isFlaw(message) && message.messageType !== BOOTP ? flaw("there is a message type") : message;
+}
+
+function fixedFlaw(bytes: Uint8Array, start: number): Flaw | undefined {
   const operation = bytes[start]!;
   if (operation !== DHCP_BOOT_REQUEST && operation !== DHCP_BOOT_REPLY) return flaw(`the operation is ${operation}`);
   if (readUint16(bytes, start + HARDWARE) !== HARDWARE_ETHERNET_LENGTH_6) return flaw("the hardware is not Ethernet");
-  if (readUint32(bytes, start + COOKIE) !== MAGIC_COOKIE) return flaw("the magic cookie is missing");
+  return undefined;
+}
 
+/** The message with the options behind its cookie. */
+function parseOptions(bytes: Uint8Array, start: number, end: number): DhcpMessage | Flaw {
   const options = new Map<number, number[]>();
   const area = collect(bytes.subarray(start + DHCPV4_FIXED_LENGTH, end), options);
   if (area !== undefined) return flaw(area.reason, DHCPV4_FIXED_LENGTH + area.needed);
@@ -282,15 +332,25 @@ function parse(bytes: Uint8Array, start: number, end: number): DhcpMessage | Fla
   if (name !== undefined) return flaw(`${name.reason} in the server name field`);
   // An overload within an overloaded field has nothing left to say.
   options.delete(OPTION_OVERLOAD);
+  return readMessage(bytes, start, overloaded, options);
+}
 
+function readMessage(
+  bytes: Uint8Array,
+  start: number,
+  overloaded: number,
+  options: Map<number, number[]>,
+): DhcpMessage | Flaw {
+  const serverName = bytes.subarray(start + SERVER_NAME, start + BOOT_FILE);
+  const bootFile = bytes.subarray(start + BOOT_FILE, start + COOKIE);
   const type = options.get(OPTION_MESSAGE_TYPE);
   options.delete(OPTION_MESSAGE_TYPE);
-  if (type?.length !== 1) return flaw("the message type is missing or longer than a byte");
+  if (type !== undefined && type.length !== 1) return flaw("the message type is no single byte");
   const message: DhcpMessage = {
-    operation,
+    operation: bytes[start]!,
     transactionId: dhcpv4TransactionId(bytes, start),
     clientMac: dhcpv4ClientMac(bytes, start),
-    messageType: type[0]!,
+    messageType: type?.[0] ?? BOOTP,
     seconds: readUint16(bytes, start + SECONDS),
     broadcast: (readUint16(bytes, start + FLAGS) & FLAG_BROADCAST) !== 0,
     clientAddress: readUint32(bytes, start + CLIENT_ADDRESS),
@@ -390,7 +450,7 @@ function text(data: Uint8Array): string {
 /** The options with their end. Kinds that only some messages may have are the caller's business. */
 function encodeOptions(message: DhcpFields): Uint8Array {
   const out: number[] = [];
-  append(out, OPTION_MESSAGE_TYPE, [message.messageType]);
+  if (message.messageType !== BOOTP) append(out, OPTION_MESSAGE_TYPE, [message.messageType]);
   append(out, OPTION_SERVER_ID, word(message.serverId));
   append(out, OPTION_LEASE_SECONDS, word(message.leaseSeconds));
   append(out, OPTION_RENEWAL_SECONDS, word(message.renewalSeconds));

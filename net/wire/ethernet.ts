@@ -2,8 +2,8 @@
  * Ethernet frames: destination, source, type (IEEE 802.3 section 3.2, RFC 894). There is no frame check sequence here:
  * virtual links do not carry one.
  *
- * A type field of at most 1500 is a length instead (IEEE 802.3 section 3.2.6): such a frame is well formed when it holds
- * that many bytes, and what follows them is padding.
+ * A type field of at most 1500 is a length instead (IEEE 802.3 section 3.2.6): such a frame is well formed when it
+ * holds that many bytes, and what follows them is padding.
  *
  * @module
  */
@@ -31,6 +31,8 @@ export const ETHERTYPE_QINQ = 0x88a8;
 
 const SOURCE = 6;
 const TYPE = 12;
+const TAG = 14;
+const VLAN_ID = 0xfff;
 const LARGEST_LENGTH = 1500;
 
 /** A frame's header, decoded. */
@@ -67,6 +69,19 @@ export function ethernetSource(bytes: Uint8Array, offset: number): number {
 /** The type of the frame at `offset`. */
 export function ethernetType(bytes: Uint8Array, offset: number): number {
   return readUint16(bytes, offset + TYPE);
+}
+
+/**
+ * Whether the frame in `bytes[start, end)`, whose type is `ETHERTYPE_VLAN`, has a priority and no VLAN (IEEE 802.1Q:
+ * the VLAN identifier is 0).
+ */
+export function isPriorityTagged(bytes: Uint8Array, start: number, end: number): boolean {
+  return end - start >= ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH && (readUint16(bytes, start + TAG) & VLAN_ID) === 0;
+}
+
+/** The type behind the tag of the frame at `offset`. */
+export function ethernetTaggedType(bytes: Uint8Array, offset: number): number {
+  return readUint16(bytes, offset + TYPE + VLAN_TAG_LENGTH);
 }
 
 /** Decodes the header of the frame in `bytes[start, end)`. Throws a `DecodeError`. */

@@ -9,7 +9,7 @@
 import { formatIpv4 } from "./address.ts";
 import { decodeArp, formatArp } from "./arp.ts";
 import { DecodeError } from "./decode_error.ts";
-import { decodeDhcpv4, DHCP_CLIENT_PORT, DHCP_SERVER_PORT, formatDhcpv4 } from "./dhcpv4.ts";
+import { checkBootp, decodeBootp, decodeDhcpv4, DHCP_CLIENT_PORT, DHCP_SERVER_PORT, formatDhcpv4 } from "./dhcpv4.ts";
 import { decodeDns, DNS_PORT, formatDns } from "./dns.ts";
 import { decodeEthernet, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, formatEthernet } from "./ethernet.ts";
 import { decodeIcmpv4, formatIcmpv4 } from "./icmpv4.ts";
@@ -81,7 +81,7 @@ function udpText(
 }
 
 function dhcpText(bytes: Uint8Array, start: number, end: number): string {
-  return formatDhcpv4(decodeDhcpv4(bytes, start, end));
+  return formatDhcpv4(checkBootp(bytes, start, end) ? decodeBootp(bytes, start, end) : decodeDhcpv4(bytes, start, end));
 }
 
 function dnsText(bytes: Uint8Array, start: number, end: number): string {

@@ -44,6 +44,7 @@ export * from "./checksum.ts";
 export * from "./decode_error.ts";
 export * from "./dhcpv4.ts";
 export * from "./dns.ts";
+export * from "./domain_search.ts";
 export * from "./ethernet.ts";
 export * from "./frame.ts";
 export * from "./frame_text.ts";

@@ -16,6 +16,7 @@ const DEFAULTS: RunOptions = {
   shared: false,
   allow: [],
   deny: [],
+  dhcpOptions: [],
   maxFlows: undefined,
   maxNewFlows: undefined,
   host: "ffi",

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { DropReason } from "../../nat/base/counters.ts";
-import { TCP_SYN, tcpSetPartialChecksumIpv4 } from "../../net/wire/tcp.ts";
+import { TCP_ACK, TCP_SYN, tcpSetPartialChecksumIpv4 } from "../../net/wire/tcp.ts";
 import { udpSetPartialChecksumIpv4 } from "../../net/wire/udp.ts";
 import { NatScript } from "../support/nat_script.ts";
 
@@ -56,6 +56,41 @@ Deno.test("Guest counts each kind of bad frame under its own name, answers none 
     script.expectNothing();
     script.assertEmpty();
   }
+});
+
+/** Puts an 802.1Q tag into a frame. */
+function tagged(frame: Uint8Array, tci: number): Uint8Array {
+  const bytes = new Uint8Array(frame.length + 4);
+  bytes.set(frame.subarray(0, 12));
+  bytes.set([0x81, 0, tci >> 8, tci & 255], 12);
+  bytes.set(frame.subarray(12), 16);
+  return bytes;
+}
+
+Deno.test("Guest takes a frame that is tagged with a priority alone, and answers without a tag", () => {
+  for (const tci of [0, 0xa000, 0xf000]) {
+    const script = new NatScript(), syn = script.segment({ flags: TCP_SYN, ack: 0, mss: 1460 });
+    script.frame(tagged(syn, tci));
+    script.host.onlyConnect().accept();
+    script.host.run();
+    script.expect({ flags: TCP_SYN | TCP_ACK, mac: script.guestMac });
+    assertEquals(script.nat.counters.vlan, 0);
+  }
+});
+
+Deno.test("Guest counts what is of a VLAN, and what a priority tag is cut off or in front of nothing known", () => {
+  const script = new NatScript(), syn = script.segment({ flags: TCP_SYN, ack: 0 });
+  const lldp = set(syn.slice(), 12, 0x88, 0xcc);
+  const twice = tagged(tagged(syn, 0), 0);
+  for (const frame of [tagged(syn, 1), tagged(syn, 0xafff), tagged(lldp, 0), tagged(syn, 0).subarray(0, 17), twice]) {
+    script.frame(frame);
+  }
+  assertEquals(script.nat.counters.vlan, 5);
+  script.frame(set(tagged(syn, 0), 12, 0x88, 0xa8));
+  assertEquals(script.nat.counters.vlan, 6);
+  script.frame(tagged(syn, 0).subarray(0, 18));
+  assertEquals(script.nat.counters.ipv4Malformed, 1);
+  script.expectNothing();
 });
 
 Deno.test("Guest takes a checksum that a device was to complete, and still no wrong one", () => {

@@ -1,7 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DHCP_LEASE_FOREVER, type DhcpReply, DhcpServer, type DhcpServerOptions } from "../../../nat/service/dhcp.ts";
+import type { DhcpExtras } from "../../../nat/service/dhcp_options.ts";
 import { formatIpv4, formatMac, parseIpv4, parseMac } from "../../../net/wire/address.ts";
 import {
+  decodeBootp,
   decodeDhcpv4,
   DHCP_ACK,
   DHCP_BOOT_REPLY,
@@ -15,6 +17,7 @@ import {
   DHCP_REQUEST,
   type DhcpFields,
   type DhcpMessage,
+  dhcpv4LengthOf,
   encodeDhcpv4,
 } from "../../../net/wire/dhcpv4.ts";
 
@@ -268,4 +271,87 @@ Deno.test("DhcpServer refuses an MTU or a lease that its options cannot hold", (
   for (const leaseSeconds of [0, -1, 2 ** 32, 1.5, NaN]) {
     assertThrows(() => new DhcpServer({ ...OPTIONS, leaseSeconds }), RangeError, `a lease of ${leaseSeconds} s`);
   }
+});
+
+const EXTRAS: DhcpExtras = {
+  bootFile: "boot.ipxe",
+  serverName: "boot1",
+  hostName: "vm1",
+  domainName: "example.com",
+  domainSearch: ["example.com", "example.net"],
+};
+
+Deno.test("DhcpServer tells what users add, in fields and as options, with the gateway as the next server", () => {
+  const server = new DhcpServer({ ...OPTIONS, extras: EXTRAS });
+  for (
+    const [type, fields] of [[DHCP_DISCOVER, {}], [DHCP_REQUEST, { requestedAddress: LEASE }], [
+      DHCP_INFORM,
+      {},
+    ]] as const
+  ) {
+    const reply = ask(server, type, fields)!, options = optionsOf(reply), { message } = reply;
+    assertEquals([message.bootFile, message.serverName, message.nextServer], ["boot.ipxe", "boot1", SERVER]);
+    assertEquals([options[12], options[15]], ["766d31", "6578616d706c652e636f6d"]);
+    assertEquals([options[66], options[67]], ["626f6f7431", "626f6f742e69707865"]);
+    assertEquals(options[119], "076578616d706c6503636f6d00076578616d706c65036e657400");
+  }
+  const elsewhere = new DhcpServer({ ...OPTIONS, extras: { bootFile: "x", nextServer: ip("10.0.2.9") } });
+  assertEquals(ask(elsewhere, DHCP_DISCOVER)!.message.nextServer, ip("10.0.2.9"));
+  const nak = ask(server, DHCP_REQUEST, { requestedAddress: ip("10.0.2.99") })!;
+  assertEquals([nak.message.bootFile, optionsOf(nak)[12]], [undefined, undefined]);
+});
+
+Deno.test("DhcpServer leaves out what users add from the end until the client can take the answer", () => {
+  const extras = { bootFile: "b".repeat(127), hostName: "h".repeat(60), domainName: "d.".repeat(30) + "d" };
+  const server = new DhcpServer({ ...OPTIONS, extras }), clientId = new Uint8Array(200).fill(7);
+  const short = ask(server, DHCP_DISCOVER, { clientId })!;
+  assertEquals(dhcpv4LengthOf(short.message) <= 548, true);
+  assertEquals(optionsOf(short)[67], undefined);
+  assertEquals([short.message.bootFile, short.message.clientId], [extras.bootFile, clientId]);
+  const large = { code: 57, data: Uint8Array.of(0x05, 0xdc) };
+  const long = ask(server, DHCP_DISCOVER, { clientId, otherOptions: [large] })!;
+  assertEquals([dhcpv4LengthOf(long.message) > 548, long.message.domainName], [true, extras.domainName]);
+  for (const data of [Uint8Array.of(1), Uint8Array.of(0, 1)]) {
+    const reply = ask(server, DHCP_DISCOVER, { clientId, otherOptions: [{ code: 57, data }] })!;
+    assertEquals(dhcpv4LengthOf(reply.message) <= 548, true, "a size below the least is none");
+  }
+});
+
+/** A literal request of BOOTP's: the fixed fields, and `vendor` behind them. */
+function bootp(vendor: string, fields: { name?: string; ciaddr?: string } = {}): DhcpMessage {
+  const bytes = new Uint8Array(236 + vendor.length / 2);
+  bytes.set([1, 1, 6, 0, 0x39, 3, 0xf3, 0x26]);
+  bytes.set([0x52, 0x54, 0, 0x12, 0x34, 0x56], 28);
+  bytes.set(new TextEncoder().encode(fields.name ?? ""), 44);
+  for (let i = 0; i < vendor.length; i += 2) bytes[236 + i / 2] = parseInt(vendor.slice(i, i + 2), 16);
+  return decodeBootp(bytes);
+}
+
+Deno.test("DhcpServer answers BOOTP at once with the address, and with nothing that is DHCP's alone", () => {
+  for (const vendor of ["", "00".repeat(64), "63825363ff", "638253630c03616263" + "ff"]) {
+    const server = new DhcpServer({ ...OPTIONS, extras: EXTRAS }), reply = server.answer(bootp(vendor), MAC)!;
+    assertEquals(where(reply), TO_LEASE, vendor);
+    assertEquals([reply.message.yourAddress, reply.message.nextServer], [LEASE, SERVER]);
+    assertEquals(optionsOf(reply), {
+      1: "ffffff00",
+      3: "0a000202",
+      6: "0a000203",
+      12: "766d31",
+      15: "6578616d706c652e636f6d",
+      26: "fff0",
+    });
+    const bytes = new Uint8Array(600);
+    assertEquals(encodeDhcpv4(bytes, 0, reply.message), 300, "no more than such a client takes");
+    assertEquals(decodeBootp(bytes, 0, 300).bootFile, "boot.ipxe");
+    assertEquals(server.ownerMac, MAC);
+  }
+});
+
+Deno.test("DhcpServer answers no BOOTP for another boot server, no reply, and no group address", () => {
+  const server = new DhcpServer({ ...OPTIONS, extras: EXTRAS });
+  assertEquals(server.answer(bootp("", { name: "boot1" }), MAC)?.message.yourAddress, LEASE);
+  assertEquals(server.answer(bootp("", { name: "boot2" }), MAC), null);
+  assertEquals(server.answer({ ...bootp(""), operation: DHCP_BOOT_REPLY }, MAC), null);
+  assertEquals(server.answer({ ...bootp(""), clientMac: parseMac("ff:ff:ff:ff:ff:ff") }, MAC), null);
+  assertEquals(new DhcpServer(OPTIONS).answer(bootp("", { name: "boot1" }), MAC), null);
 });

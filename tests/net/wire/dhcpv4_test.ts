@@ -1,7 +1,10 @@
 import { assert, assertEquals, assertLess, assertStrictEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { parseIpv4, parseMac } from "../../../net/wire/address.ts";
 import {
+  BOOTP,
+  checkBootp,
   checkDhcpv4,
+  decodeBootp,
   decodeDhcpv4,
   DHCP_ACK,
   DHCP_BOOT_REPLY,
@@ -356,4 +359,35 @@ Deno.test("formatDhcpv4 is one line, and quotes what a guest wrote", () => {
     'DHCP NACK, xid 0x00000001, client 00:0b:82:01:fc:42, hostname "a\\"\\nb", address 0.0.0.1, requested 0.0.0.2, "no"',
   );
   assertStringIncludes(formatDhcpv4({ ...message, messageType: 99 }), "DHCP type 99,");
+});
+
+Deno.test("decodeBootp reads a message without a type, with and without cookie", () => {
+  const message = decodeBootp(request("0c 01 61 ff"));
+  assertEquals([message.messageType, message.hostName, message.seconds], [BOOTP, "a", 5]);
+  for (const length of [236, 237, 240, 300]) {
+    const bytes = hex(`ff ${DISCOVER}`).subarray(0, 237), plain = new Uint8Array(1 + length);
+    plain.set(bytes);
+    assertEquals([decodeBootp(plain, 1).clientMac, decodeBootp(plain, 1).messageType], [CLIENT, BOOTP]);
+    assert(!checkDhcpv4(plain, 1, plain.length));
+  }
+});
+
+Deno.test("bootp refuses what is DHCP, what is cut off, and what is behind no cookie", () => {
+  const doors = { layer: "dhcpv4", check: checkBootp, decode: decodeBootp };
+  assertStringIncludes(assertRefused(doors, hex(DISCOVER)).message, "there is a message type");
+  assertStringIncludes(assertRefused(doors, request("0c 01 61")).message, "the end option is missing");
+  assertStringIncludes(assertRefused(doors, request("0c 05 61 ff")).message, "goes past the end");
+  for (const length of [0, 1, 235]) assertRefused(doors, hex(DISCOVER).subarray(0, length));
+  for (const [at, value] of [[0, 0], [1, 6], [2, 16], [236, 0]] as const) {
+    const bytes = request("0c 01 61 ff");
+    bytes[at] = value;
+    assertRefused(doors, bytes);
+  }
+});
+
+Deno.test("encodeDhcpv4 writes no type into a message of BOOTP's, and formatDhcpv4 says what it is", () => {
+  const out = painted(400), length = encodeDhcpv4(out, 1, { ...MINIMAL, operation: 1, messageType: BOOTP });
+  assertStrictEquals(length, 300);
+  assertEquals(out.slice(241, 242), Uint8Array.of(255));
+  assertStringIncludes(formatDhcpv4(decodeBootp(out, 1, 301)), "BOOTP Request, xid");
 });
