@@ -53,6 +53,8 @@ export interface SourceContext {
   readonly socketLoop: EventLoop | undefined;
   /** Takes each link. */
   readonly attach: (link: Link) => unknown;
+  /** Told that a TAP has ended. */
+  readonly tapEnded: (source: TapSource) => void;
   /** Told why a guest was turned away; see `ListenerOptions`. */
   readonly refused: (message: string, isExhausted: boolean) => void;
 }
@@ -69,7 +71,7 @@ export async function openSource(source: GuestSource, context: SourceContext): P
   const options = { mtu, attach, refused, ...(socketLoop && { loop: socketLoop }) };
   switch (source.kind) {
     case "tap":
-      return openTap(source, loop!, attach);
+      return openTap(source, context);
     case "unix":
       return await listenForStreams({ path: source.path }, { ...options, ...offloadOf(source) });
     case "tcp":
@@ -87,10 +89,10 @@ function offloadOf({ offload }: { readonly offload?: boolean }): { offload?: boo
   return offload === undefined ? {} : { offload };
 }
 
-function openTap(source: TapSource, loop: EventLoop, attach: (link: Link) => unknown): OpenSource {
+function openTap(source: TapSource, { loop, attach, tapEnded }: SourceContext): OpenSource {
   const { name, tun, mtu, offload } = source;
   const fd = tun.pid === undefined ? tun.fd : pidfdGetFd(tun.pid, tun.fd);
-  const link = tapLink({ loop, fd, name, mtu, offload });
+  const link = tapLink({ loop: loop!, fd, name, mtu, offload, ended: () => tapEnded(source) });
   attach(link);
   return { address: `tap:${name}`, [Symbol.asyncDispose]: () => link.close() };
 }

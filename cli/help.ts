@@ -53,7 +53,7 @@ LINK:
 A line "listening on LINK", with the real port, says when it is ready. Every guest has an Ethernet link of its own with the same
 addresses, and never sees another. INT, TERM and HUP end it with exit code 0; PWR prints the open flows to stderr.
 
-Exit codes: 0 when it was told to end, 125 if it cannot begin or go on, 2 for a usage error.
+Exit codes: 0 when it was told to end, 125 if it cannot begin or go on (as when its last TAP is gone, and there is no other link), 2 for a usage error.
 `;
 
 const FORWARD =

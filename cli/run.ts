@@ -50,7 +50,7 @@ export async function run(
   try {
     const { mtu, offload } = options, { tun } = namespace;
     const sources = [{ kind: "tap", name: "eth0", tun, mtu, offload } as const];
-    const started = worker.start({ kind: "start", sources, settings: options }).then(() => undefined);
+    const started = worker.start({ kind: "start", sources, needsTap: false, settings: options }).then(() => undefined);
     // A signal may come before COMMAND is there: that is no failure.
     const early = await Promise.race([started, failed, namespace.ended.then(exitCodeOf)]);
     if (typeof early === "number") return early;

@@ -17,6 +17,8 @@ export interface StartMessage {
   readonly kind: "start";
   /** Where guests come from. */
   readonly sources: readonly GuestSource[];
+  /** Whether it is a failure if every source was a TAP and none of them is left. */
+  readonly needsTap: boolean;
   /** What the gateway was told on the command line. */
   readonly settings: GatewaySettings & LinkSettings;
 }

@@ -1,10 +1,10 @@
 /**
  * The Worker of `hawser run` and `hawser serve`: the gateway, in a thread that does nothing else.
  *
- * With FFI sockets the thread blocks in `EventLoop.runBlocking`, which returns when the main thread has posted a message and
- * woken the loop; then this gives way until the message is here, answers it, and blocks again. With Deno's sockets it is an
- * ordinary program of promises, and only TAPs and the like are in the event loop. So it is, with FFI sockets beside the promises,
- * where guests come by WebSocket.
+ * With FFI sockets the thread blocks in `EventLoop.runBlocking`, which returns when the main thread has posted a
+ * message and woken the loop; then this gives way until the message is here, answers it, and blocks again. With Deno's
+ * sockets it is an ordinary program of promises, and only TAPs and the like are in the event loop. So it is, with FFI
+ * sockets beside the promises, where guests come by WebSocket.
  *
  * @module
  */
@@ -35,19 +35,19 @@ interface WorkerScope {
 }
 const scope = self as unknown as WorkerScope;
 
-const messages: ToWorker[] = [];
+const messages: (ToWorker | { readonly kind: "tapsEnded" })[] = [];
 let messageCame: () => void = () => {};
 scope.onmessage = (event) => {
   messages.push(event.data);
   messageCame();
 };
 
-async function nextMessage(): Promise<ToWorker> {
+async function nextMessage(): Promise<typeof messages[number]> {
   while (messages.length === 0) await new Promise<void>((resolve) => messageCame = resolve);
   return messages.shift()!;
 }
 
-async function serve({ sources, settings }: StartMessage): Promise<void> {
+async function serve({ sources, needsTap, settings }: StartMessage): Promise<void> {
   await using resources = new AsyncDisposableStack();
   const isFfi = settings.host === "ffi";
   const loop = isFfi || wantsAnyLoop(sources) ? resources.use(new EventLoop()) : undefined;
@@ -62,12 +62,21 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
     links.add(link);
     void guest.ended.then(() => links.delete(link));
   };
+  const taps = new Set(sources);
+  const tapEnded = (source: GuestSource) => {
+    taps.delete(source);
+    if (!needsTap || taps.size > 0) return;
+    messages.push({ kind: "tapsEnded" });
+    messageCame();
+    loop!.wake();
+  };
   for (const source of sources) {
     opened.push(resources.use(
       await openSource(source, {
         loop,
         socketLoop: isFfi ? loop : undefined,
         attach: (link) => attach(wrapper.wrap(link)),
+        tapEnded,
         refused: (message, isExhausted) => gateway.refused(message, isExhausted),
       }),
     ));
@@ -83,6 +92,9 @@ async function serve({ sources, settings }: StartMessage): Promise<void> {
     if (message.kind === "stop") {
       stop = message;
       break;
+    }
+    if (message.kind === "tapsEnded") {
+      throw new Error("Cannot go on: the last TAP is gone, and no other link is listened on");
     }
     if (message.kind === "flows") scope.postMessage({ kind: "flows", report: reportOf(gateway) });
   }

@@ -35,7 +35,8 @@ export async function serve(worker: GatewayWorker, options: ServeOptions): Promi
   try {
     const sources: GuestSource[] = [];
     for (const link of options.links) sources.push(await sourceOf(link, options));
-    const { addresses } = await Promise.race([worker.start({ kind: "start", sources, settings: options }), failed]);
+    const start = { kind: "start", sources, needsTap: true, settings: options } as const;
+    const { addresses } = await Promise.race([worker.start(start), failed]);
     harden(logger, []);
     keepOnly(neededByGateway(options, sources), logger);
     for (const address of addresses.map((address, i) => asWritten(address, options.links[i]!))) {

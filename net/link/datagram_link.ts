@@ -124,11 +124,11 @@ export class DatagramLink implements Link {
     if (!this.#closed) this.#receiver?.flush();
   }
 
-  /** For the owner: the peer has gone. Not to be called from within `send`. */
-  end(): void {
+  /** For the owner: the peer has gone, or cannot be served. Not to be called from within `send`. */
+  end(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#carrier.ended();
-    this.#receiver?.closed();
+    this.#receiver?.closed(error);
   }
 }

@@ -2,9 +2,12 @@
  * Guests on one unix socket of datagrams, on Deno's own sockets: for systems other than Linux.
  *
  * Deno's `listenDatagram` is unstable (`--unstable-net`), and its socket cannot send while it waits to receive. So one
- * socket receives at the path, and each guest is sent to through a socket of its own, at that path with a dot and a
- * number behind it: a guest that does not read holds up nobody else. A peer that has connected its socket to the path
- * would have to take datagrams from elsewhere, which Linux does not let it; there `linux_datagram.ts` is the way.
+ * socket receives at the path, and each guest is sent to through a socket of its own: a guest that does not read holds
+ * up nobody else. Such a socket is bound to that path with a dot and a number behind it, and the file removed at once.
+ *
+ * A peer that has connected its socket to the path takes datagrams from no other socket on Linux (on macOS it does).
+ * There its link ends with `Deno.errors.NotSupported` at the first frame to it, and what it sends is ignored until it
+ * greets anew; `linux_datagram.ts` is the way.
  *
  * Out: at most `MOST_WAITING` frames wait for each guest, beyond that they are dropped and counted.
  *
@@ -13,7 +16,7 @@
 import { Frame } from "../wire/frame.ts";
 import { DATAGRAM_BUFFER, type DatagramCarrier, DatagramLink, isVfkitOpening } from "./datagram_link.ts";
 import { GuestCount, type LinkListener, type ListenerOptions } from "./listener.ts";
-import { bindSocketPath, type BoundPath, denoPathIsServed } from "./socket_path.ts";
+import { bindSocketPath, type BoundPath, denoPathIsServed, printablePath } from "./socket_path.ts";
 
 const MOST_WAITING = 64;
 
@@ -35,6 +38,8 @@ export class DenoDatagramListener implements LinkListener {
   readonly #release: () => void;
   readonly #guests: GuestCount;
   readonly #links = new Map<string, DatagramLink>();
+  /** Paths whose sockets take nothing from ours, until they greet anew. */
+  readonly #unserved = new Set<string>();
   readonly #receiving: Promise<void>;
   #nextNumber = 1;
   #closed = false;
@@ -73,9 +78,14 @@ export class DenoDatagramListener implements LinkListener {
     while (!this.#closed) {
       try {
         const [bytes, { path }] = await this.#socket.receive(buffer);
+        const isGreeting = isVfkitOpening(bytes, bytes.length);
+        if (path !== null && this.#unserved.has(path)) {
+          if (!isGreeting) continue;
+          this.#unserved.delete(path);
+        }
         const link = this.#linkOf(path);
         if (link === undefined) continue;
-        if (isVfkitOpening(bytes, bytes.length)) {
+        if (isGreeting) {
           this.#greeted(link, path!);
           continue;
         }
@@ -107,23 +117,34 @@ export class DenoDatagramListener implements LinkListener {
 
   #begin(path: string): DatagramLink | undefined {
     if (!this.#guests.take()) return undefined;
+    const name = `${this.address} from ${printablePath(path)}`;
     const sender = new Sender(this.#openSender(), path, {
       vanished: () => link.end(),
+      refused: () => {
+        this.#unserved.add(path);
+        const why =
+          `its socket is connected to ${this.#path}, and takes datagrams from no other; for that run with --allow-ffi`;
+        link.end(new Deno.errors.NotSupported(`Cannot send on link ${name}: ${why}`));
+      },
       ended: () => {
         this.#links.delete(path);
         this.#guests.gone();
       },
     });
     const { mtu = 1500, offload } = this.#options;
-    const link = new DatagramLink({ name: `${this.address} from ${path}`, mtu, offload }, sender);
+    const link = new DatagramLink({ name, mtu, offload }, sender);
     this.#links.set(path, link);
     this.#options.attach(link);
     return link;
   }
 
   #openSender(): UnixDatagramSocket {
+    const path = `${this.#path}.${this.#nextNumber++}`;
     try {
-      return openSocket(`${this.#path}.${this.#nextNumber++}`);
+      const socket = openSocket(path);
+      // It only sends: nobody needs to find it.
+      Deno.removeSync(path);
+      return socket;
     } catch (error) {
       this.#guests.gone();
       throw error;
@@ -131,16 +152,26 @@ export class DenoDatagramListener implements LinkListener {
   }
 }
 
+/** Who is told what becomes of a peer. */
+interface SenderEvents {
+  /** Nobody is at its path. */
+  readonly vanished: () => void;
+  /** Its socket takes nothing from this one. */
+  readonly refused: () => void;
+  /** The link has ended. */
+  readonly ended: () => void;
+}
+
 /** Sends to one peer, one datagram after the other. */
 class Sender implements DatagramCarrier {
   readonly #socket: UnixDatagramSocket;
   readonly #to: { transport: "unixpacket"; path: string };
-  readonly #tell: { vanished: () => void; ended: () => void };
+  readonly #tell: SenderEvents;
   readonly #waiting: Uint8Array[] = [];
   #sending: Promise<void> | undefined;
   #closed = false;
 
-  constructor(socket: UnixDatagramSocket, path: string, tell: { vanished: () => void; ended: () => void }) {
+  constructor(socket: UnixDatagramSocket, path: string, tell: SenderEvents) {
     this.#socket = socket;
     this.#to = { transport: "unixpacket", path };
     this.#tell = tell;
@@ -172,9 +203,10 @@ class Sender implements DatagramCarrier {
         await this.#socket.send(this.#waiting[0]!, this.#to);
         this.#waiting.shift();
       }
-    } catch {
-      // Nobody is at the path any more, or the link has ended.
-      if (!this.#closed) this.#tell.vanished();
+    } catch (error) {
+      if (this.#closed) return;
+      if (error instanceof Deno.errors.PermissionDenied) this.#tell.refused();
+      else this.#tell.vanished();
     } finally {
       this.#sending = undefined;
     }

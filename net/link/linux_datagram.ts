@@ -5,10 +5,9 @@
  * (`turn_shares.ts`), into one buffer, each with its sender's address, which is compared with the last one's before it is
  * looked up. Who has no path cannot be answered and is refused.
  *
- * **Out.** One call a frame, to the peer's address and from the socket's own path, because a peer that has connected
- * its socket takes datagrams from nobody else. What a peer has no room for waits in a queue of its own
- * (`datagram_queue.ts`). What peers have not read counts against the one socket's send buffer, which is therefore as
- * large as the system allows, up to `SEND_BUFFER`.
+ * **Out.** One call a frame, on the peer's way (`datagram_way.ts`), which leads to the socket that was at the peer's
+ * path when it began. If nobody has that open any more, the path is looked at anew. What a peer has no room for waits
+ * in a queue of its own (`datagram_queue.ts`).
  *
  * **Peers that vanish** show themselves when they are sent to. Those that are never sent to stay until there are
  * `MOST_GUESTS`: then the one that was silent longest makes room if that is `SILENT_MS` or more.
@@ -16,20 +15,19 @@
  * @module
  */
 import { Frame } from "../wire/frame.ts";
-import { EAGAIN, ECONNREFUSED, ENOBUFS, ENOENT, errno, type Libc, libc, SO_SNDBUF, SOL_SOCKET } from "../linux/libc.ts";
+import { EAGAIN, ECONNREFUSED, ECONNRESET, ENOBUFS, ENOENT, ENOTCONN, EPERM, type Libc, libc } from "../linux/libc.ts";
 import { type EventLoop, READABLE, type Watch } from "../linux/event_loop.ts";
 import type { TurnShare } from "../linux/turn_shares.ts";
-import { SOCKADDR_UN_SIZE, unixSockaddrPath } from "../linux/sockaddr.ts";
+import { SOCKADDR_UN_SIZE } from "../linux/sockaddr.ts";
 import { openUnixDatagram, removeSocket, unixPathIsServed } from "../linux/sockets.ts";
 import { DatagramQueue, type DatagramSend, LOST, NO_ROOM, SENT } from "./datagram_queue.ts";
 import { FrameStore } from "./frame_store.ts";
 import { DATAGRAM_BUFFER, DatagramLink, isVfkitOpening } from "./datagram_link.ts";
 import { type LinkListener, type ListenerOptions, MOST_GUESTS } from "./listener.ts";
+import { DatagramWay, enlargeSendBuffer, peerName } from "./datagram_way.ts";
 import { bindSocketPath, type BoundPath } from "./socket_path.ts";
 
 const DATAGRAMS_PER_TURN = 32;
-/** Bytes that all peers together may not have read. */
-const SEND_BUFFER = 8 << 20;
 /** How long a peer must have been silent to make room for another. */
 const SILENT_MS = 60_000;
 
@@ -37,7 +35,9 @@ const SILENT_MS = 60_000;
 interface Peer {
   readonly share: TurnShare;
   readonly key: string;
+  /** Where its datagrams come from. */
   readonly address: Uint8Array;
+  way: DatagramWay;
   readonly link: DatagramLink;
   readonly queue: DatagramQueue;
   heardAt: number;
@@ -71,8 +71,7 @@ export class LinuxDatagramListener implements LinkListener {
     this.#loop = loop;
     this.#fd = bound.socket;
     this.#release = bound.release;
-    const size = new Uint8Array(Uint32Array.of(SEND_BUFFER).buffer);
-    this.#libc.setsockopt(bound.socket, SOL_SOCKET, SO_SNDBUF, size, size.length);
+    enlargeSendBuffer(bound.socket);
     try {
       this.#watch = loop.watch(bound.socket, { ready: () => this.#read() }, { level: true });
     } catch (error) {
@@ -167,7 +166,14 @@ export class LinuxDatagramListener implements LinkListener {
       refused(`Refused a guest on ${this.address}: ${MOST_GUESTS} guests are the limit of a listener`, false);
       return undefined;
     }
-    const name = `${this.address} from ${unixSockaddrPath(address, address.length)}`;
+    let way: DatagramWay;
+    try {
+      way = DatagramWay.open(this.#fd, address);
+    } catch (error) {
+      refused(`Refused a guest on ${this.address}: ${error instanceof Error ? error.message : error}`, false);
+      return undefined;
+    }
+    const name = `${this.address} from ${peerName(address)}`;
     const { mtu = 1500, offload } = this.#options, share = this.#loop.shares.join();
     const link = new DatagramLink({ name, mtu, offload, payer: share }, {
       send: (frame) => queue.push(frame, this.#loop.now()),
@@ -175,34 +181,47 @@ export class LinuxDatagramListener implements LinkListener {
       freed: () => Promise.resolve(),
     });
     const queue = new DatagramQueue(this.#store, (frame) => this.#send(peer, frame));
-    const peer: Peer = { key, address, link, share, queue, heardAt: this.#loop.now() };
+    const peer: Peer = {
+      key,
+      address,
+      way,
+      link,
+      share,
+      queue,
+      heardAt: this.#loop.now(),
+    };
     this.#peers.set(key, peer);
     this.#options.attach(link);
     return peer;
   }
 
   #send(peer: Peer, frame: Frame): ReturnType<DatagramSend> {
-    const { bytes, start, end } = frame, { address } = peer;
-    const taken = this.#libc.sendto(
-      this.#fd,
-      start === 0 ? bytes : bytes.subarray(start),
-      BigInt(end - start),
-      0,
-      address,
-      address.length,
-    );
-    if (taken >= 0) return SENT;
-    const code = errno();
+    const { bytes, start, length } = frame, from = start === 0 ? bytes : bytes.subarray(start);
+    let code = peer.way.send(from, length);
+    if (isElsewhere(code) && this.#findAnew(peer)) code = peer.way.send(from, length);
+    if (code === 0) return SENT;
     if (code === EAGAIN || code === ENOBUFS) {
       this.#loop.requestTurn();
       return NO_ROOM;
     }
-    if (code === ECONNREFUSED || code === ENOENT) {
+    if (isElsewhere(code)) {
       // The receiver is not told from within its own call.
       this.#vanished.push(peer.link);
       this.#loop.requestTurn();
     }
     return LOST;
+  }
+
+  /** Opens the way to the socket that is at the peer's path now. Returns whether there is one. */
+  #findAnew(peer: Peer): boolean {
+    try {
+      const way = DatagramWay.open(this.#fd, peer.address);
+      peer.way.close();
+      peer.way = way;
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   #endTurn(): number {
@@ -234,8 +253,14 @@ export class LinuxDatagramListener implements LinkListener {
   #forget(peer: Peer): void {
     this.#peers.delete(peer.key);
     peer.queue.clear();
+    peer.way.close();
     if (this.#last === peer) this.#last = undefined;
   }
+}
+
+/** Whether nobody is at the end of the way, or the peer is to be reached by another one now. */
+function isElsewhere(code: number): boolean {
+  return code === ECONNREFUSED || code === ENOENT || code === ENOTCONN || code === ECONNRESET || code === EPERM;
 }
 
 function isAddress(address: Uint8Array, bytes: Uint8Array, length: number): boolean {

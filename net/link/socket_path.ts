@@ -1,14 +1,23 @@
 /**
  * Who owns the path of a unix socket.
  *
- * A path is bound if nothing is there. Where there is something, it is looked at: a socket that no program has open was left
- * behind and is taken over; a socket that is open is another program's; and anything else is never touched. Between the
- * look and the removal another program could do the same: a lock would need a second file, so that is left as it is.
+ * A path is bound if nothing is there. Where there is something, it is looked at: a socket that no program has open was
+ * left behind and is taken over; a socket that is open is another program's; and anything else is never touched.
+ * Between the look and the removal another program could do the same: a lock would need a second file, so that is left
+ * as it is.
  *
  * When the listener closes, the path is removed if what lies there is still what was bound.
  *
  * @module
  */
+
+/** A path that somebody else has chosen, for messages: one line, whatever is in it. */
+export function printablePath(path: string): string {
+  return path.replace(
+    /[\p{C}\p{Zl}\p{Zp}\\]/gu,
+    (char) => char === "\\" ? "\\\\" : `\\u{${char.codePointAt(0)!.toString(16)}}`,
+  );
+}
 
 /** The steps on a path, by whatever means. */
 export interface PathSteps<T> {
@@ -59,8 +68,8 @@ export async function bindSocketPath<T>(path: string, steps: PathSteps<T>): Prom
 }
 
 /**
- * Whether some program has the socket at this path open, by Deno's own means. A socket of datagrams refuses a stream in another
- * way when it is open than when it was left behind.
+ * Whether some program has the socket at this path open, by Deno's own means. A socket of datagrams refuses a stream in
+ * another way when it is open than when it was left behind.
  */
 export async function denoPathIsServed(path: string): Promise<boolean> {
   try {

@@ -7,8 +7,8 @@
  * one, at once: the kernel queues them, and drops them where its queue is full or the interface is down.
  *
  * With offload a virtio-net header (VIRTIO 1.2 section 5.1.6, legacy form, little-endian) stands before each frame and
- * says what `Frame` says: `NEEDS_CSUM` is `CHECKSUM_PARTIAL`, `gso_size` is `segmentSize`. It is written into the headroom
- * of a frame that is sent, so a frame leaves in one write without a copy.
+ * says what `Frame` says: `NEEDS_CSUM` is `CHECKSUM_PARTIAL`, `gso_size` is `segmentSize`. It is written into the
+ * headroom of a frame that is sent, so a frame leaves in one write without a copy.
  *
  * A device that is deleted under the link ends it with `closed(error)`. Importing this works everywhere; using it needs
  * Linux and `--allow-ffi`.
@@ -42,20 +42,22 @@ export interface TapLinkOptions {
   /** Name of the interface; `tap0` unless given. */
   name?: string;
   /**
-   * An open descriptor of /dev/net/tun, not yet an interface; it becomes the link's even if this throws. Unless given, one
-   * is opened in this thread's network namespace.
+   * An open descriptor of /dev/net/tun, not yet an interface; it becomes the link's even if this throws. Unless given,
+   * one is opened in this thread's network namespace.
    */
   fd?: number;
   /** Largest IP packet that the interface is configured for; 1500, Linux's default, unless given. */
   mtu?: number;
   /** Whether checksums and TCP segmentation are left to the kernel; true unless given. */
   offload?: boolean;
+  /** Called once when it has ended. */
+  ended?: () => void;
 }
 
 /**
  * Creates a TAP interface and gives the link over it; configuring the interface is the caller's business. Throws
- * `Deno.errors.NotSupported` on other systems, `NotCapable` without `--allow-ffi`, and what `openTun` and `configureTun`
- * throw.
+ * `Deno.errors.NotSupported` on other systems, `NotCapable` without `--allow-ffi`, and what `openTun` and
+ * `configureTun` throw.
  *
  * @example
  * ```ts ignore
@@ -74,7 +76,7 @@ export function tapLink(options: TapLinkOptions): Link {
     libc().close(fd);
     throw error;
   }
-  return new TapLink({ loop, fd, name, mtu, offload });
+  return new TapLink({ loop, fd, name, mtu, offload, ended: options.ended ?? (() => {}) });
 }
 
 class TapLink implements Link {
@@ -90,6 +92,7 @@ class TapLink implements Link {
   readonly payer: TurnShare;
   readonly #frame = new Frame();
   readonly #buffer: Uint8Array;
+  readonly #ended: () => void;
   readonly #bufferLength: bigint;
   #watch: Watch | undefined;
   #receiver: LinkReceiver | undefined;
@@ -103,6 +106,7 @@ class TapLink implements Link {
     this.#loop = options.loop;
     this.#fd = options.fd;
     this.payer = options.loop.shares.join();
+    this.#ended = options.ended;
     this.#buffer = new Uint8Array(this.headroom + LARGEST_FRAME);
     this.#bufferLength = BigInt(this.#buffer.length);
   }
@@ -175,6 +179,7 @@ class TapLink implements Link {
     this.#closed = true;
     if (this.#watch) this.#loop.release(this.#watch);
     else this.#libc.close(this.#fd);
+    this.#ended();
     this.#receiver?.closed(error);
   }
 }

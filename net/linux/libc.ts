@@ -173,6 +173,8 @@ export const O_DIRECTORY: number = Deno.build.arch === "x86_64" ? 0x10000 : 0x40
 export const O_PATH = 0x200000;
 /** open(2): not inherited by programs that are started. */
 export const O_CLOEXEC = 0x80000;
+/** open(2): do not follow a symbolic link at the end of the path; one of the few numbers in which the machines differ. */
+export const O_NOFOLLOW: number = Deno.build.arch === "aarch64" ? 0x8000 : 0x20000;
 /** socket(2): paths of this machine. */
 export const AF_UNIX = 1;
 /** socket(2): IPv4. */
@@ -292,6 +294,8 @@ export const ENOTDIR = 20;
 export const EPIPE = 32;
 /** The kernel does not know the system call. */
 export const ENOSYS = 38;
+/** A symbolic link where none is followed. */
+export const ELOOP = 40;
 /** The device behind the descriptor is gone. */
 export const EBADFD = 77;
 /** Too large for the socket or the path. */
@@ -312,6 +316,8 @@ export const ENETUNREACH = 101;
 export const ECONNABORTED = 103;
 /** Reset by the peer. */
 export const ECONNRESET = 104;
+/** The socket is not connected, or not any more. */
+export const ENOTCONN = 107;
 /** No buffers. */
 export const ENOBUFS = 105;
 /** The peer did not answer. */
@@ -331,7 +337,9 @@ const ERRORS: Record<number, readonly [name: string, text: string]> = {
   [ESRCH]: ["ESRCH", "no such process"],
   [EINTR]: ["EINTR", "interrupted by a signal"],
   [EIO]: ["EIO", "input/output error"],
+  [ENOTCONN]: ["ENOTCONN", "not connected"],
   [ENXIO]: ["ENXIO", "no such device or address"],
+  [ELOOP]: ["ELOOP", "too many symbolic links"],
   [E2BIG]: ["E2BIG", "argument list too long"],
   [ENOEXEC]: ["ENOEXEC", "not a program of this machine"],
   [EBADF]: ["EBADF", "not an open descriptor"],

@@ -215,3 +215,36 @@ test("serves forty TAPs at once", async () => {
   assertEquals(digests, Array(TAPS).fill(await answers.digest()), serve.stderr);
   assertEquals(serve.stderr.split("\n").filter((line) => !line.startsWith("listening on")), [""]);
 });
+
+async function removeTap({ pid }: Sleeper): Promise<void> {
+  await shell('nsenter --net="/proc/$1/ns/net" ip link del tap0', `${pid}`);
+}
+
+for (const host of ["ffi", "deno"]) {
+  test(`--host ${host} ends with 125 when its last TAP is gone, and not before`, async () => {
+    await using first = await Sleeper.start(), last = await Sleeper.start();
+    const taps = [first, last].flatMap(({ pid }) => ["--listen", `tap:tap0@pid:${pid}`]);
+    await using serve = await Serve.start(["--host", host, "--dns", "none", ...taps]);
+    await removeTap(first);
+    await serve.says("the first is gone", (text) => /Guest 1 on tap tap0 ended/.test(text));
+    await removeTap(last);
+    const { code, stderr } = await serve.ended();
+    assertEquals(code, 125, stderr);
+    assertMatch(stderr, /\nhawser: Cannot go on: the last TAP is gone, and no other link is listened on\n$/);
+  });
+}
+
+test("goes on without its TAP while another link is listened on, and ends as it is told", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "hawser-tap-" });
+  try {
+    await using sleeper = await Sleeper.start();
+    const links = ["--listen", `tap:tap0@pid:${sleeper.pid}`, "--listen", `unix:${folder}/vm.sock`];
+    await using serve = await Serve.start(["--dns", "none", ...links]);
+    await removeTap(sleeper);
+    await serve.says("the TAP is gone", (text) => /Guest 1 on tap tap0 ended/.test(text));
+    serve.kill("SIGTERM");
+    assertEquals((await serve.ended()).code, 0, serve.stderr);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

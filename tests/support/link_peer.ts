@@ -45,9 +45,9 @@ export class LinkRecorder implements LinkReceiver {
   }
 }
 
-/** Waits until `condition` holds. Throws an `Error` after five seconds. */
-export async function eventually(what: string, condition: () => boolean): Promise<void> {
-  const end = performance.now() + 5000;
+/** Waits until `condition` holds. Throws an `Error` after five seconds, or as long as is said. */
+export async function eventually(what: string, condition: () => boolean, mostMs: number = 5000): Promise<void> {
+  const end = performance.now() + mostMs;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`Waited in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 2));

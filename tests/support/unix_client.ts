@@ -76,13 +76,21 @@ export async function connectUnix(path: string): Promise<TestConn> {
 export function openUnixDatagramClient(path?: string, remote?: string): number {
   const c = libc(), fd = c.socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK_CLOEXEC, 0);
   if (path !== undefined) {
-    const address = unixSockaddr(path);
+    const address = sockaddrOf(path);
     if (c.bind(fd, address, address.length) < 0) throw new Error(`Cannot bind ${path}: ${errno()}`);
   }
   if (remote === undefined) return fd;
   const address = unixSockaddr(remote);
   if (c.connect(fd, address, address.length) < 0) throw new Error(`Cannot connect to ${remote}: ${errno()}`);
   return fd;
+}
+
+/** The address of a path, or of the abstract name behind an `@`. */
+function sockaddrOf(path: string): Uint8Array<ArrayBuffer> {
+  const address = unixSockaddr(path);
+  if (!path.startsWith("@")) return address;
+  address[2] = 0;
+  return address.slice(0, -1);
 }
 
 /** A socket of datagrams at a path of its own. */
@@ -92,6 +100,14 @@ export class UnixDatagramClient implements Disposable {
   /** Binds to `path`, where one is given, and may connect to `remote`, so that datagrams from others are refused. */
   constructor(path?: string, remote?: string) {
     this.#fd = openUnixDatagramClient(path, remote);
+  }
+
+  /** Connects to `remote`: from now on datagrams from others are refused. */
+  connect(remote: string): void {
+    const address = unixSockaddr(remote);
+    if (libc().connect(this.#fd, address, address.length) < 0) {
+      throw new Error(`Cannot connect to ${remote}: ${errno()}`);
+    }
   }
 
   /** Sends a datagram to `remote`, waiting for room. */

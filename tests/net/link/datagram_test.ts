@@ -1,4 +1,12 @@
-import { assert, assertEquals, assertGreater, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { listenForDatagrams } from "../../../net/link/datagram.ts";
 import type { Link } from "../../../net/link/link.ts";
 import { type LinkListener, type ListenerOptions, MOST_GUESTS } from "../../../net/link/listener.ts";
@@ -208,6 +216,93 @@ test("ends when its guest has vanished, and what comes from the same path later 
   }
 });
 
+test("sends nothing to a path that is or becomes a symbolic link to another program's socket", async (world) => {
+  await world.listen();
+  using other = new UnixDatagramClient(`${world.folder}/other`);
+  const path = `${world.folder}/vm`;
+  using vm = new UnixDatagramClient(path);
+  await vm.send(bytesOf(frameOf(60)), world.path);
+  await eventually("it came", () => world.links.length === 1);
+  await Deno.remove(path);
+  await Deno.symlink(`${world.folder}/other`, path);
+  assert(world.links[0]!.send(frameOf(61, 1)));
+  assertEquals((await vm.receive()).length, 61, "whoever began there still gets it");
+  using late = new UnixDatagramClient(`${world.folder}/late`);
+  await Deno.remove(`${world.folder}/late`);
+  await Deno.symlink(`${world.folder}/other`, `${world.folder}/late`);
+  await late.send(bytesOf(frameOf(62)), world.path);
+  await eventually("it was refused", () => world.refusals.length === 1);
+  assertStringIncludes(world.refusals[0]!, `${world.folder}/late is a symbolic link, its socket must be there itself`);
+  vm[Symbol.dispose]();
+  assertEquals(world.links[0]!.send(frameOf(63)), false);
+  await eventually("it ended", () => world.recorders[0]!.ends.length === 1);
+  assertEquals(other.tryReceive(), undefined);
+});
+
+test("goes on with a guest whose socket is another one at the same path now", async (world) => {
+  await world.listen();
+  const path = `${world.folder}/vm`, first = new UnixDatagramClient(path);
+  await first.send(bytesOf(frameOf(60)), world.path);
+  await eventually("it came", () => world.links.length === 1);
+  first[Symbol.dispose]();
+  await Deno.remove(path);
+  using second = new UnixDatagramClient(path);
+  assert(world.links[0]!.send(frameOf(61, 1)));
+  assertEquals(await second.receive(), bytesOf(frameOf(61, 1)));
+});
+
+test("refuses a guest whose path is gone or no socket", async (world) => {
+  await world.listen();
+  using gone = new UnixDatagramClient(`${world.folder}/gone`), file = new UnixDatagramClient(`${world.folder}/file`);
+  await Deno.remove(`${world.folder}/gone`);
+  await Deno.remove(`${world.folder}/file`);
+  await Deno.writeTextFile(`${world.folder}/file`, "");
+  for (const guest of [gone, file]) await guest.send(bytesOf(frameOf(60)), world.path);
+  await eventually("both were refused", () => world.refusals.length === 2);
+  assertMatch(world.refusals[0]!, /gone is no socket, no such file/);
+  assertMatch(world.refusals[1]!, /file is no socket$/);
+  assertEquals(world.links, []);
+});
+
+test("serves a guest that connects its socket later, and one with an abstract address", async (world) => {
+  await world.listen();
+  using vm = new UnixDatagramClient(`${world.folder}/vm`), abstract = new UnixDatagramClient(`@${world.folder}/vm`);
+  await vm.send(bytesOf(frameOf(60)), world.path);
+  await abstract.send(bytesOf(frameOf(60)), world.path);
+  await eventually("both came", () => world.links.length === 2);
+  assertEquals(world.links[1]!.name, `unixgram:${world.path} from @${world.folder}/vm`);
+  for (const [i, guest] of [vm, abstract].entries()) {
+    assert(world.links[i]!.send(frameOf(61, i)));
+    assertEquals(await guest.receive(), bytesOf(frameOf(61, i)));
+  }
+  vm.connect(world.path);
+  assert(world.links[0]!.send(frameOf(62, 7)));
+  assertEquals(await vm.receive(), bytesOf(frameOf(62, 7)));
+  assertEquals(world.links.map(({ dropped }) => dropped), [0, 0]);
+});
+
+test("lets no guest that does not read 64 KiB frames take another one's room", async (world) => {
+  await world.listen();
+  const guests = Array.from({ length: 20 }, (_, i) => new UnixDatagramClient(`${world.folder}/${i}`));
+  try {
+    for (const guest of guests) await guest.send(bytesOf(frameOf(60)), world.path);
+    await eventually("all came", () => world.links.length === guests.length);
+    for (const link of world.links.slice(1)) while (link.send(frameOf(65_549)));
+    for (let i = 0; i < 4; i++) assert(world.links[0]!.send(frameOf(65_549, i)));
+    for (let i = 0; i < 4; i++) assertEquals(await guests[0]!.receive(), bytesOf(frameOf(65_549, i)));
+  } finally {
+    for (const guest of guests) guest[Symbol.dispose]();
+  }
+});
+
+test("writes a guest's path as one line, whatever is in it", async (world) => {
+  await world.listen();
+  using vm = new UnixDatagramClient(`${world.folder}/a\n\u001b[2Jb\\\u2028é`);
+  await vm.send(bytesOf(frameOf(60)), world.path);
+  await eventually("it came", () => world.links.length === 1);
+  assertEquals(world.links[0]!.name, `unixgram:${world.path} from ${world.folder}/a\\u{a}\\u{1b}[2Jb\\\\\\u{2028}é`);
+});
+
 test("gives frames of any length to the gateway, which judges them", async (world) => {
   await world.listen();
   using guest = new UnixDatagramClient(`${world.folder}/vm`);
@@ -332,4 +427,71 @@ Deno.test("datagram listener on Deno's sockets carries frames both ways, also wh
     [`1,1 unixgram:${path} from ${path}.a`, "64 136", "true", "undefined", "undefined", ""],
     new TextDecoder().decode(stderr),
   );
+});
+
+Deno.test({
+  name: `datagram listener on Deno's sockets says what it cannot serve, and leaves no path behind${needs.reason}`,
+  ignore: needs.ignore,
+  fn: async () => {
+    const folder = await Deno.makeTempDir({ prefix: "hawser-dgram-" }), path = `${folder}/net.sock`;
+    const from = (path: string) => JSON.stringify(import.meta.resolve(path));
+    const code = `import { listenForDatagrams } from ${from("../../../net/link/datagram.ts")};
+      import { eventually, frameOf, LinkRecorder } from ${from("../../support/link_peer.ts")};
+      const path = ${JSON.stringify(path)}, recorders = [], errors = [];
+      const attach = (link) => {
+        const recorder = new LinkRecorder(), closed = recorder.closed.bind(recorder);
+        recorder.closed = (error) => {
+          if (error) errors.push(error);
+          closed(error);
+        };
+        recorder.onFrame = () => link.send(frameOf(70, 7));
+        recorders.push(recorder);
+        link.start(recorder);
+      };
+      const listener = await listenForDatagrams(path, { attach });
+      console.log("ready");
+      await eventually("the connected one was refused", () => errors.length === 1);
+      console.log(errors[0] instanceof Deno.errors.NotSupported, errors[0].message);
+      await eventually("the other one came", () => recorders.length === 2 && recorders[1].frames.length === 1);
+      console.log([...Deno.readDirSync(${JSON.stringify(folder)})].map(({ name }) => name).sort().join());
+      await listener[Symbol.asyncDispose]();`;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "--no-check",
+        "--no-config",
+        "--unstable-net",
+        "--allow-read",
+        `--allow-write=${folder}`,
+        `--allow-net=${["net.sock", "net.sock.1", "net.sock.2", "a", "b"].map((name) => `unix:${folder}/${name}`)}`,
+        "data:application/javascript," + encodeURIComponent(code),
+      ],
+      env: { NO_COLOR: "1" },
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const output = child.output();
+    await eventually("it listens", () => {
+      try {
+        return Deno.lstatSync(path).isSocket === true;
+      } catch {
+        return false;
+      }
+    }, 30_000);
+    {
+      using connected = new UnixDatagramClient(`${folder}/a`, path), other = new UnixDatagramClient(`${folder}/b`);
+      for (let i = 0; i < 3; i++) await connected.send(bytesOf(frameOf(60)), path);
+      await other.send(bytesOf(frameOf(60)), path);
+      assertEquals(await other.receive(), bytesOf(frameOf(70, 7)));
+      const { stdout, stderr } = await output, [ready, problem, files] = new TextDecoder().decode(stdout).split("\n");
+      assertEquals(ready, "ready", new TextDecoder().decode(stderr));
+      assertMatch(
+        problem!,
+        /^true Cannot send on link .*: its socket is connected to .*; for that run with --allow-ffi$/,
+      );
+      assertEquals(files, "a,b,net.sock");
+      assertEquals(connected.tryReceive(), undefined);
+    }
+    await Deno.remove(folder, { recursive: true });
+  },
 });
