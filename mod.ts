@@ -1,8 +1,8 @@
 /**
  * User-mode networking for Deno: gives a virtual machine, a sandbox or an in-process guest a network, without root.
  *
- * A guest hands Ethernet frames to a `Link`; the `Gateway` answers ARP, DHCP and ICMP echo itself, terminates the guest's TCP, and carries the bytes over ordinary host
- * sockets, with both half-closes intact.
+ * A guest hands Ethernet frames to a `Link`; the `Gateway` answers ARP, DHCP and ICMP echo itself, terminates the
+ * guest's TCP, and carries the bytes over ordinary host sockets, with both half-closes intact.
  *
  * ```ts ignore
  * import { Gateway } from "jsr:@hawser/hawser";
@@ -75,15 +75,21 @@ export interface GatewayOptions {
   /** The guests' subnet, at least a /27: the gateway is .2, DNS .3, the guest .15. Default `10.0.2.0/24`. */
   readonly subnet?: string;
   /**
-   * Where DNS at .3 asks: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, or `none` for no DNS at all. Default the host's resolvers,
-   * as `resolvConf` names them at any time.
+   * Where DNS at .3 asks: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, or `none` for no DNS at all. Default the host's
+   * resolvers, as `resolvConf` names them at any time.
    */
   readonly dns?: string;
-  /** The file that names the host's resolvers (resolv.conf(5)); read again when it has changed. Default `/etc/resolv.conf`. */
+  /**
+   * The file that names the host's resolvers (resolv.conf(5)); read again when it has changed. Default
+   * `/etc/resolv.conf`.
+   */
   readonly resolvConf?: string;
   /** Guest-visible addresses for host addresses: `GUESTADDR=HOSTADDR`. */
   readonly maps?: readonly string[];
-  /** Whether the gateway's address leads to the host's loopback. Default true. Other addresses of the host are another matter. */
+  /**
+   * Whether the gateway's address leads to the host's loopback. Default true. Other addresses of the host are another
+   * matter.
+   */
   readonly hostLoopback?: boolean;
   /**
    * Whether guests reach addresses of the host at all: loopback, and those of its interfaces, of both families, as they
@@ -91,18 +97,19 @@ export interface GatewayOptions {
    */
   readonly hostAddresses?: boolean;
   /**
-   * Where guests may go: `CIDR`, `CIDR:PORTS` or `[IPv6-CIDR]:PORTS`, PORTS as in `80,8000-8099`. With any rule here, what none of them holds is
-   * refused, the gateway and maps included, but not DNS. Default anywhere.
+   * Where guests may go: `CIDR`, `CIDR:PORTS` or `[IPv6-CIDR]:PORTS`, PORTS as in `80,8000-8099`. With any rule here,
+   * what none of them holds is refused, the gateway and maps included, but not DNS. Default anywhere.
    */
   readonly allow?: readonly string[];
   /**
-   * Where guests may not go, written as those of `allow`. Of two rules for one address the more specific network counts, deny where they are equal.
-   * `none` among them leaves out the default, `169.254.0.0/16`.
+   * Where guests may not go, written as those of `allow`. Of two rules for one address the more specific network
+   * counts, deny where they are equal. `none` among them leaves out the default, `169.254.0.0/16`.
    */
   readonly deny?: readonly string[];
   /**
-   * Ports of the host that lead to ports of a guest: `tcp:8080:80`, `udp:[::1]/5353`, `tcp:0.0.0.0/8000-8009:9000-9009`, `tcp:8080:10.0.2.20/80`; on 127.0.0.1 unless an address
-   * is named. All are bound before anything else begins, or none. Default none; see `Gateway.forwards` for later ones.
+   * Ports of the host that lead to ports of a guest: `tcp:8080:80`, `udp:[::1]/5353`,
+   * `tcp:0.0.0.0/8000-8009:9000-9009`, `tcp:8080:10.0.2.20/80`; on 127.0.0.1 unless an address is named. All are bound
+   * before anything else begins, or none. Default none; see `Gateway.forwards` for later ones.
    */
   readonly forwards?: readonly string[];
   /**
@@ -113,8 +120,8 @@ export interface GatewayOptions {
   /** Flows at once; beyond, a SYN is answered with RST. Default 4096. */
   readonly maxFlows?: number;
   /**
-   * Whether guests share flows and connects from the start: none has more than three times what is free, even while it is
-   * alone. Default false: as soon as there are two.
+   * Whether guests share flows and connects from the start: none has more than three times what is free, even while it
+   * is alone. Default false: as soon as there are two.
    */
   readonly shared?: boolean;
   /** Bytes of buffers that all flows together use before each keeps only what it must. Default 256 MiB. */
@@ -122,8 +129,8 @@ export interface GatewayOptions {
   /** Flows that may begin in a second, of whatever protocol; as many may begin at once. Default no limit. */
   readonly maxNewFlows?: number;
   /**
-   * Whose sockets carry the bytes: `ffi` (Linux, `--allow-ffi`, fast), `deno` (everywhere), or a `HostNetwork`, which is disposed of with the gateway. Default `ffi` on
-   * Linux where `--allow-ffi` is granted, else `deno`.
+   * Whose sockets carry the bytes: `ffi` (Linux, `--allow-ffi`, fast), `deno` (everywhere), or a `HostNetwork`, which
+   * is disposed of with the gateway. Default `ffi` on Linux where `--allow-ffi` is granted, else `deno`.
    */
   readonly host?: "ffi" | "deno" | HostNetwork;
   /** Where log lines go; `console` will do. Default nowhere. */
@@ -171,9 +178,10 @@ export class Gateway implements AsyncDisposable {
   }
 
   /**
-   * Starts a gateway without guests. Throws a `RangeError` or `TypeError` for options that make no sense, `Deno.errors.NotSupported` for a host that this
-   * system does not have, what `PortForwards.add` says of a port that cannot be had, and the signal's reason if it is aborted. If this throws, nothing of the
-   * gateway is left, and the caller's `HostNetwork` is still open.
+   * Starts a gateway without guests. Throws a `RangeError` or `TypeError` for options that make no sense,
+   * `Deno.errors.NotSupported` for a host that this system does not have, what `PortForwards.add` says of a port that
+   * cannot be had, and the signal's reason if it is aborted. If this throws, nothing of the gateway is left, and the
+   * caller's `HostNetwork` is still open.
    */
   static async start(options: GatewayOptions = {}): Promise<Gateway> {
     options.signal?.throwIfAborted();
@@ -222,8 +230,9 @@ export class Gateway implements AsyncDisposable {
   }
 
   /**
-   * Serves the guest on `link`, which begins at once and is closed with the guest or the gateway. Throws `Deno.errors.BadResource` if the gateway is closed, and
-   * what the link says if it cannot start; then there is no guest.
+   * Serves the guest on `link`, which begins at once and is closed with the guest or the gateway. Throws
+   * `Deno.errors.BadResource` if the gateway is closed, and what the link says if it cannot start; then there is no
+   * guest.
    */
   attach(link: Link): AttachedGuest {
     if (this.#disposed !== null) throw new Deno.errors.BadResource("Cannot attach a guest: the gateway is closed");
@@ -259,8 +268,8 @@ export class Gateway implements AsyncDisposable {
   }
 
   /**
-   * For the `refused` of listeners: logs in `message` why a guest was turned away, rationed, and counts it as `hostExhausted` if descriptors or memory have run out,
-   * else as `guestRefused`.
+   * For the `refused` of listeners: logs in `message` why a guest was turned away, rationed, and counts it as
+   * `hostExhausted` if descriptors or memory have run out, else as `guestRefused`.
    */
   refused(message: string, isExhausted: boolean = false): void {
     this.#nat.counters[isExhausted ? "hostExhausted" : "guestRefused"]++;
@@ -319,7 +328,10 @@ function dnsServers(text: string | undefined): NonNullable<TranslationOptions["d
   return text === undefined ? [] : [parseEndpoint(text, DNS_PORT)];
 }
 
-/** The host's resolvers where no other is named. They are read at once, so that a question for permission comes at the start. */
+/**
+ * The host's resolvers where no other is named. They are read at once, so that a question for permission comes at the
+ * start.
+ */
 function resolvers({ dns, resolvConf }: GatewayOptions): Pick<NatOptions, "resolvers"> {
   if (dns !== undefined) return {};
   const host = new HostResolvers(resolvConf === undefined ? {} : { path: resolvConf });

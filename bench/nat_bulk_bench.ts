@@ -1,8 +1,9 @@
 /**
- * A mebibyte through the gateway in each direction, without system calls and without copies: what the stack itself costs.
+ * A mebibyte through the gateway in each direction, without system calls and without copies: what the stack itself
+ * costs.
  *
- * The segments are those of a link with offload (64 KiB) and of a plain one (1460 bytes). `constrained_window` sends to a
- * guest whose window is small, so that every window full waits for the guest's acknowledgement.
+ * The segments are those of a link with offload (64 KiB) and of a plain one (1460 bytes). `constrained_window` sends to
+ * a guest whose window is small, so that every window full waits for the guest's acknowledgement.
  *
  * @module
  */

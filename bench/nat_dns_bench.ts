@@ -1,6 +1,6 @@
 /**
- * A guest's DNS query through the gateway, from its frame to the frame of the answer: found in the cache, and asked of a
- * resolver, which a host without sockets plays here.
+ * A guest's DNS query through the gateway, from its frame to the frame of the answer: found in the cache, and asked of
+ * a resolver, which a host without sockets plays here.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * What a frame of a guest costs in the gateway, without a system call: from `Guest.receive` to the frames that answer it.
+ * What a frame of a guest costs in the gateway, without a system call: from `Guest.receive` to the frames that answer
+ * it.
  *
  * A SYN is one of a new flow, together with the RST that ends the flow again, so that the table stays as it is.
  *

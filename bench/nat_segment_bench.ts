@@ -1,6 +1,6 @@
 /**
- * One segment through a TCP endpoint alone, between a user that takes everything and a link that does nothing; and the same
- * segment through the whole gateway beside it.
+ * One segment through a TCP endpoint alone, between a user that takes everything and a link that does nothing; and the
+ * same segment through the whole gateway beside it.
  *
  * @module
  */
@@ -81,7 +81,9 @@ class EndpointPair {
     this.#time += 0.01;
   }
 
-  /** A segment to the peer, and its acknowledgement. The buffer is never kept: a large one returns to the pool at once. */
+  /**
+   * A segment to the peer, and its acknowledgement. The buffer is never kept: a large one returns to the pool at once.
+   */
   send(length: number): void {
     const adopted = this.endpoint.write(this.#buffer, SEGMENT_HEADROOM, SEGMENT_HEADROOM + length);
     this.receive(0);

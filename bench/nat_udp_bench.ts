@@ -1,5 +1,6 @@
 /**
- * A datagram and an echo request on their way from the guest's frame to the host's socket and back to the guest's link: everything but the system calls.
+ * A datagram and an echo request on their way from the guest's frame to the host's socket and back to the guest's link:
+ * everything but the system calls.
  *
  * @module
  */

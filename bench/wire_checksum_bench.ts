@@ -1,7 +1,7 @@
 /**
  * The Internet checksum, fast and naive, over the sizes that occur: a bare header, the IPv4 minimum, an Ethernet MTU, a
- * jumbo frame, a segment of an offloading link; and over a buffer that is new at every call, which the cache of word views
- * does not know.
+ * jumbo frame, a segment of an offloading link; and over a buffer that is new at every call, which the cache of word
+ * views does not know.
  *
  * Run: `deno bench --no-check bench/wire_checksum_bench.ts`
  *

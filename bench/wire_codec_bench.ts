@@ -1,6 +1,6 @@
 /**
- * The codecs' two doors and their encoders against a `DataView` used by hand, over the frame that a bulk transfer is made
- * of: Ethernet, IPv4, TCP with one SACK block.
+ * The codecs' two doors and their encoders against a `DataView` used by hand, over the frame that a bulk transfer is
+ * made of: Ethernet, IPv4, TCP with one SACK block.
  *
  * Run: `deno bench --no-check bench/wire_codec_bench.ts`
  *

@@ -1,6 +1,6 @@
 /**
- * The codecs of whole messages, which the service paths use, against a `DataView` used by hand: ARP, ICMPv4 echo, IPv6, DNS.
- * Those of the bulk path are in `wire_codec_bench.ts`.
+ * The codecs of whole messages, which the service paths use, against a `DataView` used by hand: ARP, ICMPv4 echo, IPv6,
+ * DNS. Those of the bulk path are in `wire_codec_bench.ts`.
  *
  * @module
  */

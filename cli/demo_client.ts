@@ -1,5 +1,6 @@
 /**
- * The demo's client inside a namespace: an ordinary program over the guest kernel's TCP. Its arguments are host, port and bytes of a bulk transfer.
+ * The demo's client inside a namespace: an ordinary program over the guest kernel's TCP. Its arguments are host, port
+ * and bytes of a bulk transfer.
  *
  * @module
  */

@@ -1,8 +1,9 @@
 /**
  * The demo's conversation, from both ends: what the guest asks and what the host's server answers.
  *
- * The first byte says what is wanted. `H`: a request that ends with FIN; the answer begins one second later. `U`: everything up to the guest's FIN is checked and its count
- * answered. `D`: the guest says how much, the server sends it and closes. Every answer ends with the server's FIN.
+ * The first byte says what is wanted. `H`: a request that ends with FIN; the answer begins one second later. `U`:
+ * everything up to the guest's FIN is checked and its count answered. `D`: the guest says how much, the server sends it
+ * and closes. Every answer ends with the server's FIN.
  *
  * @module
  */
@@ -42,7 +43,10 @@ export async function converse(options: ConversationOptions): Promise<void> {
   await download(options);
 }
 
-/** Answers one connection as the host's server. `corrupt` breaks one byte of each answer, to show that the guest notices. */
+/**
+ * Answers one connection as the host's server. `corrupt` breaks one byte of each answer, to show that the guest
+ * notices.
+ */
 export async function answer(conn: Conn, corrupt: boolean = false): Promise<void> {
   const first = new Uint8Array(1);
   if (await conn.read(first) === null) return conn.close();

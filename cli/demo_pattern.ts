@@ -1,7 +1,8 @@
 /**
  * The bytes that the demo sends, and the check that they arrived.
  *
- * A pattern with a prime period, so that a byte lost, repeated or out of place shows at once; together with the count it is proof.
+ * A pattern with a prime period, so that a byte lost, repeated or out of place shows at once; together with the count
+ * it is proof.
  *
  * @module
  */

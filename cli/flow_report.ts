@@ -79,7 +79,9 @@ function formatEver({ flows, refused, bytesFromGuest, bytesToGuest }: Totals): s
   return `since the start: ${flows} flows, ${refused} refused; ${bytesFromGuest} bytes from guests, ${bytesToGuest} to them\n`;
 }
 
-/** A line a flow under a heading, columns aligned, and the totals; one sentence if there are none. Ends with a newline. */
+/**
+ * A line a flow under a heading, columns aligned, and the totals; one sentence if there are none. Ends with a newline.
+ */
 function formatFlows(flows: readonly FlowInfo[]): string {
   if (flows.length === 0) return "hawser: no flows\n";
   const isAlone = flows.every((flow) => flow.guestNumber === flows[0]!.guestNumber);

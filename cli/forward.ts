@@ -1,7 +1,8 @@
 /**
  * `hawser forward`: a forwarder on the host alone, until it is told to end.
  *
- * The first SIGINT or SIGTERM ends accepting and gives live connections `GRACE_MS`; the second one cuts them. It needs neither FFI nor a program.
+ * The first SIGINT or SIGTERM ends accepting and gives live connections `GRACE_MS`; the second one cuts them. It needs
+ * neither FFI nor a program.
  *
  * @module
  */

@@ -32,7 +32,10 @@ import {
   readUdpPorts,
 } from "./values.ts";
 
-/** What a gateway was told on the command line. What the user left out is `undefined` where something else knows the default. */
+/**
+ * What a gateway was told on the command line. What the user left out is `undefined` where something else knows the
+ * default.
+ */
 export interface GatewaySettings {
   /** Ports of the host that lead to the guest, `tcp:SPEC` and `udp:SPEC`. */
   readonly forwards: readonly string[];

@@ -48,7 +48,9 @@ export class GatewayWorker {
     return answer.kind === "flows" ? formatReport(answer.report) : "";
   }
 
-  /** Ends the gateway after it has passed on what guests that have ended had sent; of `run` that is the one there was. */
+  /**
+   * Ends the gateway after it has passed on what guests that have ended had sent; of `run` that is the one there was.
+   */
   async stop(options: { guestsHaveEnded: boolean }): Promise<void> {
     this.#stopping = true;
     await this.#ask({ kind: "stop", ...options });

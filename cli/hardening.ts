@@ -3,9 +3,9 @@
  * kernel does not know it. The mechanisms are in `net/linux/hardening.ts` and `net/linux/seccomp.ts`.
  *
  * 1. At its first instruction the process hides from others of its user.
- * 2. When the gateway serves and no program is to be started any more, each thread of ours drops the capabilities that it
- *    does not need, and the system calls that a gateway never needs are denied on all threads. COMMAND of `run` has been
- *    started just before, so it has lost nothing: newuidmap and sudo work in it.
+ * 2. When the gateway serves and no program is to be started any more, each thread of ours drops the capabilities that
+ *   it does not need, and the system calls that a gateway never needs are denied on all threads. COMMAND of `run` has
+ *   been started just before, so it has lost nothing: newuidmap and sudo work in it.
  *
  * @module
  */
@@ -22,7 +22,9 @@ export function hide(): void {
   hideProcess();
 }
 
-/** Drops this thread's capabilities but `kept`, and denies what a gateway never needs on all threads, programs included. */
+/**
+ * Drops this thread's capabilities but `kept`, and denies what a gateway never needs on all threads, programs included.
+ */
 export function harden(logger: Logger, kept: readonly Capability[]): void {
   if (!canHarden()) return;
   tell(logger, hideProcess());

@@ -1,8 +1,9 @@
 /**
- * Descriptors that whoever started Hawser has left open for it, as slirp4netns takes them: `--ready-fd` and `--exit-fd`.
+ * Descriptors that whoever started Hawser has left open for it, as slirp4netns takes them: `--ready-fd` and
+ * `--exit-fd`.
  *
- * Both are pipes or sockets, of which Hawser holds one end. Through the one it says that it is ready; the end of the other, when
- * the program that holds its other end closes it or dies, is Hawser's own.
+ * Both are pipes or sockets, of which Hawser holds one end. Through the one it says that it is ready; the end of the
+ * other, when the program that holds its other end closes it or dies, is Hawser's own.
  *
  * @module
  */
@@ -18,7 +19,10 @@ export async function tellReady(fd: number): Promise<void> {
   });
 }
 
-/** Resolves when a descriptor has come to its end; what is written to it is ignored. Throws an `Error` when it cannot be read. */
+/**
+ * Resolves when a descriptor has come to its end; what is written to it is ignored. Throws an `Error` when it cannot be
+ * read.
+ */
 export function whenClosed(fd: number): Promise<void> {
   const socket = adopt("--exit-fd", fd, { readable: true, writable: false });
   socket.resume();

@@ -1,8 +1,9 @@
 /**
  * `run --isolate`: what is different about a command that reaches nothing but its network.
  *
- * `namespace.ts` asks an `Isolation` which programs to start instead of the usual ones; `isolate_script.ts` says how they work
- * together. It also signals COMMAND, which is not Hawser's child but its child's, maps users for it, and gives the terminal back.
+ * `namespace.ts` asks an `Isolation` which programs to start instead of the usual ones; `isolate_script.ts` says how
+ * they work together. It also signals COMMAND, which is not Hawser's child but its child's, maps users for it, and
+ * gives the terminal back.
  *
  * @module
  */
@@ -44,7 +45,10 @@ export class Isolation {
   #foreground: Foreground | undefined;
   #hasEnded = false;
 
-  /** `ownFiles` are Hawser's, there already, and hidden from COMMAND. Throws an `IsolationError` if the machine cannot be looked at. */
+  /**
+   * `ownFiles` are Hawser's, there already, and hidden from COMMAND. Throws an `IsolationError` if the machine cannot
+   * be looked at.
+   */
   constructor(command: Command, ownFiles: readonly string[]) {
     this.#command = command;
     this.#ownFiles = ownFiles;
@@ -52,8 +56,8 @@ export class Isolation {
   }
 
   /**
-   * What makes the namespaces: the supervisor. `words` are the name and the arguments of `SETUP`. Throws an `IsolationError` if a file
-   * of Hawser's cannot be hidden.
+   * What makes the namespaces: the supervisor. `words` are the name and the arguments of `SETUP`. Throws an
+   * `IsolationError` if a file of Hawser's cannot be hidden.
    */
   holder(
     { tools, asMappedRoot, words }: { tools: HelperTools; asMappedRoot: boolean; words: readonly ByteText[] },
@@ -74,8 +78,8 @@ export class Isolation {
   }
 
   /**
-   * What starts COMMAND and waits for it: a shell in the outer namespaces, whose child enters the inner ones. `holder` is the
-   * supervisor, `enter` what `nsenter` is told, `inherited` the descriptors that are COMMAND's.
+   * What starts COMMAND and waits for it: a shell in the outer namespaces, whose child enters the inner ones. `holder`
+   * is the supervisor, `enter` what `nsenter` is told, `inherited` the descriptors that are COMMAND's.
    */
   command(
     { tools, asMappedRoot, holder, enter, inherited }: {
@@ -118,7 +122,10 @@ export class Isolation {
     this.#foreground = undefined;
   }
 
-  /** Gives a process in a user namespace without a map one in which everybody is who he is here. Returns whether that was so. */
+  /**
+   * Gives a process in a user namespace without a map one in which everybody is who he is here. Returns whether that
+   * was so.
+   */
   map(pid: number): boolean {
     const { uidMap, gidMap } = this.#machine;
     return writeFile(`/proc/${pid}/uid_map`, uidMap) && writeFile(`/proc/${pid}/gid_map`, gidMap);

@@ -1,23 +1,24 @@
 /**
- * What is mounted in front of COMMAND under `run --isolate`, so that nothing beyond its namespaces can be reached by a path.
+ * What is mounted in front of COMMAND under `run --isolate`, so that nothing beyond its namespaces can be reached by a
+ * path.
  *
- * **Folders** of sockets get an empty tmpfs: what appears in them later stays hidden too. **Sockets** that lie elsewhere get
- * /dev/null, to which nobody can connect. They are those that the kernel lists for this network namespace (/proc/net/unix), those
- * in /run, and those that the environment names, since a socket of another namespace is in no list. **Hawser's own files**
- * get /dev/null too, wherever the same file appears: at each mount of its filesystem, as mountinfo tells. All of /dev/null
- * is mounted `nodev`, so that opening it fails.
+ * **Folders** of sockets get an empty tmpfs: what appears in them later stays hidden too. **Sockets** that lie
+ * elsewhere get /dev/null, to which nobody can connect. They are those that the kernel lists for this network namespace
+ * (/proc/net/unix), those in /run, and those that the environment names, since a socket of another namespace is in no
+ * list. **Hawser's own files** get /dev/null too, wherever the same file appears: at each mount of its filesystem, as
+ * mountinfo tells. All of /dev/null is mounted `nodev`, so that opening it fails.
  *
- * **Memory and queues** that the IPC namespace does not hold, /dev/shm and /dev/mqueue, are new and empty. **Control groups**: /sys is
- * read-only, because it has the control groups by which a user freezes and kills what he runs.
+ * **Memory and queues** that the IPC namespace does not hold, /dev/shm and /dev/mqueue, are new and empty. **Control
+ * groups**: /sys is read-only, because it has the control groups by which a user freezes and kills what he runs.
  *
  * **Devices** that hold disks or feign keys get /dev/null.
  *
- * **Real root** would, without a capability, still own files that steer the kernel. So for him what can be written in /proc is
- * read-only (but not /proc/sys/net, which belongs to the network namespace), and all devices that not everybody may open
- * get /dev/null.
+ * **Real root** would, without a capability, still own files that steer the kernel. So for him what can be written in
+ * /proc is read-only (but not /proc/sys/net, which belongs to the network namespace), and all devices that not
+ * everybody may open get /dev/null.
  *
- * The table is text in the form of fstab(5), which `mount -a` mounts in one process: some microseconds a line. Nothing here reads the
- * machine but through a `Machine`, so tests can make one up.
+ * The table is text in the form of fstab(5), which `mount -a` mounts in one process: some microseconds a line. Nothing
+ * here reads the machine but through a `Machine`, so tests can make one up.
  *
  * @module
  */
@@ -52,8 +53,8 @@ const S_IFMT = 0o170000,
   S_IFCHR = 0o020000;
 
 /**
- * The table of covers, in pieces. `ownFiles` are Hawser's: what COMMAND must not open. Throws an `IsolationError` for one of these that
- * cannot be hidden.
+ * The table of covers, in pieces. `ownFiles` are Hawser's: what COMMAND must not open. Throws an `IsolationError` for
+ * one of these that cannot be hidden.
  */
 export function coverTables(
   machine: Machine,
@@ -136,7 +137,10 @@ function* specialFiles(top: string, machine: Machine): Generator<string> {
   }
 }
 
-/** What in a variable may be the path of a socket: `/path`, `unix:/path`, `unix:path=/path,guid=1`, `/path:1:2`, `/path,1,2`. */
+/**
+ * What in a variable may be the path of a socket: `/path`, `unix:/path`, `unix:path=/path,guid=1`, `/path:1:2`,
+ * `/path,1,2`.
+ */
 function* pathsIn(value: string): Generator<string> {
   if (value.length > LONGEST_VALUE) return;
   // D-Bus may write a slash as %2f.

@@ -50,7 +50,9 @@ function readText(path: string): string {
   return bytes === undefined ? "" : readableText(byteText(bytes));
 }
 
-/** From the map of a user namespace (its first number, the first outside, how many) to one that changes nothing inside. */
+/**
+ * From the map of a user namespace (its first number, the first outside, how many) to one that changes nothing inside.
+ */
 export function identityMap(map: string): string {
   const rows = map.split("\n").map((line) => line.trim().split(/\s+/)).filter((row) => row.length === 3);
   return rows.map(([first, , count]) => `${first} ${first} ${count}\n`).join("");

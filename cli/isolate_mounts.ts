@@ -26,7 +26,10 @@ export function readMounts(mountinfo: string): MountPoint[] {
   });
 }
 
-/** Every path at which a file of Hawser's appears. Throws an `IsolationError` if it has another name that nobody can find. */
+/**
+ * Every path at which a file of Hawser's appears. Throws an `IsolationError` if it has another name that nobody can
+ * find.
+ */
 export function placesOf(path: string, machine: Machine, mounts: readonly MountPoint[]): string[] {
   const facts = machine.look(path);
   if (facts === undefined || facts.kind === "device" || facts.kind === "folder") return [];

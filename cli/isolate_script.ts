@@ -11,30 +11,32 @@
  *     COMMAND          inner   inner    own        own    own
  * ```
  *
- * **Outer and inner.** The supervisor makes the outer namespaces: a mount namespace with a /proc of the new PID namespace, and
- * covers over what COMMAND must not reach (`isolate_covers.ts`). COMMAND gets a user and a mount namespace inside these. To the
- * kernel a mount that came from a more privileged namespace is locked: inner root cannot unmount or move it or look under it,
- * nor in any namespace that it makes. An ordinary user's outer user namespace is made by `unshare -r`. For real root it
- * is the host's; its COMMAND gets an inner one that maps every number to itself, so that root stays root for files, but
- * has none of root's capabilities outside. Only somebody outside can write such a map: Hawser, when it hears `hawser:map PID`.
- * The network namespace belongs to the inner user namespace, so COMMAND configures it as it does without `--isolate`.
+ * **Outer and inner.** The supervisor makes the outer namespaces: a mount namespace with a /proc of the new PID
+ * namespace, and covers over what COMMAND must not reach (`isolate_covers.ts`). COMMAND gets a user and a mount
+ * namespace inside these. To the kernel a mount that came from a more privileged namespace is locked: inner root cannot
+ * unmount or move it or look under it, nor in any namespace that it makes. An ordinary user's outer user namespace is
+ * made by `unshare -r`. For real root it is the host's; its COMMAND gets an inner one that maps every number to itself,
+ * so that root stays root for files, but has none of root's capabilities outside. Only somebody outside can write such
+ * a map: Hawser, when it hears `hawser:map PID`. The network namespace belongs to the inner user namespace, so COMMAND
+ * configures it as it does without `--isolate`.
  *
- * **Processes.** The supervisor stays in the host's PID namespace, where COMMAND cannot name it, in a session of its own, where the
- * terminal's signals do not come. Its first child is init, which reaps orphans and does nothing else. Then comes a shell that
- * sets the network up (`SETUP`) and leaves a sleeping process as the place for COMMAND to enter.
+ * **Processes.** The supervisor stays in the host's PID namespace, where COMMAND cannot name it, in a session of its
+ * own, where the terminal's signals do not come. Its first child is init, which reaps orphans and does nothing else.
+ * Then comes a shell that sets the network up (`SETUP`) and leaves a sleeping process as the place for COMMAND to
+ * enter.
  *
- * **COMMAND** is started by Hawser, as without `--isolate`: with the bytes, descriptors, limits and signals of Hawser's caller. As a process
- * cannot enter a PID namespace, but only its children can, a shell stands in between, waits, and returns the exit
- * code. COMMAND is not PID 1, for which the kernel would ignore every signal without a handler. It has Hawser's terminal,
- * process group and stdin, so that the terminal's signals and job control reach it by themselves.
+ * **COMMAND** is started by Hawser, as without `--isolate`: with the bytes, descriptors, limits and signals of Hawser's
+ * caller. As a process cannot enter a PID namespace, but only its children can, a shell stands in between, waits, and
+ * returns the exit code. COMMAND is not PID 1, for which the kernel would ignore every signal without a handler. It has
+ * Hawser's terminal, process group and stdin, so that the terminal's signals and job control reach it by themselves.
  *
- * **The end.** The kernel ends a PID namespace with its init. The supervisor ends init as soon as Hawser closes its socket or dies,
- * waits until the kernel is done, and ends, which is the end of the socket for Hawser. The kernel kills init if the supervisor dies,
- * and the supervisor if Hawser dies (PR_SET_PDEATHSIG, which starting a program keeps). Init asks once whether the supervisor died
- * before that was set.
+ * **The end.** The kernel ends a PID namespace with its init. The supervisor ends init as soon as Hawser closes its
+ * socket or dies, waits until the kernel is done, and ends, which is the end of the socket for Hawser. The kernel kills
+ * init if the supervisor dies, and the supervisor if Hawser dies (PR_SET_PDEATHSIG, which starting a program keeps).
+ * Init asks once whether the supervisor died before that was set.
  *
- * **Descriptors** and lines are those of `namespace_script.ts`, and 8 is the host's /proc, in which a process finds the number that it
- * has outside. Nothing inside has the socket any more when COMMAND starts.
+ * **Descriptors** and lines are those of `namespace_script.ts`, and 8 is the host's /proc, in which a process finds the
+ * number that it has outside. Nothing inside has the socket any more when COMMAND starts.
  *
  * @module
  */
@@ -69,8 +71,8 @@ ${SETUP}
 `;
 
 /**
- * `sh -c SUPERVISE hawser SETPRIV MOUNT UNSHARE INIT MAP TABLE… -- INSIDE hawser ARG…`; without a MAP, inner root is outer root and nobody else is there. The
- * tools have paths, because the shell of busybox would take its own.
+ * `sh -c SUPERVISE hawser SETPRIV MOUNT UNSHARE INIT MAP TABLE… -- INSIDE hawser ARG…`; without a MAP, inner root is
+ * outer root and nobody else is there. The tools have paths, because the shell of busybox would take its own.
  */
 const SUPERVISE = `
 setpriv=$1 mount=$2 unshare=$3
@@ -121,9 +123,9 @@ end 0
 `;
 
 /**
- * `sh -c WAIT hawser DESCRIPTOR PROGRAM ARG…`: starts a program, with every signal as this shell was given it, and outlives the
- * signals that the terminal sends to both. DESCRIPTOR is one that nobody uses, for COMMAND's stderr while the shell keeps what
- * it would say of COMMAND's end to itself.
+ * `sh -c WAIT hawser DESCRIPTOR PROGRAM ARG…`: starts a program, with every signal as this shell was given it, and
+ * outlives the signals that the terminal sends to both. DESCRIPTOR is one that nobody uses, for COMMAND's stderr while
+ * the shell keeps what it would say of COMMAND's end to itself.
  */
 export const WAIT = `
 trap : HUP INT QUIT TERM USR1 USR2 ALRM PIPE PWR VTALRM PROF XCPU

@@ -40,7 +40,9 @@ export class CoverTable {
     this.add(path, path, "none", `rbind,${NOTHING}`);
   }
 
-  /** A line of fstab(5). To mount(8) a folder with a dot behind it is another one, so that it mounts what is mounted. */
+  /**
+   * A line of fstab(5). To mount(8) a folder with a dot behind it is another one, so that it mounts what is mounted.
+   */
   add(source: string, target: string, type: string, options: string): void {
     this.#lines.push(`${escape(source)} ${escape(target)} ${type} ${options} 0 0`);
   }

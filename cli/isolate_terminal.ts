@@ -2,8 +2,8 @@
  * Giving the terminal back to who had it before COMMAND.
  *
  * A shell with job control gives the terminal to its jobs, and when it ends, to the process group that it found there.
- * Inside a PID namespace that group, which is Hawser's, has no number, so the shell cannot do the latter. The terminal would be left to a
- * group that no longer exists, and the next program that reads from it would be stopped.
+ * Inside a PID namespace that group, which is Hawser's, has no number, so the shell cannot do the latter. The terminal
+ * would be left to a group that no longer exists, and the next program that reads from it would be stopped.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What the covers of `run --isolate` need to know of the machine. Only `isolate_machine.ts` looks at a real one, so tests
- * can make one up.
+ * What the covers of `run --isolate` need to know of the machine. Only `isolate_machine.ts` looks at a real one, so
+ * tests can make one up.
  *
  * @module
  */
@@ -50,7 +50,10 @@ export interface Machine {
   readonly unixSockets: string;
   /** /proc/self/mountinfo. */
   readonly mountinfo: string;
-  /** What is in /dev and the folders there, in /proc but for processes, in /proc/sys, and where something is mounted in /sys. */
+  /**
+   * What is in /dev and the folders there, in /proc but for processes, in /proc/sys, and where something is mounted in
+   * /sys.
+   */
   readonly nodes: readonly Node[];
   /** The terminals among the standard descriptors. */
   readonly terminals: readonly string[];

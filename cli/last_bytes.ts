@@ -1,20 +1,23 @@
 /**
- * What guests have sent and finished still arrives when a gateway is to end, as it would from a program on the host, whose kernel goes on sending.
+ * What guests have sent and finished still arrives when a gateway is to end, as it would from a program on the host,
+ * whose kernel goes on sending.
  *
- * **What is waited for** of a guest that has ended (`run`: COMMAND and all that it left are gone, but the network namespace and its kernel's half of every connection live as long as the TAP
- * is open):
+ * **What is waited for** of a guest that has ended (`run`: COMMAND and all that it left are gone, but the network
+ * namespace and its kernel's half of every connection live as long as the TAP is open):
  *
- * - connections of which that kernel has not said the end yet. It will say one, FIN or RST, since nobody has the socket any more; SYN-RECEIVED is among them, because the guest may have sent
- *   and finished before its ACK was read;
+ * - connections of which that kernel has not said the end yet. It will say one, FIN or RST, since nobody has the socket
+ *   any more; SYN-RECEIVED is among them, because the guest may have sent and finished before its ACK was read;
  * - connections whose bytes the host has not taken;
  * - frames that are on their way: in the TAP, held by the impairment. Last datagrams are among them;
  * - what sockets that write ahead (Deno's) were given.
  *
- * Guests that live (`serve`) will not end because the gateway does, so only what was finished when it was told to end counts, in either direction: connections whose guest has
- * finished and whose host has not taken everything, and those whose host has finished and whose guest has not acknowledged everything.
+ * Guests that live (`serve`) will not end because the gateway does, so only what was finished when it was told to end
+ * counts, in either direction: connections whose guest has finished and whose host has not taken everything, and those
+ * whose host has finished and whose guest has not acknowledged everything.
  *
- * **Progress is the measure**, not time: a host that takes a little now and then gets everything. If nothing moves for a minute (`serve`: ten seconds) the rest is given up, with a warning
- * that names it. A frame alone is no progress, because kernels repeat themselves to a host that takes nothing.
+ * **Progress is the measure**, not time: a host that takes a little now and then gets everything. If nothing moves for
+ * a minute (`serve`: ten seconds) the rest is given up, with a warning that names it. A frame alone is no progress,
+ * because kernels repeat themselves to a host that takes nothing.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * The options that every command with links has: a bad network, a capture, a trace.
  *
- * The impairment stands between the guest's link and the gateway; capture and trace look at it from the gateway's side: they
- * show what the gateway sends and receives, as a capture on the far side of a bad network would.
+ * The impairment stands between the guest's link and the gateway; capture and trace look at it from the gateway's side:
+ * they show what the gateway sends and receives, as a capture on the far side of a bad network would.
  *
  * @module
  */

@@ -1,15 +1,15 @@
 /**
  * A command in a network namespace of its own: making it, starting the command in it, and leaving nothing behind.
  *
- * `open` starts `unshare`, as it is or, if that is refused, with a user namespace (`-r`), and waits until the shell that
- * it becomes, the holder, has opened /dev/net/tun. `proceed` has the holder configure the namespace, and then starts COMMAND
- * in it by `nsenter`. `close` closes the socket to the holder, which then ends what is left, and waits for that. The script is
- * told in `namespace_script.ts`.
+ * `open` starts `unshare`, as it is or, if that is refused, with a user namespace (`-r`), and waits until the shell
+ * that it becomes, the holder, has opened /dev/net/tun. `proceed` has the holder configure the namespace, and then
+ * starts COMMAND in it by `nsenter`. `close` closes the socket to the holder, which then ends what is left, and waits
+ * for that. The script is told in `namespace_script.ts`.
  *
  * COMMAND is started by Hawser and not by the holder, because a shell does not pass on everything: dash drops variables
- * whose names it cannot write, adds PWD, and knows descriptors up to 9 only. `nsenter` enters, and becomes COMMAND with the
- * bytes, the descriptors, the signals and the limits that Hawser's caller gave. Only the working directory has to be
- * found again: in the holder, which has the same one.
+ * whose names it cannot write, adds PWD, and knows descriptors up to 9 only. `nsenter` enters, and becomes COMMAND with
+ * the bytes, the descriptors, the signals and the limits that Hawser's caller gave. Only the working directory has to
+ * be found again: in the holder, which has the same one.
  *
  * @module
  */
@@ -72,7 +72,10 @@ export class Namespace {
   #isOver = false;
   /** How COMMAND ended, or which signal came before it was started. Never rejects. */
   readonly ended: Promise<ProcessEnding> = this.#ending.promise;
-  /** The process that has /dev/net/tun, and the one whose namespaces are COMMAND's: both the holder, unless it says otherwise. */
+  /**
+   * The process that has /dev/net/tun, and the one whose namespaces are COMMAND's: both the holder, unless it says
+   * otherwise.
+   */
   #tunPid: number;
   #placePid: number;
 
@@ -246,8 +249,8 @@ async function findTools(command: Command): Promise<HelperTools> {
 }
 
 /**
- * Whether COMMAND can be taken to the working directory after it has entered the namespace. If not, it could not have used
- * it either, unless the directory can be entered and not be read: then this throws a `NamespaceError`.
+ * Whether COMMAND can be taken to the working directory after it has entered the namespace. If not, it could not have
+ * used it either, unless the directory can be entered and not be read: then this throws a `NamespaceError`.
  */
 function canEnterWorkingDirectory(): boolean {
   const c = libc(), here = bytesOf(".\0"), fd = c.open(here, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -14,9 +14,9 @@
  * session of its own.
  *
  * **Protocol.** A line `hawser:STEP` says what is done next; any other line is a complaint. If the holder dies, it has
- * failed at the last step announced. After `hawser:ready` it waits for a line, which comes when the interface exists and
- * the gateway serves it. The line `end` says that COMMAND has ended. Without it Hawser has died, perhaps while COMMAND was
- * about to enter the namespace: so the holder looks again a second later.
+ * failed at the last step announced. After `hawser:ready` it waits for a line, which comes when the interface exists
+ * and the gateway serves it. The line `end` says that COMMAND has ended. Without it Hawser has died, perhaps while
+ * COMMAND was about to enter the namespace: so the holder looks again a second later.
  *
  * **Names.** Many C libraries ask a service of the host at a path socket before they ask DNS, or instead (nscd,
  * systemd-resolved, avahi, sssd). Such names would come from the host's resolver, whatever Hawser was told. So these
@@ -31,8 +31,8 @@
 
 /**
  * Sockets of the host by which a C library resolves names without DNS, and the word that brings it there in the line
- * `hosts:` of nsswitch.conf. Where there is none, it goes there anyway, or nothing but host names is asked there. The others
- * know users too, and so are covered only if hosts are asked there.
+ * `hosts:` of nsswitch.conf. Where there is none, it goes there anyway, or nothing but host names is asked there. The
+ * others know users too, and so are covered only if hosts are asked there.
  */
 const NAME_SOCKETS: readonly (readonly [path: string, service?: string])[] = [
   ["/run/nscd/socket"],

@@ -21,7 +21,10 @@ import { findTool, toolEnvironment } from "./tools.ts";
 const TUN_FD = 3;
 const HOLD = `exec ${TUN_FD}<>/dev/net/tun && echo hawser:ready && read -r line`;
 
-/** A descriptor of /dev/net/tun that was opened in this namespace, or in Hawser's own. Throws an `Error` that says what helps. */
+/**
+ * A descriptor of /dev/net/tun that was opened in this namespace, or in Hawser's own. Throws an `Error` that says what
+ * helps.
+ */
 export async function openTunIn(netns: NetnsSpec | undefined): Promise<number> {
   const here = openTun();
   if (netns === undefined) return here;

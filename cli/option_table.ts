@@ -1,9 +1,10 @@
 /**
  * The options of a command as a table: a row an option, which says how it is written, read and shown in help.
  *
- * Options end at `--` or at the first word that is none, so that whatever follows belongs to the command's own arguments, `--` and
- * options of another program included. A value is attached (`--mtu=1500`, `-m1500`, `-m=1500`) or the next word, which must
- * not look like an option (`-` alone does not). Of an option that is not repeatable the last one counts.
+ * Options end at `--` or at the first word that is none, so that whatever follows belongs to the command's own
+ * arguments, `--` and options of another program included. A value is attached (`--mtu=1500`, `-m1500`, `-m=1500`) or
+ * the next word, which must not look like an option (`-` alone does not). Of an option that is not repeatable the last
+ * one counts.
  *
  * @module
  */
@@ -44,7 +45,9 @@ export type OptionValues<Table extends OptionTable> = { readonly [Name in keyof 
 /** The row that every command has. */
 export const HELP_ROW = { help: { letter: "h", help: "this text" } } as const;
 
-/** Reads the options at the head of `args`; `rest` is what follows them. Throws a `UsageError` in the name of `program`. */
+/**
+ * Reads the options at the head of `args`; `rest` is what follows them. Throws a `UsageError` in the name of `program`.
+ */
 export function readOptions<Table extends OptionTable>(
   program: string,
   table: Table,
@@ -81,8 +84,8 @@ export function optionHelp(table: OptionTable): string {
 }
 
 /**
- * The options at the head of `args` in the one form `--name=value`, which leaves `parseArgs` no choice to make, and what follows
- * them.
+ * The options at the head of `args` in the one form `--name=value`, which leaves `parseArgs` no choice to make, and
+ * what follows them.
  */
 function splitOptions(
   program: string,

@@ -1,7 +1,8 @@
 /**
  * The command line: from words to what is to be done.
  *
- * Each command has a table of options (`option_table.ts`); those that concern its gateway are shared (`gateway_settings.ts`).
+ * Each command has a table of options (`option_table.ts`); those that concern its gateway are shared
+ * (`gateway_settings.ts`).
  *
  * @module
  */
@@ -20,7 +21,10 @@ export interface RunOptions extends GatewaySettings, LinkSettings {
   readonly mtu: number;
   /** Whether the TAP leaves segmentation and checksums to the other side. */
   readonly offload: boolean;
-  /** Whether COMMAND has PID and IPC namespaces of its own and reaches no socket and no file of the host's that leads around the rules. */
+  /**
+   * Whether COMMAND has PID and IPC namespaces of its own and reaches no socket and no file of the host's that leads
+   * around the rules.
+   */
   readonly isolate: boolean;
 }
 

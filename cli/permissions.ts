@@ -1,6 +1,6 @@
 /**
- * Giving up Deno's permissions at run time: each command keeps what it still needs, once its options are known and again
- * once it serves.
+ * Giving up Deno's permissions at run time: each command keeps what it still needs, once its options are known and
+ * again once it serves.
  *
  * A Worker shares the permissions of the main thread: what either gives up is gone for both. So the last step is done
  * once both have what they need, and leaves what either still uses. SECURITY.md has the table.
@@ -28,7 +28,9 @@ export function keepOnly(kept: readonly Permission[], logger?: Logger): void {
   logger.debug(`Permissions from here on: ${left.join(", ") || "none"}`);
 }
 
-/** What `run` needs from the start on: its Worker's module, FFI, the environment where there is no /proc, its options. */
+/**
+ * What `run` needs from the start on: its Worker's module, FFI, the environment where there is no /proc, its options.
+ */
 export function neededByRun({ host, pcap }: RunOptions): Permission[] {
   return ["read", "env", "ffi", ...when("net", host === "deno"), ...when("write", pcap !== undefined)];
 }

@@ -1,8 +1,8 @@
 /**
  * What the main thread and the gateway's Worker say to each other.
  *
- * The Worker blocks in its event loop once it has started, so a message is seen only after a `wakeLoop`; and one message is under
- * way at a time, so that one wake is enough for each.
+ * The Worker blocks in its event loop once it has started, so a message is seen only after a `wakeLoop`; and one
+ * message is under way at a time, so that one wake is enough for each.
  *
  * @module
  */

@@ -1,10 +1,10 @@
 /**
  * `hawser serve`: a gateway for guests from outside, from start to end.
  *
- * The gateway runs in the Worker that `run` has too: there it may block in its event loop, and this thread stays free for signals
- * and the terminal. INT, TERM, HUP and the end of `--exit-fd` end it in an orderly way: no guest is taken any more, what
- * one side has sent and finished reaches the other (`last_bytes.ts`), sockets and paths are freed. A second signal ends it at once. PWR prints
- * the flow table.
+ * The gateway runs in the Worker that `run` has too: there it may block in its event loop, and this thread stays free
+ * for signals and the terminal. INT, TERM, HUP and the end of `--exit-fd` end it in an orderly way: no guest is taken
+ * any more, what one side has sent and finished reaches the other (`last_bytes.ts`), sockets and paths are freed. A
+ * second signal ends it at once. PWR prints the flow table.
  *
  * @module
  */
@@ -24,7 +24,9 @@ const ETHERNET_MTU = 1500;
 const isWindows = Deno.build.os === "windows";
 const ENDING: readonly Deno.Signal[] = isWindows ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM", "SIGHUP"];
 
-/** Serves guests until it is told to end. Resolves to the exit code; throws an `Error` where it cannot begin or go on. */
+/**
+ * Serves guests until it is told to end. Resolves to the exit code; throws an `Error` where it cannot begin or go on.
+ */
 export async function serve(worker: GatewayWorker, options: ServeOptions): Promise<number> {
   const logger = stderrLogger(options.logLevel);
   const failed = worker.failed.then((message) => {

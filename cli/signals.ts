@@ -13,13 +13,15 @@
  * "All others" are ignored in the kernel, by `guardSignals`, which is the first thing the command does. Among them are:
  *
  * - **USR1.** From half a second after its start on, Deno opens its debugger on 127.0.0.1:9229 when USR1 comes, and who
- *   reaches that port runs code in Hawser. `closeDebugger` in `debugger.ts` is what helps where the C library cannot be used.
- * - **The timers' signals, IO, the real-time signals and the like**, which would end a program that has no handler for them.
+ *   reaches that port runs code in Hawser. `closeDebugger` in `debugger.ts` is what helps where the C library cannot be
+ *   used.
+ * - **The timers' signals, IO, the real-time signals and the like**, which would end a program that has no handler for
+ *   them.
  * - **ABRT, BUS, FPE, ILL, SEGV, SYS, TRAP** when another process sends them. A real fault still ends Hawser: for that
  *   the kernel does not ask whether the signal is ignored, and abort(3) does not either.
  *
- * HUP stays ignored where the caller ignored it, so `nohup hawser serve` does what it says. COMMAND starts with what its
- * caller had: see `net/linux/signals.ts`.
+ * HUP stays ignored where the caller ignored it, so `nohup hawser serve` does what it says. COMMAND starts with what
+ * its caller had: see `net/linux/signals.ts`.
  *
  * @module
  */

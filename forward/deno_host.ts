@@ -2,9 +2,10 @@
  * The host on Deno's own sockets: every platform, no FFI, no unstable flag, `--allow-net` alone.
  *
  * It is assembled from `deno_reactor.ts` (turns and the timer), `deno_tcp.ts` (connections by `Deno.connect`),
- * `deno_listener.ts` (clients by `Deno.listen`) and `deno_udp.ts` (datagrams by `node:dgram`). Each of them says in its head how it works and what it cannot do; in
- * short, against `LinuxHost`: a reset becomes an orderly close (counted in `resetsAsClose`), no ICMP error of a UDP
- * peer is seen, one copy more a direction, and each operation waits for a promise.
+ * `deno_listener.ts` (clients by `Deno.listen`) and `deno_udp.ts` (datagrams by `node:dgram`). Each of them says in its
+ * head how it works and what it cannot do; in short, against `LinuxHost`: a reset becomes an orderly close (counted in
+ * `resetsAsClose`), no ICMP error of a UDP peer is seen, one copy more a direction, and each operation waits for a
+ * promise.
  *
  * A socket that its owner has closed stays until its peer has taken what was written, at most `lingerMs` without
  * progress; a kernel does the same for closed sockets. Disposing of the host cuts open sockets at once and gives

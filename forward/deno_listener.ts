@@ -1,11 +1,12 @@
 /**
  * A TCP port of the host that is listened on, by `Deno.listen`.
  *
- * One `accept` is under way for as long as the listener lives, so clients come when they come and nothing is polled. Those that have come wait until the
- * reactor's next pass, where they are handed over before the turn.
+ * One `accept` is under way for as long as the listener lives, so clients come when they come and nothing is polled.
+ * Those that have come wait until the reactor's next pass, where they are handed over before the turn.
  *
- * **Out of descriptors.** `accept` rejects then, and would reject again at once for as long as it lasts: the next one waits `RETRY_MS`. Deno gives no way to turn a
- * client away without a descriptor, so it waits too. That is a limit against `LinuxHost`, and so is this: a client that is to be reset sees an orderly end.
+ * **Out of descriptors.** `accept` rejects then, and would reject again at once for as long as it lasts: the next one
+ * waits `RETRY_MS`. Deno gives no way to turn a client away without a descriptor, so it waits too. That is a limit
+ * against `LinuxHost`, and so is this: a client that is to be reset sees an orderly end.
  *
  * **Ending.** The port is free when the pending `accept` has rejected, which `asyncDispose` awaits.
  *

@@ -16,16 +16,16 @@
  * follows the last byte. `conn.readable`, `conn.writable` and `pipeTo` are never used: at EOF they close the connection
  * in both directions.
  *
- * **Ending.** `close` lets what was written drain, then closes; a peer that takes nothing for a while is cut off by
- * the host. Before that it reads what has come, until nothing more does for `DISCARD_MS` or `DISCARDED_MOST` bytes have: a kernel
- * that drops bytes nobody has read says so by a reset, and forgets what it still had to send. A pending read or write rejects when the connection is closed; the socket counts as gone only after that.
- * `reset` drops what was not written and closes: Deno cannot make the kernel send RST, so the peer sees FIN.
- * (`node:net` could, by `resetAndDestroy`; but a connect costs it two milliseconds instead of 70 µs and it reads at
- * half the speed.)
+ * **Ending.** `close` lets what was written drain, then closes; a peer that takes nothing for a while is cut off by the
+ * host. Before that it reads what has come, until nothing more does for `DISCARD_MS` or `DISCARDED_MOST` bytes have: a
+ * kernel that drops bytes nobody has read says so by a reset, and forgets what it still had to send. A pending read or
+ * write rejects when the connection is closed; the socket counts as gone only after that. `reset` drops what was not
+ * written and closes: Deno cannot make the kernel send RST, so the peer sees FIN. (`node:net` could, by
+ * `resetAndDestroy`; but a connect costs it two milliseconds instead of 70 µs and it reads at half the speed.)
  *
- * **Failing.** Bytes that came before a failure are still delivered: those that were read, and those that the kernel holds, for which
- * the owner's next read begins one. The kernel tells a reset once, to whichever operation comes first; an EOF that a read sees after a failed
- * write is part of the same failure.
+ * **Failing.** Bytes that came before a failure are still delivered: those that were read, and those that the kernel
+ * holds, for which the owner's next read begins one. The kernel tells a reset once, to whichever operation comes first;
+ * an EOF that a read sees after a failed write is part of the same failure.
  *
  * @module
  */
@@ -129,7 +129,8 @@ export class DenoTcpSocket implements HostTcpSocket, Dispatchable {
   #finSent = false;
 
   /**
-   * Connects to `from.target`, where a port of 0 is refused, as Linux does; or takes over `from.accepted`, whose handler `serve` names.
+   * Connects to `from.target`, where a port of 0 is refused, as Linux does; or takes over `from.accepted`, whose
+   * handler `serve` names.
    */
   constructor(
     context: DenoTcpContext,

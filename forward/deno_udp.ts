@@ -13,7 +13,8 @@
  */
 import type { Buffer } from "node:buffer";
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
-// Where nothing has loaded this, Deno 2.9 runs no callback of `process.nextTick`, and a socket never says that it is closed.
+// Where nothing has loaded this, Deno 2.9 runs no callback of `process.nextTick`, and a socket never says that it is
+// closed.
 import "node:process";
 import type {
   HostBoundUdpSocket,
@@ -67,7 +68,10 @@ export class DenoUdpSocket implements HostUdpSocket {
   #lastFrom: HostEndpoint = { address: IpAddress.fromIpv4(0), port: 0 };
   #lastFromText = "";
 
-  /** Makes a socket of one family, nothing is bound yet; or one for `bind`, which in the case of IPv6 takes both families. */
+  /**
+   * Makes a socket of one family, nothing is bound yet; or one for `bind`, which in the case of IPv6 takes both
+   * families.
+   */
   constructor(
     context: DenoUdpContext,
     { family, toBind = false }: { family: 4 | 6; toBind?: boolean },

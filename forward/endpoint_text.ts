@@ -6,8 +6,8 @@
 import { IpAddress } from "../net/wire/address.ts";
 
 /**
- * Reads `ADDR`, `ADDR:PORT`, `[ADDR]` or `[ADDR]:PORT`; an IPv6 address with a port needs its brackets. Throws a `TypeError` for what is no address, a `RangeError` for
- * a port that is not from 1 to 65535.
+ * Reads `ADDR`, `ADDR:PORT`, `[ADDR]` or `[ADDR]:PORT`; an IPv6 address with a port needs its brackets. Throws a
+ * `TypeError` for what is no address, a `RangeError` for a port that is not from 1 to 65535.
  */
 export function parseEndpoint(text: string, defaultPort: number): { address: IpAddress; port: number } {
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text);

@@ -1,14 +1,17 @@
 /**
  * A forwarder on the host alone: whoever connects to one place is joined with another.
  *
- * **A connection.** The target is connected to first; the client is not read before that. A target that cannot be had closes the client, and is logged once a
- * cause until it can be had again. Then `pump.ts` carries the bytes, half-closes included. Both ends are probed by TCP's keep-alive, so that one that has vanished
- * does not stay for ever even without an idle timeout.
+ * **A connection.** The target is connected to first; the client is not read before that. A target that cannot be had
+ * closes the client, and is logged once a cause until it can be had again. Then `pump.ts` carries the bytes,
+ * half-closes included. Both ends are probed by TCP's keep-alive, so that one that has vanished does not stay for ever
+ * even without an idle timeout.
  *
- * **Bounds.** At most `maxConnections` clients are served at once. Further ones wait in the kernel's queue, are not refused, and have their turn when another one
- * has ended. Where accepting fails, for want of descriptors say, that is logged once and tried again after a pause.
+ * **Bounds.** At most `maxConnections` clients are served at once. Further ones wait in the kernel's queue, are not
+ * refused, and have their turn when another one has ended. Where accepting fails, for want of descriptors say, that is
+ * logged once and tried again after a pause.
  *
- * **Ending.** `stop` accepts no more, leaves live connections a while and then cuts them. A shorter while may be given later.
+ * **Ending.** `stop` accepts no more, leaves live connections a while and then cuts them. A shorter while may be given
+ * later.
  *
  * @module
  */
@@ -82,7 +85,10 @@ export class Forwarder implements AsyncDisposable {
     return this.#live.size;
   }
 
-  /** Accepts no more, and resolves when the last connection has ended, by itself or because `graceMs` are over. May be called again. */
+  /**
+   * Accepts no more, and resolves when the last connection has ended, by itself or because `graceMs` are over. May be
+   * called again.
+   */
   async stop(graceMs: number): Promise<void> {
     if (!this.#stopping.signal.aborted) {
       this.#stopping.abort();

@@ -2,8 +2,9 @@
  * Which addresses are the host's own, by whatever this system has.
  *
  * On Linux with `--allow-ffi` the kernel is asked about each address (`net/linux/host_addresses.ts`). Elsewhere
- * `Deno.networkInterfaces` lists the interfaces', which needs `--allow-sys=networkInterfaces`. That list is looked at when
- * somebody asks, at most once every `CHECK_MS`: an address that the host has just been given may be reached for so long.
+ * `Deno.networkInterfaces` lists the interfaces', which needs `--allow-sys=networkInterfaces`. That list is looked at
+ * when somebody asks, at most once every `CHECK_MS`: an address that the host has just been given may be reached for so
+ * long.
  *
  * @module
  */

@@ -1,15 +1,17 @@
 /**
  * A socket of Linux for datagrams, of whatever protocol: non-blocking, not connected, with any number of peers.
  *
- * **Receiving.** Datagrams are received into one buffer that all sockets share, behind room for the headers that the gateway puts in front of them, at most
- * `DATAGRAMS_PER_TURN` a turn.
+ * **Receiving.** Datagrams are received into one buffer that all sockets share, behind room for the headers that the
+ * gateway puts in front of them, at most `DATAGRAMS_PER_TURN` a turn.
  *
- * **Errors** come from the socket's error queue, which is read whenever the socket reports one. An error that is queued also fails the next call on the socket, once: a
- * send that fails is therefore tried again. One that fails by itself (no route, forbidden) is told in the same way, in a later call; while one such waits, the
- * next is a datagram that was not taken.
+ * **Errors** come from the socket's error queue, which is read whenever the socket reports one. An error that is queued
+ * also fails the next call on the socket, once: a send that fails is therefore tried again. One that fails by itself
+ * (no route, forbidden) is told in the same way, in a later call; while one such waits, the next is a datagram that was
+ * not taken.
  *
- * **Several at once.** Datagrams of one length to one peer may be sent in one call (udp(7), `UDP_SEGMENT`): the kernel routes and delivers them as one and cuts them up
- * last. Where it refuses (no such kernel, a path that is too narrow) each is sent by itself. Those that are not taken then are told in a later call, as `exhausted`.
+ * **Several at once.** Datagrams of one length to one peer may be sent in one call (udp(7), `UDP_SEGMENT`): the kernel
+ * routes and delivers them as one and cuts them up last. Where it refuses (no such kernel, a path that is too narrow)
+ * each is sent by itself. Those that are not taken then are told in a later call, as `exhausted`.
  *
  * @module
  */
@@ -37,8 +39,8 @@ import { ERROR_DATA_SIZE, type QueuedError, takeError } from "./linux_error_queu
 const DATAGRAMS_PER_TURN = 32;
 const LARGEST_DATAGRAM = 65536;
 /**
- * Bytes that a socket's buffers are to hold, so that a turn's worth of large datagrams waits instead of being lost; the kernel gives as much as net.core.rmem_max
- * and wmem_max allow, and takes memory only for what waits.
+ * Bytes that a socket's buffers are to hold, so that a turn's worth of large datagrams waits instead of being lost; the
+ * kernel gives as much as net.core.rmem_max and wmem_max allow, and takes memory only for what waits.
  */
 const BUFFER_BYTES = new Uint8Array(new Uint32Array([1 << 20]).buffer);
 
@@ -47,7 +49,10 @@ export const ENABLE: Uint8Array = new Uint8Array([1, 0, 0, 0]);
 
 /** Who is told what happens to a socket. None is called after `close`, and none from within a call of the owner. */
 export interface DatagramUser {
-  /** A datagram came. The bytes, and all in front of them, are the user's until this returns. The port is 0 where the protocol has none. */
+  /**
+   * A datagram came. The bytes, and all in front of them, are the user's until this returns. The port is 0 where the
+   * protocol has none.
+   */
   datagramReceived(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void;
   /** A datagram that was sent did not arrive. Valid until this returns. */
   datagramFailed(error: QueuedError): void;
@@ -92,7 +97,10 @@ export class LinuxDatagramSocket {
   #notTaken: HostEndpoint[] = [];
   #closed = false;
 
-  /** Takes an open socket, whose work takes `payer`'s time. Throws an `Error` when the loop cannot watch it; it is the caller's then. */
+  /**
+   * Takes an open socket, whose work takes `payer`'s time. Throws an `Error` when the loop cannot watch it; it is the
+   * caller's then.
+   */
   constructor(owner: DatagramOwner, fd: number, user: DatagramUser, payer?: object) {
     this.#owner = owner;
     this.#user = user;

@@ -1,8 +1,9 @@
 /**
  * A socket's queue of errors (`IP_RECVERR`, ip(7)): what became of datagrams that were sent.
  *
- * A socket that is not connected is told of ICMP errors nowhere else (RFC 1122 section 4.1.3.3 wants them passed on). Each entry names the destination that the
- * datagram had, the cause, and the beginning of its payload (of an ICMP message: its header). One descriptor of an entry is filled again and again.
+ * A socket that is not connected is told of ICMP errors nowhere else (RFC 1122 section 4.1.3.3 wants them passed on).
+ * Each entry names the destination that the datagram had, the cause, and the beginning of its payload (of an ICMP
+ * message: its header). One descriptor of an entry is filled again and again.
  *
  * @module
  */
@@ -51,7 +52,10 @@ const IPV6_SURPLUS = 20;
 const data = new Uint8Array(ERROR_DATA_SIZE);
 let prepared: MessageHeader | undefined;
 
-/** Takes the next error of a socket into `into`: returns whether there was one; `false` is the end. Entries of no use are skipped. */
+/**
+ * Takes the next error of a socket into `into`: returns whether there was one; `false` is the end. Entries of no use
+ * are skipped.
+ */
 export function takeError(libc: Libc, fd: number, into: QueuedError): boolean {
   const message = prepared ??= new MessageHeader(data, CONTROL_SIZE), { control } = message;
   for (;;) {

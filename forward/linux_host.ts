@@ -1,8 +1,8 @@
 /**
  * The fast host: non-blocking sockets of Linux in an event loop over epoll.
  *
- * `HostNetwork` asks for readiness and synchronous calls, which is what the kernel offers, so this maps one to one: each
- * `read` and `write` is one system call that never waits. It needs `--allow-ffi`; where that or Linux is missing
+ * `HostNetwork` asks for readiness and synchronous calls, which is what the kernel offers, so this maps one to one:
+ * each `read` and `write` is one system call that never waits. It needs `--allow-ffi`; where that or Linux is missing
  * `DenoHost` does the same on promises. The mechanisms are told in `linux_tcp.ts`, `linux_listener.ts`,
  * `linux_datagram.ts`, `linux_udp.ts`, `linux_ping.ts` and `event_loop.ts`.
  *

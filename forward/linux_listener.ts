@@ -1,13 +1,15 @@
 /**
  * A TCP port of the host that is listened on, as a non-blocking socket of Linux in the event loop.
  *
- * **Accepting** is by readiness (`net/linux/acceptor.ts`), at most `ACCEPTS_PER_TURN` clients a turn. An accepted socket has the options of `setTcpOptions` from the
- * listener, which Linux hands on, so that none of its first bytes comes before them.
+ * **Accepting** is by readiness (`net/linux/acceptor.ts`), at most `ACCEPTS_PER_TURN` clients a turn. An accepted
+ * socket has the options of `setTcpOptions` from the listener, which Linux hands on, so that none of its first bytes
+ * comes before them.
  *
- * **Out of descriptors.** A client becomes a flow, and so it does not get one of the last descriptors (`net/linux/descriptors.ts`): it is reset and learns at once.
+ * **Out of descriptors.** A client becomes a flow, and so it does not get one of the last descriptors
+ * (`net/linux/descriptors.ts`): it is reset and learns at once.
  *
- * **Restarting.** SO_REUSEADDR lets a port be taken on which only connections in TIME-WAIT are left; it never lets two listen. An IPv6 socket takes both families, so `::`
- * is every address.
+ * **Restarting.** SO_REUSEADDR lets a port be taken on which only connections in TIME-WAIT are left; it never lets two
+ * listen. An IPv6 socket takes both families, so `::` is every address.
  *
  * @module
  */

@@ -1,11 +1,12 @@
 /**
  * ICMP echo over sockets of Linux, on two kinds of them (`linux_datagram.ts`).
  *
- * **Ping sockets** (`SOCK_DGRAM`, icmp(7)) are for users in a group of net.ipv4.ping_group_range: the kernel chooses the identifier, computes the checksum, and gives a socket
- * the replies to its own requests alone.
+ * **Ping sockets** (`SOCK_DGRAM`, icmp(7)) are for users in a group of net.ipv4.ping_group_range: the kernel chooses
+ * the identifier, computes the checksum, and gives a socket the replies to its own requests alone.
  *
- * **One raw socket** serves all owners where the kernel refuses ping sockets but not raw ones, which root may open. It gets the echo replies to every program of the
- * host, and they are told apart by identifiers that are chosen here; the same goes for errors. It is opened with the first owner and closed with the last.
+ * **One raw socket** serves all owners where the kernel refuses ping sockets but not raw ones, which root may open. It
+ * gets the echo replies to every program of the host, and they are told apart by identifiers that are chosen here; the
+ * same goes for errors. It is opened with the first owner and closed with the last.
  *
  * @module
  */

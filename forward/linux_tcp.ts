@@ -1,24 +1,25 @@
 /**
  * A TCP connection of the host as a non-blocking socket of Linux.
  *
- * **Readiness.** The socket is registered edge-triggered, so a bit of readiness is given up only on proof that the kernel
- * will give it anew. A write that took less than it was given is one. A read is one when it took less than it was given
- * and nothing was known to stand behind the bytes: whatever arrives after that is an edge of its own, but an end, an error
- * or an urgent mark that was reported together with the bytes is not reported twice (`MORE_BEHIND`).
+ * **Readiness.** The socket is registered edge-triggered, so a bit of readiness is given up only on proof that the
+ * kernel will give it anew. A write that took less than it was given is one. A read is one when it took less than it
+ * was given and nothing was known to stand behind the bytes: whatever arrives after that is an edge of its own, but an
+ * end, an error or an urgent mark that was reported together with the bytes is not reported twice (`MORE_BEHIND`).
  *
  * **Connecting** is not waited for: the outcome shows as readiness. An outcome that is known at once (no route, no
  * descriptor) is put into the loop's list, so that the handler is never called from within `connectTcp`.
  *
  * **Errors.** An error is taken from the socket once, by whoever sees it first: `read`, `write`, or, when the owner's
- * interest would show it neither way, `hostFailed`. Bytes that the kernel still holds come before it: they can be read even
- * after a write has failed. After the end of the stream a read no longer shows an error, so from then on interest in
- * reading counts for nothing.
+ * interest would show it neither way, `hostFailed`. Bytes that the kernel still holds come before it: they can be read
+ * even after a write has failed. After the end of the stream a read no longer shows an error, so from then on interest
+ * in reading counts for nothing.
  *
- * **Closing.** A kernel that drops bytes which came and were not read says so by a reset, and forgets what it still had to send. So an orderly close
- * before the peer's end takes them out first (`MSG_TRUNC`: without copying them); at most `DISCARDED_MOST` bytes, because a peer may go on sending.
+ * **Closing.** A kernel that drops bytes which came and were not read says so by a reset, and forgets what it still had
+ * to send. So an orderly close before the peer's end takes them out first (`MSG_TRUNC`: without copying them); at most
+ * `DISCARDED_MOST` bytes, because a peer may go on sending.
  *
- * **Silence.** The kernel asks a peer that has been silent for two hours whether it is there (RFC 9293 section 3.8.4), so that a peer which has
- * vanished does not hold a flow for ever.
+ * **Silence.** The kernel asks a peer that has been silent for two hours whether it is there (RFC 9293 section 3.8.4),
+ * so that a peer which has vanished does not hold a flow for ever.
  *
  * **Urgent data** stays in the stream where it stood (RFC 6093 section 5), so that not a byte of it is lost.
  *
@@ -98,8 +99,8 @@ export class LinuxTcpSocket implements HostTcpSocket {
   #closed = false;
 
   /**
-   * Connects to `from.target`, or takes over `from.accepted`, a connected descriptor, whose handler `serve` names. Throws nothing: what fails is told to the handler
-   * later.
+   * Connects to `from.target`, or takes over `from.accepted`, a connected descriptor, whose handler `serve` names.
+   * Throws nothing: what fails is told to the handler later.
    */
   constructor(
     owner: LinuxTcpOwner,
@@ -122,7 +123,10 @@ export class LinuxTcpSocket implements HostTcpSocket {
     if (this.#startError !== undefined) this.#watch.raise(BROKEN);
   }
 
-  /** Why there is no connection, where that was known at once. An accepted socket with such an error is of no use but to be closed. */
+  /**
+   * Why there is no connection, where that was known at once. An accepted socket with such an error is of no use but to
+   * be closed.
+   */
   get startError(): HostError | undefined {
     return this.#startError;
   }

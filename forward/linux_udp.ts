@@ -1,8 +1,9 @@
 /**
- * A UDP socket of the host as a non-blocking socket of Linux: one local port, any number of peers (`linux_datagram.ts`).
+ * A UDP socket of the host as a non-blocking socket of Linux: one local port, any number of peers
+ * (`linux_datagram.ts`).
  *
- * The kernel cuts up what is larger than the path, whatever the guest wanted; an ICMP "fragmentation needed" that comes back is passed on all the same, so that
- * the guest learns the path's MTU.
+ * The kernel cuts up what is larger than the path, whatever the guest wanted; an ICMP "fragmentation needed" that comes
+ * back is passed on all the same, so that the guest learns the path's MTU.
  *
  * @module
  */

@@ -1,9 +1,10 @@
 /**
  * Datagrams of one turn that go out in one call: of one socket, to one peer, of one length (udp(7), `UDP_SEGMENT`).
  *
- * A call for each datagram is most of what it costs to relay it. So they are copied behind each other, and sent when the turn ends, when one comes that does
- * not belong to them, or when one is shorter than they are, which can only be the last. There is one place for all sockets of a host, so the order in
- * which a guest sent is the order in which they leave, whatever the peer. Large datagrams and empty ones leave by themselves.
+ * A call for each datagram is most of what it costs to relay it. So they are copied behind each other, and sent when
+ * the turn ends, when one comes that does not belong to them, or when one is shorter than they are, which can only be
+ * the last. There is one place for all sockets of a host, so the order in which a guest sent is the order in which they
+ * leave, whatever the peer. Large datagrams and empty ones leave by themselves.
  *
  * @module
  */
@@ -33,7 +34,10 @@ export class UdpBatch {
     this.#loop = loop;
   }
 
-  /** Sends `bytes[start, end)` at the end of the turn at the latest. Returns whether it was taken or its failure will be told. */
+  /**
+   * Sends `bytes[start, end)` at the end of the turn at the latest. Returns whether it was taken or its failure will be
+   * told.
+   */
   send(socket: LinuxDatagramSocket, bytes: Uint8Array, start: number, end: number, to: HostEndpoint): boolean {
     const length = end - start;
     if (length === 0 || length > LONGEST_COPIED) {

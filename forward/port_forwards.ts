@@ -1,8 +1,8 @@
 /**
  * The forwards of a gateway: ports of the host that lead to ports of its guests.
  *
- * Here they are listened on and taken back; what happens to a client that has come is told in `nat/forwards.ts`. Forwards that are added together are bound together: all of
- * them, or none and one error that names the port.
+ * Here they are listened on and taken back; what happens to a client that has come is told in `nat/forwards.ts`.
+ * Forwards that are added together are bound together: all of them, or none and one error that names the port.
  *
  * @module
  */
@@ -32,8 +32,8 @@ export interface Forward extends AsyncDisposable {
   /** Where it leads: `80`, or `10.0.2.20:80` where the guest's address was named. */
   readonly guest: string;
   /**
-   * Takes it back: no client comes any more. Connections of TCP go on, or are reset where `reset` is true; those of UDP share the port's socket and end. Resolves when the
-   * port is free. May be called again.
+   * Takes it back: no client comes any more. Connections of TCP go on, or are reset where `reset` is true; those of UDP
+   * share the port's socket and end. Resolves when the port is free. May be called again.
    */
   remove(options?: { readonly reset?: boolean }): Promise<void>;
   /** `tcp 127.0.0.1:8080 -> 80`. */
@@ -52,9 +52,10 @@ export class PortForwards {
   }
 
   /**
-   * Adds forwards, `tcp:SPEC` or `udp:SPEC` each, see `port_spec.ts`. A range becomes a forward for each port; the answer has their order. Rejects with a `TypeError` or
-   * `RangeError` for what makes no sense, and where a port cannot be listened on with `Deno.errors.AddrInUse`, `PermissionDenied`, `AddrNotAvailable` or `NotCapable`;
-   * nothing of what was asked for is bound then.
+   * Adds forwards, `tcp:SPEC` or `udp:SPEC` each, see `port_spec.ts`. A range becomes a forward for each port; the
+   * answer has their order. Rejects with a `TypeError` or `RangeError` for what makes no sense, and where a port cannot
+   * be listened on with `Deno.errors.AddrInUse`, `PermissionDenied`, `AddrNotAvailable` or `NotCapable`; nothing of
+   * what was asked for is bound then.
    */
   async add(specs: string | readonly string[]): Promise<Forward[]> {
     if (this.#closed) throw new Deno.errors.BadResource("Cannot add forwards: the gateway is closed");

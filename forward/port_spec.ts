@@ -8,9 +8,9 @@
  * PORTS  = N | N-M
  * ```
  *
- * `8080`, `8080:80`, `127.0.0.1/8080:80`, `[::1]/8080:80`, `8000-8009:9000-9009`, `80,443:8443`, `8080:10.0.2.20/80`. Host
- * port 0 takes a free one. This is what pasta understands, less what depends on the state of the host (`auto`, `all`,
- * `~N`, `%IFACE`): these are refused by name. The form for programs has `tcp:` or `udp:` in front.
+ * `8080`, `8080:80`, `127.0.0.1/8080:80`, `[::1]/8080:80`, `8000-8009:9000-9009`, `80,443:8443`, `8080:10.0.2.20/80`.
+ * Host port 0 takes a free one. This is what pasta understands, less what depends on the state of the host (`auto`,
+ * `all`, `~N`, `%IFACE`): these are refused by name. The form for programs has `tcp:` or `udp:` in front.
  *
  * A range becomes one forward a port. `[::]` takes clients of both families, `0.0.0.0` those of IPv4.
  *
@@ -51,8 +51,8 @@ interface Target {
 }
 
 /**
- * Reads a SPEC. Throws a `TypeError` for what does not have that form and a `RangeError` for numbers that make no sense, with a
- * message that says what is wrong and what would be right.
+ * Reads a SPEC. Throws a `TypeError` for what does not have that form and a `RangeError` for numbers that make no
+ * sense, with a message that says what is wrong and what would be right.
  */
 export function parsePortSpec(protocol: ForwardProtocol, text: string): PortSpec[] {
   if (text === "") throw new TypeError("it is empty, write a port such as 8080 or 8080:80");
@@ -82,7 +82,9 @@ export function formatPortSpec({ protocol, address, port, guestAddress, guestPor
   return `${protocol} ${formatEndpoint(address, port)} -> ${guest}`;
 }
 
-/** Throws a `RangeError` that names both where two of `specs`, or one of them and one of `others`, want the same port. */
+/**
+ * Throws a `RangeError` that names both where two of `specs`, or one of them and one of `others`, want the same port.
+ */
 export function checkOverlaps(specs: readonly PortSpec[], others: readonly PortSpec[] = []): void {
   const byPort = new Map<string, PortSpec[]>();
   for (const [i, spec] of [...others, ...specs].entries()) {
@@ -101,7 +103,10 @@ function overlap(a: IpAddress, b: IpAddress): boolean {
     (b.equals(ANY_IPV4) && a.isIpv4);
 }
 
-/** The listen address, which a slash ends. A slash may also end a guest's address: that one stands behind a port and a colon. */
+/**
+ * The listen address, which a slash ends. A slash may also end a guest's address: that one stands behind a port and a
+ * colon.
+ */
 function splitAddress(text: string): { address: IpAddress; list: string } {
   const [, head, list] = /^(\[[^\]]*\]|[^/,]*)\/(.*)$/s.exec(text) ?? [];
   if (head === undefined || list === undefined) return { address: DEFAULT_ADDRESS, list: text };

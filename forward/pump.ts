@@ -1,22 +1,24 @@
 /**
  * Two connections joined: what comes from one goes to the other, both ways, until both ways have ended.
  *
- * **Half-close.** The two directions live and die separately. An end's EOF becomes `closeWrite()` of the other once every byte before it is
- * written; the other direction goes on for as long as it likes. `conn.readable` and `pipeTo` are not used: at the first EOF they close the connection both ways
- * (deno#27510).
+ * **Half-close.** The two directions live and die separately. An end's EOF becomes `closeWrite()` of the other once
+ * every byte before it is written; the other direction goes on for as long as it likes. `conn.readable` and `pipeTo`
+ * are not used: at the first EOF they close the connection both ways (deno#27510).
  *
- * **Back-pressure.** A direction reads only when everything it has read is written, so it holds one buffer and no more: 4 KiB while it waits, since a
- * pending read pins its buffer, and 64 KiB for the read after one that came back full.
+ * **Back-pressure.** A direction reads only when everything it has read is written, so it holds one buffer and no more:
+ * 4 KiB while it waits, since a pending read pins its buffer, and 64 KiB for the read after one that came back full.
  *
- * **Failing.** The first failure is kept: of which end, in what, and the error. When an end cannot be read, its connection is broken: both are closed.
- * When an end cannot be written to, it may still have something to say (a server that refuses an upload answers and closes), so only that direction
- * ends; the other one goes on, and is cut once nothing has moved for `LINGER_MS`. Deno cannot make the kernel send RST, so the end that is left sees its
- * connection closed in an orderly way.
+ * **Failing.** The first failure is kept: of which end, in what, and the error. When an end cannot be read, its
+ * connection is broken: both are closed. When an end cannot be written to, it may still have something to say (a server
+ * that refuses an upload answers and closes), so only that direction ends; the other one goes on, and is cut once
+ * nothing has moved for `LINGER_MS`. Deno cannot make the kernel send RST, so the end that is left sees its connection
+ * closed in an orderly way.
  *
- * **Timers.** One: with an idle timeout, and after a failure, it looks how long ago a byte has moved, and is set anew for the rest.
+ * **Timers.** One: with an idle timeout, and after a failure, it looks how long ago a byte has moved, and is set anew
+ * for the rest.
  *
- * **Limits.** Deno tells only by reading that an end has gone away, and a direction that cannot write does not read. So an end that vanishes behind a
- * full buffer is noticed by the idle timeout or by whoever set the signal.
+ * **Limits.** Deno tells only by reading that an end has gone away, and a direction that cannot write does not read. So
+ * an end that vanishes behind a full buffer is noticed by the idle timeout or by whoever set the signal.
  *
  * @module
  */
@@ -60,7 +62,10 @@ export interface PumpFailure {
 
 /** How a pump ended. */
 export interface PumpResult {
-  /** `finished`: both ends said that they were done, and everything arrived; `failed`: see `failure`; `idle`, `aborted`: it was cut. */
+  /**
+   * `finished`: both ends said that they were done, and everything arrived; `failed`: see `failure`; `idle`, `aborted`:
+   * it was cut.
+   */
   readonly reason: "finished" | "failed" | "idle" | "aborted";
   /** Bytes of `a` that `b` took. */
   readonly bytesFromA: number;
@@ -71,13 +76,15 @@ export interface PumpResult {
 }
 
 /**
- * Joins two connections, for example two `Deno.Conn`s, and closes both in the end. Resolves when that is done; never rejects.
+ * Joins two connections, for example two `Deno.Conn`s, and closes both in the end. Resolves when that is done; never
+ * rejects.
  *
  * ```ts
  * import { pump } from "@hawser/hawser/forward";
  *
  * // A forwarder for one client.
- * const door = Deno.listen({ hostname: "127.0.0.1", port: 0 }), server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const door = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
  * const client = await Deno.connect({ port: door.addr.port });
  * const pumping = pump(await door.accept(), await Deno.connect({ port: server.addr.port }));
  *
@@ -144,7 +151,10 @@ class Pump {
     }
   }
 
-  /** Reads once and writes what came, or passes the end on. Resolves to the count, or to null where the direction has ended. */
+  /**
+   * Reads once and writes what came, or passes the end on. Resolves to the count, or to null where the direction has
+   * ended.
+   */
   async #move(from: End, to: End, buffer: Uint8Array): Promise<number | null> {
     let end = from, operation: PumpFailure["operation"] = "read";
     try {

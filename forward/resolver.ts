@@ -3,8 +3,9 @@
  *
  * The file is looked at when somebody asks, at most once every `CHECK_MS`: where it is another file than before, or has
  * another size or time, it is read again. So a network that comes up later, a VPN or a laptop that has moved is noticed
- * with the next query, and nothing runs while nobody asks. A file that cannot be read names no resolver, unless descriptors have run out; one that may
- * not be read is never tried again, because Deno could ask for the permission on the terminal each time.
+ * with the next query, and nothing runs while nobody asks. A file that cannot be read names no resolver, unless
+ * descriptors have run out; one that may not be read is never tried again, because Deno could ask for the permission on
+ * the terminal each time.
  *
  * What is used of it: the first three `nameserver` lines, as the C library does. Left out: addresses that are never
  * relayed, link-local ones with a zone, `search` and `options`.

@@ -14,8 +14,8 @@ const SHAPE = "it is HOST:PORT, [V6]:PORT or unix:PATH, such as 127.0.0.1:8080 o
 const UNIX = "unix:";
 
 /**
- * Reads `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; the port is at least `leastPort`. Throws a `TypeError` or `RangeError` whose message is what is wrong
- * alone, for whoever knows what the text was given for.
+ * Reads `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; the port is at least `leastPort`. Throws a `TypeError` or `RangeError`
+ * whose message is what is wrong alone, for whoever knows what the text was given for.
  */
 export function parseStreamEndpoint(text: string, leastPort: 0 | 1): StreamEndpoint {
   if (text.startsWith(UNIX)) {

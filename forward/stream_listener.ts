@@ -1,9 +1,10 @@
 /**
  * Listening on a TCP port or a Unix socket.
  *
- * **A Unix socket's file** outlives a process that was killed, and then stands in the way of the next one. So a socket file that nobody answers is removed; one that is
- * answered is in use; and whatever is no socket is never touched. Closing a listener makes Deno remove its path, whatever stands there by then. Therefore a listener whose path
- * is another file by now is only forgotten, and its descriptor stays until the process ends.
+ * **A Unix socket's file** outlives a process that was killed, and then stands in the way of the next one. So a socket
+ * file that nobody answers is removed; one that is answered is in use; and whatever is no socket is never touched.
+ * Closing a listener makes Deno remove its path, whatever stands there by then. Therefore a listener whose path is
+ * another file by now is only forgotten, and its descriptor stays until the process ends.
  *
  * @module
  */
@@ -20,8 +21,8 @@ export interface StreamListener {
 }
 
 /**
- * Listens. Throws what `Deno.listen` throws with the place in its message: `Deno.errors.AddrInUse` where someone listens already,
- * `Deno.errors.AlreadyExists` where the path of a Unix socket is another file.
+ * Listens. Throws what `Deno.listen` throws with the place in its message: `Deno.errors.AddrInUse` where someone
+ * listens already, `Deno.errors.AlreadyExists` where the path of a Unix socket is another file.
  */
 export async function listenStream(endpoint: StreamEndpoint): Promise<StreamListener> {
   try {

@@ -1,7 +1,8 @@
 /**
  * A TCP connection of an in-process guest, with the methods of `Deno.Conn`.
  *
- * Received bytes wait in the endpoint's queue until `read` takes them, which is what opens the window again; `write` waits for room in the send queue.
+ * Received bytes wait in the endpoint's queue until `read` takes them, which is what opens the window again; `write`
+ * waits for room in the send queue.
  *
  * @module
  */
@@ -108,7 +109,10 @@ export class GuestConn implements TcpUser, QueueSink, AsyncDisposable {
     return count;
   }
 
-  /** Writes some of `bytes`, waiting for room: how many were taken. Rejects with `ConnectionReset`, `TimedOut` or `BrokenPipe`. */
+  /**
+   * Writes some of `bytes`, waiting for room: how many were taken. Rejects with `ConnectionReset`, `TimedOut` or
+   * `BrokenPipe`.
+   */
   async write(bytes: Uint8Array): Promise<number> {
     let room = this.#roomToWrite();
     while (room <= 0) {

@@ -1,12 +1,14 @@
 /**
  * A guest inside this program: TCP and UDP over a link, without a kernel.
  *
- * The same endpoint that faces guests in the gateway faces the gateway here, from the other side: `connect` opens actively, `listen` passively, `read`, `write`, `closeWrite` and
- * `close` are those of `Deno.Conn`, half-close included. It knows one station on its link, the gateway (`station.ts`). A SYN to
- * a port that nobody listens on is refused with RST, and so is one beyond a listener's backlog. Its address is the one that it is given: it asks for no lease.
+ * The same endpoint that faces guests in the gateway faces the gateway here, from the other side: `connect` opens
+ * actively, `listen` passively, `read`, `write`, `closeWrite` and `close` are those of `Deno.Conn`, half-close
+ * included. It knows one station on its link, the gateway (`station.ts`). A SYN to a port that nobody listens on is
+ * refused with RST, and so is one beyond a listener's backlog. Its address is the one that it is given: it asks for no
+ * lease.
  *
- * What happens is driven by the link's batches and by one timer. The timer's clock can be given, so that a test runs on a virtual one; what the link delivers comes when
- * the link delivers it.
+ * What happens is driven by the link's batches and by one timer. The timer's clock can be given, so that a test runs on
+ * a virtual one; what the link delivers comes when the link delivers it.
  *
  * @module
  */
@@ -135,7 +137,10 @@ export class GuestStack implements AsyncDisposable {
   #signal: AbortSignal | undefined;
   #onAbort = (): void => void this.close();
 
-  /** A guest on `link`, which begins at once and is closed with the guest. Throws the signal's reason where it is aborted already, a `TypeError` for an address that is none. */
+  /**
+   * A guest on `link`, which begins at once and is closed with the guest. Throws the signal's reason where it is
+   * aborted already, a `TypeError` for an address that is none.
+   */
   constructor(link: Link, options: GuestStackOptions = {}) {
     options.signal?.throwIfAborted();
     this.#link = link;
@@ -175,8 +180,9 @@ export class GuestStack implements AsyncDisposable {
   }
 
   /**
-   * Connects through the gateway. Rejects with `ConnectionRefused`, with `TimedOut` where nobody answers, with what the link's end was, with the signal's reason,
-   * with `AddrNotAvailable` where no port is free, with a `TypeError` for a name.
+   * Connects through the gateway. Rejects with `ConnectionRefused`, with `TimedOut` where nobody answers, with what the
+   * link's end was, with the signal's reason, with `AddrNotAvailable` where no port is free, with a `TypeError` for a
+   * name.
    */
   async connect(target: GuestConnectOptions): Promise<GuestConn> {
     const { signal } = target;
@@ -200,7 +206,10 @@ export class GuestStack implements AsyncDisposable {
     return conn;
   }
 
-  /** Listens on `port`, 0 for a free one. Throws `AddrInUse` where it is listened on already, `AddrNotAvailable` where no port is free. */
+  /**
+   * Listens on `port`, 0 for a free one. Throws `AddrInUse` where it is listened on already, `AddrNotAvailable` where
+   * no port is free.
+   */
   listen(port: number): GuestListener {
     if (this.#closed !== null) throw this.#closed;
     checkPort(port, 0);
@@ -212,7 +221,8 @@ export class GuestStack implements AsyncDisposable {
   }
 
   /**
-   * Opens a UDP socket on `port`, 0 for a free one. Throws `AddrInUse` where it is open already, `AddrNotAvailable` where no port is free.
+   * Opens a UDP socket on `port`, 0 for a free one. Throws `AddrInUse` where it is open already, `AddrNotAvailable`
+   * where no port is free.
    *
    * @example A port of the host that nobody listens on
    * ```ts

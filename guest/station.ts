@@ -1,9 +1,11 @@
 /**
- * The lower half of an in-process guest: Ethernet, ARP and IPv4 of one station on a link that has one other, the gateway.
+ * The lower half of an in-process guest: Ethernet, ARP and IPv4 of one station on a link that has one other, the
+ * gateway.
  *
- * Every packet goes to the gateway, which is asked for by ARP (RFC 826) with the first one, and again each second while something is to be sent; any
- * frame that it sends will do as an answer. Requests for the guest's own address are answered. What comes is checked, header by header, and what is wrong, a
- * fragment or for another address is dropped without a word: who sends it is a gateway.
+ * Every packet goes to the gateway, which is asked for by ARP (RFC 826) with the first one, and again each second while
+ * something is to be sent; any frame that it sends will do as an answer. Requests for the guest's own address are
+ * answered. What comes is checked, header by header, and what is wrong, a fragment or for another address is dropped
+ * without a word: who sends it is a gateway.
  *
  * @module
  */
@@ -48,7 +50,9 @@ export interface StationParts {
   readonly scratch: Uint8Array;
   /** Monotonic milliseconds. */
   now(): number;
-  /** Takes the IPv4 packet `bytes[ip, end)` for this station; `vouched`: its transport checksum need not be looked at. */
+  /**
+   * Takes the IPv4 packet `bytes[ip, end)` for this station; `vouched`: its transport checksum need not be looked at.
+   */
   packet(bytes: Uint8Array, ip: number, end: number, vouched: boolean): void;
 }
 

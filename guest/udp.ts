@@ -1,10 +1,10 @@
 /**
  * UDP of an in-process guest: sockets with the methods of `Deno.DatagramConn`, and what comes for them.
  *
- * A datagram waits in its socket's queue until `receive` takes it; the queue is bounded, and what comes beyond is dropped and counted, as in a
- * kernel. An ICMP error about a datagram that was sent (RFC 1122 section 4.1.3.3) takes its place in that queue, and `receive` rejects with it. A
- * datagram to a port that is not open is answered with port unreachable (section 4.1.3.1). Nothing is cut up: a datagram is as large as the link's
- * MTU lets it be.
+ * A datagram waits in its socket's queue until `receive` takes it; the queue is bounded, and what comes beyond is
+ * dropped and counted, as in a kernel. An ICMP error about a datagram that was sent (RFC 1122 section 4.1.3.3) takes
+ * its place in that queue, and `receive` rejects with it. A datagram to a port that is not open is answered with port
+ * unreachable (section 4.1.3.1). Nothing is cut up: a datagram is as large as the link's MTU lets it be.
  *
  * @module
  */
@@ -78,8 +78,9 @@ export class GuestUdpSocket implements AsyncIterable<GuestDatagram>, Disposable 
   }
 
   /**
-   * Sends `bytes` to a port of an IPv4 address, and answers how many they are. That says nothing of whether they arrive. Rejects with a `RangeError` where
-   * they are more than the link carries, with a `TypeError` for a name, with `BadResource` once the socket is closed.
+   * Sends `bytes` to a port of an IPv4 address, and answers how many they are. That says nothing of whether they
+   * arrive. Rejects with a `RangeError` where they are more than the link carries, with a `TypeError` for a name, with
+   * `BadResource` once the socket is closed.
    */
   // deno-lint-ignore require-await
   async send(bytes: Uint8Array, to: { hostname: string; port: number }): Promise<number> {
@@ -89,9 +90,9 @@ export class GuestUdpSocket implements AsyncIterable<GuestDatagram>, Disposable 
   }
 
   /**
-   * The next datagram and its sender. Rejects with `ConnectionRefused` where one that was sent came to a port that nobody listens on and the gateway says so, with
-   * `PermissionDenied` where a rule forbids its destination, with `NetworkUnreachable` for other such errors; with the signal's reason; with `BadResource` once
-   * the socket is closed.
+   * The next datagram and its sender. Rejects with `ConnectionRefused` where one that was sent came to a port that
+   * nobody listens on and the gateway says so, with `PermissionDenied` where a rule forbids its destination, with
+   * `NetworkUnreachable` for other such errors; with the signal's reason; with `BadResource` once the socket is closed.
    */
   receive(options: { signal?: AbortSignal } = {}): Promise<GuestDatagram> {
     const { signal } = options;
@@ -148,7 +149,10 @@ export class GuestUdpSocket implements AsyncIterable<GuestDatagram>, Disposable 
     this.close();
   }
 
-  /** Each datagram until the socket is closed. Errors about datagrams that were sent are passed over: a server has many peers. */
+  /**
+   * Each datagram until the socket is closed. Errors about datagrams that were sent are passed over: a server has many
+   * peers.
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<GuestDatagram, void, void> {
     while (this.#closed === null) {
       let datagram: GuestDatagram;

@@ -6,14 +6,14 @@
  * - **MAC address.** The newest is right: frames to the guest go to where its last packet came from. A network card is
  *   replaced, a bonding driver or a user changes its address, a virtual machine starts anew; flows go on through all of
  *   that. Only packets that are taken, DHCP and ARP count, so that other stations behind the guest's bridge, which say
- *   something else, do not draw its traffic to themselves.
- *   A guest that only listens says nothing from its new address: whoever gets no answer from it for a second asks by ARP.
+ *   something else, do not draw its traffic to themselves. A guest that only listens says nothing from its new address:
+ *   whoever gets no answer from it for a second asks by ARP.
  * - **IPv4 addresses.** Every address of the subnet that is free is the guest's as soon as it speaks from it, several
  *   at once too (`ip/guest_addresses.ts`). Flows belong to the address that they began from, and go on beside those of
  *   a newer one.
  *
- * **Left out**: several stations behind one link, as behind a bridge in the guest. Each may use addresses of its own, but
- * frames to all of them go to the one that spoke last.
+ * **Left out**: several stations behind one link, as behind a bridge in the guest. Each may use addresses of its own,
+ * but frames to all of them go to the one that spoke last.
  *
  * **Not believed** is what would cut the guest off from the gateway: the gateway's MAC address or a group's
  * (`spoofedMac`), and an address that is not of the subnet, or that is taken there: by gateway, DNS, network, broadcast

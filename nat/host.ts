@@ -1,25 +1,28 @@
 /**
  * What the NAT asks of a host: sockets by readiness, a clock, and to be turned.
  *
- * Everything here is synchronous and nothing ever waits. A socket is readable or writable, its handler is called when it
- * is and there is interest, and `read` and `write` answer at once with what could be done. So one loop over `epoll_wait`
- * is a host, an adapter over promises is one, and a script in a test is one.
+ * Everything here is synchronous and nothing ever waits. A socket is readable or writable, its handler is called when
+ * it is and there is interest, and `read` and `write` answer at once with what could be done. So one loop over
+ * `epoll_wait` is a host, an adapter over promises is one, and a script in a test is one.
  *
- * **Turns.** The gateway works in turns: some events (frames, ready sockets), then one call of the `Turn` that was given to
- * `start`. The turn fires due timers, sends the acknowledgements that the events made due, and answers with the time at which it wants
- * to be called again even if nothing happens.
+ * **Turns.** The gateway works in turns: some events (frames, ready sockets), then one call of the `Turn` that was
+ * given to `start`. The turn fires due timers, sends the acknowledgements that the events made due, and answers with
+ * the time at which it wants to be called again even if nothing happens.
  *
- * **Failing.** A TCP connection breaks in both directions at once. Its owner learns of that once: from the `read` or `write`
- * that answers `FAILED` or, if it has no interest that would show it, from `hostFailed`. From then on:
+ * **Failing.** A TCP connection breaks in both directions at once. Its owner learns of that once: from the `read` or
+ * `write` that answers `FAILED` or, if it has no interest that would show it, from `hostFailed`. From then on:
  *
  * - `write` answers `FAILED`, and what earlier calls took may be lost.
- * - `read` gives what the peer sent before, however much that is, and then `FAILED`; never 0, even behind the peer's FIN.
- * - No handler needs to be called any more, so the owner reads by itself, as it has room, until `FAILED`. Only a `read` that
- *   answers `WOULD_BLOCK`, as that of a host may which reads ahead, promises a `hostReadable`, while there is interest.
+ * - `read` gives what the peer sent before, however much that is, and then `FAILED`; never 0, even behind the peer's
+ *   FIN.
+ * - No handler needs to be called any more, so the owner reads by itself, as it has room, until `FAILED`. Only a `read`
+ *   that answers `WOULD_BLOCK`, as that of a host may which reads ahead, promises a `hostReadable`, while there is
+ *   interest.
  *
- * **Closing.** `close` is orderly whatever the peer has said: the peer gets everything that was written, then FIN. Bytes that have
- * come and were not read are discarded first, because a kernel that drops them says so by a reset, which makes the peer lose what
- * it was sent. Bytes that come later are refused with a reset, as those for a program that has ended are.
+ * **Closing.** `close` is orderly whatever the peer has said: the peer gets everything that was written, then FIN.
+ * Bytes that have come and were not read are discarded first, because a kernel that drops them says so by a reset,
+ * which makes the peer lose what it was sent. Bytes that come later are refused with a reset, as those for a program
+ * that has ended are.
  *
  * @module
  */
@@ -27,7 +30,9 @@ import type { IpAddress } from "../net/wire/address.ts";
 
 /** `read`/`write`: nothing now; the handler will be called. */
 export const WOULD_BLOCK: number = -1;
-/** `read`/`write`: the connection is broken; `error` of the socket says why. No handler is called for it; see "Failing". */
+/**
+ * `read`/`write`: the connection is broken; `error` of the socket says why. No handler is called for it; see "Failing".
+ */
 export const FAILED: number = -2;
 
 /** Interest in reading. */
@@ -86,13 +91,19 @@ export interface HostSocketOwner {
   readonly payer?: object | undefined;
 }
 
-/** What an open TCP socket tells its owner. None is called after `close` or `reset`, and none from within a call of the owner. */
+/**
+ * What an open TCP socket tells its owner. None is called after `close` or `reset`, and none from within a call of the
+ * owner.
+ */
 export interface HostTcpHandler extends HostSocketOwner {
   /** There are bytes, EOF or an error to `read`, and interest in `READ`. Called once a turn while that holds. */
   hostReadable(): void;
   /** `write` will take bytes or fail, and there is interest in `WRITE`. Called once a turn while that holds. */
   hostWritable(): void;
-  /** The connection broke while there was no interest that would have shown it; see "Failing". The owner still closes the socket. */
+  /**
+   * The connection broke while there was no interest that would have shown it; see "Failing". The owner still closes
+   * the socket.
+   */
   hostFailed(error: HostError): void;
 }
 
@@ -125,8 +136,8 @@ export interface HostTcpSocket {
 /** What a listener tells its owner; nothing after `close`, and nothing from within a call of the owner. */
 export interface HostListenHandler {
   /**
-   * A client has connected. Nothing of it is read before it is asked for. Returns who is told of the rest, or null where the socket was closed or reset
-   * within this call.
+   * A client has connected. Nothing of it is read before it is asked for. Returns who is told of the rest, or null
+   * where the socket was closed or reset within this call.
    */
   hostAccepted(socket: HostTcpSocket, client: HostEndpoint): HostTcpHandler | null;
   /** A client could not be accepted and was turned away. */
@@ -137,7 +148,10 @@ export interface HostListenHandler {
 export interface HostListener extends AsyncDisposable {
   /** Where it listens, with the port that was found where a free one was asked for. */
   readonly local: HostEndpoint;
-  /** Takes no more clients; those that wait are turned away. `asyncDispose` does the same and tells when the port is free. */
+  /**
+   * Takes no more clients; those that wait are turned away. `asyncDispose` does the same and tells when the port is
+   * free.
+   */
   close(): void;
 }
 
@@ -145,7 +159,10 @@ export interface HostListener extends AsyncDisposable {
 export interface HostUdpHandler extends HostSocketOwner {
   /** A datagram came. The bytes are valid until this returns, and they and all in front of them may be overwritten. */
   hostDatagram(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void;
-  /** A datagram sent to `to` did not arrive, where the host can tell. `mtu` is what the path carries with `tooLarge`, where that is known; else 0. */
+  /**
+   * A datagram sent to `to` did not arrive, where the host can tell. `mtu` is what the path carries with `tooLarge`,
+   * where that is known; else 0.
+   */
   hostDatagramFailed(error: HostError, to: HostEndpoint, mtu: number): void;
 }
 
@@ -166,8 +183,8 @@ export interface HostBoundUdpSocket extends HostUdpSocket, AsyncDisposable {
 /** What a ping socket tells its owner. */
 export interface HostPingHandler extends HostSocketOwner {
   /**
-   * An ICMP echo reply came, whose message is `bytes[start, end)`, with whatever identifier the host uses and a correct checksum. The bytes are valid until
-   * this returns, and they and all in front of them may be overwritten.
+   * An ICMP echo reply came, whose message is `bytes[start, end)`, with whatever identifier the host uses and a correct
+   * checksum. The bytes are valid until this returns, and they and all in front of them may be overwritten.
    */
   hostEchoReply(bytes: Uint8Array, start: number, end: number, from: IpAddress): void;
   /** A request to `to` with this sequence number did not arrive. `mtu` is as in `HostUdpHandler`. */
@@ -177,22 +194,28 @@ export interface HostPingHandler extends HostSocketOwner {
 /** A socket for ICMP echo over IPv4, with an identifier of its own. */
 export interface HostPingSocket {
   /**
-   * Sends the echo request `bytes[start, end)` with the host's identifier in the place of its own; returns whether the host took it. The bytes may be
-   * overwritten.
+   * Sends the echo request `bytes[start, end)` with the host's identifier in the place of its own; returns whether the
+   * host took it. The bytes may be overwritten.
    */
   send(bytes: Uint8Array, start: number, end: number, to: IpAddress): boolean;
   /** Closes the socket. */
   close(): void;
 }
 
-/** The end of a turn: fires due timers, sends what is due, returns when to be called again (`now()` time; `Infinity`: never). */
+/**
+ * The end of a turn: fires due timers, sends what is due, returns when to be called again (`now()` time; `Infinity`:
+ * never).
+ */
 export type Turn = () => number;
 
 /** A host: a clock, sockets, and the one who calls the turn. */
 export interface HostNetwork extends AsyncDisposable {
   /** What kind of host this is, for messages: `ffi`, `deno`, `script`. */
   readonly name: string;
-  /** Bytes that sockets were given, closed ones too, and the system has not taken. Absent from a host whose system takes them at once. */
+  /**
+   * Bytes that sockets were given, closed ones too, and the system has not taken. Absent from a host whose system takes
+   * them at once.
+   */
   readonly unwritten?: number;
   /** Monotonic milliseconds with a fraction; read once a turn where that is possible. */
   now(): number;
@@ -206,8 +229,14 @@ export interface HostNetwork extends AsyncDisposable {
   listenTcp(local: HostEndpoint, handler: HostListenHandler): HostListener | HostListenError;
   /** Opens a UDP socket of the family of `address`. Returns the error where the host has no more. */
   openUdp(family: 4 | 6, handler: HostUdpHandler): HostUdpSocket | HostError;
-  /** Opens a UDP socket on `local`, port 0 for a free one, or answers why it cannot. `::` takes datagrams of both families. */
+  /**
+   * Opens a UDP socket on `local`, port 0 for a free one, or answers why it cannot. `::` takes datagrams of both
+   * families.
+   */
   bindUdp(local: HostEndpoint, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError;
-  /** Opens a ping socket. Returns the error where the host has none: `exhausted` for now, another one for good. Absent from a host that never has. */
+  /**
+   * Opens a ping socket. Returns the error where the host has none: `exhausted` for now, another one for good. Absent
+   * from a host that never has.
+   */
   openPing?(handler: HostPingHandler): HostPingSocket | HostError;
 }

@@ -1,6 +1,6 @@
 /**
- * What a program needs of the NAT without running a gateway: the contract with hosts, rules, what is told of flows, the flow table, and
- * the TCP endpoint. Pure: no socket, no clock, no permission.
+ * What a program needs of the NAT without running a gateway: the contract with hosts, rules, what is told of flows, the
+ * flow table, and the TCP endpoint. Pure: no socket, no clock, no permission.
  *
  * - **A host of your own** for `Gateway.start({ host })` implements `HostNetwork`.
  * - **Rules**: `createTranslationRules` and `translate` say where an address leads, and why not.

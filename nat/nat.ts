@@ -1,15 +1,16 @@
 /**
  * The gateway's state: guests, flows, timers and counters, without a socket or a clock of its own.
  *
- * **Turns.** Frames and socket events come in any number; then `turn` is called once: due timers fire, everything that became due ends its turn (queued bytes are
- * written, FINs pass, acknowledgements leave), the links are flushed, and the time of the next deadline is the answer. Nothing here waits or is called later by itself.
+ * **Turns.** Frames and socket events come in any number; then `turn` is called once: due timers fire, everything that
+ * became due ends its turn (queued bytes are written, FINs pass, acknowledgements leave), the links are flushed, and
+ * the time of the next deadline is the answer. Nothing here waits or is called later by itself.
  *
- * **Flows** are the business of `relay/`: `tcp_flows.ts`, `udp_flows.ts` and `echo_flows.ts` find and open those of their protocol.
- * `flow/flow_registry.ts` knows all of them.
+ * **Flows** are the business of `relay/`: `tcp_flows.ts`, `udp_flows.ts` and `echo_flows.ts` find and open those of
+ * their protocol. `flow/flow_registry.ts` knows all of them.
  *
- * **Limits.** `flow/quota.ts` says how many flows and connects there may be, and how guests share them; beyond, a SYN gets
- * a RST. Mappings of UDP and ICMP echo have a bound of their own: the guest with the most gives up the one that it used
- * longest ago. The buffers of all flows together have a bound too, at which each keeps only what it must.
+ * **Limits.** `flow/quota.ts` says how many flows and connects there may be, and how guests share them; beyond, a SYN
+ * gets a RST. Mappings of UDP and ICMP echo have a bound of their own: the guest with the most gives up the one that it
+ * used longest ago. The buffers of all flows together have a bound too, at which each keeps only what it must.
  * `maxNewFlows` rations the beginning of flows of every protocol; what is refused by a rule takes nothing from it.
  *
  * @module

@@ -1,9 +1,10 @@
 /**
  * Small faults to put into a file, one at a time: what a test must notice.
  *
- * Three kinds: a comparison that is turned round or moved by one, `&&` for `||` and the reverse, and a statement that is left out. A scanner finds them in code whose
- * comments and texts are blanked out; it relies on the formatter, which puts spaces around operators and ends statements with semicolons. A statement is left out if it is
- * whole on one line and its absence still parses: no declaration, no field of a class, no `return` of a value.
+ * Three kinds: a comparison that is turned round or moved by one, `&&` for `||` and the reverse, and a statement that
+ * is left out. A scanner finds them in code whose comments and texts are blanked out; it relies on the formatter, which
+ * puts spaces around operators and ends statements with semicolons. A statement is left out if it is whole on one line
+ * and its absence still parses: no declaration, no field of a class, no `return` of a value.
  *
  * @module
  */

@@ -7,9 +7,10 @@
  * deno task mutate --count 10000 --seconds 100000 nat/relay/tcp.ts nat/relay/tcp_close.ts
  * ```
  *
- * First each test file runs once with coverage, so that a fault meets only the tests that reach its line, the quickest first. A fault that a test notices, or that makes tests hang, is
- * *killed*. One that survives is either a missing test or no fault at all, because the program does the same with it: then it is explained in `mutate_survivors.md`. Exits with 1 if one
- * survives that is not explained there.
+ * First each test file runs once with coverage, so that a fault meets only the tests that reach its line, the quickest
+ * first. A fault that a test notices, or that makes tests hang, is *killed*. One that survives is either a missing test
+ * or no fault at all, because the program does the same with it: then it is explained in `mutate_survivors.md`. Exits
+ * with 1 if one survives that is not explained there.
  *
  * The tree is copied to a temporary folder; nothing is changed in place.
  *

@@ -2,7 +2,8 @@
  * `deno task publish:dry`: checks that the package could be published, without doing so. Needs JSR in reach.
  *
  * With `links` in the configuration, the linked modules would count as the package's own; so this works from a copy of
- * deno.json without them, beside it (the folder of a configuration is the root of its package) and for as long as it runs.
+ * deno.json without them, beside it (the folder of a configuration is the root of its package) and for as long as it
+ * runs.
  *
  * @module
  */

@@ -1,12 +1,12 @@
 /**
  * The guest's side of round trips, run in the stack's namespace: `client.ts KIND TARGET PORT,… COUNT CONCURRENCY`.
  *
- * `rr`: one byte and its echo over an open connection. `crr`: connect, one byte and its echo, close. Both print the p50 and
- * p99 of COUNT of them in microseconds as JSON. `hold`: opens COUNT connections, with a byte over each, prints how many there
- * are, and holds them until it is ended.
+ * `rr`: one byte and its echo over an open connection. `crr`: connect, one byte and its echo, close. Both print the p50
+ * and p99 of COUNT of them in microseconds as JSON. `hold`: opens COUNT connections, with a byte over each, prints how
+ * many there are, and holds them until it is ended.
  *
- * Each client is a thread with system calls that wait: what this program costs is in every stack's figures, and a runtime's
- * own event loop would cost more than the stacks do. Loopback's figures show what remains.
+ * Each client is a thread with system calls that wait: what this program costs is in every stack's figures, and a
+ * runtime's own event loop would cost more than the stacks do. Loopback's figures show what remains.
  *
  * @module
  */

@@ -1,7 +1,8 @@
 /**
- * `deno task bench:gate`: a quick run whose ratios must not fall below floors, so that a change which halves the speed cannot
- * land unseen. Times say nothing on a machine that others use too; ratios within one run nearly do. What others do on the machine
- * spoils a ratio and does not improve it for long, so there are up to three runs, and each ratio counts as its best.
+ * `deno task bench:gate`: a quick run whose ratios must not fall below floors, so that a change which halves the speed
+ * cannot land unseen. Times say nothing on a machine that others use too; ratios within one run nearly do. What others
+ * do on the machine spoils a ratio and does not improve it for long, so there are up to three runs, and each ratio
+ * counts as its best.
  *
  * @module
  */
@@ -23,7 +24,9 @@ export interface Floor {
   atMost?: number;
 }
 
-/** About half of what the noisiest runs of a shared machine with two cores have shown, and of latencies about double. */
+/**
+ * About half of what the noisiest runs of a shared machine with two cores have shown, and of latencies about double.
+ */
 export const FLOORS: readonly Floor[] = [
   { metric: "tcp_throughput_g2h_mbps", mtu: 1500, against: "slirp4netns", atLeast: 5 },
   { metric: "tcp_throughput_h2g_mbps", mtu: 1500, against: "slirp4netns", atLeast: 2.5 },

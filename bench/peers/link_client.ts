@@ -1,11 +1,12 @@
 /**
  * A guest on a stream link: `link_client.ts WAY PATH MTU PORT SECONDS`, with WAY `g2h` or `h2g`.
  *
- * It speaks QEMU's framing over the unix socket at PATH and TCP by the in-process guest, and sends to, or receives from, `link_server.ts`
- * on PORT of the gateway for so long. A first, shorter transfer warms everything up. Prints as JSON the
- * megabits a second and the share of a core that this program took.
+ * It speaks QEMU's framing over the unix socket at PATH and TCP by the in-process guest, and sends to, or receives
+ * from, `link_server.ts` on PORT of the gateway for so long. A first, shorter transfer warms everything up. Prints as
+ * JSON the megabits a second and the share of a core that this program took.
  *
- * The link is the one on Deno's own sockets, whose readiness comes from another thread, so that this program reads on while it works.
+ * The link is the one on Deno's own sockets, whose readiness comes from another thread, so that this program reads on
+ * while it works.
  *
  * @module
  */

@@ -1,8 +1,9 @@
 /**
- * `deno task bench:links [--rounds N] [--seconds N]`: one guest on a stream link of QEMU's kind, Hawser beside passt, bulk TCP each way.
+ * `deno task bench:links [--rounds N] [--seconds N]`: one guest on a stream link of QEMU's kind, Hawser beside passt,
+ * bulk TCP each way.
  *
- * Both stacks listen on a unix socket and serve the same client (`link_client.ts`), which talks to the same server on the host's
- * loopback. A stack is started anew for each transfer, by turns, in reversed order every other round.
+ * Both stacks listen on a unix socket and serve the same client (`link_client.ts`), which talks to the same server on
+ * the host's loopback. A stack is started anew for each transfer, by turns, in reversed order every other round.
  *
  * @module
  */
@@ -13,7 +14,9 @@ import { summarize } from "./statistics.ts";
 /** Who is measured. */
 export type LinkStack = "hawser" | "passt";
 
-/** A transfer: what the receiver got in megabits a second, and the shares of a core that the stack and the client took. */
+/**
+ * A transfer: what the receiver got in megabits a second, and the shares of a core that the stack and the client took.
+ */
 export interface Transfer {
   /** Megabits a second. */
   mbps: number;

@@ -1,7 +1,9 @@
 /**
- * `deno task bench:peers [--only NAME,…] [--metrics NAME,…] [--rounds N] [--quick]`: Hawser beside its peers and plain loopback.
+ * `deno task bench:peers [--only NAME,…] [--metrics NAME,…] [--rounds N] [--quick]`: Hawser beside its peers and plain
+ * loopback.
  *
- * A full run writes `bench/results/peers.json`, `bench/results/peers.svg` and the README's block; a partial one only prints.
+ * A full run writes `bench/results/peers.json`, `bench/results/peers.svg` and the README's block; a partial one only
+ * prints.
  *
  * @module
  */

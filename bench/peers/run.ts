@@ -1,8 +1,8 @@
 /**
  * The side-by-side run: every stack by turns, in a fresh process each time, round after round.
  *
- * The order is reversed every round, so that what slows down or speeds up with time favours nobody. What fails in one stack
- * is noted with it and does not end the run.
+ * The order is reversed every round, so that what slows down or speeds up with time favours nobody. What fails in one
+ * stack is noted with it and does not end the run.
  *
  * @module
  */

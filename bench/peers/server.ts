@@ -1,9 +1,10 @@
 /**
- * The host's side of round trips: an echo server on 127.0.0.1, on ports that it chooses and prints. One thread that waits in
- * `epoll_wait` and does nothing else, so that it costs little beside the stacks.
+ * The host's side of round trips: an echo server on 127.0.0.1, on ports that it chooses and prints. One thread that
+ * waits in `epoll_wait` and does nothing else, so that it costs little beside the stacks.
  *
- * Thousands of connections to one port would leave as many ports of a kernel in TIME-WAIT, and it would search for a free one
- * for longer than a stack takes for all the rest: first the host's, for whichever stack comes later. So there are several.
+ * Thousands of connections to one port would leave as many ports of a kernel in TIME-WAIT, and it would search for a
+ * free one for longer than a stack takes for all the rest: first the host's, for whichever stack comes later. So there
+ * are several.
  *
  * @module
  */

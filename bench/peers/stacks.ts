@@ -2,8 +2,8 @@
  * The stacks that are compared, each with a command in a network namespace of its own, and plain loopback beside them.
  *
  * The command does nothing: it writes when it began and its process id to a file, and sleeps. What measures enters its
- * network namespace by `nsenter`, so that every stack carries the same client to the same server on the host's loopback, at
- * 10.0.2.2. The namespace ends with its processes.
+ * network namespace by `nsenter`, so that every stack carries the same client to the same server on the host's
+ * loopback, at 10.0.2.2. The namespace ends with its processes.
  *
  * @module
  */

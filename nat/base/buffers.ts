@@ -1,14 +1,16 @@
 /**
  * Reused memory for bytes on their way: a pool of buffers and a queue over them.
  *
- * **Pool.** Two sizes. A large buffer holds the payload of the largest IP packet behind `SEGMENT_HEADROOM`, so that a host
- * socket reads straight into it and the headers are then written in front, in place. A small one holds what was copied. The pool
- * keeps a bounded number of free buffers; the rest is the garbage collector's. It knows how much is in use and tells when that is
- * scarce or full; what is given up then is its users' decision, because only they know what can be had again.
+ * **Pool.** Two sizes. A large buffer holds the payload of the largest IP packet behind `SEGMENT_HEADROOM`, so that a
+ * host socket reads straight into it and the headers are then written in front, in place. A small one holds what was
+ * copied. The pool keeps a bounded number of free buffers; the rest is the garbage collector's. It knows how much is in
+ * use and tells when that is scarce or full; what is given up then is its users' decision, because only they know what
+ * can be had again.
  *
- * **Queue.** Bytes in order, added at the end and taken from the front. `append` copies, filling up the last buffer first, so that
- * one-byte pieces never pin more than their sum and two buffers; `adopt` takes a buffer over as it is, for bulk. Bytes can be copied out
- * from any distance behind the front, which is what a retransmission needs. An empty queue holds no buffer.
+ * **Queue.** Bytes in order, added at the end and taken from the front. `append` copies, filling up the last buffer
+ * first, so that one-byte pieces never pin more than their sum and two buffers; `adopt` takes a buffer over as it is,
+ * for bulk. Bytes can be copied out from any distance behind the front, which is what a retransmission needs. An empty
+ * queue holds no buffer.
  *
  * @module
  */

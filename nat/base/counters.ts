@@ -56,7 +56,10 @@ export const DROP_REASONS = {
   icmpMalformed: "ICMP truncated",
   /** A wrong ICMP checksum. */
   icmpChecksum: "wrong ICMP checksum",
-  /** ICMP other than an echo request or an error, or an echo request to an address for which the host has no ping socket. */
+  /**
+   * ICMP other than an echo request or an error, or an echo request to an address for which the host has no ping
+   * socket.
+   */
   icmpNotRelayed: "ICMP that is not relayed, or for which the host has no socket",
   /** An ICMP error about a packet that the guest was not sent. */
   icmpErrorStray: "ICMP error about a packet that the guest was not sent",
@@ -82,7 +85,9 @@ export const DROP_REASONS = {
   udpTooLarge: "datagram to the guest larger than IPv4 carries",
   /** A message to the DNS address that is no query, or truncated. */
   dnsMalformed: "message to the DNS address that is no DNS query",
-  /** A DNS message that is an operation other than a standard query (NOTIFY, UPDATE, STATUS), or the transfer of a zone. */
+  /**
+   * A DNS message that is an operation other than a standard query (NOTIFY, UPDATE, STATUS), or the transfer of a zone.
+   */
   dnsNotQuery: "DNS message that is no standard query but NOTIFY, UPDATE, the transfer of a zone or the like",
   /** A DNS query beyond the bound of those under way. */
   dnsPendingLimit: "DNS query beyond the bound of those under way",

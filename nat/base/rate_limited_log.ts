@@ -1,8 +1,9 @@
 /**
  * Log lines that a guest can provoke, so many a second at most.
  *
- * A bucket of `burst` lines fills by one every `refillMs`. What does not fit is counted, and the next line that does says how many were left out. What has different
- * worth has a bucket of its own, so that a flood of the one does not hide the other.
+ * A bucket of `burst` lines fills by one every `refillMs`. What does not fit is counted, and the next line that does
+ * says how many were left out. What has different worth has a bucket of its own, so that a flood of the one does not
+ * hide the other.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * Which of many was used longest ago: a doubly linked list through the items themselves, so that a use, an end and the answer take constant time and no memory.
+ * Which of many was used longest ago: a doubly linked list through the items themselves, so that a use, an end and the
+ * answer take constant time and no memory.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * A bucket of tokens: so many at once, and so many a second.
  *
- * It is full at first and filled by whole tokens, one every `1000 / perSecond` milliseconds. What is over is lost. There is no timer: the
- * bucket is filled when it is asked.
+ * It is full at first and filled by whole tokens, one every `1000 / perSecond` milliseconds. What is over is lost.
+ * There is no timer: the bucket is filled when it is asked.
  *
  * @module
  */

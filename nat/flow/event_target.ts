@@ -1,9 +1,9 @@
 /**
  * Events of a gateway for programs, as the web platform has them.
  *
- * An `EventTarget` and no async iterable: delivery is synchronous, in the turn, so nothing has to be kept for a reader that is slow, and
- * nothing can be lost; and `once`, `signal` and removal are what every program knows. A listener that throws is reported by the
- * runtime as an uncaught error, as with any `EventTarget`; the turn goes on.
+ * An `EventTarget` and no async iterable: delivery is synchronous, in the turn, so nothing has to be kept for a reader
+ * that is slow, and nothing can be lost; and `once`, `signal` and removal are what every program knows. A listener that
+ * throws is reported by the runtime as an uncaught error, as with any `EventTarget`; the turn goes on.
  *
  * @module
  */

@@ -1,11 +1,12 @@
 /**
  * What happens in a gateway, as data: one typed union, delivered in the turn in which it happens.
  *
- * The log, an audit, metrics and an API are listeners. A listener is called with the kind of event and a function that makes the data;
- * who does not want them does not call it. So an event without a listener costs one comparison, and one that a log
- * leaves out costs no text. Data is plain: it can be kept, cloned, or sent to another thread.
+ * The log, an audit, metrics and an API are listeners. A listener is called with the kind of event and a function that
+ * makes the data; who does not want them does not call it. So an event without a listener costs one comparison, and one
+ * that a log leaves out costs no text. Data is plain: it can be kept, cloned, or sent to another thread.
  *
- * A listener must not call the gateway back. Each `flowOpened` is followed by exactly one `flowEnded` with the same number.
+ * A listener must not call the gateway back. Each `flowOpened` is followed by exactly one `flowEnded` with the same
+ * number.
  *
  * @module
  */
@@ -67,7 +68,10 @@ export interface DnsAsked {
   readonly type: "dnsAsked";
   /** The guest's number. */
   readonly guestNumber: number;
-  /** The name, with a dot at its end; what is no letter, digit, `-` or `_` as `\DDD`. Empty if there was not exactly one question. */
+  /**
+   * The name, with a dot at its end; what is no letter, digit, `-` or `_` as `\DDD`. Empty if there was not exactly one
+   * question.
+   */
   readonly name: string;
   /** The type of record, as a number (RFC 1035 section 3.2.2). */
   readonly recordType: number;

@@ -22,15 +22,18 @@ export interface FlowInfo {
   /** The guest's address and port; for ICMP echo the identifier is the port. */
   readonly guest: string;
   /**
-   * The address and port that the guest asked for; for UDP and ICMP, which has no port, the latest of them; for a forward, as which the guest sees the
-   * client.
+   * The address and port that the guest asked for; for UDP and ICMP, which has no port, the latest of them; for a
+   * forward, as which the guest sees the client.
    */
   readonly target: string;
   /** The host address and port that stand for it; for a forward the client's own. */
   readonly host: string;
   /** Who began: the guest, or a client of a forward. */
   readonly openedBy: "guest" | "host";
-  /** The state of the endpoint that faces the guest; `draining` when only the host side is left; `open` for UDP and ICMP. */
+  /**
+   * The state of the endpoint that faces the guest; `draining` when only the host side is left; `open` for UDP and
+   * ICMP.
+   */
   readonly state: TcpState | "draining" | "open";
   /** Payload bytes received from the guest in order. */
   readonly bytesFromGuest: number;

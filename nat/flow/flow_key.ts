@@ -11,7 +11,8 @@
  * words 6–9  remote address, as the guest sees it
  * ```
  *
- * The family is part of the key: an IPv6 packet between IPv4-mapped addresses never meets the IPv4 flow of the same numbers.
+ * The family is part of the key: an IPv6 packet between IPv4-mapped addresses never meets the IPv4 flow of the same
+ * numbers.
  *
  * The gateway keeps one key, fills it from the headers of each packet and looks up with it. Protocols without ports put
  * what plays their part there: ICMP echo its identifier as the guest port (RFC 5508 section 3.1).
@@ -59,7 +60,10 @@ export class FlowKey {
     return this;
   }
 
-  /** Fills the key of a flow of either family, which is the guest address's own unless told otherwise. The numbers have the ranges of `setIpv4`. */
+  /**
+   * Fills the key of a flow of either family, which is the guest address's own unless told otherwise. The numbers have
+   * the ranges of `setIpv4`.
+   */
   set(
     guest: number,
     protocol: number,

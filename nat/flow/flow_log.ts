@@ -1,8 +1,9 @@
 /**
- * The log as a listener of events: a line when a flow opens and one when it ends, at `info`, and one for what is refused, as a warning.
+ * The log as a listener of events: a line when a flow opens and one when it ends, at `info`, and one for what is
+ * refused, as a warning.
  *
- * A guest may open and end flows as fast as it likes, so these lines are rationed by themselves, apart from warnings: what a person would
- * read comes whole, what would fill a disk is counted.
+ * A guest may open and end flows as fast as it likes, so these lines are rationed by themselves, apart from warnings:
+ * what a person would read comes whole, what would fill a disk is counted.
  *
  * @module
  */

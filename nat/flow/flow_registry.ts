@@ -1,9 +1,9 @@
 /**
  * The flows of a gateway, of whatever protocol: which there are, how they ended, what they carried, and who is told.
  *
- * Each protocol finds its flows by key in a table of its own. A flow that gives its key up while its host side still has
- * bytes to write is known here as draining. An ended flow leaves nothing behind but one in the count of its way to end and its bytes
- * in the totals of its guest and of the gateway.
+ * Each protocol finds its flows by key in a table of its own. A flow that gives its key up while its host side still
+ * has bytes to write is known here as draining. An ended flow leaves nothing behind but one in the count of its way to
+ * end and its bytes in the totals of its guest and of the gateway.
  *
  * @module
  */

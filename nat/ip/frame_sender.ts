@@ -1,15 +1,17 @@
 /**
  * Frames out of packets: headers written in front of a payload, in place, and the frame given to a link.
  *
- * The transport header is there already; this adds the transport checksum, IPv4 and Ethernet. Where the link offloads, a checksum is left at the pseudo-header's
- * sum and a TCP segment larger than the MTU goes down whole, with the size of the pieces it stands for.
+ * The transport header is there already; this adds the transport checksum, IPv4 and Ethernet. Where the link offloads,
+ * a checksum is left at the pseudo-header's sum and a TCP segment larger than the MTU goes down whole, with the size of
+ * the pieces it stands for.
  *
- * **Fragments.** Another packet larger than the MTU is cut up (RFC 791 section 3.2), in place and from the front: the headers of a fragment are written over the end of
- * the one before it, which has left. All of one packet have an identification that the next 65,535 such packets do not have; packets that are whole need none
- * (RFC 6864 section 4.1), are not to be fragmented on the way, and so tell us when a path has become narrower.
+ * **Fragments.** Another packet larger than the MTU is cut up (RFC 791 section 3.2), in place and from the front: the
+ * headers of a fragment are written over the end of the one before it, which has left. All of one packet have an
+ * identification that the next 65,535 such packets do not have; packets that are whole need none (RFC 6864 section
+ * 4.1), are not to be fragmented on the way, and so tell us when a path has become narrower.
  *
- * **Path MTU.** `mtu` is the link's until the station says by ICMP that something behind it carries less (RFC 1191); it never falls below `MIN_PATH_MTU`, so that nobody
- * can have large packets cut into thousands.
+ * **Path MTU.** `mtu` is the link's until the station says by ICMP that something behind it carries less (RFC 1191); it
+ * never falls below `MIN_PATH_MTU`, so that nobody can have large packets cut into thousands.
  *
  * @module
  */
@@ -83,8 +85,8 @@ export class FrameSender {
   #mtu: number;
 
   /**
-   * `sent` is called after each frame with whether the link took it. `unresolved` is given the frames of IPv4 packets for which no MAC address is known, with
-   * the packet's destination; they are valid until it returns.
+   * `sent` is called after each frame with whether the link took it. `unresolved` is given the frames of IPv4 packets
+   * for which no MAC address is known, with the packet's destination; they are valid until it returns.
    */
   constructor(
     link: FrameSink,
@@ -130,7 +132,9 @@ export class FrameSender {
     return this.link.offload ? BURST : this.maxSegmentSize;
   }
 
-  /** Sends the TCP segment `bytes[start, end)`, without checksum, cut into pieces of `segmentSize` where that is not 0. */
+  /**
+   * Sends the TCP segment `bytes[start, end)`, without checksum, cut into pieces of `segmentSize` where that is not 0.
+   */
   tcp(bytes: Uint8Array, start: number, end: number, segmentSize: number, source: number, destination: number): void {
     const offload = this.link.offload;
     if (offload) tcpSetPartialChecksumIpv4(bytes, start, end, source, destination);
@@ -145,7 +149,10 @@ export class FrameSender {
     this.#give(frame, this.destinationMac, ETHERTYPE_IPV4);
   }
 
-  /** Sends the UDP payload `bytes[start, end)`, in fragments if it exceeds the MTU. Returns false if it exceeds `UDP_MAX_PAYLOAD`. */
+  /**
+   * Sends the UDP payload `bytes[start, end)`, in fragments if it exceeds the MTU. Returns false if it exceeds
+   * `UDP_MAX_PAYLOAD`.
+   */
   udp(bytes: Uint8Array, start: number, end: number, path: UdpPath): boolean {
     if (end - start > UDP_MAX_PAYLOAD) return false;
     const udp = start - UDP_HEADER_LENGTH, { source, destination } = path;
@@ -165,8 +172,8 @@ export class FrameSender {
   }
 
   /**
-   * Sends the UDP payload `bytes[start, end)` of one packet to a MAC address of its own. The checksum is complete on every link: who has no address yet reads
-   * it from a packet socket and checks it himself.
+   * Sends the UDP payload `bytes[start, end)` of one packet to a MAC address of its own. The checksum is complete on
+   * every link: who has no address yet reads it from a packet socket and checks it himself.
    */
   udpTo(mac: number, bytes: Uint8Array, start: number, end: number, path: UdpPath): void {
     const udp = start - UDP_HEADER_LENGTH, { source, destination } = path;
@@ -176,7 +183,10 @@ export class FrameSender {
     this.#give(frame, mac, ETHERTYPE_IPV4);
   }
 
-  /** Sends `bytes[start, end)`, at most 65,515 bytes, as the payload of an IPv4 packet, in fragments where it exceeds the MTU. */
+  /**
+   * Sends `bytes[start, end)`, at most 65,515 bytes, as the payload of an IPv4 packet, in fragments where it exceeds
+   * the MTU.
+   */
   ipv4(bytes: Uint8Array, start: number, end: number, protocol: number, source: number, destination: number): void {
     if (this.#isLarge(start, end)) return this.#fragments(bytes, start, end, protocol, source, destination);
     const frame = this.#ipv4Frame(this.#header, bytes, start, end, protocol, source, destination);

@@ -3,13 +3,15 @@
  *
  * **To the guest**: which message tells it what the host has learnt of a packet's fate.
  *
- * **From the guest**: an error is about a packet that the gateway sent it, which it quotes. One that quotes no packet of a live flow is dropped as stray. "Fragmentation needed" lowers
- * the MTU of the path to the guest (RFC 1191) and the segment size of the connection it is about; what was lost is sent again by the retransmission timer. Every other one is
- * counted and changes nothing: a mapping outlives it (RFC 4787 REQ-12), and so does a TCP connection, where even "port unreachable" may pass
- * (RFC 5461 section 4; a guest that wants to end one has RST). None is passed on to the host's peer, for which there is no socket call.
+ * **From the guest**: an error is about a packet that the gateway sent it, which it quotes. One that quotes no packet
+ * of a live flow is dropped as stray. "Fragmentation needed" lowers the MTU of the path to the guest (RFC 1191) and the
+ * segment size of the connection it is about; what was lost is sent again by the retransmission timer. Every other one
+ * is counted and changes nothing: a mapping outlives it (RFC 4787 REQ-12), and so does a TCP connection, where even
+ * "port unreachable" may pass (RFC 5461 section 4; a guest that wants to end one has RST). None is passed on to the
+ * host's peer, for which there is no socket call.
  *
- * The sequence number in a quoted segment is not compared with what is on its way, as RFC 5927 section 4.1 has it against strangers on the path: on this link there is
- * nobody but the guest, which can only hurt itself.
+ * The sequence number in a quoted segment is not compared with what is on its way, as RFC 5927 section 4.1 has it
+ * against strangers on the path: on this link there is nobody but the guest, which can only hurt itself.
  *
  * @module
  */

@@ -1,13 +1,14 @@
 /**
  * IPv4 packets of a guest, checked and handed on (RFC 791, RFC 1122 section 3.2).
  *
- * `take` goes down the layers, a check at each: the header, the source, the time to live, then TCP, UDP or ICMP. A packet that fails
- * a check increments one counter and is dropped; nothing throws. What passes is a `Packet`. Fragments of UDP and ICMP wait in
- * `ipv4_reassembly.ts` until their datagram is whole; those of TCP, which nobody sends, are dropped. A checksum that is wrong but holds
- * the pseudo-header's sum is one that the guest's network card was to complete (libkrun): such a packet never left this machine.
+ * `take` goes down the layers, a check at each: the header, the source, the time to live, then TCP, UDP or ICMP. A
+ * packet that fails a check increments one counter and is dropped; nothing throws. What passes is a `Packet`. Fragments
+ * of UDP and ICMP wait in `ipv4_reassembly.ts` until their datagram is whole; those of TCP, which nobody sends, are
+ * dropped. A checksum that is wrong but holds the pseudo-header's sum is one that the guest's network card was to
+ * complete (libkrun): such a packet never left this machine.
  *
- * What is for the gateway alone is answered from here: DHCP, echo requests to its own addresses, ICMP errors. A packet to beyond the
- * subnet whose time to live ends is answered too, so that traceroute shows the gateway.
+ * What is for the gateway alone is answered from here: DHCP, echo requests to its own addresses, ICMP errors. A packet
+ * to beyond the subnet whose time to live ends is answered too, so that traceroute shows the gateway.
  *
  * @module
  */
@@ -138,8 +139,8 @@ export class Ipv4Input implements ReassemblyUser {
   }
 
   /**
-   * Drops a packet that is no segment, and tells the guest by ICMP if a rule or the rate was the cause (RFC 1812 section 5.2.7.1).
-   * Multicast and broadcast stay unanswered (RFC 1122 section 3.2.2).
+   * Drops a packet that is no segment, and tells the guest by ICMP if a rule or the rate was the cause (RFC 1812
+   * section 5.2.7.1). Multicast and broadcast stay unanswered (RFC 1122 section 3.2.2).
    */
   refuse(reason: DropReason, packet: Packet): void {
     this.#drop(reason);

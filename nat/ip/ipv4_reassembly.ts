@@ -1,20 +1,24 @@
 /**
  * Datagrams of a guest that come in fragments, put together (RFC 791 section 3.2, RFC 1122 section 3.3.2).
  *
- * **Goal.** Whoever relays a datagram sees all of it or nothing, so rules cannot be walked around by cutting headers up (RFC 1858). What is whole is handed on with a
- * header without options, as if it had come in one piece.
+ * **Goal.** Whoever relays a datagram sees all of it or nothing, so rules cannot be walked around by cutting headers up
+ * (RFC 1858). What is whole is handed on with a header without options, as if it had come in one piece.
  *
- * **How.** Each datagram has a buffer as large as the largest packet, into which a fragment's bytes are copied where they belong, and the ranges that are there, in order
- * and merged, which say the same as RFC 815's list of holes. It is whole when one range reaches from the beginning to the end that the last fragment told.
+ * **How.** Each datagram has a buffer as large as the largest packet, into which a fragment's bytes are copied where
+ * they belong, and the ranges that are there, in order and merged, which say the same as RFC 815's list of holes. It is
+ * whole when one range reaches from the beginning to the end that the last fragment told.
  *
- * **Refused.** Fragments of one datagram never overlap in earnest, only in attacks, which live on hosts that resolve the overlap in another way than a filter does (RFC 5722
- * says so for IPv6). A datagram with an overlap, or with two ends, is refused whole: its buffer goes back, and what else comes of it is dropped until it would have
- * timed out. A fragment that repeats bytes that are there changes nothing. Refused alone is a fragment that is empty, whose length is no multiple of 8 though
- * others follow, that reaches past the longest packet ("ping of death"), or that is shorter than anything a router would make of a packet (RFC 791: 68 bytes pass whole).
+ * **Refused.** Fragments of one datagram never overlap in earnest, only in attacks, which live on hosts that resolve
+ * the overlap in another way than a filter does (RFC 5722 says so for IPv6). A datagram with an overlap, or with two
+ * ends, is refused whole: its buffer goes back, and what else comes of it is dropped until it would have timed out. A
+ * fragment that repeats bytes that are there changes nothing. Refused alone is a fragment that is empty, whose length
+ * is no multiple of 8 though others follow, that reaches past the longest packet ("ping of death"), or that is shorter
+ * than anything a router would make of a packet (RFC 791: 68 bytes pass whole).
  *
- * **Limits.** `MAX_DATAGRAMS_PER_GUEST` at once, where the oldest makes room; `MAX_DATAGRAMS` at once on a gateway, where a guest makes room among its own;
- * `MAX_FRAGMENT_RANGES` ranges a datagram. `REASSEMBLY_MS` after the first fragment came a datagram is given up, and the guest is told by ICMP if the beginning was there. (RFC 1122 has 60 s
- * or more for paths across the world; this is one link, and Linux has 30 s too.)
+ * **Limits.** `MAX_DATAGRAMS_PER_GUEST` at once, where the oldest makes room; `MAX_DATAGRAMS` at once on a gateway,
+ * where a guest makes room among its own; `MAX_FRAGMENT_RANGES` ranges a datagram. `REASSEMBLY_MS` after the first
+ * fragment came a datagram is given up, and the guest is told by ICMP if the beginning was there. (RFC 1122 has 60 s or
+ * more for paths across the world; this is one link, and Linux has 30 s too.)
  *
  * @module
  */
@@ -65,9 +69,14 @@ export interface ReassemblyContext {
 
 /** Who gets what was put together, and learns what was not. */
 export interface ReassemblyUser {
-  /** A datagram is whole: an IPv4 packet without options behind room for an Ethernet header. Valid until this returns. */
+  /**
+   * A datagram is whole: an IPv4 packet without options behind room for an Ethernet header. Valid until this returns.
+   */
   datagramWhole(frame: Frame): void;
-  /** A datagram was given up whose beginning had come: `packet` is a header and that beginning. Valid until this returns. */
+  /**
+   * A datagram was given up whose beginning had come: `packet` is a header and that beginning. Valid until this
+   * returns.
+   */
   datagramExpired(packet: Uint8Array): void;
 }
 
@@ -136,7 +145,10 @@ export class Ipv4Reassembly {
     this.#user = user;
   }
 
-  /** Takes a fragment whose header is at `bytes[ip]` and whose payload ends at `end`. Returns why it has no effect, or null. */
+  /**
+   * Takes a fragment whose header is at `bytes[ip]` and whose payload ends at `end`. Returns why it has no effect, or
+   * null.
+   */
   take(bytes: Uint8Array, ip: number, end: number): DropReason | null {
     const headerLength = ipv4HeaderLength(bytes, ip), payload = ip + headerLength, more = ipv4MoreFragments(bytes, ip);
     const from = ipv4FragmentOffset(bytes, ip), to = from + end - payload;

@@ -1,8 +1,10 @@
 /**
- * The way between one address of a guest and one remote address, as the guest sees both: the one seam between relays and IP.
+ * The way between one address of a guest and one remote address, as the guest sees both: the one seam between relays
+ * and IP.
  *
- * A relay is given a path and never holds an address. What differs between the families (headers, sizes, the form of an error)
- * stands behind this interface, once for each family. Packets go to the guest; what comes from it arrives as a `Packet`.
+ * A relay is given a path and never holds an address. What differs between the families (headers, sizes, the form of an
+ * error) stands behind this interface, once for each family. Packets go to the guest; what comes from it arrives as a
+ * `Packet`.
  *
  * @module
  */
@@ -20,15 +22,16 @@ export interface Path extends TcpLower {
   /** The version of its packets. */
   readonly family: IpFamily;
   /**
-   * Sends the UDP payload `bytes[start, end)`, with room for headers in front, in fragments if it exceeds the MTU. Returns whether
-   * IP can carry so much.
+   * Sends the UDP payload `bytes[start, end)`, with room for headers in front, in fragments if it exceeds the MTU.
+   * Returns whether IP can carry so much.
    */
   udp(bytes: Uint8Array, start: number, end: number, fromPort: number, toPort: number): boolean;
   /** Sends the echo reply `bytes[start, end)`, whose identifier becomes `identifier`. */
   echoReply(bytes: Uint8Array, start: number, end: number, identifier: number): void;
   /**
-   * Tells the guest by ICMP what became of a packet that it sent on this path: `transport` is the beginning of its transport header
-   * (RFC 792 wants 8 bytes), `mtu` what the path beyond carries with `tooLarge`. Returns whether there is a message for it.
+   * Tells the guest by ICMP what became of a packet that it sent on this path: `transport` is the beginning of its
+   * transport header (RFC 792 wants 8 bytes), `mtu` what the path beyond carries with `tooLarge`. Returns whether there
+   * is a message for it.
    */
   error(error: HostError, mtu: number, protocol: number, transport: Uint8Array): boolean;
   /** Asks whether someone else has the guest's address by now. */

@@ -1,9 +1,10 @@
 /**
- * What relays of datagrams have in common: a mapping of a guest's address and port (or identifier) to a socket of the host, whatever it talks to (RFC 4787 REQ-1:
- * endpoint-independent), and the addresses it asked (`peers.ts`).
+ * What relays of datagrams have in common: a mapping of a guest's address and port (or identifier) to a socket of the
+ * host, whatever it talks to (RFC 4787 REQ-1: endpoint-independent), and the addresses it asked (`peers.ts`).
  *
- * **Errors.** What the host learns of a datagram's fate is told to the guest by ICMP, which quotes the datagram as the guest sent it, addresses and ports as the guest
- * sees them, without its payload (RFC 792: the header and 64 bits are enough). An error never ends a mapping (RFC 4787 REQ-12).
+ * **Errors.** What the host learns of a datagram's fate is told to the guest by ICMP, which quotes the datagram as the
+ * guest sent it, addresses and ports as the guest sees them, without its payload (RFC 792: the header and 64 bits are
+ * enough). An error never ends a mapping (RFC 4787 REQ-12).
  *
  * @module
  */
@@ -31,7 +32,10 @@ export abstract class DatagramRelay extends DatagramFlow implements Mapping {
   older: Mapping | null = null;
   #opened = false;
 
-  /** Writes 8 bytes of transport header to `into[at]`, as the guest sent them to `peer`. `sequence` is what the host told. */
+  /**
+   * Writes 8 bytes of transport header to `into[at]`, as the guest sent them to `peer`. `sequence` is what the host
+   * told.
+   */
   protected abstract quote(into: Uint8Array, at: number, peer: Peer, sequence: number): void;
 
   /** The counter of what fails and cannot be told to the guest. */

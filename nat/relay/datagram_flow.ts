@@ -1,7 +1,8 @@
 /**
  * What every flow of datagrams is, whoever began it: counts, and a time after which it ends.
  *
- * **Time.** A flow ends when it has not been used for `lifeMs`. One timer tells: it is not moved by a datagram, it looks at the last use when it fires.
+ * **Time.** A flow ends when it has not been used for `lifeMs`. One timer tells: it is not moved by a datagram, it
+ * looks at the last use when it fires.
  *
  * @module
  */

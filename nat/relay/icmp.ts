@@ -1,15 +1,19 @@
 /**
- * ICMP echo beyond the gateway: one ping socket of the host for each identifier of a guest, whatever it asks (RFC 5508 section 3.1).
+ * ICMP echo beyond the gateway: one ping socket of the host for each identifier of a guest, whatever it asks (RFC 5508
+ * section 3.1).
  *
- * A request goes out of the mapping's socket to the translated address. The host's identifier is another one, as a port would be; towards the guest a reply has the guest's
- * own again, and sequence number and data as they came. A reply is taken as `peers.ts` says, and cut up where the guest's link demands it. Nothing is answered that the
- * host did not hear: where it has no ping sockets, requests are dropped (`Nat.sendEcho`), never forged.
+ * A request goes out of the mapping's socket to the translated address. The host's identifier is another one, as a port
+ * would be; towards the guest a reply has the guest's own again, and sequence number and data as they came. A reply is
+ * taken as `peers.ts` says, and cut up where the guest's link demands it. Nothing is answered that the host did not
+ * hear: where it has no ping sockets, requests are dropped (`Nat.sendEcho`), never forged.
  *
  * **Time.** A mapping lives 60 s after its last message (RFC 5508 REQ-2).
  *
- * **Errors** that a request meets on its way are told to the guest (`datagram.ts`): unreachable, too large, time exceeded.
+ * **Errors** that a request meets on its way are told to the guest (`datagram.ts`): unreachable, too large, time
+ * exceeded.
  *
- * **Left out.** Requests leave with the host's TTL, whatever the guest's was, so a traceroute in the guest sees the gateway and then the target. IPv6 targets have no socket.
+ * **Left out.** Requests leave with the host's TTL, whatever the guest's was, so a traceroute in the guest sees the
+ * gateway and then the target. IPv6 targets have no socket.
  *
  * @module
  */

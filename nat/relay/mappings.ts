@@ -1,8 +1,8 @@
 /**
  * How many mappings of UDP and ICMP echo a gateway has at once.
  *
- * At most `MAX_MAPPINGS`. Beyond, the guest that has the most gives the one up that it used longest ago; so no guest loses
- * its mappings to another that takes more.
+ * At most `MAX_MAPPINGS`. Beyond, the guest that has the most gives the one up that it used longest ago; so no guest
+ * loses its mappings to another that takes more.
  *
  * @module
  */

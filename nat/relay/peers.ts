@@ -1,10 +1,11 @@
 /**
  * The addresses that a guest has asked through one mapping, the latest first.
  *
- * A reply is accepted only from one of them, on whatever port (RFC 4787 REQ-8, address-dependent filtering): a TFTP server
- * answers from a port of its own (RFC 1350 section 4). It reaches the guest from exactly the address it asked. If two
- * addresses lead to the same place on the host, that is the one asked last. `MAX_PEERS` are remembered; the one asked longest ago makes room. Looking one up
- * moves it to the front, so a guest that talks to few finds each of them at once.
+ * A reply is accepted only from one of them, on whatever port (RFC 4787 REQ-8, address-dependent filtering): a TFTP
+ * server answers from a port of its own (RFC 1350 section 4). It reaches the guest from exactly the address it asked.
+ * If two addresses lead to the same place on the host, that is the one asked last. `MAX_PEERS` are remembered; the one
+ * asked longest ago makes room. Looking one up moves it to the front, so a guest that talks to few finds each of them
+ * at once.
  *
  * @module
  */

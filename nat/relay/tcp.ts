@@ -1,23 +1,29 @@
 /**
  * A TCP flow: an endpoint that faces the guest, paired with a host socket.
  *
- * **Opening** is another's business (`tcp_guest_opening.ts` where the guest began, `tcp_host_opening.ts` where a client of the host did): it gives the relay its host
- * socket and sets the endpoint going. The socket is not read before the endpoint can send, that is, before the guest is connected.
+ * **Opening** is another's business (`tcp_guest_opening.ts` where the guest began, `tcp_host_opening.ts` where a client
+ * of the host did): it gives the relay its host socket and sets the endpoint going. The socket is not read before the
+ * endpoint can send, that is, before the guest is connected.
  *
- * **Two directions.** Guest to host: bytes go to the socket as they arrive, those of small segments together at the end of the turn (`gathering.ts`); what it does not take waits in the endpoint's queue, whose free space is
- * the window. Host to guest: the socket is read only for what the endpoint can send. Each direction ends by itself: the guest's FIN becomes `closeWrite()` once every
- * byte is written, the host's EOF becomes FIN once every byte is sent. Nothing of one end says anything of the other.
+ * **Two directions.** Guest to host: bytes go to the socket as they arrive, those of small segments together at the end
+ * of the turn (`gathering.ts`); what it does not take waits in the endpoint's queue, whose free space is the window.
+ * Host to guest: the socket is read only for what the endpoint can send. Each direction ends by itself: the guest's FIN
+ * becomes `closeWrite()` once every byte is written, the host's EOF becomes FIN once every byte is sent. Nothing of one
+ * end says anything of the other.
  *
- * **Two lives.** The endpoint's ends in CLOSED or TIME-WAIT; the relay's when the queue is written, `closeWrite()` is done and EOF was read. A relay that outlives
- * its endpoint's place in the table is `draining`: its key is free for a new SYN. What becomes of the socket when the endpoint is over, an orderly end, a reset or
- * draining, is a table (`tcp_close.ts`).
+ * **Two lives.** The endpoint's ends in CLOSED or TIME-WAIT; the relay's when the queue is written, `closeWrite()` is
+ * done and EOF was read. A relay that outlives its endpoint's place in the table is `draining`: its key is free for a
+ * new SYN. What becomes of the socket when the endpoint is over, an orderly end, a reset or draining, is a table
+ * (`tcp_close.ts`).
  *
- * **Resets.** When the host connection breaks, bytes that it still holds are read and delivered first, while the guest makes progress, then RST. No handler is called for
- * them (`host.ts`, "Failing"), so the relay reads by itself as the guest makes room.
+ * **Resets.** When the host connection breaks, bytes that it still holds are read and delivered first, while the guest
+ * makes progress, then RST. No handler is called for them (`host.ts`, "Failing"), so the relay reads by itself as the
+ * guest makes room.
  *
  * **Its ending** has one name (`endings.ts`): what broke it off first, and where nothing did, whose end came first.
  *
- * Calls of the host and of the endpoint only note what happened where acting at once could re-enter the endpoint; the rest is done in `endTurn`.
+ * Calls of the host and of the endpoint only note what happened where acting at once could re-enter the endpoint; the
+ * rest is done in `endTurn`.
  *
  * @module
  */
@@ -381,7 +387,10 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     this.#makeDue();
   }
 
-  /** The host connection is broken: RST for the guest, behind what could still be read. A client that goes before the guest has answered leaves nothing to deliver. */
+  /**
+   * The host connection is broken: RST for the guest, behind what could still be read. A client that goes before the
+   * guest has answered leaves nothing to deliver.
+   */
   #endGuest(): void {
     if (this.known && this.endpoint.readRoom > 0) this.#readHost();
     if (this.known && !this.#toGuest.finished) return;

@@ -1,15 +1,20 @@
 /**
  * How a TCP flow closes, as a table.
  *
- * **Two directions**, named alike. One carries what the guest says to the host, the other what the host says to the guest. A direction has *finished* when its sender has
- * said that nothing more comes (the guest's FIN and every byte before it, the host's EOF). It *owes* while bytes wait between the two. It is *closed* when its end was passed on:
- * `closeWrite` to the host; FIN to the guest, which the endpoint keeps account of. It has *failed* when its receiver takes nothing more.
+ * **Two directions**, named alike. One carries what the guest says to the host, the other what the host says to the
+ * guest. A direction has *finished* when its sender has said that nothing more comes (the guest's FIN and every byte
+ * before it, the host's EOF). It *owes* while bytes wait between the two. It is *closed* when its end was passed on:
+ * `closeWrite` to the host; FIN to the guest, which the endpoint keeps account of. It has *failed* when its receiver
+ * takes nothing more.
  *
- * **The verdict.** When the guest's endpoint is over, something must become of the host socket. `VERDICTS` has a row for each way in which the endpoint is over, and in it an entry for
- * each stage of the direction to the host, as `transitions.ts` has for states and events. There is no default. What the entries follow from:
+ * **The verdict.** When the guest's endpoint is over, something must become of the host socket. `VERDICTS` has a row
+ * for each way in which the endpoint is over, and in it an entry for each stage of the direction to the host, as
+ * `transitions.ts` has for states and events. There is no default. What the entries follow from:
  *
- * - The host sees an orderly end only if the guest has finished and the host was given every byte that the guest was acknowledged.
- * - What was acknowledged is written although the guest is gone: the relay drains. Only a reset, by whoever it is, ends that.
+ * - The host sees an orderly end only if the guest has finished and the host was given every byte that the guest was
+ *   acknowledged.
+ * - What was acknowledged is written although the guest is gone: the relay drains. Only a reset, by whoever it is, ends
+ *   that.
  * - A guest that resets after both have finished says nothing that the host could still hear.
  *
  * @module
@@ -93,7 +98,10 @@ export const VERDICTS: Readonly<Record<GuestEnd, VerdictRow>> = {
   "closed": { ...CUT, finished: "close" },
 };
 
-/** How a flow ends whose endpoint is over so, if nothing broke it off before; `null`: by who finished first, or as whoever aborted it says. */
+/**
+ * How a flow ends whose endpoint is over so, if nothing broke it off before; `null`: by who finished first, or as
+ * whoever aborted it says.
+ */
 export const ENDINGS: Readonly<Record<TcpEnd, FlowEnding | null>> = {
   finished: null,
   reset: "resetByGuest",

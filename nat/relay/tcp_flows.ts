@@ -1,9 +1,9 @@
 /**
- * The TCP flows of a gateway: found by key, and begun by a guest's SYN (`tcp_guest_opening.ts`) or by a client of the host
- * (`tcp_host_opening.ts`).
+ * The TCP flows of a gateway: found by key, and begun by a guest's SYN (`tcp_guest_opening.ts`) or by a client of the
+ * host (`tcp_host_opening.ts`).
  *
- * A SYN is translated, and rules and limits are asked, before anything is opened. DNS at the gateway's own address ends in the
- * gateway: `service/dns.ts` takes the place of the host.
+ * A SYN is translated, and rules and limits are asked, before anything is opened. DNS at the gateway's own address ends
+ * in the gateway: `service/dns.ts` takes the place of the host.
  *
  * @module
  */

@@ -1,9 +1,10 @@
 /**
  * How a guest opens a TCP flow: the host connects first.
  *
- * The guest's SYN waits in LISTEN while the host connects; SYN-ACK goes out only after that succeeded, so a port that is refused on the host is refused to the
- * guest. Targets are tried in order while they refuse. A connect that fails otherwise, or takes longer than `connectTimeoutMs`, is told by ICMP first (RFC 1122
- * section 3.2.2.1), then RST, so that the guest's kernel reports the true cause.
+ * The guest's SYN waits in LISTEN while the host connects; SYN-ACK goes out only after that succeeded, so a port that
+ * is refused on the host is refused to the guest. Targets are tried in order while they refuse. A connect that fails
+ * otherwise, or takes longer than `connectTimeoutMs`, is told by ICMP first (RFC 1122 section 3.2.2.1), then RST, so
+ * that the guest's kernel reports the true cause.
  *
  * It is the handler of the socket that connects, and passes on to the relay what comes after.
  *
@@ -34,8 +35,8 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   #timer: Timer;
 
   /**
-   * For the SYN `syn`, valid until `begin` has returned. The targets are tried in order while they refuse, by whoever `host` is: the
-   * host, or what stands before it.
+   * For the SYN `syn`, valid until `begin` has returned. The targets are tried in order while they refuse, by whoever
+   * `host` is: the host, or what stands before it.
    */
   constructor(
     context: RelayContext,

@@ -1,9 +1,10 @@
 /**
  * How a client of the host opens a TCP flow to a guest, through a forward: the guest is asked at once.
  *
- * The host has accepted the client already, since a kernel does that by itself. SYN goes to the guest from the client's own address; it is repeated with backoff and given up after
- * `connectTimeoutMs`, by the endpoint. Until the guest's SYN-ACK nothing of the client is read, so what it sends waits in the host's kernel. A guest that refuses
- * (RST) or never answers ends the flow in SYN-SENT, and the relay resets the client: at once, or after those ten seconds.
+ * The host has accepted the client already, since a kernel does that by itself. SYN goes to the guest from the client's
+ * own address; it is repeated with backoff and given up after `connectTimeoutMs`, by the endpoint. Until the guest's
+ * SYN-ACK nothing of the client is read, so what it sends waits in the host's kernel. A guest that refuses (RST) or
+ * never answers ends the flow in SYN-SENT, and the relay resets the client: at once, or after those ten seconds.
  *
  * @module
  */

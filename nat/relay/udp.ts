@@ -1,15 +1,19 @@
 /**
- * UDP: one host socket for each address and port of a guest, whatever it talks to (RFC 4787 REQ-1: endpoint-independent mapping).
+ * UDP: one host socket for each address and port of a guest, whatever it talks to (RFC 4787 REQ-1: endpoint-independent
+ * mapping).
  *
- * A guest's datagram goes out of the mapping's socket to the translated address, up to 65,507 bytes; what came in fragments is put together before. A reply is taken as
- * `peers.ts` says, and cut up where the guest's link demands it. DNS at the gateway's own address does not come here (`service/dns.ts`).
+ * A guest's datagram goes out of the mapping's socket to the translated address, up to 65,507 bytes; what came in
+ * fragments is put together before. A reply is taken as `peers.ts` says, and cut up where the guest's link demands it.
+ * DNS at the gateway's own address does not come here (`service/dns.ts`).
  *
- * **Time.** A mapping lives 30 s after its last datagram while it has seen no more than one question and one answer, 120 s once it is a stream (RFC 4787 REQ-5 is
- * for streams).
+ * **Time.** A mapping lives 30 s after its last datagram while it has seen no more than one question and one answer,
+ * 120 s once it is a stream (RFC 4787 REQ-5 is for streams).
  *
- * **Errors.** A refused port, an unreachable host and a path that is too narrow are told to the guest where the host learns of them (`datagram.ts`).
+ * **Errors.** A refused port, an unreachable host and a path that is too narrow are told to the guest where the host
+ * learns of them (`datagram.ts`).
  *
- * **Sockets.** One of each family that the guest's targets need. Where the host has none left, a mapping that never had one is gone again at once.
+ * **Sockets.** One of each family that the guest's targets need. Where the host has none left, a mapping that never had
+ * one is gone again at once.
  *
  * @module
  */
@@ -117,8 +121,8 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
 }
 
 /**
- * Sends the datagram `bytes[start, end)`, which the host received, to a guest. Returns how many bytes that were: 0 if it is too large
- * for IP, which is counted.
+ * Sends the datagram `bytes[start, end)`, which the host received, to a guest. Returns how many bytes that were: 0 if
+ * it is too large for IP, which is counted.
  */
 export function sendToGuest(
   context: RelayContext,

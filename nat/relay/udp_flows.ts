@@ -1,8 +1,9 @@
 /**
  * The UDP flows of a gateway: mappings of guests (`udp.ts`), and clients of forwards (`udp_forward.ts`).
  *
- * A datagram of a guest is first looked up among the clients, then goes to its mapping. A destination that the mapping has not
- * asked yet is translated, and rules are asked. DNS at the gateway's own address is answered by `service/dns.ts`.
+ * A datagram of a guest is first looked up among the clients, then goes to its mapping. A destination that the mapping
+ * has not asked yet is translated, and rules are asked. DNS at the gateway's own address is answered by
+ * `service/dns.ts`.
  *
  * @module
  */
@@ -73,7 +74,10 @@ export class UdpFlows {
   }
 }
 
-/** Refuses a datagram. Every system announces itself to its neighbours: that is no attempt to reach anything, and nobody is told. */
+/**
+ * Refuses a datagram. Every system announces itself to its neighbours: that is no attempt to reach anything, and nobody
+ * is told.
+ */
 export function refuseDatagram(
   { registry, rules }: FlowsContext,
   { use }: GuestSide,

@@ -1,26 +1,32 @@
 /**
  * Where guests may go: the rules that a user gives, `--allow` and `--deny`.
  *
- * A rule is a network and, if it names some, ports. It **holds** a flow whose address lies in the network and whose port is one
- * of its ports; a rule without ports holds every port and the protocols that have none, a rule with ports never holds those.
+ * A rule is a network and, if it names some, ports. It **holds** a flow whose address lies in the network and whose
+ * port is one of its ports; a rule without ports holds every port and the protocols that have none, a rule with ports
+ * never holds those.
  *
- * **Two addresses.** A flow has the address that the guest asked for and the host address that this leads to (`translate.ts`): 10.0.2.2
- * and 127.0.0.1, say. A rule holds the flow if it holds either, so that neither the gateway's address nor a map is a way around a rule.
+ * **Two addresses.** A flow has the address that the guest asked for and the host address that this leads to
+ * (`translate.ts`): 10.0.2.2 and 127.0.0.1, say. A rule holds the flow if it holds either, so that neither the
+ * gateway's address nor a map is a way around a rule.
  *
- * **Which rule counts.** An allow is an exception to the denies around it: at one address the most specific network wins, and deny
- * where two are equal. A deny that has no exception of that kind stands, whatever is allowed at the other address; the
- * lengths of prefixes of different addresses are not compared, because they say nothing of each other.
+ * **Which rule counts.** An allow is an exception to the denies around it: at one address the most specific network
+ * wins, and deny where two are equal. A deny that has no exception of that kind stands, whatever is allowed at the
+ * other address; the lengths of prefixes of different addresses are not compared, because they say nothing of each
+ * other.
  *
  * **Allow-list.** Once there is an allow, a flow that no allow holds is refused too.
  *
- * What is never relayed (`policy.ts`) is refused before and apart from this, whatever the rules. A rule's IPv4-mapped IPv6 address is the
- * IPv4 address, as everywhere. Rules are few and are looked through once a flow, without making an object.
+ * What is never relayed (`policy.ts`) is refused before and apart from this, whatever the rules. A rule's IPv4-mapped
+ * IPv6 address is the IPv4 address, as everywhere. Rules are few and are looked through once a flow, without making an
+ * object.
  *
  * @module
  */
 import { Cidr, type IpAddress } from "../../net/wire/address.ts";
 
-/** What is denied unless `deny` holds `none`: link-local addresses, where clouds keep their metadata service (RFC 3927). */
+/**
+ * What is denied unless `deny` holds `none`: link-local addresses, where clouds keep their metadata service (RFC 3927).
+ */
 export const DEFAULT_DENY = "169.254.0.0/16";
 /** Among the texts of `deny`: leave out `DEFAULT_DENY`. */
 export const DENY_NONE = "none";
@@ -51,8 +57,8 @@ export interface EgressRule {
 export type EgressDenial = EgressRule | "notAllowed";
 
 /**
- * Reads `CIDR[:PORT|LO-HI[,…]]`, an IPv6 network with ports in brackets. Throws a `TypeError` or `RangeError` whose message is what
- * is wrong alone, for whoever knows what the text was given for.
+ * Reads `CIDR[:PORT|LO-HI[,…]]`, an IPv6 network with ports in brackets. Throws a `TypeError` or `RangeError` whose
+ * message is what is wrong alone, for whoever knows what the text was given for.
  */
 export function parseEgressRule(text: string): EgressRule {
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text), single = /^([^:]*)(?::([^:]*))?$/.exec(text);
@@ -79,8 +85,8 @@ export class EgressRules {
   readonly deny: readonly EgressRule[];
 
   /**
-   * Reads rules. `none` among those of `deny` leaves out `DEFAULT_DENY`. Throws a `TypeError` or `RangeError` that names the rule and
-   * what is wrong with it.
+   * Reads rules. `none` among those of `deny` leaves out `DEFAULT_DENY`. Throws a `TypeError` or `RangeError` that
+   * names the rule and what is wrong with it.
    */
   constructor(rules: { allow?: readonly string[]; deny?: readonly string[] } = {}) {
     const deny = rules.deny ?? [], own = deny.filter((text) => text !== DENY_NONE);
@@ -93,8 +99,8 @@ export class EgressRules {
   }
 
   /**
-   * Why a flow to `port` at the address `asked`, which leads to the host address `host`, is refused, or null. `port` is 0 for a protocol
-   * without ports.
+   * Why a flow to `port` at the address `asked`, which leads to the host address `host`, is refused, or null. `port` is
+   * 0 for a protocol without ports.
    */
   denial(asked: IpAddress, host: IpAddress, port: number): EgressDenial | null {
     const atAsked = longestAllow(this.allow, asked, port), atHost = longestAllow(this.allow, host, port);

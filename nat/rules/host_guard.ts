@@ -1,9 +1,9 @@
 /**
  * Keeps guests off the host's own addresses (`--no-host`), as these change.
  *
- * What a guest asks for is looked at when it is translated (`translate.ts`). A mapping of UDP or echo remembers what it has
- * asked, and the host may get such an address later. So a version of the host's addresses stands beside what is remembered:
- * if it is an old one, the address is looked at once more. The version itself is looked at once a turn.
+ * What a guest asks for is looked at when it is translated (`translate.ts`). A mapping of UDP or echo remembers what it
+ * has asked, and the host may get such an address later. So a version of the host's addresses stands beside what is
+ * remembered: if it is an old one, the address is looked at once more. The version itself is looked at once a turn.
  *
  * @module
  */

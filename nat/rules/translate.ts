@@ -12,13 +12,14 @@
  * 5. The rest of the subnet is refused: it must not reach a network of the host that has the same numbers.
  * 6. Anything else is itself.
  *
- * Where guests may reach no address of the host (`--no-host`), what would lead to one of them is refused, by whatever way:
- * the gateway's address, a map, or the address itself. DNS is not concerned.
+ * Where guests may reach no address of the host (`--no-host`), what would lead to one of them is refused, by whatever
+ * way: the gateway's address, a map, or the address itself. DNS is not concerned.
  *
- * Whatever came out is then matched with `policy.ts` once more, and together with what was asked with the user's rules (`egress.ts`). Those do
- * not concern DNS: `dnsServers` says where it leads, or that it leads nowhere. Of the gateway's two targets one that is denied takes the
- * other with it, since both are the same place to whoever wrote the rule. Rules are checked when they are made, so that a wrong
- * one is an error of whoever configures the gateway and not a refusal that a guest runs into.
+ * Whatever came out is then matched with `policy.ts` once more, and together with what was asked with the user's rules
+ * (`egress.ts`). Those do not concern DNS: `dnsServers` says where it leads, or that it leads nowhere. Of the gateway's
+ * two targets one that is denied takes the other with it, since both are the same place to whoever wrote the rule.
+ * Rules are checked when they are made, so that a wrong one is an error of whoever configures the gateway and not a
+ * refusal that a guest runs into.
  *
  * @module
  */

@@ -1,9 +1,10 @@
 /**
  * Where the destinations of datagrams lead, remembered.
  *
- * A TCP flow is translated once, at its SYN; datagrams come without one, and each may go elsewhere. So that one costs neither a look
- * through all rules nor an object, the last answers are kept, refusals too, in a table with one place for each hash of address and port.
- * Another destination with the same hash takes the place over, so a guest that talks to thousands pays for the rules each time and makes nothing grow.
+ * A TCP flow is translated once, at its SYN; datagrams come without one, and each may go elsewhere. So that one costs
+ * neither a look through all rules nor an object, the last answers are kept, refusals too, in a table with one place
+ * for each hash of address and port. Another destination with the same hash takes the place over, so a guest that talks
+ * to thousands pays for the rules each time and makes nothing grow.
  *
  * Answers hold for one set of rules. Where a gateway's rules were replaced (`withDnsServers`), or the host's
  * addresses have changed and matter, all are forgotten.

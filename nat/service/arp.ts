@@ -8,9 +8,9 @@
  * are nothing are refused at once instead of waiting for ARP to give up.
  *
  * Not answered is what must stay the guest's: its own addresses, and probes (sender 0.0.0.0) with which it asks whether
- * an address is free (RFC 5227 section 2.1.1). An answer would talk a guest out of its lease. Only addresses that really
- * are taken, those of gateway, DNS and maps, are defended so. Announcements, in which sender and target are the same (RFC
- * 5227 section 2.3), expect no answer, and neither network nor broadcast address belongs to anyone.
+ * an address is free (RFC 5227 section 2.1.1). An answer would talk a guest out of its lease. Only addresses that
+ * really are taken, those of gateway, DNS and maps, are defended so. Announcements, in which sender and target are the
+ * same (RFC 5227 section 2.3), expect no answer, and neither network nor broadcast address belongs to anyone.
  *
  * @module
  */
@@ -81,7 +81,10 @@ export function arpReply(
   return encodeArp(into, at, REPLY);
 }
 
-/** Writes the gateway's request for the MAC address of `target` at `into[at]` and returns its length. It goes to everyone on the link. */
+/**
+ * Writes the gateway's request for the MAC address of `target` at `into[at]` and returns its length. It goes to
+ * everyone on the link.
+ */
 export function arpRequest(segment: ArpSegment, target: number, into: Uint8Array, at: number): number {
   REQUEST.senderMac = segment.mac;
   REQUEST.senderIp = segment.gateway;

@@ -1,8 +1,9 @@
 /**
  * DNS at the gateway's .3: local names, a cache, and the host's resolvers behind it.
  *
- * **Goal.** A guest asks one address, whatever resolvers the host has and however often they change. Nothing of a message
- * is understood that need not be: what the gateway cannot answer is passed on byte by byte, and so is what comes back.
+ * **Goal.** A guest asks one address, whatever resolvers the host has and however often they change. Nothing of a
+ * message is understood that need not be: what the gateway cannot answer is passed on byte by byte, and so is what
+ * comes back.
  *
  * **A query** (`dns_query.ts`) goes, in this order,
  * 1. to the gateway itself, if it is for a local name (`dns_local.ts`);
@@ -10,26 +11,28 @@
  * 3. to an exchange that is under way for the same question, so that no question is open twice (RFC 5452 section 5);
  * 4. to an exchange of its own (`dns_exchange.ts`), over the transport by which the guest asked.
  *
- * Only standard queries are passed on: NOTIFY, UPDATE, STATUS and every other operation are answered with NOTIMP, so that
- * no guest changes a zone of the host's network. So are transfers of zones, whose answers are many messages (RFC 5936).
+ * Only standard queries are passed on: NOTIFY, UPDATE, STATUS and every other operation are answered with NOTIMP, so
+ * that no guest changes a zone of the host's network. So are transfers of zones, whose answers are many messages (RFC
+ * 5936).
  *
- * **An answer** gets the guest's id and, where it may be one of several guests' or of the cache, the question as this one
- * asked it: a guest that mixes upper and lower case to recognise forgeries finds its own letters. An answer larger than
- * the guest takes over UDP, which its query says, is replaced by an empty one with the flag TC, and the guest asks over
- * TCP. One that the guest takes and its link does not carry whole goes in fragments.
+ * **An answer** gets the guest's id and, where it may be one of several guests' or of the cache, the question as this
+ * one asked it: a guest that mixes upper and lower case to recognise forgeries finds its own letters. An answer larger
+ * than the guest takes over UDP, which its query says, is replaced by an empty one with the flag TC, and the guest asks
+ * over TCP. One that the guest takes and its link does not carry whole goes in fragments.
  *
  * **Failure.** Where there is no resolver, or none answers in time, the guest gets SERVFAIL, which is not kept.
  *
  * **Time.** None is measured here: exchanges have a timer each, and the guest's repetitions are passed on.
  *
- * **Limits.** `MAX_DNS_PENDING` exchanges, for `MAX_DNS_WAITERS` each. All guests of a gateway share one cache and these
- * limits. If all exchanges are under way, the guest that began the most gives up its oldest, whose askers get SERVFAIL;
- * so the names that one guest asks never keep another from asking. A guest that has the most itself gives one up only if
- * a resolver has been silent about it for `DNS_ATTEMPT_MS`: a flood of names is not passed on faster than that. Else the
- * query is dropped, and the guest will repeat it. Of those that wait for one exchange, the guest with the most gives way.
+ * **Limits.** `MAX_DNS_PENDING` exchanges, for `MAX_DNS_WAITERS` each. All guests of a gateway share one cache and
+ * these limits. If all exchanges are under way, the guest that began the most gives up its oldest, whose askers get
+ * SERVFAIL; so the names that one guest asks never keep another from asking. A guest that has the most itself gives one
+ * up only if a resolver has been silent about it for `DNS_ATTEMPT_MS`: a flood of names is not passed on faster than
+ * that. Else the query is dropped, and the guest will repeat it. Of those that wait for one exchange, the guest with
+ * the most gives way.
  *
- * **Over TCP** a guest's connection ends here (`dns_stream.ts`); its queries meet the same cache, limits and resolvers. If
- * one has no room among the exchanges it gets SERVFAIL, because TCP does not repeat it.
+ * **Over TCP** a guest's connection ends here (`dns_stream.ts`); its queries meet the same cache, limits and resolvers.
+ * If one has no room among the exchanges it gets SERVFAIL, because TCP does not repeat it.
  *
  * @module
  */

@@ -3,15 +3,15 @@
  *
  * **What is kept** (`lifeOfDnsAnswer`): whole answers that are well-formed to their last byte. With records of the type
  * that was asked for, until the least TTL of all their records. Without (NXDOMAIN, or no record of the type), for the
- * lesser of the SOA record's TTL and its MINIMUM field, and not at all without a SOA record (RFC 2308 sections 4 and 5).
- * SERVFAIL for 5 s (RFC 9520). Never what was truncated, has another response code, or a TTL of 0. No life is longer
- * than an hour.
+ * lesser of the SOA record's TTL and its MINIMUM field, and not at all without a SOA record (RFC 2308 sections 4 and
+ * 5). SERVFAIL for 5 s (RFC 9520). Never what was truncated, has another response code, or a TTL of 0. No life is
+ * longer than an hour.
  *
  * **How it ages.** An answer is given out with every TTL less its age in whole seconds; where nothing was found also
  * not more than is left of its life, because the next cache down keeps it by MINIMUM again.
  *
- * **Bounds.** The entry longest unused makes room. What is over is dropped when it is asked for or when its turn to make
- * room has come: no timer is needed, since the bounds hold anyway.
+ * **Bounds.** The entry longest unused makes room. What is over is dropped when it is asked for or when its turn to
+ * make room has come: no timer is needed, since the bounds hold anyway.
  *
  * @module
  */
@@ -58,7 +58,10 @@ interface Entry {
 
 const NO_LIFE: DnsLife = { seconds: 0, negative: false, ttls: [] };
 
-/** How long the answer `bytes[start, end)` to a question for `type` may be kept. The message is one that `checkDns` takes. */
+/**
+ * How long the answer `bytes[start, end)` to a question for `type` may be kept. The message is one that `checkDns`
+ * takes.
+ */
 export function lifeOfDnsAnswer(bytes: Uint8Array, start: number, end: number, type: number): DnsLife {
   const flags = dnsFlags(bytes, start), rcode = dnsRcode(flags), ttls: number[] = [];
   if (flags & DNS_TC || (rcode !== DNS_NOERROR && rcode !== DNS_NXDOMAIN && rcode !== DNS_SERVFAIL)) return NO_LIFE;

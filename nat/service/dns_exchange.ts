@@ -6,8 +6,8 @@
  * open until the end, so a late answer of an earlier one is as good. The message goes out as the guest sent it, but for
  * its id, which is drawn at random.
  *
- * **An answer** has the id, the operation and the question of the query (RFC 5452 section 9.1). A resolver that could not
- * read the query may leave the question out. Whatever else comes is counted as `dnsMismatched`.
+ * **An answer** has the id, the operation and the question of the query (RFC 5452 section 9.1). A resolver that could
+ * not read the query may leave the question out. Whatever else comes is counted as `dnsMismatched`.
  *
  * **The end** comes once: with an answer, a failure if no other resolver is left that could do better; or without one,
  * after `DNS_QUERY_MS` or once every resolver is known not to listen.

@@ -3,9 +3,9 @@
  *
  * `gateway.hawser.internal` and `host.hawser.internal` are Hawser's own, `host.docker.internal` and the like those that
  * people have in their configuration already. All are the gateway's address, which leads to the host's loopback; all
- * have an A record and nothing else: another type gets an answer without records (NODATA). Under `hawser.internal` there
- * is nothing else (NXDOMAIN); of the other domains only these names are taken. `internal` is reserved for private use,
- * so no such name can exist outside.
+ * have an A record and nothing else: another type gets an answer without records (NODATA). Under `hawser.internal`
+ * there is nothing else (NXDOMAIN); of the other domains only these names are taken. `internal` is reserved for private
+ * use, so no such name can exist outside.
  *
  * An answer without records carries a SOA record, so that a guest may keep it (RFC 2308 section 3).
  *
@@ -44,10 +44,14 @@ const TTL = 60;
 
 const NAMES = new Set(LOCAL_DNS_NAMES.map(wireForm));
 const DOMAIN = wireForm(LOCAL_DNS_DOMAIN);
-/** MNAME: the zone itself. RNAME: nobody. Then serial, refresh, retry, expire, minimum (as RFC 6303 section 3 has it). */
+/**
+ * MNAME: the zone itself. RNAME: nobody. Then serial, refresh, retry, expire, minimum (as RFC 6303 section 3 has it).
+ */
 const SOA_TAIL = soaTail("nobody.invalid", [1, 3600, 1200, 604_800, TTL]);
 
-/** Writes the answer to a query for a local name at `into[at]` and returns its length; 0 where the name is not local. */
+/**
+ * Writes the answer to a query for a local name at `into[at]` and returns its length; 0 where the name is not local.
+ */
 export function encodeLocalDnsAnswer(into: Uint8Array, at: number, query: DnsQuery, gateway: number): number {
   if (dnsOpcode(query.flags) !== 0) return 0;
   const { name, type, question } = query;

@@ -2,9 +2,9 @@
  * A guest's DNS query, read as far as the gateway needs it, and the answers that are made from it without a resolver.
  *
  * **Keys.** Most queries are of one form: one question, and at most an OPT record without options. Two of them want the
- * same answer when name (in lower case, RFC 4343), type, class, the flags RD, AD and CD, the presence of EDNS and its flag
- * DO agree; these make the key. Every other message (an update, several questions, a signature, a cookie, a question
- * type that is no record type) has no key: it is passed on as it is, and its answer is for nobody else.
+ * same answer when name (in lower case, RFC 4343), type, class, the flags RD, AD and CD, the presence of EDNS and its
+ * flag DO agree; these make the key. Every other message (an update, several questions, a signature, a cookie, a
+ * question type that is no record type) has no key: it is passed on as it is, and its answer is for nobody else.
  *
  * **Answers** made here repeat the question as it was asked, letter by letter, and carry an OPT record where the query
  * had one (RFC 6891 section 6.1.1).
@@ -101,7 +101,10 @@ export function sameDnsQuestion(question: Uint8Array, bytes: Uint8Array, at: num
   return true;
 }
 
-/** A name as `DnsQuery.name` has it, as text: with a dot at its end, and `\DDD` for what is no letter, digit, `-` or `_`. */
+/**
+ * A name as `DnsQuery.name` has it, as text: with a dot at its end, and `\DDD` for what is no letter, digit, `-` or
+ * `_`.
+ */
 export function dnsNameText(name: string): string {
   if (name === "") return "";
   let text = "";

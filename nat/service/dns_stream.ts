@@ -1,16 +1,17 @@
 /**
- * DNS over TCP at .3: a connection of a guest that ends in the gateway, which answers each query on it as it answers one
- * over UDP (RFC 7766).
+ * DNS over TCP at .3: a connection of a guest that ends in the gateway, which answers each query on it as it answers
+ * one over UDP (RFC 7766).
  *
- * **Where it stands.** It is the socket of a TCP relay, in the place of one of the host; so connecting, closing and resets
- * are those of any flow. It connects at once, whatever the host's resolvers do: a guest whose resolvers are silent gets
- * SERVFAIL in time, and local names and what the cache knows at once.
+ * **Where it stands.** It is the socket of a TCP relay, in the place of one of the host; so connecting, closing and
+ * resets are those of any flow. It connects at once, whatever the host's resolvers do: a guest whose resolvers are
+ * silent gets SERVFAIL in time, and local names and what the cache knows at once.
  *
- * **Messages** are of two bytes of length and so many more (RFC 1035 section 4.2.2). Each goes to the DNS service when it
- * is whole. Answers go back as they come, which need not be the order of the questions (RFC 7766 section 6.2.1.1).
+ * **Messages** are of two bytes of length and so many more (RFC 1035 section 4.2.2). Each goes to the DNS service when
+ * it is whole. Answers go back as they come, which need not be the order of the questions (RFC 7766 section 6.2.1.1).
  *
- * **The end.** After the guest's FIN every query under way is still answered, then comes ours. A connection on which nothing
- * is asked for `DNS_IDLE_MS` ends (RFC 7766 section 6.2.3). A message that is not whole when FIN comes is dropped.
+ * **The end.** After the guest's FIN every query under way is still answered, then comes ours. A connection on which
+ * nothing is asked for `DNS_IDLE_MS` ends (RFC 7766 section 6.2.3). A message that is not whole when FIN comes is
+ * dropped.
  *
  * **Limits.** A query has at most `MAX_DNS_QUERY` bytes; a longer one breaks the connection. While `MAX_DNS_PIPELINED`
  * queries are under way, or the guest has `MAX_ANSWERS` bytes of answers to read, nothing more of it is taken.
@@ -44,7 +45,10 @@ const MAX_ANSWERS = 65_536;
 
 /** Who answers what is asked on a connection. */
 export interface DnsStreamUser {
-  /** A whole message, which is the receiver's. Exactly one `answer` follows, now or later, or none if this returns false. */
+  /**
+   * A whole message, which is the receiver's. Exactly one `answer` follows, now or later, or none if this returns
+   * false.
+   */
   dnsStreamAsked(message: Uint8Array): boolean;
   /** The connection has ended: what is under way is of no use. */
   dnsStreamClosed(): void;

@@ -1,9 +1,10 @@
 /**
  * The congestion window (RFC 5681), for a path that is one virtual link.
  *
- * It starts as large as the send queue may be, because nothing but the guest lies behind the link, so it bounds nothing until
- * something is lost. A loss found by duplicate ACKs or SACK halves it (section 3.2), a timeout sets it to one segment (section 3.1), and it
- * grows again by slow start and congestion avoidance, by whole bytes. A restart after idleness is not treated specially: the path has no one else on it.
+ * It starts as large as the send queue may be, because nothing but the guest lies behind the link, so it bounds nothing
+ * until something is lost. A loss found by duplicate ACKs or SACK halves it (section 3.2), a timeout sets it to one
+ * segment (section 3.1), and it grows again by slow start and congestion avoidance, by whole bytes. A restart after
+ * idleness is not treated specially: the path has no one else on it.
  *
  * @module
  */

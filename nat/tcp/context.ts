@@ -1,5 +1,6 @@
 /**
- * What every TCP endpoint of a gateway shares, and the two sides it talks to (RFC 9293 section 3.9): the user above, the network below.
+ * What every TCP endpoint of a gateway shares, and the two sides it talks to (RFC 9293 section 3.9): the user above,
+ * the network below.
  *
  * @module
  */
@@ -14,7 +15,10 @@ export interface TcpConfig {
   readonly sendLimit: number;
   /** How long a SYN of ours is repeated before the connection is given up. */
   readonly connectTimeoutMs: number;
-  /** Silence of the peer after which unacknowledged data ends the connection (RFC 9293 section 3.8.3, R2: at least 100 s). */
+  /**
+   * Silence of the peer after which unacknowledged data ends the connection (RFC 9293 section 3.8.3, R2: at least 100
+   * s).
+   */
   readonly userTimeoutMs: number;
   /** The same once our FIN was sent. */
   readonly lastAckTimeoutMs: number;
@@ -41,7 +45,9 @@ export const TCP_DEFAULTS: TcpConfig = {
   keepAliveProbes: 9,
 };
 
-/** How often segments of known connections had no effect or only a part of it, by reason. A gateway's `Counters` is one. */
+/**
+ * How often segments of known connections had no effect or only a part of it, by reason. A gateway's `Counters` is one.
+ */
 export interface TcpDrops {
   /** Nothing new in it, or a SYN that is known. */
   tcpRepeated: number;
@@ -101,8 +107,9 @@ export interface TcpLower {
   /** Largest payload that may be handed over at once: more than `maxSegmentSize` where the link segments. */
   readonly maxBurst: number;
   /**
-   * Sends the segment `bytes[start, end)`: a TCP header without checksum and its payload. What lies before `start`, `SEGMENT_HEADROOM` less
-   * the TCP header's length, may be overwritten. `segmentSize` is not 0 where the payload is to be cut into pieces of that size.
+   * Sends the segment `bytes[start, end)`: a TCP header without checksum and its payload. What lies before `start`,
+   * `SEGMENT_HEADROOM` less the TCP header's length, may be overwritten. `segmentSize` is not 0 where the payload is to
+   * be cut into pieces of that size.
    */
   transmit(bytes: Uint8Array, start: number, end: number, segmentSize: number): void;
 }
@@ -133,8 +140,8 @@ export interface TcpUser {
   /** The handshake is complete: ESTABLISHED. */
   tcpOpened(): void;
   /**
-   * Bytes came in order and nothing is queued before them. Returns how many the user took at once; the endpoint queues the rest. The
-   * bytes are valid until this returns. The user must not call the endpoint from within this.
+   * Bytes came in order and nothing is queued before them. Returns how many the user took at once; the endpoint queues
+   * the rest. The bytes are valid until this returns. The user must not call the endpoint from within this.
    */
   tcpReceived(bytes: Uint8Array, start: number, end: number): number;
   /** The peer has not answered for a second, and was sent to again. */
@@ -143,7 +150,10 @@ export interface TcpUser {
   tcpPeerFinished(): void;
   /** Bytes were acknowledged or the peer's window opened: `readRoom` may have grown. */
   tcpSendRoom(): void;
-  /** The endpoint has ended: CLOSED or TIME-WAIT. What it received and the user has not taken stays in its queue. Called once. */
+  /**
+   * The endpoint has ended: CLOSED or TIME-WAIT. What it received and the user has not taken stays in its queue. Called
+   * once.
+   */
   tcpEnded(reason: TcpEnd): void;
   /** TIME-WAIT has passed: the connection's key is free. */
   tcpTimeWaitOver(): void;

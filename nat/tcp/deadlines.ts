@@ -1,12 +1,12 @@
 /**
  * The deadlines of a connection, for all of which one timer of the gateway's wheel stands.
  *
- * **Retransmission** (RFC 6298) or, if the peer's window is shut and nothing is on its way, persist (RFC 9293 section 3.8.6.1):
- * both use the backed-off timeout, which `output.ts` arms. Neither gives up while the peer answers; after `userTimeoutMs` of
- * silence, or `lastAckTimeoutMs` once our FIN was sent, the connection ends.
+ * **Retransmission** (RFC 6298) or, if the peer's window is shut and nothing is on its way, persist (RFC 9293 section
+ * 3.8.6.1): both use the backed-off timeout, which `output.ts` arms. Neither gives up while the peer answers; after
+ * `userTimeoutMs` of silence, or `lastAckTimeoutMs` once our FIN was sent, the connection ends.
  *
- * **Keep-alive.** An idle connection is probed after `keepAliveMs` (section 3.8.4). While something waits for its answer nobody
- * is probed. **TIME-WAIT** lasts `timeWaitMs`.
+ * **Keep-alive.** An idle connection is probed after `keepAliveMs` (section 3.8.4). While something waits for its
+ * answer nobody is probed. **TIME-WAIT** lasts `timeWaitMs`.
  *
  * The timer is armed for the earliest deadline. A later one is left to fire early and look again, so that an ACK costs
  * nothing here.

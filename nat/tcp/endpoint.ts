@@ -1,20 +1,21 @@
 /**
  * One end of a TCP connection (RFC 9293), facing a guest, or facing the gateway from inside a guest of our own.
  *
- * **Parts.** `ReceiveSide` and `SendSide` hold the two sequence spaces; `transitions.ts` holds the states. This file is what happens when a segment
- * arrives, when the user calls, when time passes, and what is sent then. It never waits and owns no clock: every entry reads `context.now()`,
- * and one timer of the gateway's wheel stands for all its deadlines.
+ * **Parts.** `ReceiveSide` and `SendSide` hold the two sequence spaces; `transitions.ts` holds the states. This file is
+ * what happens when a segment arrives, when the user calls, when time passes, and what is sent then. It never waits and
+ * owns no clock: every entry reads `context.now()`, and one timer of the gateway's wheel stands for all its deadlines.
  *
- * **Turns.** In-order data is acknowledged once at the end of a turn (`endTurn`), whatever number of segments came in it; what is out of order,
- * repeated or fills a gap is acknowledged at once (RFC 5681 section 4.2). The end of a turn is also when a window update leaves.
+ * **Turns.** In-order data is acknowledged once at the end of a turn (`endTurn`), whatever number of segments came in
+ * it; what is out of order, repeated or fills a gap is acknowledged at once (RFC 5681 section 4.2). The end of a turn
+ * is also when a window update leaves.
  *
  * **Time** is told in `deadlines.ts`, the handshake in `handshake.ts`.
  *
- * **Hostile segments.** RFC 5961: a RST or SYN that is in the window but not exact, and an ACK for what was never sent, get a challenge ACK, a bounded number
- * a second. Bytes above the window or below RCV.NXT are cut off.
+ * **Hostile segments.** RFC 5961: a RST or SYN that is in the window but not exact, and an ACK for what was never sent,
+ * get a challenge ACK, a bounded number a second. Bytes above the window or below RCV.NXT are cut off.
  *
- * Left out: urgent data (RFC 6093 advises against it; the bytes are delivered in order), ECN, TCP Fast Open, Nagle (the bytes come from a
- * socket whose sender has already chosen).
+ * Left out: urgent data (RFC 6093 advises against it; the bytes are delivered in order), ECN, TCP Fast Open, Nagle (the
+ * bytes come from a socket whose sender has already chosen).
  *
  * @module
  */
@@ -54,7 +55,9 @@ const options = new TcpOptions();
 
 /** Who takes bytes that waited. */
 export interface QueueSink {
-  /** Takes what it can of `bytes[start, end)`: how many, 0 for none, or a negative number that `drainTo` answers with. */
+  /**
+   * Takes what it can of `bytes[start, end)`: how many, 0 for none, or a negative number that `drainTo` answers with.
+   */
   takeQueued(bytes: Uint8Array, start: number, end: number): number;
 }
 
@@ -121,8 +124,8 @@ export class TcpEndpoint {
   }
 
   /**
-   * How many bytes the user should read from its source now: what can be sent at once, and where nothing can, a first piece that gives
-   * the persist timer its business. 0: wait for `tcpSendRoom`.
+   * How many bytes the user should read from its source now: what can be sent at once, and where nothing can, a first
+   * piece that gives the persist timer its business. 0: wait for `tcpSendRoom`.
    */
   get readRoom(): number {
     if ((this.#state !== "ESTABLISHED" && this.#state !== "CLOSE-WAIT") || this.send.finQueued) return 0;
@@ -150,8 +153,9 @@ export class TcpEndpoint {
   }
 
   /**
-   * Queues `buffer[start, end)` and sends what may be sent. Returns whether the endpoint has taken the buffer over, which must then be a
-   * large one of the pool; otherwise it is the caller's. `start` must leave `SEGMENT_HEADROOM` in front.
+   * Queues `buffer[start, end)` and sends what may be sent. Returns whether the endpoint has taken the buffer over,
+   * which must then be a large one of the pool; otherwise it is the caller's. `start` must leave `SEGMENT_HEADROOM` in
+   * front.
    */
   write(buffer: Uint8Array, start: number, end: number): boolean {
     if (this.#ended || this.send.finQueued) return false;
@@ -204,8 +208,8 @@ export class TcpEndpoint {
   }
 
   /**
-   * Gives waiting bytes to `sink`, as many as it takes, and lets the peer hear of the room. Returns the last answer of the sink if
-   * that was no count, else 0.
+   * Gives waiting bytes to `sink`, as many as it takes, and lets the peer hear of the room. Returns the last answer of
+   * the sink if that was no count, else 0.
    */
   drainTo(sink: QueueSink): number {
     const { queue } = this.receive, before = queue.length;
@@ -232,7 +236,10 @@ export class TcpEndpoint {
     if (this.#out.ackDue) this.#out.ack();
   }
 
-  /** Whether a SYN at `bytes[tcp]` may take over this connection, which is in TIME-WAIT (RFC 6191 without timestamps: a later sequence number). */
+  /**
+   * Whether a SYN at `bytes[tcp]` may take over this connection, which is in TIME-WAIT (RFC 6191 without timestamps: a
+   * later sequence number).
+   */
   yieldsTo(bytes: Uint8Array, tcp: number): boolean {
     return this.#state === "TIME-WAIT" && seqLess(this.receive.next, tcpSeq(bytes, tcp));
   }
@@ -252,7 +259,10 @@ export class TcpEndpoint {
     this.receive.queue.clear();
   }
 
-  /** A segment for this connection: a TCP header at `tcp`, payload up to `end`. Its checksum is right and its length was checked. */
+  /**
+   * A segment for this connection: a TCP header at `tcp`, payload up to `end`. Its checksum is right and its length was
+   * checked.
+   */
   segmentArrived(bytes: Uint8Array, tcp: number, end: number): void {
     switch (this.#state) {
       case "CLOSED":
@@ -414,7 +424,10 @@ export class TcpEndpoint {
     this.#sendDue();
   }
 
-  /** A segment outside the window: the peer learns where we stand (section 3.10.7.4), or its keep-alive probe is answered. Returns whether it was. */
+  /**
+   * A segment outside the window: the peer learns where we stand (section 3.10.7.4), or its keep-alive probe is
+   * answered. Returns whether it was.
+   */
   #answerUnacceptable(length: number): boolean {
     if (this.#state === "TIME-WAIT") this.#deadlines.startTimeWait();
     if (this.#state === "SYN-RECEIVED") return this.#out.challenge();

@@ -1,10 +1,11 @@
 /**
- * How a connection opens (RFC 9293 section 3.5): segments that arrive in LISTEN and SYN-SENT, and the SYN in both directions.
+ * How a connection opens (RFC 9293 section 3.5): segments that arrive in LISTEN and SYN-SENT, and the SYN in both
+ * directions.
  *
- * A passive endpoint keeps the SYN and stays in LISTEN until the user calls `accept`, because the gateway connects to the host
- * first; a repeated SYN meanwhile changes nothing. MSS, window scale and SACK-permitted are negotiated. Timestamps are not: on
- * one virtual link they cost 12 bytes and an option to read in every segment, round trips are timed well enough without, and
- * PAWS is moot at a round trip of microseconds.
+ * A passive endpoint keeps the SYN and stays in LISTEN until the user calls `accept`, because the gateway connects to
+ * the host first; a repeated SYN meanwhile changes nothing. MSS, window scale and SACK-permitted are negotiated.
+ * Timestamps are not: on one virtual link they cost 12 bytes and an option to read in every segment, round trips are
+ * timed well enough without, and PAWS is moot at a round trip of microseconds.
  *
  * @module
  */
@@ -116,7 +117,10 @@ export class Handshake {
     }
   }
 
-  /** A segment came in SYN-SENT (section 3.10.7.3). Returns whether the connection is open and the rest of the segment counts. */
+  /**
+   * A segment came in SYN-SENT (section 3.10.7.3). Returns whether the connection is open and the rest of the segment
+   * counts.
+   */
   arrivedInSynSent(bytes: Uint8Array, tcp: number): boolean {
     const { send, out, output, deadlines, user } = this.#parts;
     const flags = tcpFlags(bytes, tcp), ack = tcpAck(bytes, tcp), hasAck = (flags & TCP_ACK) !== 0;

@@ -1,9 +1,10 @@
 /**
- * What a connection sends when (RFC 9293 section 3.10.7.4 and 3.8, RFC 6298 section 5): repetitions first, then new data, then FIN.
+ * What a connection sends when (RFC 9293 section 3.10.7.4 and 3.8, RFC 6298 section 5): repetitions first, then new
+ * data, then FIN.
  *
- * One deadline serves retransmission, tail loss probe and persist, which exclude each other: something is on its way and unanswered, for long or for two round trips, or
- * nothing is and the peer's window shuts
- * out what is queued. `retransmitAt` is when it comes; the endpoint keeps the timer and asks here what is to be done.
+ * One deadline serves retransmission, tail loss probe and persist, which exclude each other: something is on its way
+ * and unanswered, for long or for two round trips, or nothing is and the peer's window shuts out what is queued.
+ * `retransmitAt` is when it comes; the endpoint keeps the timer and asks here what is to be done.
  *
  * @module
  */
@@ -45,7 +46,10 @@ export class Output {
     return send.flight === 0 && (send.unsent > 0 || send.finIsNext);
   }
 
-  /** How many bytes to read from the source now: what can be sent at once, and where nothing can, a first piece for the persist timer. */
+  /**
+   * How many bytes to read from the source now: what can be sent at once, and where nothing can, a first piece for the
+   * persist timer.
+   */
   get readRoom(): number {
     const send = this.#send;
     if (send.unsent > 0) return 0;
@@ -54,7 +58,8 @@ export class Output {
     if (this.#context.pool.isFull && send.queue.length > 0) return 0;
     if (send.queue.pinned + most > this.#context.config.sendLimit && send.queue.length > 0) return 0;
     if (send.flight === 0) return Math.min(usable > 0 ? usable : send.mss, most);
-    // Silly window avoidance (RFC 9293 section 3.8.6.2.1), in bursts: something is on its way, its ACK will call again. An eighth keeps a small window full.
+    // Silly window avoidance (RFC 9293 section 3.8.6.2.1), in bursts: something is on its way, its ACK will call again.
+    // An eighth keeps a small window full.
     const worth = Math.max(
       Math.min(send.maxWindow, send.congestion.bytes) / 8,
       Math.min(send.mss, send.maxWindow / 2),
@@ -75,7 +80,10 @@ export class Output {
     this.arm();
   }
 
-  /** Sends the newest `length` queued bytes, which lie at `buffer[start]` behind their headroom, in place where that may be now; else as `run` does. */
+  /**
+   * Sends the newest `length` queued bytes, which lie at `buffer[start]` behind their headroom, in place where that may
+   * be now; else as `run` does.
+   */
   fresh(buffer: Uint8Array, start: number, length: number): void {
     const send = this.#send;
     if (
@@ -159,7 +167,10 @@ export class Output {
     return probes === 0 && !isActive && send.flight <= send.mss ? waitMs + RTO_MIN_MS : waitMs;
   }
 
-  /** One segment whose report shows what before it was lost: new data where there is some and the peer's window lets it, else the last bytes once more. */
+  /**
+   * One segment whose report shows what before it was lost: new data where there is some and the peer's window lets it,
+   * else the last bytes once more.
+   */
   #probeTail(): void {
     const send = this.#send, most = this.#out.segmentPayload;
     const fresh = Math.min(send.unsent, send.windowLeft, most);

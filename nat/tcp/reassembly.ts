@@ -1,9 +1,11 @@
 /**
- * Segments that came before their turn (RFC 9293 section 3.10.7.4, "segments with higher beginning sequence numbers may be held").
+ * Segments that came before their turn (RFC 9293 section 3.10.7.4, "segments with higher beginning sequence numbers may
+ * be held").
  *
- * The bytes lie in pages keyed by their sequence number, so that overlapping, repeated and tiny segments cost no more memory than
- * the window they fall into; which bytes are there is a short list of ranges. The list is kept most recent first, which is the order
- * in which RFC 2018 section 4 reports blocks. Beyond `MAX_RANGES` a new range is not taken: the peer sends it again.
+ * The bytes lie in pages keyed by their sequence number, so that overlapping, repeated and tiny segments cost no more
+ * memory than the window they fall into; which bytes are there is a short list of ranges. The list is kept most recent
+ * first, which is the order in which RFC 2018 section 4 reports blocks. Beyond `MAX_RANGES` a new range is not taken:
+ * the peer sends it again.
  *
  * @module
  */
@@ -65,7 +67,10 @@ export class Reassembly {
     return 0;
   }
 
-  /** The page that holds the byte at `seq`; it begins at `seq % SMALL_BUFFER` in it. Only where `readable(seq)` is not 0. */
+  /**
+   * The page that holds the byte at `seq`; it begins at `seq % SMALL_BUFFER` in it. Only where `readable(seq)` is not
+   * 0.
+   */
   pageAt(seq: number): Uint8Array {
     return this.#pages.get(pageNumber(seq))!;
   }

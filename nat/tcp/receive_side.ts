@@ -1,15 +1,18 @@
 /**
  * The receive side of a connection: RCV.NXT, the window, and bytes that wait (RFC 9293 sections 3.4, 3.8.6).
  *
- * **In order.** Bytes at RCV.NXT go to the user at once; what he does not take is queued, and the window offered is the room left in that
- * queue. Bytes behind a gap are kept in the reassembly store, inside the window, and reported by SACK.
+ * **In order.** Bytes at RCV.NXT go to the user at once; what he does not take is queued, and the window offered is the
+ * room left in that queue. Bytes behind a gap are kept in the reassembly store, inside the window, and reported by
+ * SACK.
  *
- * **Memory.** A window is a promise to accept, not to keep: while the gateway's buffers are scarce no more than `SCARCE_WINDOW` is
- * promised, and while they are full what the user does not take at once is dropped unacknowledged, as if the link had lost it.
+ * **Memory.** A window is a promise to accept, not to keep: while the gateway's buffers are scarce no more than
+ * `SCARCE_WINDOW` is promised, and while they are full what the user does not take at once is dropped unacknowledged,
+ * as if the link had lost it.
  *
- * **Window.** Its right edge never moves left: `#edge` is the furthest promise, and what arrives below it is accepted. It moves right only by a
- * worthwhile step, the lesser of one segment and half the queue (silly window avoidance, section 3.8.6.2.2). The field on the wire is
- * rounded down to the scale, so it can name up to 2^shift − 1 bytes less than was promised (RFC 7323 section 2.3).
+ * **Window.** Its right edge never moves left: `#edge` is the furthest promise, and what arrives below it is accepted.
+ * It moves right only by a worthwhile step, the lesser of one segment and half the queue (silly window avoidance,
+ * section 3.8.6.2.2). The field on the wire is rounded down to the scale, so it can name up to 2^shift − 1 bytes less
+ * than was promised (RFC 7323 section 2.3).
  *
  * @module
  */
@@ -96,8 +99,9 @@ export class ReceiveSide {
   }
 
   /**
-   * Takes what is new and inside the window of a segment that overlaps it: payload `bytes[start, end)` from `seq` on, and FIN behind it
-   * where `fin`. Returns which ACK it calls for. The FIN itself is the caller's to take, once `finIsNext`.
+   * Takes what is new and inside the window of a segment that overlaps it: payload `bytes[start, end)` from `seq` on,
+   * and FIN behind it where `fin`. Returns which ACK it calls for. The FIN itself is the caller's to take, once
+   * `finIsNext`.
    */
   take(bytes: Uint8Array, start: number, end: number, seq: number, fin: boolean, user: Deliver): number {
     const old = seqDiff(this.next, seq);

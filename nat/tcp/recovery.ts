@@ -1,21 +1,27 @@
 /**
  * What was lost, and what of it is to be sent again when (RFC 6675, without SACK RFC 6582; RFC 8985 in spirit).
  *
- * **Beginning.** Three duplicate ACKs, or SACK blocks that amount to them (on whichever ACK they come: a peer that merges segments merges ACKs too), begin a
- * recovery that lasts until everything sent by then is acknowledged. A timeout begins one too, in which everything unacknowledged counts as lost.
+ * **Beginning.** Three duplicate ACKs, or SACK blocks that amount to them (on whichever ACK they come: a peer that
+ * merges segments merges ACKs too), begin a recovery that lasts until everything sent by then is acknowledged. A
+ * timeout begins one too, in which everything unacknowledged counts as lost.
  *
- * **Repeating.** The holes below the highest SACKed byte are sent again, each once, in order, as the congestion window allows beside `pipe`, what is thought to be
- * still on its way. `#cursor` walks through them; `#doneEnd` is how far it has come.
+ * **Repeating.** The holes below the highest SACKed byte are sent again, each once, in order, as the congestion window
+ * allows beside `pipe`, what is thought to be still on its way. `#cursor` walks through them; `#doneEnd` is how far it
+ * has come.
  *
- * **Lost twice.** A repetition may be lost as well. Every number sent below `#checkSeq` had been repeated when the checkpoint was set. Once SACK reports something
- * that was sent after that, new data or the repetition of a later hole, what is still missing below the checkpoint was lost twice: the cursor goes over it again
- * (`#redoEnd`) and a new checkpoint is set. This is the time order of RFC 8985 by sequence numbers, one checkpoint at a time, instead of a time for each
- * segment; it takes a link for one that keeps the order, and where it does not, a needless repetition is what that costs.
+ * **Lost twice.** A repetition may be lost as well. Every number sent below `#checkSeq` had been repeated when the
+ * checkpoint was set. Once SACK reports something that was sent after that, new data or the repetition of a later hole,
+ * what is still missing below the checkpoint was lost twice: the cursor goes over it again (`#redoEnd`) and a new
+ * checkpoint is set. This is the time order of RFC 8985 by sequence numbers, one checkpoint at a time, instead of a
+ * time for each segment; it takes a link for one that keeps the order, and where it does not, a needless repetition is
+ * what that costs.
  *
- * **Tail.** What is lost at the end of a flight has nothing behind it that would report it. A tail loss probe (RFC 8985 section 7) is sent after two round
- * trips without an answer: new data or the last segment once more. If it is reported and something before it is not, that is a loss like any other. In a
- * recovery the first hole is what is sent once more. Where RFC 8985 has one probe, here each waits twice as long as the one before until the
- * retransmission timeout would come first: its least value is a thousand round trips of such a link, too long to wait for a probe that was lost.
+ * **Tail.** What is lost at the end of a flight has nothing behind it that would report it. A tail loss probe (RFC 8985
+ * section 7) is sent after two round trips without an answer: new data or the last segment once more. If it is reported
+ * and something before it is not, that is a loss like any other. In a recovery the first hole is what is sent once
+ * more. Where RFC 8985 has one probe, here each waits twice as long as the one before until the retransmission timeout
+ * would come first: its least value is a thousand round trips of such a link, too long to wait for a probe that was
+ * lost.
  *
  * Left out: undoing a recovery that was not needed (RFC 3522, 5682), and the D-SACK reports that would tell.
  *
@@ -83,7 +89,10 @@ export class Recovery {
 
   // --- what the peer says ---
 
-  /** Takes a block of a SACK option; returns whether it told anything new. Blocks that make no sense are ignored (RFC 2018 section 4, D-SACK too). */
+  /**
+   * Takes a block of a SACK option; returns whether it told anything new. Blocks that make no sense are ignored (RFC
+   * 2018 section 4, D-SACK too).
+   */
   sacked(left: number, right: number): boolean {
     const { una, next, sackPermitted } = this.#space;
     if (!sackPermitted || !seqLess(left, right) || !seqLess(una, left) || seqLess(next, right)) return false;

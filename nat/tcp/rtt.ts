@@ -1,12 +1,13 @@
 /**
  * The retransmission timeout (RFC 6298), from one timed segment at a time.
  *
- * SRTT and RTTVAR follow section 2; Karn's rule (section 3) is kept by the caller, who times no segment that was sent twice. Backoff
- * doubles the timeout (section 5.5) until a new measurement, bounded by `RTO_MAX_MS`. Where many repetitions leave nothing to measure for long,
- * the backoff is eased to what the latest answer took.
+ * SRTT and RTTVAR follow section 2; Karn's rule (section 3) is kept by the caller, who times no segment that was sent
+ * twice. Backoff doubles the timeout (section 5.5) until a new measurement, bounded by `RTO_MAX_MS`. Where many
+ * repetitions leave nothing to measure for long, the backoff is eased to what the latest answer took.
  *
- * Stated deviation: what is added to the round trip is at least 200 ms, as Linux has it, where section 2.4 has a timeout of at least 1 s: the path is one virtual
- * link and a second of silence after a lost frame is what users complain of.
+ * Stated deviation: what is added to the round trip is at least 200 ms, as Linux has it, where section 2.4 has a
+ * timeout of at least 1 s: the path is one virtual link and a second of silence after a lost frame is what users
+ * complain of.
  *
  * @module
  */
@@ -34,7 +35,10 @@ export class RttEstimator {
     return this.#rtoMs;
   }
 
-  /** When an answer is overdue, in milliseconds: two round trips, or as much as they vary; -1 before the first measurement. */
+  /**
+   * When an answer is overdue, in milliseconds: two round trips, or as much as they vary; -1 before the first
+   * measurement.
+   */
   get overdueMs(): number {
     return this.#srttMs < 0 ? -1 : this.#srttMs + Math.max(this.#srttMs, 4 * this.#rttvarMs);
   }
@@ -57,8 +61,9 @@ export class RttEstimator {
   }
 
   /**
-   * Eases the backoff because data was acknowledged, though no segment could be timed. The answer came `waitedMs` after the first
-   * transmission, so a timeout a little longer than that is not too short even if it is the first that was answered.
+   * Eases the backoff because data was acknowledged, though no segment could be timed. The answer came `waitedMs` after
+   * the first transmission, so a timeout a little longer than that is not too short even if it is the first that was
+   * answered.
    */
   restore(waitedMs: number): void {
     const measured = this.#srttMs < 0 ? RTO_INITIAL_MS : this.#bounded();

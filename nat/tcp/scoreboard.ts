@@ -1,8 +1,9 @@
 /**
- * What the peer has reported by SACK (RFC 2018) of the bytes it has not yet acknowledged (RFC 6675 section 3: the scoreboard).
+ * What the peer has reported by SACK (RFC 2018) of the bytes it has not yet acknowledged (RFC 6675 section 3: the
+ * scoreboard).
  *
- * A sorted list of ranges that do not touch, all above SND.UNA. The number of ranges is bounded; a report beyond the bound is
- * ignored, which costs a needless retransmission and nothing else.
+ * A sorted list of ranges that do not touch, all above SND.UNA. The number of ranges is bounded; a report beyond the
+ * bound is ignored, which costs a needless retransmission and nothing else.
  *
  * @module
  */

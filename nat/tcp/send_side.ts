@@ -1,8 +1,10 @@
 /**
- * The send side of a connection: what is queued, sent and acknowledged (RFC 9293 section 3.4, RFC 6298); what is lost is told in `recovery.ts`.
+ * The send side of a connection: what is queued, sent and acknowledged (RFC 9293 section 3.4, RFC 6298); what is lost
+ * is told in `recovery.ts`.
  *
- * **Sequence space.** `una` ≤ `next` ≤ the queue's end. The queue holds every byte from `una` on; SYN and FIN take one number each and no byte.
- * A zero-window probe may cover one number beyond `next` without moving it (`probed`); if the peer takes it, `next` follows its ACK.
+ * **Sequence space.** `una` ≤ `next` ≤ the queue's end. The queue holds every byte from `una` on; SYN and FIN take one
+ * number each and no byte. A zero-window probe may cover one number beyond `next` without moving it (`probed`); if the
+ * peer takes it, `next` follows its ACK.
  *
  * **Round trips** are timed one segment at a time, until its ACK or the SACK block that reports it.
  *
@@ -129,7 +131,10 @@ export class SendSide {
     this.#timedAt = -1;
   }
 
-  /** Takes the peer's window where the segment is newer than the last that gave one (RFC 9293 section 3.10.7.4). Returns whether it grew. */
+  /**
+   * Takes the peer's window where the segment is newer than the last that gave one (RFC 9293 section 3.10.7.4). Returns
+   * whether it grew.
+   */
   updateWindow(seq: number, ack: number, field: number): boolean {
     const newer = seqLess(this.#updateSeq, seq) || (this.#updateSeq === seq && !seqLess(ack, this.#updateAck));
     if (!newer && !seqLess(this.una, ack)) return false;

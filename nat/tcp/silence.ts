@@ -1,9 +1,9 @@
 /**
  * How long the peer has been silent, and how long it may be (RFC 9293 sections 3.8.3, 3.8.4).
  *
- * Two limits: something of ours waits for an answer, then the time depends on the state; or nothing does, then an idle connection may be silent for ever as long as
- * it answers the probes that come after `keepAliveMs`. Each probe is given its time from when it was sent: a gateway that was stopped for hours asks before it believes
- * that the peer is gone.
+ * Two limits: something of ours waits for an answer, then the time depends on the state; or nothing does, then an idle
+ * connection may be silent for ever as long as it answers the probes that come after `keepAliveMs`. Each probe is given
+ * its time from when it was sent: a gateway that was stopped for hours asks before it believes that the peer is gone.
  *
  * @module
  */

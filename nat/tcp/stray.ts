@@ -20,7 +20,10 @@ import {
 
 const header = new TcpHeader();
 
-/** Writes the RST that answers the segment `bytes[tcp, end)` to `into[at]` and returns its length; 0 for a RST, which has no answer. */
+/**
+ * Writes the RST that answers the segment `bytes[tcp, end)` to `into[at]` and returns its length; 0 for a RST, which
+ * has no answer.
+ */
 export function encodeStrayReset(bytes: Uint8Array, tcp: number, end: number, into: Uint8Array, at: number): number {
   const flags = tcpFlags(bytes, tcp);
   if (flags & TCP_RST) return 0;

@@ -1,13 +1,13 @@
 /**
  * The states of a TCP connection and every way from one to another (RFC 9293 section 3.3.2, figure 5).
  *
- * The table has a row for each state and in it an entry for each event: the next state, or `null` for what cannot happen there
- * because the endpoint does not raise that event in that state. There is no default. `transition` is pure; the
- * endpoint assigns its state from the answer, in one place.
+ * The table has a row for each state and in it an entry for each event: the next state, or `null` for what cannot
+ * happen there because the endpoint does not raise that event in that state. There is no default. `transition` is pure;
+ * the endpoint assigns its state from the answer, in one place.
  *
- * Two departures from the figure, both from the RFC's text: the user's CLOSE moves at once (section 3.10.4: "in any case"), the FIN
- * itself leaves when the data before it has left; and a SYN in LISTEN is answered only when the user accepts, because the gateway first
- * connects to the host, so `accept` and not the SYN leads to SYN-RECEIVED.
+ * Two departures from the figure, both from the RFC's text: the user's CLOSE moves at once (section 3.10.4: "in any
+ * case"), the FIN itself leaves when the data before it has left; and a SYN in LISTEN is answered only when the user
+ * accepts, because the gateway first connects to the host, so `accept` and not the SYN leads to SYN-RECEIVED.
  *
  * @module
  */
@@ -92,7 +92,9 @@ export const TRANSITIONS: Readonly<Record<TcpState, TransitionRow>> = {
 /** Every state. */
 export const TCP_STATES: readonly TcpState[] = Object.keys(TRANSITIONS) as TcpState[];
 
-/** The state that `event` leads to. Throws an `Error` for what the table says cannot happen: a defect of the endpoint. */
+/**
+ * The state that `event` leads to. Throws an `Error` for what the table says cannot happen: a defect of the endpoint.
+ */
 export function transition(state: TcpState, event: TcpEvent): TcpState {
   const next = TRANSITIONS[state][event];
   if (next === null) throw new Error(`Cannot move TCP state ${state}: event ${event} cannot happen there`);

@@ -1,9 +1,9 @@
 /**
  * Segments of one connection as bytes: header, options, payload in place or copied (RFC 9293 section 3.1).
  *
- * A payload that lies behind `SEGMENT_HEADROOM` in a buffer gets its header written in front of it and leaves without a copy. Everything else,
- * repetitions and pieces of what is queued, is put together in the gateway's scratch buffer. Every segment says what was received so far, so an ACK
- * that was due is paid with it.
+ * A payload that lies behind `SEGMENT_HEADROOM` in a buffer gets its header written in front of it and leaves without a
+ * copy. Everything else, repetitions and pieces of what is queued, is put together in the gateway's scratch buffer.
+ * Every segment says what was received so far, so an ACK that was due is paid with it.
  *
  * @module
  */
@@ -72,14 +72,18 @@ export class Transmitter {
     return this.#lower.maxBurst > this.#lower.maxSegmentSize;
   }
 
-  /** How much to read from a source at once: what leaves in place, or as many whole segments as a large buffer holds. */
+  /**
+   * How much to read from a source at once: what leaves in place, or as many whole segments as a large buffer holds.
+   */
   get readLimit(): number {
     if (this.#linkSegments) return this.payloadLimit;
     const segment = this.segmentPayload;
     return Math.max(segment, Math.floor(LARGE_PAYLOAD / segment) * segment);
   }
 
-  /** SYN, or SYN and ACK: with MSS, window scale and SACK-permitted where the peer's SYN, if there was one, had them. */
+  /**
+   * SYN, or SYN and ACK: with MSS, window scale and SACK-permitted where the peer's SYN, if there was one, had them.
+   */
   syn(acknowledging: boolean): void {
     const limit = this.#context.config.receiveLimit;
     this.#begin(acknowledging ? TCP_SYN | TCP_ACK : TCP_SYN, this.#send.initial);
@@ -98,7 +102,10 @@ export class Transmitter {
     this.#finish(this.#context.scratch, SEGMENT_HEADROOM, 0);
   }
 
-  /** An ACK that costs the sender of a doubtful segment nothing to ask for, so it is rationed (RFC 5961 sections 3 to 7). Returns whether it was sent. */
+  /**
+   * An ACK that costs the sender of a doubtful segment nothing to ask for, so it is rationed (RFC 5961 sections 3 to
+   * 7). Returns whether it was sent.
+   */
   challenge(): boolean {
     const now = this.#context.now();
     if (now - this.#challengesSince >= 1000) {

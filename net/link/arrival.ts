@@ -1,8 +1,9 @@
 /**
  * Connections to an address, as they come: what listeners of streams and of WebSockets have in common.
  *
- * A `Door` hands over each connection as an `Arrival`, which is talked with until it is known who it is, and then becomes a link or is
- * closed. `linux_door.ts` has these on Linux's sockets in the event loop, `deno_door.ts` on Deno's.
+ * A `Door` hands over each connection as an `Arrival`, which is talked with until it is known who it is, and then
+ * becomes a link or is closed. `linux_door.ts` has these on Linux's sockets in the event loop, `deno_door.ts` on
+ * Deno's.
  *
  * @module
  */
@@ -38,7 +39,10 @@ export interface Arrival {
 export interface DoorHandler {
   /** Takes a connection. Throws an `Error` only as `Arrival.link` does. */
   arrived(arrival: Arrival): void;
-  /** Told in a sentence why a connection is not taken, or none for now; `isExhausted`: for want of descriptors or memory. */
+  /**
+   * Told in a sentence why a connection is not taken, or none for now; `isExhausted`: for want of descriptors or
+   * memory.
+   */
   refused(message: string, isExhausted: boolean): void;
 }
 

@@ -2,9 +2,9 @@
  * A stream of frames over a `Deno.Conn`: for every system that Deno runs on, without FFI.
  *
  * One read and one write are under way at a time. Frames are handed out for `PASS_MS` at a time, so that a guest whose
- * frames are costly leaves others their turn; the next read waits for the last of them. What is sent while a write is under way gathers in a second queue, which
- * the next write takes whole; each is bounded, see `stream_framing.ts`. On Linux with `--allow-ffi` the link of
- * `linux_stream.ts` does the same without a promise a batch.
+ * frames are costly leaves others their turn; the next read waits for the last of them. What is sent while a write is
+ * under way gathers in a second queue, which the next write takes whole; each is bounded, see `stream_framing.ts`. On
+ * Linux with `--allow-ffi` the link of `linux_stream.ts` does the same without a promise a batch.
  *
  * @module
  */

@@ -1,9 +1,9 @@
 /**
  * The guests of a listener whose links are connections.
  *
- * A connection without a frame is no guest yet, and may never be one. Time does not tell: a virtual machine connects when it is started,
- * and sends its first frame minutes later, when its system asks for an address. So their number is bounded and not their
- * time: beyond `MOST_SILENT` the one that has been silent longest makes room for the newest.
+ * A connection without a frame is no guest yet, and may never be one. Time does not tell: a virtual machine connects
+ * when it is started, and sends its first frame minutes later, when its system asks for an address. So their number is
+ * bounded and not their time: beyond `MOST_SILENT` the one that has been silent longest makes room for the newest.
  *
  * @module
  */

@@ -15,8 +15,9 @@ export interface DatagramListenerOptions extends ListenerOptions {
 }
 
 /**
- * Waits at `path` for guests; each path from which datagrams come is one. With the listener its guests' links end, for they
- * share its socket. Throws as `listenForStreams` does, and `Deno.errors.NotSupported` without `loop` and `--unstable-net`.
+ * Waits at `path` for guests; each path from which datagrams come is one. With the listener its guests' links end, for
+ * they share its socket. Throws as `listenForStreams` does, and `Deno.errors.NotSupported` without `loop` and
+ * `--unstable-net`.
  *
  * @example
  * ```ts ignore

@@ -1,8 +1,8 @@
 /**
  * A `Door` on Deno's sockets.
  *
- * One `accept` is under way for as long as the door is open. When it fails, for want of descriptors or whatever else, the next one
- * begins after `REST_MS`, because it would fail at once again.
+ * One `accept` is under way for as long as the door is open. When it fails, for want of descriptors or whatever else,
+ * the next one begins after `REST_MS`, because it would fail at once again.
  *
  * @module
  */
@@ -181,7 +181,10 @@ function placeText(address: Deno.Addr): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
-/** Whether descriptors or memory have run out; Deno names such errors by their number alone (ENOMEM, ENFILE, EMFILE, ENOBUFS). */
+/**
+ * Whether descriptors or memory have run out; Deno names such errors by their number alone (ENOMEM, ENFILE, EMFILE,
+ * ENOBUFS).
+ */
 function isExhaustion(error: unknown): boolean {
   return /\(os error (12|23|24|105)\)/.test(messageOf(error));
 }

@@ -1,8 +1,8 @@
 /**
  * What the links over a stream of bytes have in common: the framing, the one receiver, and one end.
  *
- * Whoever reads gives the bytes to `input` and calls `deliver`; `write` writes what waits in the output. Everything between
- * is here, so that the link on Linux's sockets and the one on Deno's differ in how they read and write alone.
+ * Whoever reads gives the bytes to `input` and calls `deliver`; `write` writes what waits in the output. Everything
+ * between is here, so that the link on Linux's sockets and the one on Deno's differ in how they read and write alone.
  *
  * @module
  */

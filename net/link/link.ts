@@ -44,7 +44,10 @@ export interface Link extends AsyncDisposable {
   readonly payer?: object | undefined;
   /** Frames that `send` could not take, since the link began. */
   readonly dropped: number;
-  /** Frames that are on their way in the link, in either direction, as far as it can tell. Absent from one that can tell of none. */
+  /**
+   * Frames that are on their way in the link, in either direction, as far as it can tell. Absent from one that can tell
+   * of none.
+   */
   readonly underWay?: number;
   /** Begins delivering frames. Throws an `Error` when called twice. */
   start(receiver: LinkReceiver): void;

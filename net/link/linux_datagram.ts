@@ -2,8 +2,8 @@
  * Guests on one unix socket of datagrams, on Linux's sockets in the event loop.
  *
  * **In.** At most `DATAGRAMS_PER_TURN` a turn, and none behind one of a guest that has used its part of the turn
- * (`turn_shares.ts`), into one buffer, each with its sender's address, which is compared with the last one's before it is
- * looked up. Who has no path cannot be answered and is refused.
+ * (`turn_shares.ts`), into one buffer, each with its sender's address, which is compared with the last one's before it
+ * is looked up. Who has no path cannot be answered and is refused.
  *
  * **Out.** One call a frame, on the peer's way (`datagram_way.ts`), which leads to the socket that was at the peer's
  * path when it began. If nobody has that open any more, the path is looked at anew. What a peer has no room for waits

@@ -35,8 +35,8 @@ import { bindSocketPath } from "./socket_path.ts";
 
 const ACCEPTS_PER_TURN = 8;
 /**
- * What a guest's unix socket may hold that it has not read, as far as the system allows: several turns' worth. With the 208 KiB of its default
- * it is full within one, and the gateway comes back for every quarter of what it has to write.
+ * What a guest's unix socket may hold that it has not read, as far as the system allows: several turns' worth. With the
+ * 208 KiB of its default it is full within one, and the gateway comes back for every quarter of what it has to write.
  */
 const SEND_BUFFER = word(1 << 20);
 const ENABLE = word(1);

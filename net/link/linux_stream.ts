@@ -1,13 +1,15 @@
 /**
  * A stream of frames on a non-blocking socket of Linux, in the event loop.
  *
- * **In.** One read a turn, of up to 256 KiB; the frames in it are delivered where they lie, as many as the guest has time for
- * (`turn_shares.ts`). The rest is delivered in later turns, before the next read. The socket is edge-triggered: it is given
- * up as readable only when a read gave less than it could and nothing is known to stand behind the bytes.
+ * **In.** One read a turn, of up to 256 KiB; the frames in it are delivered where they lie, as many as the guest has
+ * time for (`turn_shares.ts`). The rest is delivered in later turns, before the next read. The socket is
+ * edge-triggered: it is given up as readable only when a read gave less than it could and nothing is known to stand
+ * behind the bytes.
  *
- * **Out.** Frames are copied together and written when the turn ends or `WRITE_FROM` bytes wait. A frame of `DIRECT_FROM`
- * bytes or more is written at once and from where it lies, behind its length in the headroom, if nothing waits before it.
- * What a full socket does not take waits until the loop says that there is room; see `stream_framing.ts` for how much.
+ * **Out.** Frames are copied together and written when the turn ends or `WRITE_FROM` bytes wait. A frame of
+ * `DIRECT_FROM` bytes or more is written at once and from where it lies, behind its length in the headroom, if nothing
+ * waits before it. What a full socket does not take waits until the loop says that there is room; see
+ * `stream_framing.ts` for how much.
  *
  * @module
  */
@@ -137,7 +139,10 @@ export class LinuxStreamLink extends FramedLink {
     return -1;
   }
 
-  /** The last words. What has come and was not read would make the kernel reset the connection, and them with it: it is read first. */
+  /**
+   * The last words. What has come and was not read would make the kernel reset the connection, and them with it: it is
+   * read first.
+   */
   #part(farewell: Uint8Array<ArrayBuffer>): void {
     this.write();
     if (!this.#full && this.#output.length === 0) this.#send(farewell, 0, farewell.length);

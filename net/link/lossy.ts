@@ -1,26 +1,27 @@
 /**
- * A bad network around any link: frames are lost, delayed, repeated, overtaken, and squeezed through a narrow pipe. What
- * `tc netem` does, without root, for every kind of guest; and the network of the tests, because it does the same again for
- * the same seed, on a clock that may be a virtual one.
+ * A bad network around any link: frames are lost, delayed, repeated, overtaken, and squeezed through a narrow pipe.
+ * What `tc netem` does, without root, for every kind of guest; and the network of the tests, because it does the same
+ * again for the same seed, on a clock that may be a virtual one.
  *
  * **Two paths**, to the guest and from it, impaired independently of each other. A frame that comes to a path
  *
  * 1. is lost with probability `loss`; it costs the rate nothing;
- * 2. waits for its turn in the pipe where there is a `rate`, and is dropped where that would take longer than `queueMs`;
- * 3. arrives `delayMs` later, give or take up to `jitterMs`. Jitter lets frames catch up with those before them and never
- *    overtake (as a router's queue does; that of netem does overtake);
- * 4. but with probability `reorder` it arrives as soon as it is out of the pipe, before those that are being delayed, as
- *    with netem; so there is no reordering without a delay;
+ * 2. waits for its turn in the pipe where there is a `rate`, and is dropped where that would take longer than
+ *   `queueMs`;
+ * 3. arrives `delayMs` later, give or take up to `jitterMs`. Jitter lets frames catch up with those before them and
+ *   never overtake (as a router's queue does; that of netem does overtake);
+ * 4. but with probability `reorder` it arrives as soon as it is out of the pipe, before those that are being delayed,
+ *   as with netem; so there is no reordering without a delay;
  * 5. and with probability `duplicate` it arrives twice.
  *
  * Every frame draws the same count of random numbers, so that another delay or rate leaves it at the same losses.
  *
- * **Per frame as it is handed over.** On a link with offload that may be a segment of 64 KiB that stands for 45 packets,
- * and all of it is lost at once. For loss by packets take a link without offload.
+ * **Per frame as it is handed over.** On a link with offload that may be a segment of 64 KiB that stands for 45
+ * packets, and all of it is lost at once. For loss by packets take a link without offload.
  *
  * **Limits.** A path holds copies of at most `capacity` frames and `HELD_BYTES` bytes; beyond, frames are dropped and
- * counted as `overflowed`. Those to the guest that were dropped so count as `dropped` too, since `send` refuses them; what
- * the impairment itself has lost was taken, as a wire takes it, and counts as `lost` alone.
+ * counted as `overflowed`. Those to the guest that were dropped so count as `dropped` too, since `send` refuses them;
+ * what the impairment itself has lost was taken, as a wire takes it, and counts as `lost` alone.
  *
  * A frame that nothing holds up passes through without a copy. Delayed ones are handed over in batches when the clock
  * calls, which is a millisecond coarse.
@@ -97,8 +98,8 @@ export interface LossyLink extends Link {
 }
 
 /**
- * Puts a bad network around `link`, which from then on belongs to what is returned. Throws a `RangeError` for options that
- * make no sense.
+ * Puts a bad network around `link`, which from then on belongs to what is returned. Throws a `RangeError` for options
+ * that make no sense.
  *
  * @example
  * ```ts
@@ -236,7 +237,10 @@ class Path {
     return this.#held.length;
   }
 
-  /** Takes a frame to lose, keep or pass on. Returns false where there is no room, or where it was to be passed on and was not taken. */
+  /**
+   * Takes a frame to lose, keep or pass on. Returns false where there is no room, or where it was to be passed on and
+   * was not taken.
+   */
   offer(frame: Frame): boolean {
     if (this.#ended) return this.#parts.deliver(frame);
     const { loss, delayMs, jitterMs, reorder, duplicate, rate, queueMs } = this.#impairment;

@@ -1,12 +1,12 @@
 /**
  * A link between two ends in one program: for guests written in TypeScript, and for tests.
  *
- * `send` copies the frame into a bounded queue and has a delivery scheduled; a delivery hands over what was queued when it
- * began and calls `flush` once. Frames that arrive during a delivery wait for the next one, so two ends that answer each
- * other never recurse and never starve the program. A full queue drops, as a wire does.
+ * `send` copies the frame into a bounded queue and has a delivery scheduled; a delivery hands over what was queued when
+ * it began and calls `flush` once. Frames that arrive during a delivery wait for the next one, so two ends that answer
+ * each other never recurse and never starve the program. A full queue drops, as a wire does.
  *
- * Both ends are alike. With offload the marks of a frame travel with it: a partial checksum arrives partial, a segment of
- * 64 KiB arrives whole.
+ * Both ends are alike. With offload the marks of a frame travel with it: a partial checksum arrives partial, a segment
+ * of 64 KiB arrives whole.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * A link that shows someone every frame that passes, in both directions, and changes none.
  *
- * Frames from the guest are shown before they are received, frames to it after the inner link has taken them; those that it
- * has refused were never on the link and are not shown.
+ * Frames from the guest are shown before they are received, frames to it after the inner link has taken them; those
+ * that it has refused were never on the link and are not shown.
  *
  * @module
  */

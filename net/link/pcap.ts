@@ -1,6 +1,6 @@
 /**
- * A capture of what passes on a link: both directions, as a pcap file that tcpdump, tshark and Wireshark read, also while
- * it grows.
+ * A capture of what passes on a link: both directions, as a pcap file that tcpdump, tshark and Wireshark read, also
+ * while it grows.
  *
  * **Whole frames**, segments of 64 KiB included, stamped when they pass. A checksum that the link leaves half done (see
  * `Frame`) is completed in the recorded copy, so that a reader finds no wrong one; the frame itself stays as it is.
@@ -8,8 +8,8 @@
  * **The sink** takes bytes at once and in order; a record comes in one piece, and `flush` at the end of each batch.
  * `PcapFile` is one over anything that has `writeSync`: it gathers a batch and writes it in one call.
  *
- * **Failure.** When the sink throws (a disk that is full, a reader that went away) the capture ends with one warning. The
- * link goes on as if there were none. `PcapFile` then cuts the file after its last whole batch, where it can.
+ * **Failure.** When the sink throws (a disk that is full, a reader that went away) the capture ends with one warning.
+ * The link goes on as if there were none. `PcapFile` then cuts the file after its last whole batch, where it can.
  *
  * @module
  */

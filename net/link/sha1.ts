@@ -1,8 +1,8 @@
 /**
  * SHA-1 (RFC 3174), for the one place that prescribes it: the answer to a WebSocket's handshake.
  *
- * It proves there that the server has understood the request, and protects nothing. The runtime's own is a promise, which a thread
- * that blocks in its event loop cannot wait for.
+ * It proves there that the server has understood the request, and protects nothing. The runtime's own is a promise,
+ * which a thread that blocks in its event loop cannot wait for.
  *
  * @module
  */

@@ -19,8 +19,8 @@ export interface StreamLinkOptions {
 }
 
 /**
- * A link over a connection whose other end speaks QEMU's framing (`-netdev stream`): a 32-bit big-endian length before each frame.
- * The connection is the link's from now on, and closed with it.
+ * A link over a connection whose other end speaks QEMU's framing (`-netdev stream`): a 32-bit big-endian length before
+ * each frame. The connection is the link's from now on, and closed with it.
  *
  * @example
  * ```ts ignore

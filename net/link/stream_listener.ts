@@ -1,8 +1,10 @@
 /**
- * A listener for streams of frames: each connection is a guest of its own, and so is each that comes after one has gone.
+ * A listener for streams of frames: each connection is a guest of its own, and so is each that comes after one has
+ * gone.
  *
- * With an event loop it listens on Linux's own sockets; without, on Deno's (`arrival.ts`). At most `MOST_GUESTS` connections are served at
- * once, and of those that have not sent a frame yet at most `MOST_SILENT` (`connected_guests.ts`).
+ * With an event loop it listens on Linux's own sockets; without, on Deno's (`arrival.ts`). At most `MOST_GUESTS`
+ * connections are served at once, and of those that have not sent a frame yet at most `MOST_SILENT`
+ * (`connected_guests.ts`).
  *
  * @module
  */
@@ -21,8 +23,8 @@ export interface StreamListenerOptions extends ListenerOptions {
 }
 
 /**
- * Listens for guests that speak QEMU's `-netdev stream`. Throws `Deno.errors.AddrInUse` for an address that another program has,
- * `Deno.errors.AlreadyExists` for a path where there is another file, and others that say what is wrong.
+ * Listens for guests that speak QEMU's `-netdev stream`. Throws `Deno.errors.AddrInUse` for an address that another
+ * program has, `Deno.errors.AlreadyExists` for a path where there is another file, and others that say what is wrong.
  *
  * @example
  * ```ts ignore

@@ -2,9 +2,9 @@
  * A link over a TAP interface of Linux: the guest is a network namespace, or a virtual machine bridged to one.
  *
  * Frames are read from /dev/net/tun in batches when the event loop says that there are some, into one buffer, at most
- * `FRAMES_PER_TURN` a turn and as many as the guest has time for (`turn_shares.ts`), so that a flood from the guest leaves
- * other guests, sockets and timers their turn. They are written one by
- * one, at once: the kernel queues them, and drops them where its queue is full or the interface is down.
+ * `FRAMES_PER_TURN` a turn and as many as the guest has time for (`turn_shares.ts`), so that a flood from the guest
+ * leaves other guests, sockets and timers their turn. They are written one by one, at once: the kernel queues them, and
+ * drops them where its queue is full or the interface is down.
  *
  * With offload a virtio-net header (VIRTIO 1.2 section 5.1.6, legacy form, little-endian) stands before each frame and
  * says what `Frame` says: `NEEDS_CSUM` is `CHECKSUM_PARTIAL`, `gso_size` is `segmentSize`. It is written into the

@@ -1,9 +1,9 @@
 /**
- * A line for each frame that passes on a link, in both directions, as tcpdump prints them: the first thing to look at when a
- * guest reaches nothing.
+ * A line for each frame that passes on a link, in both directions, as tcpdump prints them: the first thing to look at
+ * when a guest reaches nothing.
  *
- * Lines are made and given away while the frame passes, so this slows a link down by orders of magnitude. It shows headers
- * and no payloads, and a segment of 64 KiB as the one that it is.
+ * Lines are made and given away while the frame passes, so this slows a link down by orders of magnitude. It shows
+ * headers and no payloads, and a segment of 64 KiB as the one that it is.
  *
  * @module
  */
@@ -19,8 +19,8 @@ export interface TraceLinkOptions {
 }
 
 /**
- * Gives a line for each frame that passes on `link` to `print`, which must not throw. The link from then on belongs to what
- * is returned.
+ * Gives a line for each frame that passes on `link` to `print`, which must not throw. The link from then on belongs to
+ * what is returned.
  *
  * @example
  * ```ts

@@ -1,7 +1,8 @@
 /**
  * A clock that stands still until a program moves it: for tests that do not wait.
  *
- * What runs on it has its timers called by `advance`, each at its own time and in order, in as little real time as the calls take.
+ * What runs on it has its timers called by `advance`, each at its own time and in order, in as little real time as the
+ * calls take.
  *
  * @module
  */

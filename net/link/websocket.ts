@@ -1,15 +1,16 @@
 /**
  * A listener for guests in WebSockets (RFC 6455): virtual machines in a browser, and any program that can speak it.
  *
- * A connection begins with a request (`websocket_door.ts`) and is a link like those of streams from then on, with a framing of its own
- * (`websocket_framing.ts`), in the event loop or on Deno's sockets (`arrival.ts`).
+ * A connection begins with a request (`websocket_door.ts`) and is a link like those of streams from then on, with a
+ * framing of its own (`websocket_framing.ts`), in the event loop or on Deno's sockets (`arrival.ts`).
  *
- * **Who may connect.** A web page can open a WebSocket to any port of the machine on which its browser runs, loopback included,
- * and would be a guest like any other; browsers tell its origin. So a request with an `Origin` is refused unless
- * that is on loopback itself or in `origins`; other programs send none. With a `token` every request must carry it, in
- * the query (`?token=`) or as `Authorization: Bearer`.
+ * **Who may connect.** A web page can open a WebSocket to any port of the machine on which its browser runs, loopback
+ * included, and would be a guest like any other; browsers tell its origin. So a request with an `Origin` is refused
+ * unless that is on loopback itself or in `origins`; other programs send none. With a `token` every request must carry
+ * it, in the query (`?token=`) or as `Authorization: Bearer`.
  *
- * **Limits.** 1 MiB may be on its way to a guest, and 256 KiB of what it sends is held. Beyond, frames are dropped and counted, and reading waits.
+ * **Limits.** 1 MiB may be on its way to a guest, and 256 KiB of what it sends is held. Beyond, frames are dropped and
+ * counted, and reading waits.
  *
  * @module
  */
@@ -36,12 +37,15 @@ export interface WebSocketListenerOptions extends ListenerOptions {
 }
 
 /**
- * Listens for WebSockets on an address and a port, 0 for a free one. Throws `Deno.errors.AddrInUse` for a port that another
- * program has, and what else `listenForStreams` throws.
+ * Listens for WebSockets on an address and a port, 0 for a free one. Throws `Deno.errors.AddrInUse` for a port that
+ * another program has, and what else `listenForStreams` throws.
  *
  * @example
  * ```ts ignore
- * await using listener = await listenForWebSockets({ hostname: "127.0.0.1", port: 0 }, { attach: (link) => gateway.attach(link) });
+ * await using listener = await listenForWebSockets(
+ *   { hostname: "127.0.0.1", port: 0 },
+ *   { attach: (link) => gateway.attach(link) },
+ * );
  * ```
  */
 export async function listenForWebSockets(

@@ -1,9 +1,10 @@
 /**
  * A door at which WebSockets are asked for: the request, and who becomes a guest.
  *
- * **Before the answer** a client is nobody. `MOST_PENDING` connections may be so far, each for at most `REQUEST_MS`. The next one takes the place of the
- * oldest: an honest request is there with its connection and answered at once, so it is never the oldest for long. After the answer a client is a
- * guest, and silent until its first frame (`connected_guests.ts`).
+ * **Before the answer** a client is nobody. `MOST_PENDING` connections may be so far, each for at most `REQUEST_MS`.
+ * The next one takes the place of the oldest: an honest request is there with its connection and answered at once, so
+ * it is never the oldest for long. After the answer a client is a guest, and silent until its first frame
+ * (`connected_guests.ts`).
  *
  * @module
  */

@@ -1,20 +1,23 @@
 /**
  * Ethernet frames in a WebSocket (RFC 6455 section 5): one more framing of a stream, behind the handshake.
  *
- * **In.** What was read is decoded where it lies. A WebSocket frame's payload is unmasked in place, or, if the beginning of an Ethernet
- * frame waits already, directly behind that: payload only ever moves towards the front. So one array of 256 KiB is all that
- * a client can fill, whatever lengths it announces: a message is taken in pieces and never waited for as a whole.
+ * **In.** What was read is decoded where it lies. A WebSocket frame's payload is unmasked in place, or, if the
+ * beginning of an Ethernet frame waits already, directly behind that: payload only ever moves towards the front. So one
+ * array of 256 KiB is all that a client can fill, whatever lengths it announces: a message is taken in pieces and never
+ * waited for as a whole.
  *
- * **Two framings** travel in binary messages. Bare: a frame a message, as v86 sends. Framed: QEMU's stream, a 32-bit length before each
- * frame, cut into messages anywhere, as container2wasm sends. Unless told, the beginning decides: framed, once a frame of a
- * plausible length has come whole behind it; bare, once a message cannot begin so, which no guest's first frame does, because it
- * goes to everyone, to a group or to the gateway. A message too short for either decides nothing.
+ * **Two framings** travel in binary messages. Bare: a frame a message, as v86 sends. Framed: QEMU's stream, a 32-bit
+ * length before each frame, cut into messages anywhere, as container2wasm sends. Unless told, the beginning decides:
+ * framed, once a frame of a plausible length has come whole behind it; bare, once a message cannot begin so, which no
+ * guest's first frame does, because it goes to everyone, to a group or to the gateway. A message too short for either
+ * decides nothing.
  *
  * **Out.** Each Ethernet frame is a binary message, in the same framing. Before that is known there is none to send.
  *
- * **Control frames.** A ping is answered, but of those that one read brings only the last (section 5.5.3), so that pings cost at most a pong a
- * read. Close is answered with close. A text message, a broken frame and a message beyond any Ethernet frame end the link, with the close code
- * that says so (section 7.4.1). No extension is agreed on, so reserved bits are an error.
+ * **Control frames.** A ping is answered, but of those that one read brings only the last (section 5.5.3), so that
+ * pings cost at most a pong a read. Close is answered with close. A text message, a broken frame and a message beyond
+ * any Ethernet frame end the link, with the close code that says so (section 7.4.1). No extension is agreed on, so
+ * reserved bits are an error.
  *
  * @module
  */
@@ -287,7 +290,10 @@ class WebSocketPrefix implements FramePrefix {
   }
 }
 
-/** Whether these bytes are the beginning of a stream of frames: the length of one, at most `longest`, as far as it is there. */
+/**
+ * Whether these bytes are the beginning of a stream of frames: the length of one, at most `longest`, as far as it is
+ * there.
+ */
 function canBeginStream(bytes: Uint8Array, longest: number): boolean {
   if (bytes.length < LENGTH_PREFIX) return bytes[0] === 0 && (bytes.length < 2 || bytes[1]! <= 1);
   const length = readUint32(bytes, 0);
@@ -301,8 +307,8 @@ function answerTo(code: number): number {
 }
 
 /**
- * Takes the mask off `count` bytes at `from` and puts them at `to`, which is not behind it (RFC 6455 section 5.3). Afterwards the mask begins with the byte for what
- * follows.
+ * Takes the mask off `count` bytes at `from` and puts them at `to`, which is not behind it (RFC 6455 section 5.3).
+ * Afterwards the mask begins with the byte for what follows.
  */
 function unmask(bytes: Uint8Array, place: { from: number; to: number; count: number }, mask: Uint8Array): void {
   const a = mask[0]!, b = mask[1]!, c = mask[2]!, d = mask[3]!, { count } = place;

@@ -1,12 +1,14 @@
 /**
- * The opening handshake of a WebSocket, the server's side (RFC 6455 section 4.2): who may come in, and what is answered.
+ * The opening handshake of a WebSocket, the server's side (RFC 6455 section 4.2): who may come in, and what is
+ * answered.
  *
- * A client sends one HTTP request of at most `MOST_REQUEST` bytes and then waits (section 4.1), so bytes behind the request are a mistake.
- * Every refusal is a status line and one sentence, and the connection ends with it. A request is judged in this order: is it
- * a request at all, does it want a WebSocket, does its origin let it in, does it know the token, is it version 13 with a key.
+ * A client sends one HTTP request of at most `MOST_REQUEST` bytes and then waits (section 4.1), so bytes behind the
+ * request are a mistake. Every refusal is a status line and one sentence, and the connection ends with it. A request is
+ * judged in this order: is it a request at all, does it want a WebSocket, does its origin let it in, does it know the
+ * token, is it version 13 with a key.
  *
- * If the client offers subprotocols, one has to be answered, or clients such as Emscripten's hang up: `binary`, or else the first.
- * What is carried is the same whatever it is called.
+ * If the client offers subprotocols, one has to be answered, or clients such as Emscripten's hang up: `binary`, or else
+ * the first. What is carried is the same whatever it is called.
  *
  * @module
  */
@@ -71,7 +73,8 @@ export class HandshakeReader {
   took(count: number): Answer | undefined {
     const { bytes } = this, from = Math.max(0, this.end - 3);
     this.end += count;
-    // A method begins with a capital letter. TLS and QEMU's framing do not, and would wait for an answer that never comes.
+    // A method begins with a capital letter. TLS and QEMU's framing do not, and would wait for an answer that never
+    // comes.
     if (bytes[0]! < 0x41 || bytes[0]! > 0x5a) return refusal(400, PURPOSE);
     const head = findEnd(bytes, from, this.end);
     if (head < 0) return this.end < bytes.length ? undefined : refusal(431, "The request is too long.");
@@ -134,7 +137,10 @@ function findEnd(bytes: Uint8Array, from: number, end: number): number {
   return -1;
 }
 
-/** Header fields by their names in small letters, several of a name joined (RFC 9110 section 5.3); `undefined` if one is broken. */
+/**
+ * Header fields by their names in small letters, several of a name joined (RFC 9110 section 5.3); `undefined` if one is
+ * broken.
+ */
 function readFields(lines: readonly string[]): Map<string, string> | undefined {
   const fields = new Map<string, string>();
   for (const line of lines) {

@@ -1,9 +1,9 @@
 /**
  * A link around another link, for those that look at frames or meddle with them: impairment, capture, trace.
  *
- * A wrapping link takes the inner one over: it is started, flushed and closed through the wrapper, and says what the inner
- * one says of itself. So wrappers compose, in the order in which frames are to meet them, and a gateway that has none
- * pays for none.
+ * A wrapping link takes the inner one over: it is started, flushed and closed through the wrapper, and says what the
+ * inner one says of itself. So wrappers compose, in the order in which frames are to meet them, and a gateway that has
+ * none pays for none.
  *
  * @module
  */

@@ -1,12 +1,13 @@
 /**
  * Takes connections from a listening socket, in the event loop.
  *
- * The socket is edge-triggered. A level-triggered one would be reported again and again while clients wait that cannot be accepted, and the
- * loop would never sleep.
+ * The socket is edge-triggered. A level-triggered one would be reported again and again while clients wait that cannot
+ * be accepted, and the loop would never sleep.
  *
- * **Out of descriptors.** A client that would take one of those that are kept (`descriptors.ts`) is accepted and reset, so it learns at once. When
- * the kernel itself has no descriptor or memory for a client, the acceptor rests for `REST_MS` and then tries again; the clients wait
- * meanwhile, since they cannot even be reset. Its owner is told once for each client that is reset, and once for each such spell.
+ * **Out of descriptors.** A client that would take one of those that are kept (`descriptors.ts`) is accepted and reset,
+ * so it learns at once. When the kernel itself has no descriptor or memory for a client, the acceptor rests for
+ * `REST_MS` and then tries again; the clients wait meanwhile, since they cannot even be reset. Its owner is told once
+ * for each client that is reset, and once for each such spell.
  *
  * @module
  */

@@ -1,12 +1,14 @@
 /**
  * The last descriptors of the process, kept for those who need them most.
  *
- * The kernel gives each new descriptor the lowest free number. So whoever gives up those with a number close to the limit
- * (RLIMIT_NOFILE) leaves these to others, and nobody counts. What is new and beyond its share is closed again at once, and its owner told that
- * descriptors have run out, before they really have:
+ * The kernel gives each new descriptor the lowest free number. So whoever gives up those with a number close to the
+ * limit (RLIMIT_NOFILE) leaves these to others, and nobody counts. What is new and beyond its share is closed again at
+ * once, and its owner told that descriptors have run out, before they really have:
  *
- * - The last `KEPT` are for the program itself: the list of resolvers, what the runtime opens. It cannot go on if it fails there.
- * - The `KEPT` before these are for the flows of guests who are in. No newcomer gets one of them: no connection to a listener of guests.
+ * - The last `KEPT` are for the program itself: the list of resolvers, what the runtime opens. It cannot go on if it
+ *   fails there.
+ * - The `KEPT` before these are for the flows of guests who are in. No newcomer gets one of them: no connection to a
+ *   listener of guests.
  *
  * A small limit is not kept as a whole: each of the two has a twelfth of it at most.
  *

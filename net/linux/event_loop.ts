@@ -2,16 +2,16 @@
  * One thread's event loop over `epoll_wait`: readiness in, synchronous calls out.
  *
  * **Turns.** A turn is: wait; read the clock once; mark what the kernel says is ready; call the handlers; call what was
- * delayed until now; call the turn ends (the gateway), which answer when they want to be called even if nothing happens;
- * close what was released. The least of these times, and of the delays, is the next wait's limit, rounded up to epoll's
- * milliseconds so that a timer is late rather than polled for.
+ * delayed until now; call the turn ends (the gateway), which answer when they want to be called even if nothing
+ * happens; close what was released. The least of these times, and of the delays, is the next wait's limit, rounded up
+ * to epoll's milliseconds so that a timer is late rather than polled for.
  *
  * **Sockets are registered once**, edge-triggered, for everything. What is ready is kept as bits in the `Watch`, beside
  * the bits the owner is interested in, so a change of interest costs no system call. The handler is called once a turn
- * while both have a bit in common: a `Watch` whose handler left work joins the list of the next turn, which then does not
- * wait. The owner clears a bit when the kernel has said that there is nothing more (`EAGAIN`, a short count): only after
- * that does the kernel promise another edge. A descriptor that is not a stream (a TAP) is level-triggered instead, and
- * the kernel keeps its bits.
+ * while both have a bit in common: a `Watch` whose handler left work joins the list of the next turn, which then does
+ * not wait. The owner clears a bit when the kernel has said that there is nothing more (`EAGAIN`, a short count): only
+ * after that does the kernel promise another edge. A descriptor that is not a stream (a TAP) is level-triggered
+ * instead, and the kernel keeps its bits.
  *
  * **Where it runs.** `runBlocking` holds the thread that calls it, a Worker's: `wakeLoop` from another thread makes it
  * return after the turn. Being woken from sleep costs tens of microseconds, much of a round trip, so after a short wait
@@ -22,8 +22,8 @@
  * wait occupies a thread of the pool, of which there are 32, so only one loop of an isolate may be started:
  * `EventLoop.shared()` is that one.
  *
- * **Closing.** A descriptor is closed at the end of a turn, when no wait looks at it and no handler of the same turn could
- * meet its number again under another owner.
+ * **Closing.** A descriptor is closed at the end of a turn, when no wait looks at it and no handler of the same turn
+ * could meet its number again under another owner.
  *
  * @module
  */
@@ -89,8 +89,8 @@ interface Delay {
 }
 
 /**
- * Makes the loop that owns `wakeFd` (its `EventLoop.wakeFd`) turn, from any thread, and `runBlocking` return once for it.
- * Not to be called after the loop is disposed of: the number may belong to something else then.
+ * Makes the loop that owns `wakeFd` (its `EventLoop.wakeFd`) turn, from any thread, and `runBlocking` return once for
+ * it. Not to be called after the loop is disposed of: the number may belong to something else then.
  */
 export function wakeLoop(wakeFd: number): void {
   libc().write(wakeFd, ONE, 8n);
@@ -185,8 +185,8 @@ export class EventLoop implements AsyncDisposable {
 
   /**
    * Registers a descriptor, which from now on is closed by `release`. Edge-triggered for reading and writing unless
-   * `level` is set, then level-triggered for reading. The interest is 0 at first. `fd` -1 makes a watch that is only raised
-   * by hand. Throws an `Error` when the kernel refuses; the descriptor is the caller's then.
+   * `level` is set, then level-triggered for reading. The interest is 0 at first. `fd` -1 makes a watch that is only
+   * raised by hand. Throws an `Error` when the kernel refuses; the descriptor is the caller's then.
    */
   watch(fd: number, handler: WatchHandler, options: { level?: boolean; share?: TurnShare | undefined } = {}): Watch {
     const level = options.level ?? false;
@@ -212,7 +212,9 @@ export class EventLoop implements AsyncDisposable {
     watch.queue = share === undefined ? undefined : this.#ready.queueOf(share);
   }
 
-  /** Lets go of a watch: no handler is called any more, and the descriptor is closed as soon as no turn or wait uses it. */
+  /**
+   * Lets go of a watch: no handler is called any more, and the descriptor is closed as soon as no turn or wait uses it.
+   */
   release(watch: Watch): void {
     if (watch.released) return;
     watch.released = true;
@@ -253,7 +255,9 @@ export class EventLoop implements AsyncDisposable {
     };
   }
 
-  /** Calls `callback` once, before the turn ends of the first turn at least `ms` from now. Returns what prevents that. */
+  /**
+   * Calls `callback` once, before the turn ends of the first turn at least `ms` from now. Returns what prevents that.
+   */
   delay(callback: () => void, ms: number): () => void {
     const delay = { callback, at: this.now() + ms };
     this.#delays.push(delay);
@@ -277,9 +281,9 @@ export class EventLoop implements AsyncDisposable {
   }
 
   /**
-   * Runs turns on this thread without giving way until `wake` or `wakeLoop`, or until `untilMs` (`now()` time) has come.
-   * Returns whether it was woken: once for each wake, so that one message can be awaited after each. Throws an `Error` when
-   * the loop is running already or disposed of.
+   * Runs turns on this thread without giving way until `wake` or `wakeLoop`, or until `untilMs` (`now()` time) has
+   * come. Returns whether it was woken: once for each wake, so that one message can be awaited after each. Throws an
+   * `Error` when the loop is running already or disposed of.
    */
   runBlocking(untilMs: number = Infinity): boolean {
     this.#assertIdle("run");

@@ -1,13 +1,13 @@
 /**
  * What a process can give up of its own: being looked into, and capabilities.
  *
- * **Not dumpable.** Another process of the same user may trace a process, read and write its memory by /proc/PID/mem, and
- * take its descriptors; and the command of `hawser run` is a process of the same user. `hideProcess` ends that: only who
- * has CAP_SYS_PTRACE may. It also ends core dumps. A program that is started is dumpable again.
+ * **Not dumpable.** Another process of the same user may trace a process, read and write its memory by /proc/PID/mem,
+ * and take its descriptors; and the command of `hawser run` is a process of the same user. `hideProcess` ends that:
+ * only who has CAP_SYS_PTRACE may. It also ends core dumps. A program that is started is dumpable again.
  *
- * **Capabilities** are a thread's, and Linux has no call that drops them on all. So each thread that runs our code drops
- * its own, and threads that it starts later have no more. What Deno started before, a few helpers of V8, keeps them; what
- * they are good for is what `seccomp.ts` denies on every thread.
+ * **Capabilities** are a thread's, and Linux has no call that drops them on all. So each thread that runs our code
+ * drops its own, and threads that it starts later have no more. What Deno started before, a few helpers of V8, keeps
+ * them; what they are good for is what `seccomp.ts` denies on every thread.
  *
  * @module
  */
@@ -51,8 +51,8 @@ export const CAPABILITIES = {
 export type Capability = keyof typeof CAPABILITIES;
 
 /**
- * Hides this process from others of its user: no tracing, no reading of its memory, no taking of its descriptors. Answers
- * why it could not, or `undefined`. Throws what `libc` throws.
+ * Hides this process from others of its user: no tracing, no reading of its memory, no taking of its descriptors.
+ * Answers why it could not, or `undefined`. Throws what `libc` throws.
  */
 export function hideProcess(): Problem | undefined {
   return libc().prctl(PR_SET_DUMPABLE, 0n, 0n, 0n, 0n) < 0 ? problem("not dumpable") : undefined;

@@ -5,8 +5,8 @@
  * packet would not leave the host. So every interface counts, both families, loopback, and what is local by a route
  * alone; and an answer is never older than the question. The kernel answers within the call that asks.
  *
- * **Changes** of addresses and routes are told to a second socket, which is looked at when somebody wants to know; nothing
- * runs while nobody does. If more changed than it holds, that is a change too.
+ * **Changes** of addresses and routes are told to a second socket, which is looked at when somebody wants to know;
+ * nothing runs while nobody does. If more changed than it holds, that is a change too.
  *
  * An address that the kernel does not answer about counts as the host's, unless there is no route to it.
  *

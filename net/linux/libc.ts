@@ -1,14 +1,14 @@
 /**
  * The C library, by `Deno.dlopen`: the system calls that Deno has no API for.
  *
- * It is opened on first use and stays open, so that importing this works on every platform and without `--allow-ffi`, and
- * only using it fails where something is missing. Both C libraries of Linux are served, glibc and musl, on x86-64 and
- * arm64, the two machines Deno runs on; the numbers below are the same on both.
+ * It is opened on first use and stays open, so that importing this works on every platform and without `--allow-ffi`,
+ * and only using it fails where something is missing. Both C libraries of Linux are served, glibc and musl, on x86-64
+ * and arm64, the two machines Deno runs on; the numbers below are the same on both.
  *
- * **Cost.** A call that does not wait is compiled by V8 into a direct call: some tens of nanoseconds plus the system call.
- * Three habits keep it so. A buffer is passed as a `Uint8Array` (a pointer would cost an object), a length as a `bigint`
- * (that is what `size_t` takes without a slow path), and a result is declared as 32 bits although the C library gives
- * `ssize_t`, because a 64-bit result would be a `bigint`: no count here exceeds 2³¹.
+ * **Cost.** A call that does not wait is compiled by V8 into a direct call: some tens of nanoseconds plus the system
+ * call. Three habits keep it so. A buffer is passed as a `Uint8Array` (a pointer would cost an object), a length as a
+ * `bigint` (that is what `size_t` takes without a slow path), and a result is declared as 32 bits although the C
+ * library gives `ssize_t`, because a 64-bit result would be a `bigint`: no count here exceeds 2³¹.
  *
  * **errno.** It lives at an address that belongs to the thread. It is read through a typed array over that address,
  * directly after the call that failed and before anything else is called. A call that runs on another thread
@@ -151,8 +151,8 @@ export interface Libc {
 }
 
 /**
- * Words of 32 bits of a `struct epoll_event`, which is packed on x86-64 alone; elsewhere its 64-bit data field is aligned. The
- * first word is the events.
+ * Words of 32 bits of a `struct epoll_event`, which is packed on x86-64 alone; elsewhere its 64-bit data field is
+ * aligned. The first word is the events.
  */
 export const EPOLL_EVENT_WORDS: number = Deno.build.arch === "x86_64" ? 3 : 4;
 /** Where the data field of a `struct epoll_event` begins, in words. */
@@ -173,7 +173,9 @@ export const O_DIRECTORY: number = Deno.build.arch === "x86_64" ? 0x10000 : 0x40
 export const O_PATH = 0x200000;
 /** open(2): not inherited by programs that are started. */
 export const O_CLOEXEC = 0x80000;
-/** open(2): do not follow a symbolic link at the end of the path; one of the few numbers in which the machines differ. */
+/**
+ * open(2): do not follow a symbolic link at the end of the path; one of the few numbers in which the machines differ.
+ */
 export const O_NOFOLLOW: number = Deno.build.arch === "aarch64" ? 0x8000 : 0x20000;
 /** socket(2): paths of this machine. */
 export const AF_UNIX = 1;
@@ -441,8 +443,8 @@ let opened: Libc | undefined;
 let errnoWord = new Int32Array(1);
 
 /**
- * The C library, opened on the first call. Throws `Deno.errors.NotSupported` where it cannot be there or is not found, and
- * `Deno.errors.NotCapable` without `--allow-ffi`.
+ * The C library, opened on the first call. Throws `Deno.errors.NotSupported` where it cannot be there or is not found,
+ * and `Deno.errors.NotCapable` without `--allow-ffi`.
  */
 export function libc(): Libc {
   return opened ??= openLibc();
@@ -493,7 +495,9 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text + "\0");
 }
 
-/** Where the bytes of an array are, for structures that hold pointers. The array must stay referenced while one does. */
+/**
+ * Where the bytes of an array are, for structures that hold pointers. The array must stay referenced while one does.
+ */
 export function addressOf(bytes: Uint8Array<ArrayBuffer>): bigint {
   return Deno.UnsafePointer.value(Deno.UnsafePointer.of(bytes));
 }

@@ -1,10 +1,10 @@
 /**
  * Network namespaces that exist already, and the user namespaces to which they belong (ioctl_ns(2)).
  *
- * Who enters a network namespace needs CAP_SYS_ADMIN in the user namespace that **owns** it. That is the one in which it
- * was made, and need not be that of the processes in it: bubblewrap makes a network namespace in one user namespace and
- * starts its command in a further one inside that. So the kernel is asked who the owner is. It answers only if the owner
- * is the user namespace of this process or lies within that.
+ * Who enters a network namespace needs CAP_SYS_ADMIN in the user namespace that **owns** it. That is the one in which
+ * it was made, and need not be that of the processes in it: bubblewrap makes a network namespace in one user namespace
+ * and starts its command in a further one inside that. So the kernel is asked who the owner is. It answers only if the
+ * owner is the user namespace of this process or lies within that.
  *
  * @module
  */

@@ -2,8 +2,8 @@
  * What this process was given by its caller, byte for byte: arguments, environment, descriptors, limits.
  *
  * Deno shows arguments and variables as text and replaces what is not UTF-8; it refuses to read /proc without every
- * permission; and it raises the soft limit of open files to the hard one when it starts. So this reads /proc through the
- * C library. Where /proc is not mounted there is no answer, and the callers fall back on what Deno shows.
+ * permission; and it raises the soft limit of open files to the hard one when it starts. So this reads /proc through
+ * the C library. Where /proc is not mounted there is no answer, and the callers fall back on what Deno shows.
  *
  * **The limit of open files** that the caller had cannot be read any more, so it is taken from the process that started
  * this one. That is wrong only if a program changed its own soft limit and then became Hawser by `exec`.
@@ -86,8 +86,8 @@ function readWords(path: string): ByteText[] | undefined {
 }
 
 /**
- * The bytes of `words`, which were the last arguments of this process. `undefined` if the arguments cannot be read or are
- * others.
+ * The bytes of `words`, which were the last arguments of this process. `undefined` if the arguments cannot be read or
+ * are others.
  */
 export function originalWords(words: readonly string[]): ByteText[] | undefined {
   const all = readWords("/proc/self/cmdline");
@@ -99,8 +99,8 @@ export function originalWords(words: readonly string[]): ByteText[] | undefined 
 let environment: ByteText[] | undefined;
 
 /**
- * The environment with which this process was started: `NAME=VALUE` each, as it was. `undefined` without /proc. It is read
- * once, because a process that has hidden itself (`hardening.ts`) cannot read it any more.
+ * The environment with which this process was started: `NAME=VALUE` each, as it was. `undefined` without /proc. It is
+ * read once, because a process that has hidden itself (`hardening.ts`) cannot read it any more.
  */
 export function originalEnvironment(): readonly ByteText[] | undefined {
   return environment ??= readWords("/proc/self/environ");
@@ -117,7 +117,10 @@ export function inheritedDescriptors(): number[] {
   return found;
 }
 
-/** The names in a folder but for `.` and `..`; none if it cannot be read. For /proc and /dev, which Deno keeps to itself. */
+/**
+ * The names in a folder but for `.` and `..`; none if it cannot be read. For /proc and /dev, which Deno keeps to
+ * itself.
+ */
 export function listFolder(path: string): ByteText[] {
   const c = libc(), folder = c.open(cString(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return [];
@@ -135,7 +138,9 @@ export function listFolder(path: string): ByteText[] {
   return names;
 }
 
-/** Type and permissions of a file, as stat(2) has them, without following a symbolic link; `undefined` if there is none. */
+/**
+ * Type and permissions of a file, as stat(2) has them, without following a symbolic link; `undefined` if there is none.
+ */
 export function modeOf(path: ByteText): number | undefined {
   const status = new Uint8Array(STAT_BYTES);
   if (libc().syscallInOut(NEWFSTATAT, AT_FDCWD, bytesOf(`${path}\0`), status, AT_SYMLINK_NOFOLLOW) < 0) {

@@ -1,12 +1,12 @@
 /**
- * A filter in the kernel for the system calls of this process (seccomp(2)): those that `system_calls.ts` lists fail with
- * EPERM from then on, for good, on every thread, those of Deno and V8 and those that are still to come included.
+ * A filter in the kernel for the system calls of this process (seccomp(2)): those that `system_calls.ts` lists fail
+ * with EPERM from then on, for good, on every thread, those of Deno and V8 and those that are still to come included.
  *
- * With it comes `no_new_privs`: set-user-ID files give nothing. A program that is started later would have both, so what
- * is to be free of them is started before; and starting programs is one of the calls that are denied.
+ * With it comes `no_new_privs`: set-user-ID files give nothing. A program that is started later would have both, so
+ * what is to be free of them is started before; and starting programs is one of the calls that are denied.
  *
- * **The program** is that of a small machine (BPF). It checks the machine first, because the same number is another call
- * for a 32-bit program, then the number; five calls are looked at more closely:
+ * **The program** is that of a small machine (BPF). It checks the machine first, because the same number is another
+ * call for a 32-bit program, then the number; five calls are looked at more closely:
  *
  * - `clone` may make threads and processes, but no namespaces. `clone3` has its flags in memory, where a filter cannot
  *   look, so it is answered as unknown, upon which the C library takes `clone`.
@@ -27,7 +27,9 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const SECCOMP_SET_MODE_FILTER = 1n;
 /** Every thread gets the filter, or none. */
 const TSYNC = 1n;
-/** No slower than without a filter: the kernel would take precautions against what only foreign code in here could do. */
+/**
+ * No slower than without a filter: the kernel would take precautions against what only foreign code in here could do.
+ */
 const SPEC_ALLOW = 4n;
 const ALLOW = 0x7fff0000;
 const FAIL = 0x00050000;

@@ -7,10 +7,10 @@
  * ignored after that stays ignored, whatever listeners come later.
  *
  * **The caller's signals.** A program inherits which signals are ignored and which are blocked from its caller. What
- * Hawser changes for itself must not reach a program that it starts: that one is to find what Hawser found. So the first
- * call here takes a snapshot, and it must come before anything is changed. Two signals count as not ignored whatever the
- * caller did: PIPE, which Deno ignores before any of our code runs, so that nobody can tell; and CHLD, because who
- * ignores it while it starts a program may never learn how that ended (a shell takes CHLD for itself, too).
+ * Hawser changes for itself must not reach a program that it starts: that one is to find what Hawser found. So the
+ * first call here takes a snapshot, and it must come before anything is changed. Two signals count as not ignored
+ * whatever the caller did: PIPE, which Deno ignores before any of our code runs, so that nobody can tell; and CHLD,
+ * because who ignores it while it starts a program may never learn how that ended (a shell takes CHLD for itself, too).
  *
  * The system calls are made directly, because the C library refuses the signals that it uses itself (32 and 33, musl 34
  * too), which end a process like any other when they come from outside. What a program inherits of 32 and 33 is left to
@@ -33,7 +33,10 @@ const SIGKILL = 9;
 const SIGPIPE = 13;
 const SIGCHLD = 17;
 const SIGSTOP = 19;
-/** Signals of which a program that is started does not get what the caller had: see above; 32 and 33 are the C library's. */
+/**
+ * Signals of which a program that is started does not get what the caller had: see above; 32 and 33 are the C
+ * library's.
+ */
 const NOT_INHERITED: readonly number[] = [SIGKILL, SIGPIPE, SIGCHLD, SIGSTOP, 32, 33];
 
 /** The largest signal number. */
@@ -50,8 +53,8 @@ export interface CallerSignals {
 let snapshot: CallerSignals | undefined;
 
 /**
- * What the caller of this process had ignored and blocked. The first call looks, so it comes before anything is changed; later
- * ones answer the same. Throws what `libc` throws.
+ * What the caller of this process had ignored and blocked. The first call looks, so it comes before anything is
+ * changed; later ones answer the same. Throws what `libc` throws.
  */
 export function callerSignals(): CallerSignals {
   return snapshot ??= look();

@@ -1,8 +1,8 @@
 /**
  * Sockets of Linux that wait for others: TCP and unix listeners, and unix sockets of datagrams.
  *
- * All of them never wait and are not inherited by programs that are started. Failures are errors with what can be done; a
- * path that exists already is `Deno.errors.AddrInUse`, whatever lies there.
+ * All of them never wait and are not inherited by programs that are started. Failures are errors with what can be done;
+ * a path that exists already is `Deno.errors.AddrInUse`, whatever lies there.
  *
  * @module
  */
@@ -32,11 +32,17 @@ import {
 } from "./libc.ts";
 import { readSockaddr, SOCKADDR_SIZE, SOCKADDR_UN_SIZE, unixSockaddr, writeSockaddr } from "./sockaddr.ts";
 
-/** Connections that the kernel may keep waiting; it cuts this to net.core.somaxconn. With few, a crowd would have others wait for a second. */
+/**
+ * Connections that the kernel may keep waiting; it cuts this to net.core.somaxconn. With few, a crowd would have others
+ * wait for a second.
+ */
 const BACKLOG = 4096;
 const ENABLE = new Uint8Array([1, 0, 0, 0]);
 
-/** Listens for TCP connections and tells the port, which the kernel chooses for 0. Throws `Deno.errors.AddrInUse` and others. */
+/**
+ * Listens for TCP connections and tells the port, which the kernel chooses for 0. Throws `Deno.errors.AddrInUse` and
+ * others.
+ */
 export function listenTcp(address: IpAddress, port: number): { fd: number; port: number } {
   const c = libc(), bytes = new Uint8Array(SOCKADDR_SIZE);
   const action = `Cannot listen on port ${port} of ${address}`;
@@ -62,7 +68,10 @@ export function openUnixDatagram(path: string): number {
   return bindUnix(`Cannot receive on ${path}`, path, SOCK_DGRAM);
 }
 
-/** Whether some program has the socket at this path open; false for a socket that was left behind. Throws an `Error` when that cannot be told. */
+/**
+ * Whether some program has the socket at this path open; false for a socket that was left behind. Throws an `Error`
+ * when that cannot be told.
+ */
 export function unixPathIsServed(path: string): boolean {
   const c = libc(), address = unixSockaddr(path), action = `Cannot tell whether ${path} is in use`;
   const fd = openSocket(action, AF_UNIX, SOCK_STREAM);
@@ -85,8 +94,8 @@ const peer = new Uint8Array(SOCKADDR_UN_SIZE);
 const peerLength = new Uint32Array(1);
 
 /**
- * The next connection of a listening socket, and who connected as text, empty for a unix socket; `undefined` when none waits, or
- * the one that did has given up. Throws an `Error` when descriptors have run out.
+ * The next connection of a listening socket, and who connected as text, empty for a unix socket; `undefined` when none
+ * waits, or the one that did has given up. Throws an `Error` when descriptors have run out.
  */
 export function acceptConnection(listener: number): { fd: number; from: string } | undefined {
   peerLength[0] = peer.length;

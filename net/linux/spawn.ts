@@ -5,11 +5,11 @@
  * permission, knows arguments and variables as text only, and keeps descriptors from the program. Here a program gets
  * exactly the bytes it is given, and every descriptor that this process would pass on and that is not closed for it.
  *
- * **Signals.** The program has those that the caller of this process ignored ignored, and no others: see `asCaller`. PIPE,
- * which Deno ignores, has its default effect again.
+ * **Signals.** The program has those that the caller of this process ignored ignored, and no others: see `asCaller`.
+ * PIPE, which Deno ignores, has its default effect again.
  *
- * **The end** is awaited by waitid(2) on a thread of Deno's pool, which leaves the process a zombie; it is reaped on the
- * thread of JavaScript. So `kill` never meets another process under the same number.
+ * **The end** is awaited by waitid(2) on a thread of Deno's pool, which leaves the process a zombie; it is reaped on
+ * the thread of JavaScript. So `kill` never meets another process under the same number.
  *
  * @module
  */

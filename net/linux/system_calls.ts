@@ -2,8 +2,9 @@
  * The system calls that Hawser gives up, by number, for the filter of `seccomp.ts`.
  *
  * It is a list of what is denied, not of what is allowed: what Deno, V8 and the C library call differs from version to
- * version, and what they need must not fail on the next one. So that a new kernel does not bring new ways past the list,
- * numbers that are newer than the list are answered as if the kernel did not know them, which every program can bear.
+ * version, and what they need must not fail on the next one. So that a new kernel does not bring new ways past the
+ * list, numbers that are newer than the list are answered as if the kernel did not know them, which every program can
+ * bear.
  *
  * @module
  */

@@ -1,9 +1,9 @@
 /**
  * Opening a TAP device: /dev/net/tun, TUNSETIFF, TUNSETOFFLOAD.
  *
- * A descriptor of /dev/net/tun becomes one end of a cable: what the kernel sends out of the interface can be read from it,
- * one frame a read, and what is written to it arrives at the interface. The interface appears in the network namespace in
- * which the descriptor was opened, whoever configures it, and vanishes with the descriptor.
+ * A descriptor of /dev/net/tun becomes one end of a cable: what the kernel sends out of the interface can be read from
+ * it, one frame a read, and what is written to it arrives at the interface. The interface appears in the network
+ * namespace in which the descriptor was opened, whoever configures it, and vanishes with the descriptor.
  *
  * With offload each frame is preceded by a virtio-net header of 10 bytes (VIRTIO 1.2 section 5.1.6, the legacy form, in
  * little-endian), and the kernel neither completes checksums nor cuts TCP up before it hands a frame over.
@@ -56,9 +56,9 @@ export interface TunOptions {
 }
 
 /**
- * Opens /dev/net/tun. The interface that is made of the descriptor appears in the network namespace of this thread. It never
- * waits and is the caller's to close. Throws `Deno.errors.NotFound`, `PermissionDenied` or an `Error`, each with what can
- * be done.
+ * Opens /dev/net/tun. The interface that is made of the descriptor appears in the network namespace of this thread. It
+ * never waits and is the caller's to close. Throws `Deno.errors.NotFound`, `PermissionDenied` or an `Error`, each with
+ * what can be done.
  */
 export function openTun(): number {
   const fd = libc().open(cString(DEVICE), O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -89,7 +89,8 @@ export function openTun(): number {
 
 /**
  * Makes a descriptor of /dev/net/tun the TAP device that `options` describe, and has it never wait. Throws
- * `Deno.errors.PermissionDenied`, `Busy`, a `TypeError` for a bad name, or an `Error`; the descriptor stays the caller's.
+ * `Deno.errors.PermissionDenied`, `Busy`, a `TypeError` for a bad name, or an `Error`; the descriptor stays the
+ * caller's.
  */
 export function configureTun(fd: number, options: TunOptions): void {
   const c = libc(), { name, offload } = options;

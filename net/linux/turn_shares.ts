@@ -1,19 +1,20 @@
 /**
  * Who may use how much of a turn: deficit round robin by time.
  *
- * **Goal.** A frame costs from a third of a microsecond to fifty: one that is dropped, one that makes the host open a socket.
- * So neither frames nor bytes tell how long one guest keeps the others waiting; the clock does.
+ * **Goal.** A frame costs from a third of a microsecond to fifty: one that is dropped, one that makes the host open a
+ * socket. So neither frames nor bytes tell how long one guest keeps the others waiting; the clock does.
  *
- * **Parties.** A party is a guest: its link and the host sockets of its flows. What the loop does for them is charged to
- * it. Every turn grants a party `SHARE_MS`; a party that has used more owes that, and its watches wait for later turns
- * until the debt is paid. What it has left is not saved. Work at the end of a turn, which no watch causes, is charged in
- * proportion to what each party has used in it. The ready watches of each party wait in a queue of their own (`watch.ts`).
+ * **Parties.** A party is a guest: its link and the host sockets of its flows. What the loop does for them is charged
+ * to it. Every turn grants a party `SHARE_MS`; a party that has used more owes that, and its watches wait for later
+ * turns until the debt is paid. What it has left is not saved. Work at the end of a turn, which no watch causes, is
+ * charged in proportion to what each party has used in it. The ready watches of each party wait in a queue of their own
+ * (`watch.ts`).
  *
- * **Alone.** As long as only one party has worked for `ALONE_MS`, nothing is measured, and a turn may last `LONE_MS`: bulk
- * of one guest keeps its large turns. A party that comes waits that long once.
+ * **Alone.** As long as only one party has worked for `ALONE_MS`, nothing is measured, and a turn may last `LONE_MS`:
+ * bulk of one guest keeps its large turns. A party that comes waits that long once.
  *
- * **Within a watch** only what can go on for long asks the clock, by `isOver`, once every `FRAMES_PER_LOOK` small frames
- * or `BYTES_PER_LOOK` bytes: a look costs a tenth of a microsecond.
+ * **Within a watch** only what can go on for long asks the clock, by `isOver`, once every `FRAMES_PER_LOOK` small
+ * frames or `BYTES_PER_LOOK` bytes: a look costs a tenth of a microsecond.
  *
  * @module
  */

@@ -1,12 +1,12 @@
 /**
  * Descriptors in an event loop, and which of those that are ready are called in a turn.
  *
- * What is ready is kept as bits in the `Watch`, beside the bits that the owner is interested in. While both have a bit in
- * common the watch is listed, and its handler is called in the next turn.
+ * What is ready is kept as bits in the `Watch`, beside the bits that the owner is interested in. While both have a bit
+ * in common the watch is listed, and its handler is called in the next turn.
  *
- * **Fair turns.** There is a list for each party, and one for watches that are nobody's (`turn_shares.ts`). In a turn each
- * list is gone through, that of a party as far as its time allows. What is left of it comes first in a later turn. So a
- * party that owes time costs the turn nothing, however many of its watches are ready.
+ * **Fair turns.** There is a list for each party, and one for watches that are nobody's (`turn_shares.ts`). In a turn
+ * each list is gone through, that of a party as far as its time allows. What is left of it comes first in a later turn.
+ * So a party that owes time costs the turn nothing, however many of its watches are ready.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * Hardware and network addresses: numbers and words inside, text at the edge.
  *
- * A MAC address is a 48-bit number. An IP address of either family is four 32-bit words in IPv6 form; an IPv4 address is
- * its IPv4-mapped form `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2), so one key and one type serve both.
+ * A MAC address is a 48-bit number. An IP address of either family is four 32-bit words in IPv6 form; an IPv4 address
+ * is its IPv4-mapped form `::ffff:a.b.c.d` (RFC 4291 section 2.5.5.2), so one key and one type serve both.
  *
  * @module
  */
@@ -45,7 +45,9 @@ export function formatIpv4(address: number): string {
   return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;
 }
 
-/** Reads dotted decimal as a 32-bit number. Throws a `TypeError`; octets have no leading zero (RFC 6943 section 3.1.1). */
+/**
+ * Reads dotted decimal as a 32-bit number. Throws a `TypeError`; octets have no leading zero (RFC 6943 section 3.1.1).
+ */
 export function parseIpv4(text: string): number {
   const octets = text.split(".");
   if (octets.length !== 4 || !octets.every((octet) => /^(0|[1-9]\d{0,2})$/.test(octet) && Number(octet) < 256)) {

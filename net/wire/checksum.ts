@@ -5,17 +5,18 @@
  * added back; `checksumAdd` takes one and returns one, so header, pseudo-header and payload are summed piece by piece
  * wherever they lie. `checksumFinish` adds the carries and complements, once.
  *
- * **Long pieces go by 32-bit words.** One's complement addition does not care for byte order (RFC 1071 section 2.B): the
- * sum of byte-swapped words is the byte-swapped sum. So the bulk of a piece is read through a `Uint32Array` over the same
- * `ArrayBuffer`, four bytes a load, both halves added to accumulators of their own, and the folded result is swapped at
- * the end. A piece may begin at any address: the bytes in front of the first word boundary and after the last one are
- * added singly, each with the weight that its address gives it. When the piece begins at an odd address the words' order
- * and the piece's order disagree by a byte, which cancels the swap.
+ * **Long pieces go by 32-bit words.** One's complement addition does not care for byte order (RFC 1071 section 2.B):
+ * the sum of byte-swapped words is the byte-swapped sum. So the bulk of a piece is read through a `Uint32Array` over
+ * the same `ArrayBuffer`, four bytes a load, both halves added to accumulators of their own, and the folded result is
+ * swapped at the end. A piece may begin at any address: the bytes in front of the first word boundary and after the
+ * last one are added singly, each with the weight that its address gives it. When the piece begins at an odd address
+ * the words' order and the piece's order disagree by a byte, which cancels the swap.
  *
- * The word views are kept by buffer, so that a link which uses the same buffers again allocates nothing. Short pieces, and
- * machines that are big-endian, take the plain byte loop.
+ * The word views are kept by buffer, so that a link which uses the same buffers again allocates nothing. Short pieces,
+ * and machines that are big-endian, take the plain byte loop.
  *
- * **Changing a word** of a summed header does not need the rest of it (RFC 1624): `checksumUpdate16`, `checksumUpdate32`.
+ * **Changing a word** of a summed header does not need the rest of it (RFC 1624): `checksumUpdate16`,
+ * `checksumUpdate32`.
  *
  * @module
  */
@@ -61,7 +62,9 @@ export function checksum(bytes: Uint8Array, start: number, end: number): number 
   return checksumFinish(checksumAdd(bytes, start, end));
 }
 
-/** The running sum of the IPv4 pseudo-header (RFC 9293 section 3.1); `length` is that of the transport header and data. */
+/**
+ * The running sum of the IPv4 pseudo-header (RFC 9293 section 3.1); `length` is that of the transport header and data.
+ */
 export function pseudoHeaderSumIpv4(source: number, destination: number, protocol: number, length: number): number {
   return (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff) + protocol + length;
 }

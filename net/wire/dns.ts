@@ -5,9 +5,9 @@
  * bytes each, of 255 bytes in all with their lengths, closed by an empty one; or it goes on at an earlier offset, by a
  * pointer (section 4.1.4).
  *
- * **Hot door.** `checkDns` takes a header and, where there are questions, a first one whose name is written out: nothing
- * stands before it that it could point to. The rest of a message is walked by `DnsRecords`, in one pass and without
- * following pointers, because what is wanted of a record (type, TTL, data) does not depend on its name.
+ * **Hot door.** `checkDns` takes a header and, where there are questions, a first one whose name is written out:
+ * nothing stands before it that it could point to. The rest of a message is walked by `DnsRecords`, in one pass and
+ * without following pointers, because what is wanted of a record (type, TTL, data) does not depend on its name.
  *
  * **Strict door.** `decodeDns` reads everything and follows pointers. Each must lead to before the labels that it ends,
  * so a loop cannot be written, and a name that grows beyond 255 bytes is refused.
@@ -221,7 +221,9 @@ export function dnsQuestionClass(bytes: Uint8Array, questionEnd: number): number
   return readUint16(bytes, questionEnd - 2);
 }
 
-/** A byte of a name in lower case. Lengths of labels are below every letter and stay as they are (RFC 4343 section 3). */
+/**
+ * A byte of a name in lower case. Lengths of labels are below every letter and stay as they are (RFC 4343 section 3).
+ */
 export function dnsLowerCase(byte: number): number {
   return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
 }
@@ -386,9 +388,9 @@ export function encodeDnsHeader(bytes: Uint8Array, offset: number, header: DnsHe
 }
 
 /**
- * Writes a name at `offset`, written out, and returns its length. A final dot may be left out; `\DDD` stands for a byte,
- * a backslash before another character for that one. Throws a `RangeError` for an empty label, one of more than 63
- * bytes, or more than 255 bytes in all.
+ * Writes a name at `offset`, written out, and returns its length. A final dot may be left out; `\DDD` stands for a
+ * byte, a backslash before another character for that one. Throws a `RangeError` for an empty label, one of more than
+ * 63 bytes, or more than 255 bytes in all.
  */
 export function encodeDnsName(bytes: Uint8Array, offset: number, name: string): number {
   const refuse = (cause: string) => new RangeError(`Cannot encode DNS name "${name}": ${cause}`);

@@ -28,7 +28,10 @@ const UDP_PAYLOADS: ReadonlyMap<number, PayloadText> = new Map([
   [DNS_PORT, dnsText],
 ]);
 
-/** `IP 10.0.2.15.40000 > 10.0.2.2.80: Flags [S], seq 1, win 64240, options [mss 1460], length 0`, or what else the frame in `bytes[start, end)` is. */
+/**
+ * `IP 10.0.2.15.40000 > 10.0.2.2.80: Flags [S], seq 1, win 64240, options [mss 1460], length 0`, or what else the frame
+ * in `bytes[start, end)` is.
+ */
 export function formatFrame(bytes: Uint8Array, start: number = 0, end: number = bytes.length): string {
   return orFlaw("", () => ethernetText(bytes, start, end));
 }

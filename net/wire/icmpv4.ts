@@ -162,7 +162,10 @@ export function icmpv4Quoted(bytes: Uint8Array, start: number, end: number): num
   return plausible ? quote : -1;
 }
 
-/** Gives the echo that fills `bytes[start, end)` another identifier and its checksum the same difference (RFC 1624), so that damage stays visible. */
+/**
+ * Gives the echo that fills `bytes[start, end)` another identifier and its checksum the same difference (RFC 1624), so
+ * that damage stays visible.
+ */
 export function icmpv4SetIdentifier(bytes: Uint8Array, start: number, end: number, identifier: number): void {
   const before = readUint16(bytes, start + IDENTIFIER);
   const updated = checksumUpdate16(icmpv4Checksum(bytes, start), before, identifier);

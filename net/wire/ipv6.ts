@@ -2,8 +2,8 @@
  * IPv6 fixed headers (RFC 8200 section 3). Extension headers are not followed: they are payload, and their number is
  * what `ipv6NextHeader` says.
  *
- * As with IPv4 the payload length bounds the packet. A payload length of 0 means an empty payload; jumbograms (RFC 2675)
- * are not known.
+ * As with IPv4 the payload length bounds the packet. A payload length of 0 means an empty payload; jumbograms (RFC
+ * 2675) are not known.
  *
  * @module
  */

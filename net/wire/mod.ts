@@ -3,21 +3,22 @@
  *
  * **The contract of every codec.** A protocol `X` has two doors to the same bytes.
  *
- * - For a hot path: `checkX(bytes, start, end)` says whether the header at `start` is whole and does not contradict itself. After it the
- *   getters (`xField(bytes, start)`) cannot fail and make no object. `end` is where the enclosing layer ends: what lies behind a length
- *   field is padding.
- * - For people and tests: `decodeX(bytes, start, end)` gives an object, or throws a `DecodeError` that names the layer, the offset, and how
- *   many bytes are needed and there. `formatX` makes a line of it, as tcpdump prints it.
- * - To write: `encodeX(into, at, …)` writes at an offset of a buffer of the caller's and returns how many bytes it wrote. Checksums are
- *   set afterwards, over whatever stands in their field.
+ * - For a hot path: `checkX(bytes, start, end)` says whether the header at `start` is whole and does not contradict
+ *   itself. After it the getters (`xField(bytes, start)`) cannot fail and make no object. `end` is where the enclosing
+ *   layer ends: what lies behind a length field is padding.
+ * - For people and tests: `decodeX(bytes, start, end)` gives an object, or throws a `DecodeError` that names the layer,
+ *   the offset, and how many bytes are needed and there. `formatX` makes a line of it, as tcpdump prints it.
+ * - To write: `encodeX(into, at, …)` writes at an offset of a buffer of the caller's and returns how many bytes it
+ *   wrote. Checksums are set afterwards, over whatever stands in their field.
  *
- * Offsets and lengths are in bytes. Ports and IPv4 addresses are numbers; MAC addresses are numbers of 48 bits. Nothing here keeps a
- * buffer, and nothing needs a permission.
+ * Offsets and lengths are in bytes. Ports and IPv4 addresses are numbers; MAC addresses are numbers of 48 bits. Nothing
+ * here keeps a buffer, and nothing needs a permission.
  *
  * @example A UDP datagram in an IPv4 packet, written and read again
  * ```ts
- * import { checkIpv4, checkUdp, encodeIpv4, encodeUdp, formatIpv4, ipv4HeaderLength, Ipv4Header } from "@hawser/hawser/wire";
- * import { ipv4Source, ipv4TotalLength, parseIpv4, PROTOCOL_UDP, udpDestinationPort, udpSetChecksumIpv4 } from "@hawser/hawser/wire";
+ * import { checkIpv4, encodeIpv4, formatIpv4, ipv4HeaderLength, Ipv4Header } from "@hawser/hawser/wire";
+ * import { ipv4Source, ipv4TotalLength, parseIpv4, PROTOCOL_UDP } from "@hawser/hawser/wire";
+ * import { checkUdp, encodeUdp, udpDestinationPort, udpSetChecksumIpv4 } from "@hawser/hawser/wire";
  *
  * const payload = new TextEncoder().encode("hello"), packet = new Uint8Array(28 + payload.length);
  * const header = new Ipv4Header();

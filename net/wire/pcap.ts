@@ -1,7 +1,7 @@
 /**
- * Capture files in the classic pcap format (draft-ietf-opsawg-pcap), with time in nanoseconds: a file header, then for each
- * frame a record header and its bytes. Written only; the magic number says that they are big-endian, which every reader
- * takes.
+ * Capture files in the classic pcap format (draft-ietf-opsawg-pcap), with time in nanoseconds: a file header, then for
+ * each frame a record header and its bytes. Written only; the magic number says that they are big-endian, which every
+ * reader takes.
  *
  * @module
  */
@@ -41,8 +41,8 @@ export function encodePcapHeader(bytes: Uint8Array, offset: number): number {
 }
 
 /**
- * Writes a record header at `offset` and returns 16: `captured` bytes follow it, of a frame of `original` bytes that came
- * `epochMs` milliseconds after 1970 began (UTC), with a fraction. The caller has made room.
+ * Writes a record header at `offset` and returns 16: `captured` bytes follow it, of a frame of `original` bytes that
+ * came `epochMs` milliseconds after 1970 began (UTC), with a fraction. The caller has made room.
  */
 export function encodePcapRecord(
   bytes: Uint8Array,

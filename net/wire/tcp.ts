@@ -1,12 +1,12 @@
 /**
  * TCP headers and their options (RFC 9293 section 3.1).
  *
- * The data offset is honoured: a header is 20 to 60 bytes. Of the options, maximum segment size (RFC 9293 section 3.7.1),
- * window scale (RFC 7323), SACK-permitted and SACK (RFC 2018) are known and the others are skipped by their length. Only
- * a SYN may carry the first three; which segment it is, is the reader's business.
+ * The data offset is honoured: a header is 20 to 60 bytes. Of the options, maximum segment size (RFC 9293 section
+ * 3.7.1), window scale (RFC 7323), SACK-permitted and SACK (RFC 2018) are known and the others are skipped by their
+ * length. Only a SYN may carry the first three; which segment it is, is the reader's business.
  *
- * Malformed options do not make a segment unusable: `checkTcp` does not look at them, and `readTcpOptions` keeps what came
- * before the flaw and says that there was one. `decodeTcp`, the strict door, refuses them.
+ * Malformed options do not make a segment unusable: `checkTcp` does not look at them, and `readTcpOptions` keeps what
+ * came before the flaw and says that there was one. `decodeTcp`, the strict door, refuses them.
  *
  * @module
  */
@@ -188,8 +188,8 @@ export function tcpUrgentPointer(bytes: Uint8Array, offset: number): number {
 /**
  * Reads the options of the header at `tcpOffset` into `into`, which is cleared first.
  *
- * Returns false where an option is malformed: cut off by the header's end, of a length below 2, or of another length than
- * its kind has. What came before it is kept. A window shift above 14 counts as 14 (RFC 7323 section 2.3).
+ * Returns false where an option is malformed: cut off by the header's end, of a length below 2, or of another length
+ * than its kind has. What came before it is kept. A window shift above 14 counts as 14 (RFC 7323 section 2.3).
  */
 export function readTcpOptions(bytes: Uint8Array, tcpOffset: number, into: TcpOptions): boolean {
   into.clear();
@@ -350,8 +350,8 @@ export function formatTcpFlags(flags: number): string {
 }
 
 /**
- * `TCP 40000 > 80: Flags [S], seq 1, win 64240, options [mss 1460,sackOK,wscale 7], length 0`. What stands before the colon
- * is `ends` where that is given.
+ * `TCP 40000 > 80: Flags [S], seq 1, win 64240, options [mss 1460,sackOK,wscale 7], length 0`. What stands before the
+ * colon is `ends` where that is given.
  */
 export function formatTcp(segment: TcpSegment, ends?: string): string {
   const { options } = segment;

@@ -1,6 +1,6 @@
 /**
- * An attacker who may send Hawser signals, because he is the same user: whatever he sends, Deno's debugger stays shut. It would
- * listen on 127.0.0.1:9229, which a guest reaches at the gateway's address, and run any code in Hawser.
+ * An attacker who may send Hawser signals, because he is the same user: whatever he sends, Deno's debugger stays shut.
+ * It would listen on 127.0.0.1:9229, which a guest reaches at the gateway's address, and run any code in Hawser.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };

@@ -81,7 +81,8 @@ Deno.test({
     const conf = await Deno.makeTempFile();
     try {
       await Deno.writeTextFile(conf, "nameserver 127.77.53.3\n");
-      // The same file as the host's resolv.conf, in a mount namespace around Hawser; the command writes to it by its own name.
+      // The same file as the host's resolv.conf, in a mount namespace around Hawser; the command writes to it by its
+      // own name.
       const around = `exec unshare -m -- sh -c 'mount --bind "$conf" /etc/resolv.conf && exec "$@"' sh "$@"`;
       const script = `getent ahostsv4 name.test | head -n 1; echo nameserver 127.77.53.4 >"$conf"; sleep 1.2
         getent ahostsv4 name.test | head -n 1; cat /etc/resolv.conf`;

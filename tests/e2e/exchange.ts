@@ -1,7 +1,8 @@
 /**
  * A transfer of so many bytes each way over one connection, closed in a chosen order, checked by digest at both ends.
  *
- * As a program this is the guest's end, for `hawser run`: host, port, how many at once, and the exchanges as JSON. It prints a line of JSON for each.
+ * As a program this is the guest's end, for `hawser run`: host, port, how many at once, and the exchanges as JSON. It
+ * prints a line of JSON for each.
  *
  * @module
  */

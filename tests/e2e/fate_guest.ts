@@ -1,5 +1,6 @@
 /**
- * A program in the guest that opens connections by the hundred and lets each meet its fate. `fate_host.ts` is the other end.
+ * A program in the guest that opens connections by the hundred and lets each meet its fate. `fate_host.ts` is the other
+ * end.
  *
  * @module
  */

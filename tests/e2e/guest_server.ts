@@ -1,5 +1,6 @@
 /**
- * Servers for the guest's side of forwards, started as the command of `hawser run`: prints `ready` when they listen, and what one of them counts.
+ * Servers for the guest's side of forwards, started as the command of `hawser run`: prints `ready` when they listen,
+ * and what one of them counts.
  *
  * - TCP 80: HTTP. `/N` answers N bytes, `/peer` the client's address as the guest sees it.
  * - TCP 81: reads to the client's FIN, waits, answers `got N` and ends.

@@ -1,5 +1,6 @@
 /**
- * A command of `hawser run` that says something to 10.0.2.2 and ends at once: what it has sent and closed is its kernel's business, and Hawser's.
+ * A command of `hawser run` that says something to 10.0.2.2 and ends at once: what it has sent and closed is its
+ * kernel's business, and Hawser's.
  *
  * It prints `ended` and how many bytes `fill` has sent. Its words are a way, a port, a number, and perhaps a file:
  *

@@ -1,8 +1,9 @@
 /**
  * A guest whose packets get lost: nftables rules in its namespace, on the interface itself.
  *
- * What comes is dropped at ingress. What leaves is not, since a drop there is an error that the sender's TCP notices and no loss; it is readdressed to a station that
- * does not exist, so that it is lost on the link, and the gateway counts it as `notForGateway`. A capture on the interface sees all of it.
+ * What comes is dropped at ingress. What leaves is not, since a drop there is an error that the sender's TCP notices
+ * and no loss; it is readdressed to a station that does not exist, so that it is lost on the link, and the gateway
+ * counts it as `notForGateway`. A capture on the interface sees all of it.
  *
  * @module
  */
@@ -28,7 +29,10 @@ export interface LossyGuest {
   readonly capture?: string;
 }
 
-/** Plays the exchanges between the guest's kernel and the host's and asserts the digests at both ends. Returns how they went at the guest's end. */
+/**
+ * Plays the exchanges between the guest's kernel and the host's and asserts the digests at both ends. Returns how they
+ * went at the guest's end.
+ */
 export async function play(guest: LossyGuest, exchanges: readonly Exchange[]): Promise<Outcome[]> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }), answers: Promise<Outcome>[] = [];
   const accepting = (async () => {
@@ -64,7 +68,8 @@ function surroundings(guest: LossyGuest): string[] {
     chain out { type filter hook egress device eth0 priority 0; ${chosen} ether daddr set ${LOST_STATION} counter; }
   }`;
   const steps = ["printf '%s' \"$0\" | nft -f -"];
-  // Without offload the kernel still makes large segments and cuts them up behind these rules, unless it is told not to. That makes it slow.
+  // Without offload the kernel still makes large segments and cuts them up behind these rules, unless it is told not
+  // to. That makes it slow.
   if (guest.flags.includes("--no-offload") && guest.lossPercent > 0) steps.push("ip link set eth0 gso_max_segs 1");
   steps.push(guest.capture === undefined ? 'exec "$@"' : captured(guest.capture));
   return ["sh", "-c", steps.join(" && "), rules];

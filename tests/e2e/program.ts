@@ -1,5 +1,6 @@
 /**
- * Programs of a test that run beside it or in a guest's namespace and do what the test asks: a call is a line of JSON on their stdin, its answer one on their stdout.
+ * Programs of a test that run beside it or in a guest's namespace and do what the test asks: a call is a line of JSON
+ * on their stdin, its answer one on their stdout.
  *
  * @module
  */

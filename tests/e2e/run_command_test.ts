@@ -96,7 +96,8 @@ Deno.test({
     const script = "ls /proc/$$/fd; echo children: $(cat /proc/$$/task/$$/children); " +
       "exec grep -E 'Sig(Blk|Ign)' /proc/self/status";
     const descriptors = (text: string) => text.split("children:")[0];
-    // Read by the last program itself, as a shell blocks signals while it waits. 1 to 31: the C library plays with the next two.
+    // Read by the last program itself, as a shell blocks signals while it waits. 1 to 31: the C library plays with the
+    // next two.
     const signals = (text: string) =>
       [...text.matchAll(/Sig\w+:\s+\w+(\w{8})$/gm)].map((match) => parseInt(match[1]!, 16) & 0x7fffffff);
     // The caller asks first, itself, and then becomes Hawser.

@@ -125,7 +125,8 @@ for (const host of ["ffi", "deno"]) {
           console.log(
             `${host}: ${what}: least ${us[0]} µs, quarter ${us[1]} µs, median ${us[2]} µs, greatest ${us[3]} µs`,
           );
-          // Whoever else has the machine's processors delays some, and datagrams more, whose sender has only just begun. A timer or a wait of ours would delay all.
+          // Whoever else has the machine's processors delays some, and datagrams more, whose sender has only just
+          // begun. A timer or a wait of ours would delay all.
           assert(us[bound]! < 1000, `${what}: ${sorted}`);
         }
       } finally {

@@ -3,7 +3,10 @@ import { hawser, readOutcome, shell, startHawser } from "./run_support.ts";
 import { requires } from "../support/requirements.ts";
 
 const { ignore, reason } = requires("linux", "root", "tun", "unshare", "ip", "setsid", "nc", "env");
-/** Signals whose effect is another test's: KILL, STOP, CONT, job control, those that are passed on, and 33, which glibc has. */
+/**
+ * Signals whose effect is another test's: KILL, STOP, CONT, job control, those that are passed on, and 33, which glibc
+ * has.
+ */
 const NOT_IGNORED = [1, 9, 12, 15, 18, 19, 20, 21, 22];
 
 /** Starts `hawser run` with a shell script that says when it is ready, and collects what it writes from then on. */
@@ -129,7 +132,10 @@ Deno.test({
 
 /** What a process says of its own signals. */
 const OWN_SIGNALS = ["grep", "-E", "^Sig(Blk|Ign):", "/proc/self/status"];
-/** Bits of the signals that the C library uses itself; whether a program finds them ignored depends on how it was started. */
+/**
+ * Bits of the signals that the C library uses itself; whether a program finds them ignored depends on how it was
+ * started.
+ */
 const LIBRARYS = 3n << 31n;
 
 /** The same without the signals that the C library uses itself. */

@@ -1,5 +1,6 @@
 /**
- * Crowds at the listeners of `hawser serve`, from outside: what they cost it, and that an honest guest is served beside them.
+ * Crowds at the listeners of `hawser serve`, from outside: what they cost it, and that an honest guest is served beside
+ * them.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * `hawser serve` under a small limit of open files, from outside: it runs out of descriptors, says so, goes on, and recovers.
+ * `hawser serve` under a small limit of open files, from outside: it runs out of descriptors, says so, goes on, and
+ * recovers.
  *
  * @module
  */

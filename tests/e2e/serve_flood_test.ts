@@ -1,8 +1,8 @@
 /**
  * A guest that floods beside one that does not: what the honest one notices, at the links of one `hawser serve`.
  *
- * Before turns were shared by time, a connect took a fifth of a second or failed beside SYNs to a refused port, and most of
- * a second beside datagrams from new ports. Figures of speed are in bench/README.md; here the bounds are wide.
+ * Before turns were shared by time, a connect took a fifth of a second or failed beside SYNs to a refused port, and
+ * most of a second beside datagrams from new ports. Figures of speed are in bench/README.md; here the bounds are wide.
  *
  * @module
  */

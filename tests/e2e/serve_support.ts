@@ -46,8 +46,8 @@ export class Serve implements AsyncDisposable {
   }
 
   /**
-   * Resolves when what it has written fulfils `condition`; until then `nudge` is called again and again. Throws an `Error` when it ends before that or half a minute
-   * passes.
+   * Resolves when what it has written fulfils `condition`; until then `nudge` is called again and again. Throws an
+   * `Error` when it ends before that or half a minute passes.
    */
   async says(what: string, condition: (text: string) => boolean, nudge: () => void = () => {}): Promise<void> {
     const over = this.#reading.then(() => true as const), end = performance.now() + 30_000;

@@ -6,7 +6,9 @@ import { Serve, serveFails } from "./serve_support.ts";
 
 const needs = requires("linux", "root", "tun", "unshare", "nsenter", "ip", "nc");
 const TAPS = 40;
-/** In a namespace: sets tap0 up as a user would, then asks port `$1` of the gateway and prints a digest of the answer. */
+/**
+ * In a namespace: sets tap0 up as a user would, then asks port `$1` of the gateway and prints a digest of the answer.
+ */
 const ASK = `ip addr add 10.0.2.15/24 dev tap0 && ip link set tap0 mtu 65520 up && ip route add default via 10.0.2.2 &&
   nc -N 10.0.2.2 "$1" </dev/null | sha256sum | cut -c 1-64`;
 

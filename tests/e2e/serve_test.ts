@@ -10,7 +10,9 @@ import { Serve, serveFails } from "./serve_support.ts";
 
 const needs = requires("linux", "ffi");
 const FLOWS = 500;
-/** By what the other's throughput may be divided; much of that is for what else a shared machine does in these seconds. */
+/**
+ * By what the other's throughput may be divided; much of that is for what else a shared machine does in these seconds.
+ */
 const MOST_SLOWED = 4;
 /** How long the hostile guest goes on, in seconds. */
 const HOSTILE_SECONDS = Number(Deno.env.get("HAWSER_HOSTILE_SECONDS") ?? 3);

@@ -45,8 +45,8 @@ async function analysis(file: string): Promise<Record<string, number>> {
 }
 
 /**
- * Each connection has a FIN of either end, and no RST before both: only who hears a segment once more, after it has forgotten the connection, tells so by
- * one.
+ * Each connection has a FIN of either end, and no RST before both: only who hears a segment once more, after it has
+ * forgotten the connection, tells so by one.
  */
 function assertEndedInOrder(lines: readonly string[]): void {
   const finished = new Set<string>();

@@ -1,5 +1,6 @@
 /**
- * A guest's side of the datagram tests: sends datagrams of the sizes given to an echo server and compares what comes back.
+ * A guest's side of the datagram tests: sends datagrams of the sizes given to an echo server and compares what comes
+ * back.
  *
  * `deno run --allow-net udp_guest.ts HOST PORT SIZE…` writes a line for each size.
  *

@@ -1,8 +1,8 @@
 /**
  * A virtual machine for tests: QEMU without hardware's help, Debian's cloud kernel, and a busybox for all the rest.
  *
- * The kernel is not installed but unpacked somewhere: `HAWSER_VM_ROOT` names the folder in which `boot` and `lib/modules` are. It is
- * filled by `.ci/run`; CONTRIBUTING.md has the commands.
+ * The kernel is not installed but unpacked somewhere: `HAWSER_VM_ROOT` names the folder in which `boot` and
+ * `lib/modules` are. It is filled by `.ci/run`; CONTRIBUTING.md has the commands.
  *
  * @module
  */
@@ -42,7 +42,10 @@ export function findKernel(): VmKernel | undefined {
   }
 }
 
-/** Makes the initial file system in `folder` and returns its path: busybox, the modules of virtio, and `vm_init.sh` as init. */
+/**
+ * Makes the initial file system in `folder` and returns its path: busybox, the modules of virtio, and `vm_init.sh` as
+ * init.
+ */
 export async function buildInitramfs(folder: string, kernel: VmKernel): Promise<string> {
   const script = `
     set -e
@@ -128,7 +131,10 @@ export class Vm implements AsyncDisposable {
     return this.#console;
   }
 
-  /** Resolves when its console holds what `lines` matches `count` times. Throws an `Error` when it ends, or `ms` pass, before. */
+  /**
+   * Resolves when its console holds what `lines` matches `count` times. Throws an `Error` when it ends, or `ms` pass,
+   * before.
+   */
   async says(lines: RegExp, count: number, ms = 60_000): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<string>((resolve) => timer = setTimeout(() => resolve("time passed"), ms));

@@ -1,5 +1,6 @@
 /**
- * A gateway in this process, a guest's kernel in a namespace, and programs at both ends: for tests that look at the gateway while they go on.
+ * A gateway in this process, a guest's kernel in a namespace, and programs at both ends: for tests that look at the
+ * gateway while they go on.
  *
  * The guest's only route is its own subnet, so that nothing in it can send a packet to anywhere else.
  *

@@ -11,7 +11,9 @@ import { requires } from "../support/requirements.ts";
 const needs = requires("linux", "ffi");
 const LOOPBACK = IpAddress.parse("127.0.0.1");
 
-/** A host whose turns are run by hand, receivers of what it sends, and the calls of the kernel that it makes for that. */
+/**
+ * A host whose turns are run by hand, receivers of what it sends, and the calls of the kernel that it makes for that.
+ */
 class Sender implements AsyncDisposable {
   readonly loop = new EventLoop();
   readonly host = new LinuxHost(this.loop);

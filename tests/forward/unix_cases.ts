@@ -1,6 +1,7 @@
 /**
- * What concerns Unix sockets, as tests for `unix_test.ts` to run: Deno's permission for one names its whole path, so they run with those of a folder
- * that was made for them. Its path is the first argument; sockets in it are `app.sock`, `left.sock` and `right.sock`.
+ * What concerns Unix sockets, as tests for `unix_test.ts` to run: Deno's permission for one names its whole path, so
+ * they run with those of a folder that was made for them. Its path is the first argument; sockets in it are `app.sock`,
+ * `left.sock` and `right.sock`.
  *
  * @module
  */

@@ -1,5 +1,6 @@
 /**
- * Scripts by chance for listeners (`crowd_target.ts`): crowds of clients with right and wrong requests, frames and lengths, and descriptors that run out.
+ * Scripts by chance for listeners (`crowd_target.ts`): crowds of clients with right and wrong requests, frames and
+ * lengths, and descriptors that run out.
  *
  * @module
  */

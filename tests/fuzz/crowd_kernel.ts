@@ -1,7 +1,9 @@
 /**
- * A kernel in miniature for listeners under fuzz: descriptors with a limit, clients that wait to be accepted, a clock that a script moves.
+ * A kernel in miniature for listeners under fuzz: descriptors with a limit, clients that wait to be accepted, a clock
+ * that a script moves.
  *
- * Descriptors get the lowest free number, as a real kernel's do. The listening socket is edge-triggered: it is reported when a client comes, and not again while it waits.
+ * Descriptors get the lowest free number, as a real kernel's do. The listening socket is edge-triggered: it is reported
+ * when a client comes, and not again while it waits.
  *
  * @module
  */

@@ -1,11 +1,14 @@
 /**
- * A listener of links under a script: clients that come, say whatever, and leave, while descriptors run out and come back.
+ * A listener of links under a script: clients that come, say whatever, and leave, while descriptors run out and come
+ * back.
  *
- * After every line it looks whether the listener keeps its promises: nothing is thrown; no more connections than its bounds; nobody who has spoken is ended for
- * someone who has not; nobody waits while there are descriptors; each descriptor is closed once; a link gives only frames that can be. At the end nothing is left.
+ * After every line it looks whether the listener keeps its promises: nothing is thrown; no more connections than its
+ * bounds; nobody who has spoken is ended for someone who has not; nobody waits while there are descriptors; each
+ * descriptor is closed once; a link gives only frames that can be. At the end nothing is left.
  *
- * The verbs: `listen KIND` (`ws` or `stream`) with `token`, `framing`; `come times=N`; `say client=N hex=BYTES`; `leave client=N`; `take times=N` and `give times=N`: other
- * parts of the program open and close descriptors; `limit of=N`; `wait ms=N`; `send len=N`: a frame to every guest; `read client=N`: it takes all that was sent to it.
+ * The verbs: `listen KIND` (`ws` or `stream`) with `token`, `framing`; `come times=N`; `say client=N hex=BYTES`; `leave
+ * client=N`; `take times=N` and `give times=N`: other parts of the program open and close descriptors; `limit of=N`;
+ * `wait ms=N`; `send len=N`: a frame to every guest; `read client=N`: it takes all that was sent to it.
  *
  * @module
  */

@@ -1,8 +1,10 @@
 /**
  * The fuzzer: `deno task fuzz --seconds 30 --seed 1`.
  *
- * It plays scripts of the corpus with changes, one gateway each, until half the time is over, and random scripts of crowds at listeners for the other half. What breaks a promise of the gateway (`target.ts`) is made as short as it
- * goes and written to the corpus, which the tests replay. The same seed tries the same sequence; how far it comes depends on the machine.
+ * It plays scripts of the corpus with changes, one gateway each, until half the time is over, and random scripts of
+ * crowds at listeners for the other half. What breaks a promise of the gateway (`target.ts`) is made as short as it
+ * goes and written to the corpus, which the tests replay. The same seed tries the same sequence; how far it comes
+ * depends on the machine.
  *
  * @module
  */

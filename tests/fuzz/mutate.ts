@@ -1,8 +1,9 @@
 /**
  * Changes to frames that know where the fields are, and changes that do not.
  *
- * A script is played as it is, but for some lines that are left out, doubled or followed by a deed of the host, and some frames that are changed on their way.
- * Most changed frames get right checksums again, or nothing behind the checksum would ever be reached.
+ * A script is played as it is, but for some lines that are left out, doubled or followed by a deed of the host, and
+ * some frames that are changed on their way. Most changed frames get right checksums again, or nothing behind the
+ * checksum would ever be reached.
  *
  * @module
  */

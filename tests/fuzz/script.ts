@@ -26,8 +26,9 @@
  * | `wait`    | milliseconds that pass                                                                                         |
  * | `expect`  | `NAME=N`: a counter since the beginning; `state=NAME` of the latest connection, `none` where there is none     |
  *
- * Every frame also takes `src`, `dst`, `fromMac`, `toMac`, `ipopts`, `frag` (flags and offset as one hexadecimal word), `id`, `ttl`; `patch=AT:HEX` overwrites bytes and
- * makes the checksums right again, `set=AT:HEX` leaves them; `cut=N` keeps N bytes; `times=N` sends N of them, the port growing by `portStep` and seq by `seqStep`.
+ * Every frame also takes `src`, `dst`, `fromMac`, `toMac`, `ipopts`, `frag` (flags and offset as one hexadecimal word),
+ * `id`, `ttl`; `patch=AT:HEX` overwrites bytes and makes the checksums right again, `set=AT:HEX` leaves them; `cut=N`
+ * keeps N bytes; `times=N` sends N of them, the port growing by `portStep` and seq by `seqStep`.
  *
  * @module
  */

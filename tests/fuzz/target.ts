@@ -1,8 +1,9 @@
 /**
  * A gateway under a frame script, between a guest and a host that do what the script says, on a virtual clock.
  *
- * After every frame it looks whether the gateway keeps its promises: nothing is thrown; the frame moved exactly one counter or had an effect; flows, timers and buffers
- * stay within their bounds; and every frame that came out is a whole one with right lengths and checksums, for this guest. At the end nothing may be left.
+ * After every frame it looks whether the gateway keeps its promises: nothing is thrown; the frame moved exactly one
+ * counter or had an effect; flows, timers and buffers stay within their bounds; and every frame that came out is a
+ * whole one with right lengths and checksums, for this guest. At the end nothing may be left.
  *
  * @module
  */
@@ -282,12 +283,18 @@ export class FuzzTarget {
     return this.#clients.filter(({ wasReset }) => wasReset).length;
   }
 
-  /** Whether the frame is a fragment that may wait for others: what there is of a datagram shows nowhere until it is whole. */
+  /**
+   * Whether the frame is a fragment that may wait for others: what there is of a datagram shows nowhere until it is
+   * whole.
+   */
   #isKept(bytes: Uint8Array): boolean {
     return this.nat.incompleteDatagrams > 0 && checkIpv4(bytes, 14, bytes.length) && ipv4IsFragment(bytes, 14);
   }
 
-  /** Whether the frame is the first reply to an ARP request of the gateway: it tells who is there, and shows nowhere where that was known. */
+  /**
+   * Whether the frame is the first reply to an ARP request of the gateway: it tells who is there, and shows nowhere
+   * where that was known.
+   */
   #answersGateway(bytes: Uint8Array): boolean {
     if (this.#asked.size === 0 || !checkEthernet(bytes, 0, bytes.length) || !checkArp(bytes, 14, bytes.length)) {
       return false;

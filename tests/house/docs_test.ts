@@ -2,7 +2,10 @@ import { assertEquals, assertGreater } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** Paths of test files and words of tests in them, as docs/complaints.md names them: one path, then one or more quoted names. */
+/**
+ * Paths of test files and words of tests in them, as docs/complaints.md names them: one path, then one or more quoted
+ * names.
+ */
 function namedTests(text: string): [path: string, name: string][] {
   return [...text.matchAll(/`(tests\/[^`]+_test\.ts)`: "([^"]+)"/g)].map((match) => [match[1]!, match[2]!]);
 }

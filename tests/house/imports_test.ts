@@ -2,6 +2,7 @@ import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import { DROP_REASONS } from "../../nat/base/counters.ts";
 import { FLOW_ENDINGS } from "../../nat/flow/endings.ts";
 import {
+  commentWidth,
   externalImports,
   fileSize,
   foreignFunctions,
@@ -239,6 +240,12 @@ const SAMPLES: { rule: Rule; path: string; bad: string[]; good: string[] }[] = [
     path: "forward/a.ts",
     bad: ["conn.readable.pipeTo(x);", "const w = conn.writable;", "a.pipeThrough(b);"],
     good: ["// conn.readable closes the connection", "socket.writableBits();"],
+  },
+  {
+    rule: commentWidth,
+    path: "nat/a.ts",
+    bad: [`// ${"x".repeat(118)}`, ` * ${"x".repeat(118)}`, `/** ${"x".repeat(120)} */`],
+    good: [`// ${"x".repeat(117)}`, ` * | ${"x".repeat(130)} |`, `const text = "${"x".repeat(130)}";`],
   },
   { rule: fileSize, path: "nat/a.ts", bad: ["x;\n".repeat(601)], good: ["x;\n".repeat(600)] },
   {

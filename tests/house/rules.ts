@@ -24,6 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const PURE = /^(net\/wire|nat)\//;
 const CLI = /^(cli\.ts$|cli\/)/;
 const LARGEST = 600;
+const WIDEST_COMMENT = 120;
 /** The package that tests may use beside `@std`: it makes random cases and shrinks those that fail. */
 const TEST_PACKAGE = "fast-check";
 
@@ -82,8 +83,8 @@ export function privateModules(file: SourceFile): string[] {
 }
 
 /**
- * `@std/cli` and `@std/log` belong to the CLI; the pure floors use nothing from outside; nothing names a registry. Tests
- * alone may use one package more.
+ * `@std/cli` and `@std/log` belong to the CLI; the pure floors use nothing from outside; nothing names a registry.
+ * Tests alone may use one package more.
  */
 export function externalImports(file: SourceFile): string[] {
   if (isSource(file.path)) return importsOf(file).filter(isExternal).flatMap((target) => sourceImport(file, target));
@@ -123,6 +124,15 @@ export function noStreams(file: SourceFile): string[] {
   if (!isSource(file.path) || PURE.test(file.path)) return [];
   const found = codeOf(file).match(/\.(readable|writable|pipeTo|pipeThrough)\b/);
   return found ? [`${file.path} uses ${found[0]}, which does not survive a half-close`] : [];
+}
+
+/** No line of a comment is wider than code may be, tables apart. */
+export function commentWidth(file: SourceFile): string[] {
+  return file.text.split("\n").flatMap((line, i) =>
+    line.length > WIDEST_COMMENT && /^\s*(\*(?! \|)|\/\/|\/\*\*)/.test(line)
+      ? [`${file.path}:${i + 1} has a comment of ${line.length} columns, and ${WIDEST_COMMENT} are the most`]
+      : []
+  );
 }
 
 /** No file is longer than can be read in one go. */
@@ -178,6 +188,7 @@ export const SOURCE_RULES: readonly Rule[] = [
   purity,
   foreignFunctions,
   noStreams,
+  commentWidth,
   fileSize,
   functionDeclarations,
 ];

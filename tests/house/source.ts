@@ -2,7 +2,8 @@
  * Reading TypeScript just far enough for the house rules: what a file imports, and its code without comments and texts.
  *
  * A scanner over characters tells code, comments, strings, templates and regular expressions apart. It is no parser: a
- * slash begins a regular expression where an operand is expected, which the formatted code of this repository makes plain.
+ * slash begins a regular expression where an operand is expected, which the formatted code of this repository makes
+ * plain.
  *
  * @module
  */

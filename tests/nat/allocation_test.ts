@@ -1,14 +1,18 @@
 import { assert } from "@std/assert";
 
 const FLAGS = "--v8-flags=--expose-gc,--min-semi-space-size=256,--max-semi-space-size=256";
-/** A view of a typed array in V8; a number that is not a small integer takes 16 bytes where it is not kept in a register. */
+/**
+ * A view of a typed array in V8; a number that is not a small integer takes 16 bytes where it is not kept in a
+ * register.
+ */
 const VIEW = 104;
 
 /** The most bytes that a segment may allocate; an object of one field would be 32 of them. */
 const MOST: Record<string, number> = {
   // The number that this path itself sums up.
   wire: 16,
-  // In-order data, of which a view is copied to where a turn's segments are gathered, and every 32nd time the acknowledgement and the turn.
+  // In-order data, of which a view is copied to where a turn's segments are gathered, and every 32nd time the
+  // acknowledgement and the turn.
   receiveFull: 32 + VIEW,
   // Bytes of a host and their acknowledgement: clock readings and times that are stored, up to eight.
   sendSmall: 128,

@@ -118,7 +118,8 @@ Deno.test("Guest refuses what is never relayed with RST", () => {
   for (const address of [[127, 0, 0, 1], [0, 0, 0, 0], [224, 0, 0, 1], [255, 255, 255, 255], [10, 0, 2, 77]]) {
     const script = new NatScript();
     const frame = script.segment({ flags: TCP_SYN, ack: 0 });
-    // The TCP checksum covers the destination: it changes by what the address changes it by, so the link vouches for it here.
+    // The TCP checksum covers the destination: it changes by what the address changes it by, so the link vouches for it
+    // here.
     fix(set(frame, 30, ...address));
     script.guest.receive(Object.assign(script.pointAt(frame), { checksum: 1 }));
     script.host.wake();

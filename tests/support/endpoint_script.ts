@@ -1,8 +1,9 @@
 /**
- * A TCP endpoint between a scripted peer and a scripted user, on a virtual clock: literal segments in, decoded segments out.
+ * A TCP endpoint between a scripted peer and a scripted user, on a virtual clock: literal segments in, decoded segments
+ * out.
  *
- * The peer's sequence numbers start just below the wrap, the endpoint's too. `send` ends the turn; `user` records what it is told and takes as
- * many bytes as its budget allows.
+ * The peer's sequence numbers start just below the wrap, the endpoint's too. `send` ends the turn; `user` records what
+ * it is told and takes as many bytes as its budget allows.
  *
  * @module
  */

@@ -17,7 +17,9 @@ export function descriptorNumbers(): number[] {
   return Array.from({ length: HIGHEST }, (_, fd) => fd).filter((fd) => fcntl(fd, F_GETFD, 0) >= 0);
 }
 
-/** Runs `body` and asserts that afterwards no descriptor is open that was not before; the runtime may have closed some. */
+/**
+ * Runs `body` and asserts that afterwards no descriptor is open that was not before; the runtime may have closed some.
+ */
 export async function assertNoDescriptorLeft(body: () => void | Promise<void>): Promise<void> {
   const before = new Set(descriptorNumbers());
   await body();

@@ -1,8 +1,8 @@
 /**
  * A guest that sends one kind of frame without a pause, as a program of its own: `flood_guest.ts PORT KIND TARGET`.
  *
- * It connects to the stream listener on PORT of loopback, says `floods` after the first round of frames, and goes on until
- * it is ended. TARGET is a port of the gateway. What comes back is read and forgotten.
+ * It connects to the stream listener on PORT of loopback, says `floods` after the first round of frames, and goes on
+ * until it is ended. TARGET is a port of the gateway. What comes back is read and forgotten.
  *
  * @module
  */

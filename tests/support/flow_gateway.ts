@@ -1,10 +1,11 @@
 /**
- * A gateway with open flows between a guest and a host that cost nothing themselves: for benchmarks, and to count what a
- * segment allocates. Unlike `NatScript` nothing is recorded, decoded or copied here.
+ * A gateway with open flows between a guest and a host that cost nothing themselves: for benchmarks, and to count what
+ * a segment allocates. Unlike `NatScript` nothing is recorded, decoded or copied here.
  *
- * The guest is 10.0.2.15, each of its flows leads from a port of its own to 10.0.2.2:80. The host's sockets take whatever is
- * written, and give as many bytes (whatever the buffer held) as `FlowEnd.hostSends` was told of. The guest's link vouches
- * for checksums, as a TAP with offload does, so that a frame is built once and only its numbers change.
+ * The guest is 10.0.2.15, each of its flows leads from a port of its own to 10.0.2.2:80. The host's sockets take
+ * whatever is written, and give as many bytes (whatever the buffer held) as `FlowEnd.hostSends` was told of. The
+ * guest's link vouches for checksums, as a TAP with offload does, so that a frame is built once and only its numbers
+ * change.
  *
  * @module
  */

@@ -1,8 +1,8 @@
 /**
  * Frames of a guest, field by field, also such as no guest sends.
  *
- * Lengths are those of what is given unless a field says otherwise, and checksums are right: `repairChecksums` makes them so, after a change to a frame too.
- * The guest is 10.0.2.15 and talks to the gateway, 10.0.2.2.
+ * Lengths are those of what is given unless a field says otherwise, and checksums are right: `repairChecksums` makes
+ * them so, after a change to a frame too. The guest is 10.0.2.15 and talks to the gateway, 10.0.2.2.
  *
  * @module
  */

@@ -1,9 +1,10 @@
 /**
- * A hostile guest as a program of its own, so that it takes no time of whoever watches the others: `hostile_guest.ts PORT TARGET SECONDS`.
+ * A hostile guest as a program of its own, so that it takes no time of whoever watches the others: `hostile_guest.ts
+ * PORT TARGET SECONDS`.
  *
- * It connects to the stream listener on PORT of loopback, opens `FLOWS` connections to TARGET of the gateway, and says how many there are.
- * Then it sends random and truncated frames for SECONDS: on the link that has the connections, and by `attack` on others, whose framing
- * it breaks in the end. At last it says how many frames that were.
+ * It connects to the stream listener on PORT of loopback, opens `FLOWS` connections to TARGET of the gateway, and says
+ * how many there are. Then it sends random and truncated frames for SECONDS: on the link that has the connections, and
+ * by `attack` on others, whose framing it breaks in the end. At last it says how many frames that were.
  *
  * @module
  */

@@ -1,9 +1,11 @@
 /**
- * A gateway and a guest whose segments are whatever a script says: numbers at and beyond every edge, any flags, options of noise.
+ * A gateway and a guest whose segments are whatever a script says: numbers at and beyond every edge, any flags, options
+ * of noise.
  *
- * Every byte the guest can send has its value from its sequence number, so the stream that its sequence space defines is known whatever it sends in which order. Checked
- * while it happens: the host is given that stream from the accepted SYN on, and no byte that was not sent; it is told of an end only where a FIN was; nothing is
- * acknowledged that was not sent; buffers stay within their bound.
+ * Every byte the guest can send has its value from its sequence number, so the stream that its sequence space defines
+ * is known whatever it sends in which order. Checked while it happens: the host is given that stream from the accepted
+ * SYN on, and no byte that was not sent; it is told of an end only where a FIN was; nothing is acknowledged that was
+ * not sent; buffers stay within their bound.
  *
  * @module
  */
@@ -19,7 +21,10 @@ import type { ScriptTcpSocket } from "./script_host.ts";
 export interface HostileSegment {
   readonly does: "segment";
   readonly flags: number;
-  /** What `seq` counts from: the guest's first number, the next expected, the end of the window, or as far as it has sent. */
+  /**
+   * What `seq` counts from: the guest's first number, the next expected, the end of the window, or as far as it has
+   * sent.
+   */
   readonly from: "start" | "next" | "edge" | "sent";
   readonly seq: number;
   /** What is acknowledged, counted from all that came. */
@@ -51,7 +56,10 @@ const FIRST = seqAdd(GUEST_ISN, -(ACCOUNTED >>> 1));
 const SEND_LIMIT = 1 << 18;
 const HOURS = 3_600_000;
 
-/** When, by the number of the script, a sequence number was last sent; shared, because a fresh one for each script costs more than the script. */
+/**
+ * When, by the number of the script, a sequence number was last sent; shared, because a fresh one for each script costs
+ * more than the script.
+ */
 const sentIn = new Uint32Array(ACCOUNTED);
 const finSentIn = new Uint32Array(ACCOUNTED);
 let scripts = 0;

@@ -54,7 +54,10 @@ export async function eventually(what: string, condition: () => boolean, mostMs:
   }
 }
 
-/** A frame of this length, filled with `seed` and what follows from it, at an offset and with something on both sides of it. */
+/**
+ * A frame of this length, filled with `seed` and what follows from it, at an offset and with something on both sides of
+ * it.
+ */
 export function frameOf(length: number, seed = 0): Frame {
   const bytes = new Uint8Array(length + 80).fill(0xa5);
   for (let i = 0; i < length; i++) bytes[40 + i] = seed + i + (i >> 8);

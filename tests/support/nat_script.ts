@@ -1,5 +1,6 @@
 /**
- * A gateway between a scripted guest and a scripted host, on a virtual clock: literal segments in, decoded segments out.
+ * A gateway between a scripted guest and a scripted host, on a virtual clock: literal segments in, decoded segments
+ * out.
  *
  * The guest is 10.0.2.15:40000 and talks to 10.0.2.2:80. Its sequence numbers start just below the wrap.
  *

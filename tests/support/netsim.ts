@@ -2,9 +2,9 @@
  * A network in which nothing happens by chance and nobody waits: a gateway with a scripted host, a guest, and a bad
  * network between them, on one virtual clock.
  *
- * The gateway is `Nat` with everything below and above it as it is; the link is `lossyLink` around a memory link; the guest
- * is a `SimGuest`, our own endpoint or one that shares no line with it. Time jumps from one event to the next, and the
- * same scenario always takes the same course to the last byte.
+ * The gateway is `Nat` with everything below and above it as it is; the link is `lossyLink` around a memory link; the
+ * guest is a `SimGuest`, our own endpoint or one that shares no line with it. Time jumps from one event to the next,
+ * and the same scenario always takes the same course to the last byte.
  *
  * @module
  */

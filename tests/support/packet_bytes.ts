@@ -1,6 +1,6 @@
 /**
- * Bytes for codec tests: inputs in sub-views whose `byteOffset` is not 0, outputs painted so that an unwritten byte shows,
- * and the assertions that every codec owes.
+ * Bytes for codec tests: inputs in sub-views whose `byteOffset` is not 0, outputs painted so that an unwritten byte
+ * shows, and the assertions that every codec owes.
  *
  * @module
  */

@@ -1,11 +1,12 @@
 /**
- * The guest of a simulation that shares no line with Hawser: a TCP as small as it can be, whose segments are literal bytes
- * with numbers put in, and whose checksums are summed word by word.
+ * The guest of a simulation that shares no line with Hawser: a TCP as small as it can be, whose segments are literal
+ * bytes with numbers put in, and whose checksums are summed word by word.
  *
- * It offers MSS and no other option: no window scale, so its window is 65535 bytes; no SACK, so what it has missed shows
- * in repeated ACKs alone. It acknowledges every segment at once and keeps what came early. It sends what the window
- * allows, repeats the first segment after three duplicate ACKs (RFC 5681 section 3.2), and after `TIMEOUT_MS` begins again
- * from there, whatever the gateway has kept: go back N. No round trip is timed, and there is no congestion window.
+ * It offers MSS and no other option: no window scale, so its window is 65535 bytes; no SACK, so what it has missed
+ * shows in repeated ACKs alone. It acknowledges every segment at once and keeps what came early. It sends what the
+ * window allows, repeats the first segment after three duplicate ACKs (RFC 5681 section 3.2), and after `TIMEOUT_MS`
+ * begins again from there, whatever the gateway has kept: go back N. No round trip is timed, and there is no congestion
+ * window.
  *
  * Positions count from the SYN of each side, which is 0; the first byte is 1, and FIN is a number behind the last.
  *
@@ -24,7 +25,10 @@ const FIN = 1, SYN = 2, PSH = 8, ACK = 16;
 /** Just below the wrap. */
 const INITIAL = 0xffff0000;
 
-/** Ethernet, IPv4 from 10.0.2.15 to 10.0.2.2, TCP from port 40000 to 80 with a window of 65535; lengths, numbers, flags and checksums are 0. */
+/**
+ * Ethernet, IPv4 from 10.0.2.15 to 10.0.2.2, TCP from port 40000 to 80 with a window of 65535; lengths, numbers, flags
+ * and checksums are 0.
+ */
 const HEADERS = hex(`
   52 54 00 12 34 02  52 54 00 12 34 56  08 00
   45 00 00 00  00 00 40 00  40 06 00 00  0a 00 02 0f  0a 00 02 02

@@ -1,9 +1,11 @@
 /**
  * Properties that must hold for whatever a script of random choices leads to.
  *
- * A failure prints the seed and the smallest script found. It is kept by putting that script among the property's `examples`, which are run before any random one.
+ * A failure prints the seed and the smallest script found. It is kept by putting that script among the property's
+ * `examples`, which are run before any random one.
  *
- * The seed is fixed, so that a run judges the change and not the luck of the day. `PROPERTY_SEED` and `PROPERTY_RUNS` in the environment look further.
+ * The seed is fixed, so that a run judges the change and not the luck of the day. `PROPERTY_SEED` and `PROPERTY_RUNS`
+ * in the environment look further.
  *
  * @module
  */

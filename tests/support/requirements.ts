@@ -1,8 +1,8 @@
 /**
  * What a test needs of the machine: it is skipped, and its name says why, where something is missing.
  *
- * Importing this also opens the C library where that is possible, so that the sanitizers do not count the library, which
- * stays open, as something that a test left behind.
+ * Importing this also opens the C library where that is possible, so that the sanitizers do not count the library,
+ * which stays open, as something that a test left behind.
  *
  * @module
  */

@@ -7,10 +7,10 @@
  * script always gives the same calls.
  *
  * **Strictness.** Calls that a real host leaves undefined throw an `Error` here: any use after `close` or `reset`,
- * `write` after `closeWrite`, a second `closeWrite`, an empty `read` or `write`, `setInterest` with unknown bits.
- * A broken connection is told once, and then no handler is called any more, unless `readsLate` makes it a host that reads ahead.
- * Readiness is level-triggered to the letter: an owner that keeps an interest without acting on it (`READ` after EOF,
- * `WRITE` with nothing to write) makes `run()` throw after `MAX_ROUNDS` rounds instead of hiding a busy loop.
+ * `write` after `closeWrite`, a second `closeWrite`, an empty `read` or `write`, `setInterest` with unknown bits. A
+ * broken connection is told once, and then no handler is called any more, unless `readsLate` makes it a host that reads
+ * ahead. Readiness is level-triggered to the letter: an owner that keeps an interest without acting on it (`READ` after
+ * EOF, `WRITE` with nothing to write) makes `run()` throw after `MAX_ROUNDS` rounds instead of hiding a busy loop.
  *
  * @module
  */

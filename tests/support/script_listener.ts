@@ -23,7 +23,10 @@ export class ScriptListener implements HostListener {
     this.#handler = handler;
   }
 
-  /** A client connects; it is accepted in the next round, and its socket is the test's to play the client with. Throws an `Error` when nobody listens. */
+  /**
+   * A client connects; it is accepted in the next round, and its socket is the test's to play the client with. Throws
+   * an `Error` when nobody listens.
+   */
   clientConnects(client: ScriptEndpoint): ScriptTcpSocket {
     if (this.closed) throw new Error(`Cannot connect to port ${this.local.port}: nobody listens`);
     const socket = this.#host.addSocket(new ScriptTcpSocket(client));

@@ -1,10 +1,10 @@
 /**
  * What a segment allocates in V8's heap: prints bytes a segment for each path, as JSON.
  *
- * Run as a program, with a young generation so large that nothing is collected while it counts:
- * `deno run --no-check --v8-flags=--expose-gc,--min-semi-space-size=256,--max-semi-space-size=256`. Then the growth of the
- * used heap is all that was allocated. Each path is warmed up first, so that what the compilers allocate is not counted
- * with it. `control` allocates an object of two numbers each time: where that is not seen, nothing else would be.
+ * Run as a program, with a young generation so large that nothing is collected while it counts: `deno run --no-check
+ * --v8-flags=--expose-gc,--min-semi-space-size=256,--max-semi-space-size=256`. Then the growth of the used heap is all
+ * that was allocated. Each path is warmed up first, so that what the compilers allocate is not counted with it.
+ * `control` allocates an object of two numbers each time: where that is not seen, nothing else would be.
  *
  * @module
  */

@@ -1,7 +1,8 @@
 /**
  * A gateway whose open flows lead to hosts that take nothing: what a hostile guest would build to make it hold memory.
  *
- * Run as a program it offers far more bytes than may be held, without making garbage of its own, and prints how much its resident memory has grown.
+ * Run as a program it offers far more bytes than may be held, without making garbage of its own, and prints how much
+ * its resident memory has grown.
  *
  * @module
  */

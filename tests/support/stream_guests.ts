@@ -15,7 +15,10 @@ export async function connectGuest(port: number): Promise<GuestStack> {
   return new GuestStack(streamLink(await Deno.connect({ hostname: "127.0.0.1", port })));
 }
 
-/** A guest in this program, of whoever listens for WebSockets on this port of loopback; a frame a message, as v86 speaks. */
+/**
+ * A guest in this program, of whoever listens for WebSockets on this port of loopback; a frame a message, as v86
+ * speaks.
+ */
 export async function connectWebSocketGuest(port: number, query: string): Promise<GuestStack> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/${query}`), [end, guest] = memoryLinkPair();
   socket.binaryType = "arraybuffer";
@@ -96,7 +99,10 @@ export async function exchange(conn: GuestConn, bytes: Uint8Array): Promise<void
   assertEquals(await conn.read(new Uint8Array(1)), null);
 }
 
-/** Floods whoever listens on `port` with noise, truncated frames, broken framing, and SYNs where there is a `target` for them, with a new connection whenever it is cut off. Resolves to how many frames were sent. */
+/**
+ * Floods whoever listens on `port` with noise, truncated frames, broken framing, and SYNs where there is a `target` for
+ * them, with a new connection whenever it is cut off. Resolves to how many frames were sent.
+ */
 export async function attack(port: number, target: number | undefined, goesOn: () => boolean): Promise<number> {
   const mine = [0x52, 0x54, 0, 0x66, 0x66, 0x66], gateway = [0x52, 0x54, 0, 0x12, 0x34, 2];
   let sent = 0;

@@ -1,9 +1,10 @@
 /**
  * Two TCP endpoints, the users above them and a channel between them, on one virtual clock.
  *
- * The channel has a fate for each segment in the order in which they leave; once these are used up it is a good one, so whatever happened before must come to an end.
- * Everything is checked while it happens: each byte read is the one written at its place, what is acknowledged has arrived, no segment goes beyond what the peer allowed,
- * a window once offered is not taken back, and a state follows from the one before.
+ * The channel has a fate for each segment in the order in which they leave; once these are used up it is a good one, so
+ * whatever happened before must come to an end. Everything is checked while it happens: each byte read is the one
+ * written at its place, what is acknowledged has arrived, no segment goes beyond what the peer allowed, a window once
+ * offered is not taken back, and a state follows from the one before.
  *
  * @module
  */
@@ -99,7 +100,10 @@ export class TcpPair {
     this.sides = [new PairSide(this, 0, contextOf()), new PairSide(this, 1, contextOf())];
   }
 
-  /** Plays the script to its end, then lets both users read and close. Fails unless everything is over in `withinMs` from then. */
+  /**
+   * Plays the script to its end, then lets both users read and close. Fails unless everything is over in `withinMs`
+   * from then.
+   */
   play(withinMs: number): void {
     const { script, sides } = this;
     this.schedule(0, () => sides[0].open());

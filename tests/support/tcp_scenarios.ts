@@ -1,8 +1,8 @@
 /**
  * How TCP connections open and end, each as a script of literal segments: what RFC 9293 section 3.5 and 3.6 draw.
  *
- * They are tests by themselves, and the ones that must fail when a row of the transition table is wrong. Each checks what the peer and the user see,
- * and the state's name where `flows()` would show it.
+ * They are tests by themselves, and the ones that must fail when a row of the transition table is wrong. Each checks
+ * what the peer and the user see, and the state's name where `flows()` would show it.
  *
  * @module
  */

@@ -19,7 +19,10 @@ export function webSocketRequest(fields: readonly string[] = [], path = "/"): st
 /** Opcodes (RFC 6455 section 5.2). */
 export const CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;
 
-/** A client's frame: masked, the last of its message, unless told otherwise. `length` is what it announces, if that is not true. */
+/**
+ * A client's frame: masked, the last of its message, unless told otherwise. `length` is what it announces, if that is
+ * not true.
+ */
 export function clientFrame(
   opcode: number,
   payload: Uint8Array,

@@ -22,7 +22,8 @@ const REACH: Readonly<Record<Stage, Act>> = {
     script.send({ flags: FIN, payload: "owed" });
   },
   finished: (script) => script.send({ flags: FIN, payload: "given" }),
-  // The guest has finished, and its last bytes are dropped. It has no room for what the host had said before, so it does not hear of that yet.
+  // The guest has finished, and its last bytes are dropped. It has no room for what the host had said before, so it
+  // does not hear of that yet.
   failed: (script, socket) => {
     script.send({ window: 1 });
     socket.hostSends("not yet read");

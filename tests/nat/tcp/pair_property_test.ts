@@ -55,7 +55,8 @@ function pairScript({ fates, mostFates, mostMs, deeds, maxBufferBytes }: Kind): 
 
 /** Scripts that showed a defect once. */
 const FOUND: readonly PairScript[] = [
-  // A repeated segment has an older sequence number and a newer ACK: its window was not taken, and the old one counted from the new ACK.
+  // A repeated segment has an older sequence number and a newer ACK: its window was not taken, and the old one counted
+  // from the new ACK.
   {
     initial: [0, 0],
     mss: [536, 536],

@@ -17,7 +17,10 @@ const TCP = { hostname: "127.0.0.1", port: 0 } as const;
 /** Listens for the links under test, on Linux's sockets or Deno's, in a folder of its own. */
 interface World extends AsyncDisposable {
   readonly folder: string;
-  /** Where a guest is waited for: at a path on Linux's sockets, on a port on Deno's, which need permission for each path. */
+  /**
+   * Where a guest is waited for: at a path on Linux's sockets, on a port on Deno's, which need permission for each
+   * path.
+   */
   readonly address: StreamAddress;
   readonly links: Link[];
   readonly recorders: LinkRecorder[];

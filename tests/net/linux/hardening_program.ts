@@ -1,6 +1,6 @@
 /**
- * Gives up what `net/linux/hardening.ts` and `seccomp.ts` can give up, and says what it can still do, on every thread; for
- * `hardening_test.ts`.
+ * Gives up what `net/linux/hardening.ts` and `seccomp.ts` can give up, and says what it can still do, on every thread;
+ * for `hardening_test.ts`.
  *
  * @module
  */

@@ -1,4 +1,5 @@
-// Types of `parseArgs` as far as it is used; `npm:deno-std` carries none. Upstream derives the type of each key from the
+// Types of `parseArgs` as far as it is used; `npm:deno-std` carries none. Upstream derives the type of each key from
+// the
 // options; here every key is `unknown` to the compiler, so code that checks against this checks against upstream too.
 
 /** What `parseArgs` is told. */

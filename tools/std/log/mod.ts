@@ -1,6 +1,6 @@
 /**
- * `@std/log` where only the npm registry is in reach: a named logger with levels over stderr, in upstream's shape as far
- * as it is used.
+ * `@std/log` where only the npm registry is in reach: a named logger with levels over stderr, in upstream's shape as
+ * far as it is used.
  *
  * @module
  */
