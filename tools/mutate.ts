@@ -21,7 +21,7 @@ import { explanations, keyOf, type Mutant, mutantsOf, shuffled } from "./mutants
 
 const ROOT = decodeURIComponent(new URL("../", import.meta.url).pathname);
 const SOURCES = ["nat/tcp", "nat/relay"];
-const TESTS = ["tests/nat/tcp", "tests/nat/relay", "tests/nat/flow"];
+const TESTS = ["tests/nat/tcp", "tests/nat/relay", "tests/nat/flow", "tests/nat"];
 /** What of the checkout tests need. */
 const TREE = ["mod.ts", "deno.json", "deno.lock", "net", "nat", "forward", "guest", "tests", "tools", "bench"];
 const SURVIVORS = new URL("mutate_survivors.md", import.meta.url);
@@ -108,7 +108,11 @@ async function measure(copy: string, path: string): Promise<TestFile> {
   for (const line of new TextDecoder().decode(stdout).split("\n")) {
     const [, name, value] = /^(SF|DA):(.*)$/.exec(line) ?? [];
     if (name === "SF") lines.set(value!.slice(copy.length + 1), reached = new Set());
-    else if (name === "DA" && !value!.endsWith(",0")) reached.add(Number(value!.split(",")[0]));
+    else if (name === "DA" && !value!.endsWith(",0")) {
+      // A line of which a part was not reached, such as `if (…) return;`, counts as not reached: its neighbours tell.
+      const at = Number(value!.split(",")[0]);
+      for (const near of [at - 1, at, at + 1]) reached.add(near);
+    }
   }
   return { path, ms, lines };
 }

@@ -129,12 +129,6 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     this.#hostEnd = end;
   }
 
-  /** For the opening: the host socket is given up before it is connected. */
-  abandonHost(): void {
-    this.#socket?.close();
-    this.#socket = null;
-  }
-
   /** The flow will not end in order. What comes first names the ending. */
   breakOff(ending: FlowEnding): void {
     if (this.#isBrokenOff) return;
@@ -392,7 +386,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
    * guest has answered leaves nothing to deliver.
    */
   #endGuest(): void {
-    if (this.known && this.endpoint.readRoom > 0) this.#readHost();
+    if (this.known) this.#readHost();
     if (this.known && !this.#toGuest.finished) return;
     this.endpoint.abortWhenSent();
   }
@@ -406,7 +400,8 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** The guest's side is over: closes the socket as the table says, and ends with it or leaves the relay to drain. */
   #settle(): void {
-    const end = this.#guestEnd!, what = this.#verdict(end);
+    const end = this.#guestEnd!, toHost = this.#toHost.stage(this.endpoint.queued > 0);
+    const what = verdict(end, toHost, this.#toGuest.finished);
     if (end === "timedOut" && what !== "drain" && this.#ending === "guestSilent") {
       this.warn(this.known ? "the guest fell silent" : "the guest does not answer");
     }
@@ -414,11 +409,6 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     if (this.endpoint.state === "TIME-WAIT") return;
     if (this.#socket === null) this.#finish();
     else this.#context.registry.drain(this);
-  }
-
-  #verdict(end: GuestEnd): "close" | "reset" | "drain" {
-    if (this.#socket === null) return "close";
-    return verdict(end, this.#toHost.stage(this.endpoint.queued > 0), this.#toGuest.finished);
   }
 
   #closeSocket(reset: boolean): void {

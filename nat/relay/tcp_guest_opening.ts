@@ -110,7 +110,6 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
 
   /** The connect has taken too long. */
   timerFired(): void {
-    this.#relay.abandonHost();
     this.#refuse("timedOut");
   }
 

@@ -129,6 +129,8 @@ for (const [end, row] of Object.entries(FATES) as [keyof typeof END, typeof FATE
         await END[end](script, socket);
         script.take();
         assertEquals(fateOf(script, socket), fate);
+        const silent = () => script.warnings.filter((line) => line.includes("fell silent")).length;
+        assertEquals(silent(), end === "timedOut" && stage !== "failed" && fate !== "drain" ? 1 : 0);
         if (fate === "drain") {
           // Whatever happens to the guest now, what it was acknowledged is written.
           script.nat.detach(script.guest);
@@ -137,6 +139,7 @@ for (const [end, row] of Object.entries(FATES) as [keyof typeof END, typeof FATE
           script.host.run();
           assertEquals([socket.received, socket.closed], [bytesOf("owed"), true]);
           assertEquals(socket.wasReset, stage === "owing");
+          assertEquals(silent(), end === "timedOut" ? 1 : 0);
         }
         script.take();
         if (end !== "closed") script.advance(1100);

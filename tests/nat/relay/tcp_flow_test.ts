@@ -192,3 +192,26 @@ Deno.test("TcpRelay.pathMtuChanged is news only if a segment would have been lar
   assertEquals([relay.pathMtuChanged(), relay.endpoint.send.mss], [true, 1460]);
   finish(script);
 });
+
+Deno.test("TcpRelay gives a slow host what filled a gap after its own EOF, without a further segment of the guest", () => {
+  // Short segments are written at once, longer ones together at the end of the turn.
+  for (const length of [6, 600]) {
+    for (const budget of [0, 3]) {
+      const script = new NatScript(), socket = script.open({ sackPermitted: true }), bytes = pattern(2 * length);
+      socket.hostEof();
+      script.host.run();
+      script.receiveAll();
+      script.send({});
+      assertEquals(script.state, "FIN-WAIT-2");
+      socket.budget = budget;
+      script.send({ payload: bytes.subarray(length), seq: (script.seq + length) >>> 0 });
+      script.send({ payload: bytes.subarray(0, length) });
+      assertEquals(socket.receivedLength, budget);
+      socket.budget = Infinity;
+      script.host.run();
+      assertEquals(socket.received, bytes);
+      script.seq = (script.seq + length) >>> 0;
+      finish(script);
+    }
+  }
+});

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
 import { GUEST_ISN, NatScript } from "../../support/nat_script.ts";
 
@@ -93,4 +93,17 @@ Deno.test("TcpRelay refuses flows beyond the limit and answers strays with RST",
   script.nat.close();
   script.take();
   script.assertEmpty();
+});
+
+Deno.test("TcpGuestOpening says that the host is out of descriptors, and of no other failure", () => {
+  for (const [error, count] of [["exhausted", 1], ["hostUnreachable", 0]] as const) {
+    const script = new NatScript();
+    script.send({ flags: TCP_SYN, ack: 0 });
+    script.host.onlyConnect().refuse(error);
+    script.host.run();
+    assertEquals([script.nat.counters.hostExhausted, script.warnings.length], [count, count]);
+    if (count > 0) assert(script.warnings[0]!.includes("no descriptor, port or memory"), script.warnings[0]);
+    script.take();
+    script.assertEmpty();
+  }
 });
