@@ -29,6 +29,7 @@ export class CrowdKernel implements AcceptCalls {
   readonly #delays = new Set<{ at: number; callback: () => void }>();
   readonly #watches = new Set<Watch>();
   #limit = 1024;
+  #shortAt = -Infinity;
 
   /** What an acceptor needs of an event loop. */
   readonly loop: Pick<EventLoop, "watch" | "release" | "delay"> = {
@@ -58,6 +59,11 @@ export class CrowdKernel implements AcceptCalls {
     return Math.max(0, free);
   }
 
+  /** When a descriptor was last asked for and there was none. */
+  get shortAt(): number {
+    return this.#shortAt;
+  }
+
   /** A descriptor for `owner`, or -EMFILE. */
   take(owner: number): number {
     for (let fd = FIRST; fd < this.#limit; fd++) {
@@ -65,6 +71,7 @@ export class CrowdKernel implements AcceptCalls {
       this.#owners.set(fd, owner);
       return fd;
     }
+    this.#shortAt = this.now;
     return -EMFILE;
   }
 

@@ -21,7 +21,16 @@ import type { TcpState } from "../../nat/tcp/transitions.ts";
 import { createTranslationRules } from "../../nat/rules/translate.ts";
 import { IpAddress, isGroupMac } from "../../net/wire/address.ts";
 import { ARP_REPLY, ARP_REQUEST, arpOperation, arpSenderIp, checkArp, decodeArp } from "../../net/wire/arp.ts";
-import { checkEthernet, decodeEthernet, ethernetType, ETHERTYPE_ARP, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
+import {
+  checkEthernet,
+  decodeEthernet,
+  ethernetType,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV4,
+  ETHERTYPE_VLAN,
+  isPriorityTagged,
+  VLAN_TAG_LENGTH,
+} from "../../net/wire/ethernet.ts";
 import { DHCP_SERVER_PORT } from "../../net/wire/dhcpv4.ts";
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
 import { icmpv4ChecksumValid } from "../../net/wire/icmpv4.ts";
@@ -54,6 +63,8 @@ const HOST: HostAddresses = { version: () => 0, has: (address) => `${address}` =
 const MOST_FRAMES = 4096;
 /** Beyond so many flows they are counted and not looked at one by one, which would take too long. */
 const MANY_FLOWS = 64;
+/** The octets of both addresses at the start of an Ethernet frame, after which a tag stands. */
+const ADDRESSES_LENGTH = 12;
 
 /** A gateway and what a script does to it. */
 export class FuzzTarget {
@@ -130,8 +141,9 @@ export class FuzzTarget {
     // A frame that is only heard changes how long the guest was silent.
     this.host.advance(1);
     this.#sent = 0;
-    const answer = this.#answersGateway(bytes), turnedAway = this.#turnedAway;
-    const before = this.#signature(bytes), counted = total(this.nat.counters), full = this.nat.counters.linkFull;
+    const plain = withoutPriority(bytes);
+    const answer = this.#answersGateway(plain), turnedAway = this.#turnedAway;
+    const before = this.#signature(plain), counted = total(this.nat.counters), full = this.nat.counters.linkFull;
     // In the middle of a buffer of its own: what is written beside it or kept is found out.
     const buffer = new Uint8Array(bytes.length + 14).fill(0xa5);
     buffer.set(bytes, 7);
@@ -144,11 +156,12 @@ export class FuzzTarget {
     this.host.run();
     const moved = total(this.nat.counters) - counted - (this.nat.counters.linkFull - full);
     // Clients that have waited for the guest are counted for themselves, where there are too many flows for them.
-    // A segment to DNS may hold as many messages as it has room for lengths, each of which is counted for itself.
-    const messages = asksDns(bytes, this.nat.rules.dns.ipv4, PROTOCOL_TCP) ? bytes.length >> 1 : 0;
+    // A segment to DNS may fill a gap. What it releases has at most as many messages as a receive window has room for
+    // lengths, each of which is counted for itself.
+    const messages = asksDns(plain, this.nat.rules.dns.ipv4, PROTOCOL_TCP) ? LARGE_BUFFER >> 1 : 0;
     assert(moved <= 1 + messages + this.#turnedAway - turnedAway, `one frame moved counters ${moved} times`);
-    const hasEffect = this.#signature(bytes) !== before || asksDns(bytes, this.nat.rules.dns.ipv4, PROTOCOL_UDP) ||
-      this.#isKept(bytes) || answer;
+    const hasEffect = this.#signature(plain) !== before || asksDns(plain, this.nat.rules.dns.ipv4, PROTOCOL_UDP) ||
+      this.#isKept(plain) || answer;
     assert(moved >= 1 || hasEffect, "the frame had no effect and moved no counter");
     assert(this.#sent <= MOST_FRAMES, `one frame brought about ${this.#sent}`);
     this.#checkBounds();
@@ -393,6 +406,16 @@ function isPending(socket: ScriptTcpSocket): boolean {
 
 function pick<T>(sockets: readonly T[], number: string | undefined): T | undefined {
   return number === undefined ? sockets.at(-1) : sockets[Number(number)];
+}
+
+/** The frame as it would be without a priority tag (IEEE 802.1Q), which changes nothing about it. */
+function withoutPriority(frame: Uint8Array): Uint8Array {
+  const isTagged = checkEthernet(frame, 0, frame.length) && ethernetType(frame, 0) === ETHERTYPE_VLAN &&
+    isPriorityTagged(frame, 0, frame.length);
+  if (!isTagged) return frame;
+  const plain = frame.slice(VLAN_TAG_LENGTH);
+  plain.set(frame.subarray(0, ADDRESSES_LENGTH));
+  return plain;
 }
 
 /** Whether a frame goes to the DNS service, where one that waits for an answer with others leaves no trace. */
