@@ -162,6 +162,8 @@ export class FuzzTarget {
     assert(moved <= 1 + messages + this.#turnedAway - turnedAway, `one frame moved counters ${moved} times`);
     const hasEffect = this.#signature(plain) !== before || asksDns(plain, this.nat.rules.dns.ipv4, PROTOCOL_UDP) ||
       this.#isKept(plain) || answer;
+    // One that was dropped, as a frame to another station is, answered nothing.
+    if (answer && moved === 0) this.#asked.delete(arpSenderIp(plain, 14));
     assert(moved >= 1 || hasEffect, "the frame had no effect and moved no counter");
     assert(this.#sent <= MOST_FRAMES, `one frame brought about ${this.#sent}`);
     this.#checkBounds();
@@ -313,7 +315,7 @@ export class FuzzTarget {
       return false;
     }
     if (ethernetType(bytes, 0) !== ETHERTYPE_ARP) return false;
-    return arpOperation(bytes, 14) === ARP_REPLY && this.#asked.delete(arpSenderIp(bytes, 14));
+    return arpOperation(bytes, 14) === ARP_REPLY && this.#asked.has(arpSenderIp(bytes, 14));
   }
 
   /** Everything that a frame can change, but for counters. */
