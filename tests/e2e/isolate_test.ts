@@ -1,6 +1,16 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { requires } from "../support/requirements.ts";
-import { hawser, OrdinaryUser, type Outcome, processesWith, shell, startHawser, until } from "./run_support.ts";
+import {
+  hawser,
+  OrdinaryUser,
+  type Outcome,
+  processesWith,
+  type ReadyRun,
+  shell,
+  startHawser,
+  startReady,
+  until,
+} from "./run_support.ts";
 
 const needs = ["linux", "root", "tun", "unshare", "nsenter", "setpriv", "ip", "lsns", "pgrep", "ipcmk"];
 const { ignore, reason } = requires(...needs);
@@ -102,22 +112,9 @@ Deno.test({
   },
 });
 
-/** Starts a script that says when it is ready. */
-async function startReady(script: string): Promise<{ child: Deno.ChildProcess; rest: Promise<string> }> {
-  const child = startHawser(["run", "--isolate", "-D", "none", "--", "sh", "-c", script]);
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  while (!text.includes("ready\n")) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error(`Cannot start ${script}: ${await new Response(child.stderr).text()}`);
-    text += value;
-  }
-  const rest = (async () => {
-    let more = "";
-    for (let read = await reader.read(); !read.done; read = await reader.read()) more += read.value;
-    return more;
-  })();
-  return { child, rest };
+/** `hawser run --isolate` with a shell script that says when it is ready. */
+function startIsolated(script: string): Promise<ReadyRun> {
+  return startReady(["run", "--isolate", "-D", "none", "--", "sh", "-c", script]);
 }
 
 Deno.test({
@@ -126,7 +123,7 @@ Deno.test({
   fn: async () => {
     for (const signal of ["TERM", "HUP", "USR2", "CONT"]) {
       const script = `trap 'echo got; exit 9' ${signal}; echo ready; while :; do sleep 0.02; done`;
-      const { child, rest } = await startReady(script);
+      const { child, rest } = await startIsolated(script);
       child.kill(`SIG${signal}` as Deno.Signal);
       const [text, status, stderr] = await Promise.all([rest, child.status, new Response(child.stderr).text()]);
       assertEquals([text, status.code, stderr], ["got\n", 9, ""], signal);
@@ -163,7 +160,7 @@ Deno.test({
   ignore,
   fn: async () => {
     const before = await surroundings(), seconds = uniqueSleep();
-    const { child, rest } = await startReady(
+    const { child, rest } = await startIsolated(
       `setsid unshare -Urnpf sleep ${seconds} & (trap '' HUP TERM INT; exec sleep ${seconds}) & echo ready; exec sleep ${seconds}`,
     );
     child.kill("SIGKILL");
@@ -195,7 +192,7 @@ Deno.test({
   ignore,
   fn: async () => {
     const seconds = uniqueSleep();
-    const { child, rest } = await startReady(`echo ready; exec sleep ${seconds}`);
+    const { child, rest } = await startIsolated(`echo ready; exec sleep ${seconds}`);
     const init = await shell(
       `for parent in $(pgrep -P "$1"); do for pid in $(pgrep -P "$parent"); do
          grep -q '^NSpid:.*[^0-9]1$' "/proc/$pid/status" && echo "$pid"; done; done; true`,

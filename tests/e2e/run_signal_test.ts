@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { hawser, readOutcome, shell, startHawser } from "./run_support.ts";
+import { hawser, readOutcome, type ReadyRun, shell, startHawser, startReady } from "./run_support.ts";
 import { requires } from "../support/requirements.ts";
 
 const { ignore, reason } = requires("linux", "root", "tun", "unshare", "ip", "setsid", "nc", "env");
@@ -9,28 +9,9 @@ const { ignore, reason } = requires("linux", "root", "tun", "unshare", "ip", "se
  */
 const NOT_IGNORED = [1, 9, 12, 15, 18, 19, 20, 21, 22];
 
-/** Starts `hawser run` with a shell script that says when it is ready, and collects what it writes from then on. */
-async function startScript(
-  script: string,
-  around?: string,
-): Promise<{ child: Deno.ChildProcess; first: string; rest: Promise<string> }> {
-  const child = startHawser(["run", "sh", "-c", script], around === undefined ? {} : { around });
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  while (!text.includes("ready\n")) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error(`Cannot start ${script}: ${await new Response(child.stderr).text()}`);
-    text += value;
-  }
-  const rest = (async () => {
-    let more = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return more;
-      more += value;
-    }
-  })();
-  return { child, first: text, rest };
+/** `hawser run` with a shell script that says when it is ready. */
+function startScript(script: string, around?: string): Promise<ReadyRun> {
+  return startReady(["run", "sh", "-c", script], around === undefined ? {} : { around });
 }
 
 Deno.test({

@@ -48,6 +48,34 @@ export function startHawser(words: readonly string[], options: HawserOptions = {
   return child;
 }
 
+/** A command that has said that it is ready. */
+export interface ReadyRun {
+  /** `hawser`. */
+  readonly child: Deno.ChildProcess;
+  /** What came on stdout, up to "ready" and perhaps beyond. */
+  readonly first: string;
+  /** What comes on stdout from then on, to its end. */
+  readonly rest: Promise<string>;
+}
+
+/** Starts `hawser` with these words and waits until it writes "ready". Throws an `Error` if it ends before. */
+export async function startReady(words: readonly string[], options: HawserOptions = {}): Promise<ReadyRun> {
+  const child = startHawser(words, options);
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let first = "";
+  while (!first.includes("ready\n")) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`Cannot start ${words.join(" ")}: ${await new Response(child.stderr).text()}`);
+    first += value;
+  }
+  const rest = (async () => {
+    let more = "";
+    for (let read = await reader.read(); !read.done; read = await reader.read()) more += read.value;
+    return more;
+  })();
+  return { child, first, rest };
+}
+
 /** Runs `hawser` with these words to its end. */
 export async function hawser(words: readonly string[], options: HawserOptions = {}): Promise<Outcome> {
   const child = startHawser(words, options);
