@@ -17,11 +17,11 @@
  *
  * @module
  */
-import { DenoHost } from "./forward/deno_host.ts";
-import { openHostAddresses } from "./forward/host_addresses.ts";
-import { LinuxHost } from "./forward/linux_host.ts";
+import { DenoHost } from "./host/deno_host.ts";
+import { openHostAddresses } from "./host/own_addresses.ts";
+import { LinuxHost } from "./host/linux_host.ts";
 import { PortForwards } from "./forward/port_forwards.ts";
-import { HostResolvers } from "./forward/resolver.ts";
+import { HostResolvers } from "./host/resolver.ts";
 import { parseEndpoint } from "./forward/endpoint_text.ts";
 import type { Counters } from "./nat/base/counters.ts";
 import type { Totals } from "./nat/flow/events.ts";

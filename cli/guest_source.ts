@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { listenForDatagrams } from "../net/link/datagram.ts";
+import { listenForDatagrams } from "../net/link/datagram_listener.ts";
 import type { Link } from "../net/link/link.ts";
 import { listenForStreams } from "../net/link/stream_listener.ts";
 import { tapLink } from "../net/link/tap.ts";

@@ -1,6 +1,6 @@
 /**
  * What Hawser gives up of itself, so that who gets in through a fault of it gets little: when, and what is said if the
- * kernel does not know it. The mechanisms are in `net/linux/hardening.ts` and `net/linux/seccomp.ts`.
+ * kernel does not know it. The mechanisms are in `net/linux/privileges.ts` and `net/linux/seccomp.ts`.
  *
  * 1. At its first instruction the process hides from others of its user.
  * 2. When the gateway serves and no program is to be started any more, each thread of ours drops the capabilities that
@@ -10,7 +10,7 @@
  * @module
  */
 import type { Logger } from "../nat/base/logger.ts";
-import { type Capability, dropCapabilities, hideProcess, type Problem } from "../net/linux/hardening.ts";
+import { type Capability, dropCapabilities, hideProcess, type Problem } from "../net/linux/privileges.ts";
 import { originalEnvironment } from "../net/linux/process.ts";
 import { denySystemCalls } from "../net/linux/seccomp.ts";
 

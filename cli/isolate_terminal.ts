@@ -8,7 +8,7 @@
  * @module
  */
 import { cString, errno, ESRCH, libc, O_CLOEXEC, O_RDWR } from "../net/linux/libc.ts";
-import { ignoreSignals, resetSignals } from "../net/linux/signals.ts";
+import { ignoreSignals, resetSignals } from "../net/linux/signal_actions.ts";
 
 const TIOCGPGRP = 0x540fn;
 const TIOCSPGRP = 0x5410n;

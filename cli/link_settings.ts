@@ -10,7 +10,7 @@ import type { Clock } from "../net/link/clock.ts";
 import { type ImpairmentSpec, parseImpairment } from "../net/link/impair_spec.ts";
 import type { Link } from "../net/link/link.ts";
 import { lossyLink } from "../net/link/lossy.ts";
-import { PcapCapture, PcapFile } from "../net/link/pcap.ts";
+import { PcapCapture, PcapFile } from "../net/link/pcap_link.ts";
 import { traceLink } from "../net/link/trace.ts";
 import type { Logger } from "../nat/base/logger.ts";
 import { writeStderr } from "./log.ts";

@@ -17,7 +17,7 @@ import { deadline } from "@std/async";
 import { describeErrno, errno, libc, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from "../net/linux/libc.ts";
 import { bytesOf } from "../net/linux/byte_text.ts";
 import { callerOpenFileLimit, inheritedDescriptors } from "../net/linux/process.ts";
-import { callerSignals } from "../net/linux/signals.ts";
+import { callerSignals } from "../net/linux/signal_actions.ts";
 import { type Child, LineSocket, type ProcessEnding, spawn, SpawnError } from "../net/linux/spawn.ts";
 import type { Command } from "./command.ts";
 import type { Isolation } from "./isolate.ts";

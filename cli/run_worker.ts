@@ -9,8 +9,8 @@
  * @module
  */
 import { delay } from "@std/async";
-import { DenoHost } from "../forward/deno_host.ts";
-import { LinuxHost } from "../forward/linux_host.ts";
+import { DenoHost } from "../host/deno_host.ts";
+import { LinuxHost } from "../host/linux_host.ts";
 import { Gateway } from "../mod.ts";
 import type { HostNetwork } from "../nat/host.ts";
 import { SYSTEM_CLOCK } from "../net/link/clock.ts";

@@ -21,11 +21,11 @@
  *   the kernel does not ask whether the signal is ignored, and abort(3) does not either.
  *
  * HUP stays ignored where the caller ignored it, so `nohup hawser serve` does what it says. COMMAND starts with what
- * its caller had: see `net/linux/signals.ts`.
+ * its caller had: see `net/linux/signal_actions.ts`.
  *
  * @module
  */
-import { callerSignals, ignoreSignals, isHandled, LAST_SIGNAL, resetSignals } from "../net/linux/signals.ts";
+import { callerSignals, ignoreSignals, isHandled, LAST_SIGNAL, resetSignals } from "../net/linux/signal_actions.ts";
 import { closeDebugger } from "./debugger.ts";
 
 /** Numbers of signals on Linux for x86-64 and arm64 (signal(7)), in order from 1. */

@@ -20,7 +20,7 @@ import { type Logger, SILENT } from "../nat/base/logger.ts";
 import { RateLimitedLog } from "../nat/base/rate_limited_log.ts";
 import { pump, type PumpResult } from "./pump.ts";
 import { formatStreamEndpoint, type StreamEndpoint } from "./stream_endpoint.ts";
-import { listenStream, type StreamListener } from "./stream_listener.ts";
+import { listenStream, type StreamListener } from "./stream_ports.ts";
 
 /** Clients served at once unless told otherwise. */
 export const MAX_CONNECTIONS_DEFAULT = 1024;

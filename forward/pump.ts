@@ -22,7 +22,7 @@
  *
  * @module
  */
-import { BufferPool, LARGE_BUFFER_BYTES, SMALL_BUFFER_BYTES } from "./deno_tcp.ts";
+import { LARGE_BUFFER_BYTES, ReadBuffers, SMALL_BUFFER_BYTES } from "../host/deno_tcp.ts";
 
 /** How long nothing may move, in milliseconds, once something has failed. */
 export const LINGER_MS = 10_000;
@@ -100,7 +100,7 @@ export function pump(a: PumpConn, b: PumpConn, options: PumpOptions = {}): Promi
   return new Pump(a, b, options).run();
 }
 
-const buffers = new BufferPool();
+const buffers = new ReadBuffers();
 
 interface End {
   readonly name: "a" | "b";

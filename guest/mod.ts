@@ -4,6 +4,6 @@
  * @module
  */
 export * from "./conn.ts";
-export * from "./listener.ts";
+export * from "./tcp_listener.ts";
 export * from "./stack.ts";
-export { type GuestDatagram, type GuestUdpParts, GuestUdpSocket } from "./udp.ts";
+export { type GuestDatagram, type GuestUdpParts, GuestUdpSocket } from "./udp_socket.ts";

@@ -42,10 +42,10 @@ import { createTcpDrops, TCP_DEFAULTS, type TcpConfig, type TcpContext, type Tcp
 import { encodeStrayReset } from "../nat/tcp/stray.ts";
 import { TimerWheel } from "../nat/base/timers.ts";
 import { GuestConn } from "./conn.ts";
-import { GuestListener } from "./listener.ts";
+import { GuestListener } from "./tcp_listener.ts";
 import { checkPort, DynamicPorts } from "./ports.ts";
 import { Station } from "./station.ts";
-import { GuestUdp, type GuestUdpSocket } from "./udp.ts";
+import { GuestUdp, type GuestUdpSocket } from "./udp_socket.ts";
 
 /** Who the guest is, and what drives it. */
 export interface GuestStackOptions {

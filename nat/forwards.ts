@@ -23,7 +23,7 @@
 import { IpAddress } from "../net/wire/address.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import type { DropReason } from "./base/counters.ts";
-import type { RelayContext } from "./flow/context.ts";
+import type { RelayContext } from "./flow/relay_context.ts";
 import { AddressOwner, ANY_ADDRESS, type ForwardGuest, MAX_SEEKERS, type Seeker } from "./address_owner.ts";
 import type { Events } from "./flow/events.ts";
 import type { ForwardTarget, GuestSide } from "./flow/flow.ts";

@@ -9,7 +9,7 @@
 import { formatEndpoint } from "../../net/wire/address.ts";
 import type { FlowEnding } from "../flow/endings.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
-import type { RelayContext } from "../flow/context.ts";
+import type { RelayContext } from "../flow/relay_context.ts";
 import { type Flow, type FlowInfo, type FlowPlace, type ForwardTarget, type GuestSide, NOWHERE } from "../flow/flow.ts";
 import { type Timed, Timer } from "../base/timers.ts";
 

@@ -1,18 +1,18 @@
 /**
- * The ICMP echo flows of a gateway: one mapping for each identifier of a guest (`icmp.ts`).
+ * The ICMP echo flows of a gateway: one mapping for each identifier of a guest (`echo_relay.ts`).
  *
  * If the host has no ping sockets for this user, that is said once in the log and every request is dropped.
  *
  * @module
  */
 import type { DropReason } from "../base/counters.ts";
-import type { FlowsContext } from "../flow/context.ts";
+import type { FlowsContext } from "../flow/relay_context.ts";
 import type { GuestSide } from "../flow/flow.ts";
 import { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
 import type { Packet } from "../ip/packet.ts";
 import { destinationOf, translate } from "../rules/translate.ts";
-import { EchoRelay } from "./icmp.ts";
+import { EchoRelay } from "./echo_relay.ts";
 import { enterMapping } from "./mappings.ts";
 import { refuseDatagram } from "./udp_flows.ts";
 

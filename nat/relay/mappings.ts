@@ -6,11 +6,11 @@
  *
  * @module
  */
-import type { FlowsContext } from "../flow/context.ts";
+import type { FlowsContext } from "../flow/relay_context.ts";
 import type { GuestSide } from "../flow/flow.ts";
 import type { FlowTable } from "../flow/flow_table.ts";
 import { greediest } from "../flow/quota.ts";
-import type { DatagramRelay } from "./datagram.ts";
+import type { DatagramRelay } from "./datagram_relay.ts";
 
 /** Mappings of UDP and ICMP echo that may exist at once. */
 export const MAX_MAPPINGS = 1024;

@@ -3,19 +3,19 @@
  * host (`tcp_host_opening.ts`).
  *
  * A SYN is translated, and rules and limits are asked, before anything is opened. DNS at the gateway's own address ends
- * in the gateway: `service/dns.ts` takes the place of the host.
+ * in the gateway: `service/dns_service.ts` takes the place of the host.
  *
  * @module
  */
 import type { DropReason } from "../base/counters.ts";
-import type { FlowsContext } from "../flow/context.ts";
+import type { FlowsContext } from "../flow/relay_context.ts";
 import type { ForwardTarget, GuestSide } from "../flow/flow.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
 import type { HostEndpoint, HostTcpSocket } from "../host.ts";
 import type { Packet } from "../ip/packet.ts";
 import { destinationOf, translate } from "../rules/translate.ts";
-import { TcpRelay } from "./tcp.ts";
+import { TcpRelay } from "./tcp_relay.ts";
 import { TcpGuestOpening } from "./tcp_guest_opening.ts";
 import { TcpHostOpening } from "./tcp_host_opening.ts";
 

@@ -12,12 +12,12 @@
  */
 import { PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
 import type { FlowEnding } from "../flow/endings.ts";
-import type { RelayContext } from "../flow/context.ts";
+import type { RelayContext } from "../flow/relay_context.ts";
 import type { HostConnectHandler, HostError, HostNetwork } from "../host.ts";
 import type { Packet } from "../ip/packet.ts";
 import { Timer } from "../base/timers.ts";
 import type { Target } from "../rules/translate.ts";
-import type { TcpOpening, TcpRelay } from "./tcp.ts";
+import type { TcpOpening, TcpRelay } from "./tcp_relay.ts";
 
 const NOTHING: Uint8Array = new Uint8Array(0);
 

@@ -8,9 +8,9 @@
  *
  * @module
  */
-import type { RelayContext } from "../flow/context.ts";
+import type { RelayContext } from "../flow/relay_context.ts";
 import type { HostTcpSocket } from "../host.ts";
-import type { TcpOpening, TcpRelay } from "./tcp.ts";
+import type { TcpOpening, TcpRelay } from "./tcp_relay.ts";
 
 /** The opening of a flow by a client of the host. */
 export class TcpHostOpening implements TcpOpening {

@@ -1,14 +1,14 @@
 /**
- * The UDP flows of a gateway: mappings of guests (`udp.ts`), and clients of forwards (`udp_forward.ts`).
+ * The UDP flows of a gateway: mappings of guests (`udp_relay.ts`), and clients of forwards (`udp_forward.ts`).
  *
  * A datagram of a guest is first looked up among the clients, then goes to its mapping. A destination that the mapping
  * has not asked yet is translated, and rules are asked. DNS at the gateway's own address is answered by
- * `service/dns.ts`.
+ * `service/dns_service.ts`.
  *
  * @module
  */
 import type { DropReason } from "../base/counters.ts";
-import type { FlowsContext } from "../flow/context.ts";
+import type { FlowsContext } from "../flow/relay_context.ts";
 import type { GuestSide } from "../flow/flow.ts";
 import { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
@@ -16,7 +16,7 @@ import type { Packet } from "../ip/packet.ts";
 import { isGroupAddress } from "../rules/translate.ts";
 import { TranslationCache } from "../rules/translation_cache.ts";
 import { enterMapping } from "./mappings.ts";
-import { UdpRelay } from "./udp.ts";
+import { UdpRelay } from "./udp_relay.ts";
 import type { UdpForwardFlow } from "./udp_forward.ts";
 
 /** The UDP flows. */

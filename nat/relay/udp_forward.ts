@@ -5,8 +5,8 @@
  * `forwards.ts`. What the guest sends back to exactly that address and port, from the port that the forward leads to,
  * leaves from the forward's socket to the client. Other datagrams of the guest are none of this.
  *
- * **Time.** A flow lives as long as a guest's own mapping does (`udp.ts`): 30 s after its last datagram while there was
- * no more than one question and one answer, 120 s once it is a stream.
+ * **Time.** A flow lives as long as a guest's own mapping does (`udp_relay.ts`): 30 s after its last datagram while
+ * there was no more than one question and one answer, 120 s once it is a stream.
  *
  * **A guest that does not answer** may be another one by now, with another network card, or have lost the address to
  * another guest (`address_owner.ts`): while it has been silent for `SILENT_MS`, datagrams to it are accompanied by an
@@ -36,9 +36,9 @@ import type { Packet } from "../ip/packet.ts";
 import type { Path } from "../ip/path.ts";
 import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
 import { RecencyList, type Recent } from "../base/recency_list.ts";
-import { QUOTED_TRANSPORT } from "./datagram.ts";
+import { QUOTED_TRANSPORT } from "./datagram_relay.ts";
 import { DatagramFlow } from "./datagram_flow.ts";
-import { sendToGuest, udpLifeMs } from "./udp.ts";
+import { sendToGuest, udpLifeMs } from "./udp_relay.ts";
 
 /** Clients of one forward at once. */
 export const MAX_CLIENTS = 1024;

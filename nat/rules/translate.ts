@@ -6,7 +6,7 @@
  *
  * 1. A destination that is never relayed is refused (`policy.ts`).
  * 2. The DNS address leads to the host's resolvers, on port 53 alone. Over UDP the gateway asks them itself
- *    (`service/dns.ts`).
+ *    (`service/dns_service.ts`).
  * 3. A map leads to the host address it names, also one of loopback; it may name the gateway's own address.
  * 4. The gateway's address leads to the host's loopback: 127.0.0.1, and ::1 for servers that listen there alone.
  * 5. The rest of the subnet is refused: it must not reach a network of the host that has the same numbers.

@@ -32,7 +32,7 @@ import {
   dnsSetId,
 } from "../../net/wire/dns.ts";
 import { Timer } from "../base/timers.ts";
-import type { RelayContext } from "../flow/context.ts";
+import type { RelayContext } from "../flow/relay_context.ts";
 import type { Target } from "../rules/translate.ts";
 import { type DnsQuery, sameDnsQuestion } from "./dns_query.ts";
 

@@ -20,7 +20,7 @@
  */
 import { readUint16, writeUint16 } from "../../net/wire/bytes.ts";
 import { type Timed, Timer } from "../base/timers.ts";
-import type { RelayContext } from "../flow/context.ts";
+import type { RelayContext } from "../flow/relay_context.ts";
 import type { EndsTurn } from "../flow/flow.ts";
 import {
   FAILED,

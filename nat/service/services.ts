@@ -6,7 +6,7 @@
 import { checkBootp, checkDhcpv4, decodeBootp, decodeDhcpv4, DHCP_OFFER, encodeDhcpv4 } from "../../net/wire/dhcpv4.ts";
 import type { DropReason } from "../base/counters.ts";
 import { ipv4Mask, type TranslationRules } from "../rules/translate.ts";
-import { type AddressSet, arpReply, arpRequest, type ArpSegment } from "./arp.ts";
+import { type AddressSet, arpReply, arpRequest, type ArpSegment } from "./arp_replies.ts";
 import { type DhcpDestination, DhcpServer } from "./dhcp.ts";
 import type { DhcpExtras } from "./dhcp_options.ts";
 import { echoReply } from "./echo.ts";

@@ -5,13 +5,13 @@
  */
 export type { TurnShare, TurnShares } from "../linux/turn_shares.ts";
 export * from "./clock.ts";
-export * from "./datagram.ts";
+export * from "./datagram_listener.ts";
 export * from "./impair_spec.ts";
 export * from "./link.ts";
 export * from "./listener.ts";
 export * from "./lossy.ts";
 export * from "./memory.ts";
-export * from "./pcap.ts";
+export * from "./pcap_link.ts";
 export * from "./stream.ts";
 export * from "./stream_listener.ts";
 export * from "./tap.ts";

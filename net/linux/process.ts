@@ -100,7 +100,7 @@ let environment: ByteText[] | undefined;
 
 /**
  * The environment with which this process was started: `NAME=VALUE` each, as it was. `undefined` without /proc. It is
- * read once, because a process that has hidden itself (`hardening.ts`) cannot read it any more.
+ * read once, because a process that has hidden itself (`privileges.ts`) cannot read it any more.
  */
 export function originalEnvironment(): readonly ByteText[] | undefined {
   return environment ??= readWords("/proc/self/environ");

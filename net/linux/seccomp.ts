@@ -19,7 +19,7 @@
  *
  * @module
  */
-import { type Problem, problem } from "./hardening.ts";
+import { type Problem, problem } from "./privileges.ts";
 import { addressOf, EAFNOSUPPORT, ENOSYS, EPERM, libc } from "./libc.ts";
 import { deniedCalls, type Machine, NEWEST_CALL, watchedCall } from "./system_calls.ts";
 

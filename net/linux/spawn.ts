@@ -30,7 +30,7 @@ import {
   SOCK_STREAM,
 } from "./libc.ts";
 import { withOpenFileLimit } from "./process.ts";
-import { asCaller } from "./signals.ts";
+import { asCaller } from "./signal_actions.ts";
 
 /** Bytes of posix_spawn_file_actions_t (80) and posix_spawnattr_t (336) in both C libraries, and more. */
 const STRUCTURE_BYTES = 512;

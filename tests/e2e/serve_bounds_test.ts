@@ -8,7 +8,7 @@ import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { createSocket } from "node:dgram";
 import { MAX_CONNECTING } from "../../nat/flow/quota.ts";
 import { MAX_MAPPINGS } from "../../nat/relay/mappings.ts";
-import { MAX_DNS_PENDING } from "../../nat/service/dns.ts";
+import { MAX_DNS_PENDING } from "../../nat/service/dns_service.ts";
 import { TCP_DEFAULTS } from "../../nat/tcp/context.ts";
 import { libc } from "../../net/linux/libc.ts";
 import { listenTcp } from "../../net/linux/sockets.ts";

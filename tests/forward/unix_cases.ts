@@ -8,7 +8,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Forwarder } from "../../forward/forwarder.ts";
 import { pump } from "../../forward/pump.ts";
-import { listenStream, type StreamListener } from "../../forward/stream_listener.ts";
+import { listenStream, type StreamListener } from "../../forward/stream_ports.ts";
 import { assertSame, pattern } from "../support/bytes.ts";
 import { readAll, unixPair, writeAll } from "../support/stream_pairs.ts";
 

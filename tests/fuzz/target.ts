@@ -16,7 +16,7 @@ import type { HostError } from "../../nat/host.ts";
 import { SILENT } from "../../nat/base/logger.ts";
 import { Nat } from "../../nat/nat.ts";
 import { MAX_MAPPINGS } from "../../nat/relay/mappings.ts";
-import { MAX_DNS_PENDING } from "../../nat/service/dns.ts";
+import { MAX_DNS_PENDING } from "../../nat/service/dns_service.ts";
 import type { TcpState } from "../../nat/tcp/transitions.ts";
 import { createTranslationRules } from "../../nat/rules/translate.ts";
 import { IpAddress, isGroupMac } from "../../net/wire/address.ts";

@@ -15,11 +15,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "net/link/": ["net/", "nat/host.ts", "nat/base/logger.ts"],
   "net/linux/": ["net/", "nat/host.ts", "nat/base/logger.ts"],
   "nat/": ["nat/", "net/wire/"],
-  "forward/": ["forward/", "nat/", "net/"],
+  "host/": ["host/", "nat/", "net/"],
+  "forward/": ["forward/", "host/", "nat/", "net/"],
   "guest/": ["guest/", "nat/", "net/"],
-  "mod.ts": ["forward/", "guest/", "nat/", "net/"],
-  "cli.ts": ["cli/", "mod.ts", "forward/", "guest/", "nat/", "net/", "deno.json"],
-  "cli/": ["cli/", "mod.ts", "forward/", "guest/", "nat/", "net/", "deno.json"],
+  "mod.ts": ["forward/", "guest/", "host/", "nat/", "net/"],
+  "cli.ts": ["cli/", "mod.ts", "forward/", "guest/", "host/", "nat/", "net/", "deno.json"],
+  "cli/": ["cli/", "mod.ts", "forward/", "guest/", "host/", "nat/", "net/", "deno.json"],
 };
 const PURE = /^(net\/wire|nat)\//;
 const CLI = /^(cli\.ts$|cli\/)/;
@@ -33,7 +34,7 @@ export function isSource(path: string): boolean {
   return Object.keys(MAY_IMPORT).some((prefix) => path.startsWith(prefix));
 }
 
-/** Imports run one way: cli, mod, forward and guest, nat, net/wire, with net/link and net/linux beside forward. */
+/** Imports run one way: cli, mod, forward and guest, host, nat, net/wire, with net/link and net/linux beside host. */
 export function importDirection(file: SourceFile): string[] {
   const home = Object.keys(MAY_IMPORT).find((prefix) => file.path.startsWith(prefix));
   if (home === undefined) return [];

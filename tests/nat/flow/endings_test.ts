@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { FLOW_ENDINGS, type FlowEnding } from "../../../nat/flow/endings.ts";
 import type { HostError } from "../../../nat/host.ts";
 import { MAX_MAPPINGS } from "../../../nat/relay/mappings.ts";
-import { UDP_QUERY_MS } from "../../../nat/relay/udp.ts";
+import { UDP_QUERY_MS } from "../../../nat/relay/udp_relay.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
 import { NatScript } from "../../support/nat_script.ts";
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
-import { TcpRelay } from "../../../nat/relay/tcp.ts";
+import { TcpRelay } from "../../../nat/relay/tcp_relay.ts";
 import { bytesOf, NatScript } from "../../support/nat_script.ts";
 
 function pattern(length: number): Uint8Array {

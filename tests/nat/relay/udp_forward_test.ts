@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { PortForwards } from "../../../forward/port_forwards.ts";
-import { UDP_STREAM_MS } from "../../../nat/relay/udp.ts";
+import { UDP_STREAM_MS } from "../../../nat/relay/udp_relay.ts";
 import { formatIpv4, parseIpv4 } from "../../../net/wire/address.ts";
 import { decodeIcmpv4, encodeIcmpv4Error, icmpv4Mtu, icmpv4Quoted } from "../../../net/wire/icmpv4.ts";
 import { ipv4Destination, ipv4Source, PROTOCOL_ICMP } from "../../../net/wire/ipv4.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { pcapLink } from "../../../net/link/pcap.ts";
+import { pcapLink } from "../../../net/link/pcap_link.ts";
 import { traceLink } from "../../../net/link/trace.ts";
 import { Frame } from "../../../net/wire/frame.ts";
 import { Recorder, ScriptLink } from "../../support/link_recorder.ts";

@@ -1,10 +1,10 @@
 /**
- * Gives up what `net/linux/hardening.ts` and `seccomp.ts` can give up, and says what it can still do, on every thread;
- * for `hardening_test.ts`.
+ * Gives up what `net/linux/privileges.ts` and `seccomp.ts` can give up, and says what it can still do, on every thread;
+ * for `privileges_test.ts`.
  *
  * @module
  */
-import { dropCapabilities, hideProcess } from "../../../net/linux/hardening.ts";
+import { dropCapabilities, hideProcess } from "../../../net/linux/privileges.ts";
 import { errno, errnoName, libc } from "../../../net/linux/libc.ts";
 import { denySystemCalls } from "../../../net/linux/seccomp.ts";
 import { deniedCalls } from "../../../net/linux/system_calls.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ListedHostAddresses } from "../../../forward/host_addresses.ts";
+import { ListedHostAddresses } from "../../../host/own_addresses.ts";
 import { LinuxHostAddresses } from "../../../net/linux/host_addresses.ts";
 import { IpAddress } from "../../../net/wire/address.ts";
 

@@ -1,9 +1,9 @@
 /**
- * Says what `net/linux/signals.ts` finds and does in a process of its own, for `signals_test.ts`.
+ * Says what `net/linux/signal_actions.ts` finds and does in a process of its own, for `signal_actions_test.ts`.
  *
  * @module
  */
-import { asCaller, callerSignals, ignoreSignals, isHandled, resetSignals } from "../../../net/linux/signals.ts";
+import { asCaller, callerSignals, ignoreSignals, isHandled, resetSignals } from "../../../net/linux/signal_actions.ts";
 
 const USR1 = 10, USR2 = 12, RT_MIN = 34;
 const { ignored, blocked } = callerSignals();

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 
 Deno.test("DenoHost disposes of a UDP socket in a program that has loaded no more of Node than it does", async () => {
-  const host = JSON.stringify(import.meta.resolve("../../forward/deno_host.ts"));
+  const host = JSON.stringify(import.meta.resolve("../../host/deno_host.ts"));
   const address = JSON.stringify(import.meta.resolve("../../net/wire/address.ts"));
   const code = `import { DenoHost } from ${host};
     import { IpAddress } from ${address};

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { LinuxHost } from "../../forward/linux_host.ts";
+import { LinuxHost } from "../../host/linux_host.ts";
 import type { HostListener, HostListenHandler } from "../../nat/host.ts";
 import { REST_MS } from "../../net/linux/acceptor.ts";
 import { KEPT } from "../../net/linux/descriptors.ts";

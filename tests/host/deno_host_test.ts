@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess, assertThrows } from "@std/assert";
-import { DenoHost } from "../../forward/deno_host.ts";
-import { hostErrorOf, listenErrorOf } from "../../forward/deno_error.ts";
+import { DenoHost } from "../../host/deno_host.ts";
+import { hostErrorOf, listenErrorOf } from "../../host/deno_error.ts";
 import { READ, WRITE } from "../../nat/host.ts";
 import { IpAddress } from "../../net/wire/address.ts";
 import { pattern } from "../support/bytes.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { ECHO_MS } from "../../../nat/relay/icmp.ts";
+import { ECHO_MS } from "../../../nat/relay/echo_relay.ts";
 import { formatIpv4, IpAddress } from "../../../net/wire/address.ts";
 import {
   decodeIcmpv4,

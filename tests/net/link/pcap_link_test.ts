@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { lossyLink } from "../../../net/link/lossy.ts";
 import { memoryLinkPair } from "../../../net/link/memory.ts";
-import { PcapCapture, PcapFile, pcapLink, type PcapSink } from "../../../net/link/pcap.ts";
+import { PcapCapture, PcapFile, pcapLink, type PcapSink } from "../../../net/link/pcap_link.ts";
 import { readUint32 } from "../../../net/wire/bytes.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../../net/wire/frame.ts";
 import { naiveChecksum } from "../../support/naive_checksum.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { LinuxHost } from "../../forward/linux_host.ts";
-import { MOST_SEGMENTS } from "../../forward/linux_udp_batch.ts";
+import { LinuxHost } from "../../host/linux_host.ts";
+import { MOST_SEGMENTS } from "../../host/linux_udp_batch.ts";
 import type { HostEndpoint, HostUdpSocket } from "../../nat/host.ts";
 import { EventLoop } from "../../net/linux/event_loop.ts";
 import { type Libc, libc } from "../../net/linux/libc.ts";

@@ -1,4 +1,4 @@
-import { LinuxHost } from "../../forward/linux_host.ts";
+import { LinuxHost } from "../../host/linux_host.ts";
 import { EventLoop } from "../../net/linux/event_loop.ts";
 import { hostCases } from "../support/host_cases.ts";
 import { LoopbackWorld } from "../support/host_peers.ts";

@@ -7,7 +7,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { listenForDatagrams } from "../../../net/link/datagram.ts";
+import { listenForDatagrams } from "../../../net/link/datagram_listener.ts";
 import type { Link } from "../../../net/link/link.ts";
 import { type LinkListener, type ListenerOptions, MOST_GUESTS } from "../../../net/link/listener.ts";
 import { EventLoop } from "../../../net/linux/event_loop.ts";
@@ -375,7 +375,7 @@ Deno.test("datagram listener without a loop says that it needs --unstable-net", 
 Deno.test("datagram listener on Deno's sockets carries frames both ways, also while it waits to receive", async () => {
   const folder = await Deno.makeTempDir({ prefix: "hawser-dgram-" }), path = `${folder}/net.sock`;
   const from = (path: string) => JSON.stringify(import.meta.resolve(path));
-  const code = `import { listenForDatagrams } from ${from("../../../net/link/datagram.ts")};
+  const code = `import { listenForDatagrams } from ${from("../../../net/link/datagram_listener.ts")};
     import { bytesOf, eventually, frameOf, LinkRecorder } from ${from("../../support/link_peer.ts")};
     const path = ${JSON.stringify(path)}, links = [], recorders = [];
     const attach = (link) => {
@@ -435,7 +435,7 @@ Deno.test({
   fn: async () => {
     const folder = await Deno.makeTempDir({ prefix: "hawser-dgram-" }), path = `${folder}/net.sock`;
     const from = (path: string) => JSON.stringify(import.meta.resolve(path));
-    const code = `import { listenForDatagrams } from ${from("../../../net/link/datagram.ts")};
+    const code = `import { listenForDatagrams } from ${from("../../../net/link/datagram_listener.ts")};
       import { eventually, frameOf, LinkRecorder } from ${from("../../support/link_peer.ts")};
       const path = ${JSON.stringify(path)}, recorders = [], errors = [];
       const attach = (link) => {

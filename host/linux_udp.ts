@@ -1,6 +1,6 @@
 /**
  * A UDP socket of the host as a non-blocking socket of Linux: one local port, any number of peers
- * (`linux_datagram.ts`).
+ * (`linux_datagram_socket.ts`).
  *
  * The kernel cuts up what is larger than the path, whatever the guest wanted; an ICMP "fragmentation needed" that comes
  * back is passed on all the same, so that the guest learns the path's MTU.
@@ -17,7 +17,7 @@ import type {
 } from "../nat/host.ts";
 import { openFlowSocket } from "../net/linux/descriptors.ts";
 import { AF_INET, AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SOCK_DGRAM } from "../net/linux/libc.ts";
-import { type DatagramOwner, type DatagramUser, ENABLE, LinuxDatagramSocket } from "./linux_datagram.ts";
+import { type DatagramOwner, type DatagramUser, ENABLE, LinuxDatagramSocket } from "./linux_datagram_socket.ts";
 import { hostError } from "./linux_error.ts";
 import type { QueuedError } from "./linux_error_queue.ts";
 import { bindLinux } from "./linux_listener.ts";

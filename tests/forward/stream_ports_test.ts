@@ -1,5 +1,5 @@
 import { assertRejects } from "@std/assert";
-import { listenStream } from "../../forward/stream_listener.ts";
+import { listenStream } from "../../forward/stream_ports.ts";
 
 Deno.test("listenStream on a TCP port gives the real one, and says where it could not listen", async () => {
   const listener = await listenStream({ transport: "tcp", hostname: "127.0.0.1", port: 0 });

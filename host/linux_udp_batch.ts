@@ -12,7 +12,7 @@ import type { HostEndpoint } from "../nat/host.ts";
 import type { EventLoop } from "../net/linux/event_loop.ts";
 import { IPPROTO_UDP, UDP_SEGMENT } from "../net/linux/libc.ts";
 import { CMSG_HEADER, MessageHeader } from "../net/linux/msghdr.ts";
-import type { LinuxDatagramSocket, Segments } from "./linux_datagram.ts";
+import type { LinuxDatagramSocket, Segments } from "./linux_datagram_socket.ts";
 
 /** Datagrams in one call: what every kernel that has `UDP_SEGMENT` takes. */
 export const MOST_SEGMENTS = 64;

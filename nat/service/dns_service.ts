@@ -52,7 +52,7 @@ import {
 } from "../../net/wire/dns.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { DropReason } from "../base/counters.ts";
-import type { RelayContext } from "../flow/context.ts";
+import type { RelayContext } from "../flow/relay_context.ts";
 import type { DnsAsked } from "../flow/events.ts";
 import type { GuestSide } from "../flow/flow.ts";
 import type { FlowKey } from "../flow/flow_key.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { LinuxHost } from "../../forward/linux_host.ts";
+import { LinuxHost } from "../../host/linux_host.ts";
 import type { HostError, HostPingHandler, HostPingSocket } from "../../nat/host.ts";
 import { IpAddress } from "../../net/wire/address.ts";
 import { decodeIcmpv4, encodeIcmpv4Echo, ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST } from "../../net/wire/icmpv4.ts";

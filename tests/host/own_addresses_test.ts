@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { CHECK_MS, ListedHostAddresses, openHostAddresses } from "../../forward/host_addresses.ts";
+import { CHECK_MS, ListedHostAddresses, openHostAddresses } from "../../host/own_addresses.ts";
 import { IpAddress } from "../../net/wire/address.ts";
 import { assertNoDescriptorLeft } from "../support/ffi_descriptors.ts";
 import { requires } from "../support/requirements.ts";

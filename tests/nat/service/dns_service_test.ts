@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { MAX_DNS_PENDING, MAX_DNS_WAITERS } from "../../../nat/service/dns.ts";
+import { MAX_DNS_PENDING, MAX_DNS_WAITERS } from "../../../nat/service/dns_service.ts";
 import { DNS_ATTEMPT_MS, DNS_QUERY_MS } from "../../../nat/service/dns_exchange.ts";
 import { LOCAL_DNS_NAMES } from "../../../nat/service/dns_local.ts";
 import { Nat } from "../../../nat/nat.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { answersArp, arpReply, type ArpSegment } from "../../../nat/service/arp.ts";
+import { answersArp, arpReply, type ArpSegment } from "../../../nat/service/arp_replies.ts";
 import { formatIpv4, parseIpv4, parseMac } from "../../../net/wire/address.ts";
 import { ARP_LENGTH, ARP_REPLY, ARP_REQUEST, decodeArp, encodeArp } from "../../../net/wire/arp.ts";
 

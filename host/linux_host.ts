@@ -4,7 +4,7 @@
  * `HostNetwork` asks for readiness and synchronous calls, which is what the kernel offers, so this maps one to one:
  * each `read` and `write` is one system call that never waits. It needs `--allow-ffi`; where that or Linux is missing
  * `DenoHost` does the same on promises. The mechanisms are told in `linux_tcp.ts`, `linux_listener.ts`,
- * `linux_datagram.ts`, `linux_udp.ts`, `linux_ping.ts` and `event_loop.ts`.
+ * `linux_datagram_socket.ts`, `linux_udp.ts`, `linux_ping.ts` and `event_loop.ts`.
  *
  * A host that has run out of descriptors, ports or memory says so to the one flow that asked (`exhausted`) and throws
  * nothing.

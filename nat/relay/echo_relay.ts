@@ -9,7 +9,7 @@
  *
  * **Time.** A mapping lives 60 s after its last message (RFC 5508 REQ-2).
  *
- * **Errors** that a request meets on its way are told to the guest (`datagram.ts`): unreachable, too large, time
+ * **Errors** that a request meets on its way are told to the guest (`datagram_relay.ts`): unreachable, too large, time
  * exceeded.
  *
  * **Left out.** Requests leave with the host's TTL, whatever the guest's was, so a traceroute in the guest sees the
@@ -24,7 +24,7 @@ import { copyBytes } from "../base/buffers.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { FlowInfo } from "../flow/flow.ts";
 import type { HostError, HostPingHandler, HostPingSocket } from "../host.ts";
-import { DatagramRelay } from "./datagram.ts";
+import { DatagramRelay } from "./datagram_relay.ts";
 import type { Packet } from "../ip/packet.ts";
 import type { Peer } from "./peers.ts";
 

@@ -4,13 +4,13 @@
  *
  * A guest's datagram goes out of the mapping's socket to the translated address, up to 65,507 bytes; what came in
  * fragments is put together before. A reply is taken as `peers.ts` says, and cut up where the guest's link demands it.
- * DNS at the gateway's own address does not come here (`service/dns.ts`).
+ * DNS at the gateway's own address does not come here (`service/dns_service.ts`).
  *
  * **Time.** A mapping lives 30 s after its last datagram while it has seen no more than one question and one answer,
  * 120 s once it is a stream (RFC 4787 REQ-5 is for streams).
  *
  * **Errors.** A refused port, an unreachable host and a path that is too narrow are told to the guest where the host
- * learns of them (`datagram.ts`).
+ * learns of them (`datagram_relay.ts`).
  *
  * **Sockets.** One of each family that the guest's targets need. Where the host has none left, a mapping that never had
  * one is gone again at once.
@@ -22,13 +22,13 @@ import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { encodeUdp, UDP_HEADER_LENGTH } from "../../net/wire/udp.ts";
 import { copyBytes } from "../base/buffers.ts";
 import type { DropReason } from "../base/counters.ts";
-import type { RelayContext } from "../flow/context.ts";
+import type { RelayContext } from "../flow/relay_context.ts";
 import type { FlowInfo } from "../flow/flow.ts";
 import type { Packet } from "../ip/packet.ts";
 import type { Path } from "../ip/path.ts";
 import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
 import type { Target } from "../rules/translate.ts";
-import { DatagramRelay } from "./datagram.ts";
+import { DatagramRelay } from "./datagram_relay.ts";
 import type { Peer } from "./peers.ts";
 
 /** Life of a mapping with one question and one answer, in milliseconds. */

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
-import { LinuxHost } from "../../forward/linux_host.ts";
+import { LinuxHost } from "../../host/linux_host.ts";
 import { FAILED, READ, WOULD_BLOCK, WRITE } from "../../nat/host.ts";
 import { EventLoop } from "../../net/linux/event_loop.ts";
 import { cString, libc } from "../../net/linux/libc.ts";

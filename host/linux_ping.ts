@@ -1,5 +1,5 @@
 /**
- * ICMP echo over sockets of Linux, on two kinds of them (`linux_datagram.ts`).
+ * ICMP echo over sockets of Linux, on two kinds of them (`linux_datagram_socket.ts`).
  *
  * **Ping sockets** (`SOCK_DGRAM`, icmp(7)) are for users in a group of net.ipv4.ping_group_range: the kernel chooses
  * the identifier, computes the checksum, and gives a socket the replies to its own requests alone.
@@ -35,7 +35,7 @@ import {
   SOCK_RAW,
   SOL_RAW,
 } from "../net/linux/libc.ts";
-import { type DatagramOwner, type DatagramUser, LinuxDatagramSocket } from "./linux_datagram.ts";
+import { type DatagramOwner, type DatagramUser, LinuxDatagramSocket } from "./linux_datagram_socket.ts";
 import { hostError } from "./linux_error.ts";
 import type { QueuedError } from "./linux_error_queue.ts";
 

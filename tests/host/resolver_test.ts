@@ -1,5 +1,5 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { CHECK_MS, HostResolvers, parseResolvers } from "../../forward/resolver.ts";
+import { CHECK_MS, HostResolvers, parseResolvers } from "../../host/resolver.ts";
 import { formatEndpoint } from "../../net/wire/address.ts";
 import { requires } from "../support/requirements.ts";
 
@@ -95,7 +95,7 @@ Deno.test("HostResolvers knows none while there is no file, and those of one tha
 
 Deno.test("HostResolvers tries a file that it may not read once", async () => {
   const code = `
-    import { HostResolvers } from ${JSON.stringify(new URL("../../forward/resolver.ts", import.meta.url).href)};
+    import { HostResolvers } from ${JSON.stringify(new URL("../../host/resolver.ts", import.meta.url).href)};
     let now = 0, asked = 0;
     const stat = Deno.statSync;
     Deno.statSync = (path) => { asked++; return stat(path); };
@@ -120,7 +120,7 @@ Deno.test({
   fn: async () => {
     const path = await Deno.makeTempFile();
     const from = (path: string) => JSON.stringify(import.meta.resolve(path));
-    const code = `import { HostResolvers } from ${from("../../forward/resolver.ts")};
+    const code = `import { HostResolvers } from ${from("../../host/resolver.ts")};
       import { libc } from ${from("../../net/linux/libc.ts")};
       const path = ${JSON.stringify(path)}, { eventfd, close } = libc();
       let now = 0;

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { DenoHost } from "../../forward/deno_host.ts";
-import { LinuxHost } from "../../forward/linux_host.ts";
+import { DenoHost } from "../../host/deno_host.ts";
+import { LinuxHost } from "../../host/linux_host.ts";
 import type { HostNetwork } from "../../nat/host.ts";
 import { EventLoop } from "../../net/linux/event_loop.ts";
 import { HostCase } from "../support/host_cases.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { MAX_MAPPINGS } from "../../../nat/relay/mappings.ts";
 import { MAX_PEERS } from "../../../nat/relay/peers.ts";
-import { UDP_QUERY_MS, UDP_STREAM_MS } from "../../../nat/relay/udp.ts";
+import { UDP_QUERY_MS, UDP_STREAM_MS } from "../../../nat/relay/udp_relay.ts";
 import { checksumFinish, pseudoHeaderSumIpv4 } from "../../../net/wire/checksum.ts";
 import { formatIpv4, IpAddress } from "../../../net/wire/address.ts";
 import { CHECKSUM_PARTIAL } from "../../../net/wire/frame.ts";

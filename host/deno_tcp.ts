@@ -57,7 +57,7 @@ const DISCARDED_MOST = 16 << 20;
 /** What a socket needs of its host. */
 export interface DenoTcpContext {
   /** Buffers for reads and writes. */
-  readonly pool: BufferPool;
+  readonly pool: ReadBuffers;
   /** Puts the socket on the ready list. */
   ready(socket: DenoTcpSocket): void;
   /** The socket waits for what was written to drain, and has just begun to or got on with it. */
@@ -69,7 +69,7 @@ export interface DenoTcpContext {
 }
 
 /** Free buffers of two sizes, a bounded number of each. */
-export class BufferPool {
+export class ReadBuffers {
   #small: Uint8Array<ArrayBuffer>[] = [];
   #large: Uint8Array<ArrayBuffer>[] = [];
 

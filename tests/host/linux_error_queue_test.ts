@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { type QueuedError, takeError } from "../../forward/linux_error_queue.ts";
+import { type QueuedError, takeError } from "../../host/linux_error_queue.ts";
 import { IpAddress } from "../../net/wire/address.ts";
 import type { Libc } from "../../net/linux/libc.ts";
 import { writeSockaddr } from "../../net/linux/sockaddr.ts";

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { hostError, listenError } from "../../forward/linux_error.ts";
+import { hostError, listenError } from "../../host/linux_error.ts";
 
 Deno.test("hostError tells Linux's error numbers apart as a guest can", () => {
   const classes = {

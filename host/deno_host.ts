@@ -29,7 +29,7 @@ import type {
 } from "../nat/host.ts";
 import { type DenoListenContext, DenoListener, listenDenoTcp } from "./deno_listener.ts";
 import { DenoReactor } from "./deno_reactor.ts";
-import { BufferPool, DenoTcpSocket } from "./deno_tcp.ts";
+import { DenoTcpSocket, ReadBuffers } from "./deno_tcp.ts";
 import { bindDenoUdp, type DenoUdpContext, DenoUdpSocket } from "./deno_udp.ts";
 import { hostErrorOf } from "./deno_error.ts";
 
@@ -71,7 +71,7 @@ export class DenoHost implements HostNetwork {
   constructor(options: DenoHostOptions = {}) {
     this.#lingerMs = options.lingerMs ?? LINGER_MS;
     this.#context = {
-      pool: new BufferPool(),
+      pool: new ReadBuffers(),
       ready: (socket) => this.#reactor.ready(socket),
       wake: () => this.#reactor.wake(),
       lingering: (socket) => this.#linger(socket),
