@@ -3,7 +3,7 @@
  * again once it serves.
  *
  * A Worker shares the permissions of the main thread: what either gives up is gone for both. So the last step is done
- * once both have what they need, and leaves what either still uses. SECURITY.md has the table.
+ * once both have what they need, and leaves what either still uses. docs/permissions.md has the table.
  *
  * @module
  */

@@ -2,13 +2,21 @@
  * `deno task bench:peers [--only NAME,…] [--metrics NAME,…] [--rounds N] [--quick]`: Hawser beside its peers and plain
  * loopback.
  *
- * A full run writes `bench/results/peers.json`, `bench/results/peers.svg` and the README's block; a partial one only
- * prints.
+ * A full run writes `bench/results/peers.json`, `bench/results/peers.svg`, and the blocks in README.md and
+ * docs/performance.md; a partial one only prints.
  *
  * @module
  */
 import { parseOptions } from "./options.ts";
-import { createReport, formatBlock, formatChart, formatTable, replaceBlock, type Report } from "./report.ts";
+import {
+  createReport,
+  formatBlock,
+  formatChart,
+  formatTable,
+  README_METRICS,
+  replaceBlock,
+  type Report,
+} from "./report.ts";
 import { missingPrograms, runPeers } from "./run.ts";
 import { runShell } from "./shell.ts";
 import { VERSION } from "../../cli/version.ts";
@@ -34,12 +42,19 @@ async function main(): Promise<number> {
 }
 
 async function write(report: Report): Promise<void> {
-  const results = new URL("bench/results/", ROOT), readme = new URL("README.md", ROOT);
+  const results = new URL("bench/results/", ROOT);
   await Deno.mkdir(results, { recursive: true });
   await Deno.writeTextFile(new URL("peers.json", results), JSON.stringify(report, null, 2) + "\n");
   await Deno.writeTextFile(new URL("peers.svg", results), formatChart(report));
-  await Deno.writeTextFile(readme, replaceBlock(await Deno.readTextFile(readme), formatBlock(report)));
-  await runShell(`${Deno.execPath()} fmt --quiet ${readme.pathname}`, 10_000);
+  const documents = [
+    ["README.md", { metrics: README_METRICS, bench: "bench" }],
+    ["docs/performance.md", { bench: "../bench" }],
+  ] as const;
+  for (const [path, options] of documents) {
+    const document = new URL(path, ROOT);
+    await Deno.writeTextFile(document, replaceBlock(await Deno.readTextFile(document), formatBlock(report, options)));
+    await runShell(`${Deno.execPath()} fmt --quiet ${document.pathname}`, 10_000);
+  }
 }
 
 async function facts(): Promise<Omit<Report, "results">> {

@@ -1,5 +1,5 @@
 /**
- * The report of a run: its JSON, its table, its chart and the README's block.
+ * The report of a run: its JSON, its table, its chart and the blocks in README.md and docs/performance.md.
  *
  * @module
  */
@@ -31,6 +31,14 @@ export interface Report {
   results: { stack: string; mtu: number; metrics: Record<string, Summary>; failures: string[] }[];
 }
 
+/** How a block is written. */
+export interface BlockOptions {
+  /** The rows of its table; all of them unless given. */
+  metrics?: readonly string[];
+  /** The path of the folder `bench` from the document. */
+  bench: string;
+}
+
 /** Rows of the table: metric, heading, digits. */
 const ROWS: readonly [metric: string, heading: string, digits: number][] = [
   ["tcp_throughput_g2h_mbps", "TCP guest to host, Mbit/s", 0],
@@ -60,6 +68,16 @@ const ROWS: readonly [metric: string, heading: string, digits: number][] = [
 /** Every metric there is. */
 export const METRICS: readonly string[] = ROWS.map(([metric]) => metric);
 
+/** The rows of the README's table. */
+export const README_METRICS: readonly string[] = [
+  "tcp_throughput_g2h_mbps",
+  "tcp_throughput_h2g_mbps",
+  "cpu_s_per_gb_g2h",
+  "tcp_rr_latency_us_p50",
+  "rss_idle_mb",
+  "startup_ms",
+];
+
 const BEGIN = "<!-- bench:peers begin -->", END = "<!-- bench:peers end -->";
 const COLORS = ["#2563eb", "#d97706", "#059669", "#6b7280"];
 
@@ -81,10 +99,10 @@ export function columnName({ stack, mtu }: { stack: string; mtu: number }): stri
   return mtu === 0 ? stack : `${stack} ${mtu}`;
 }
 
-/** A table in Markdown: medians, with the spread where there was more than one round. */
-export function formatTable(report: Report): string {
+/** A table of these metrics in Markdown: medians, with the spread if there was more than one round. */
+export function formatTable(report: Report, metrics: readonly string[] = METRICS): string {
   const head = ["", ...report.results.map(columnName)];
-  const rows = ROWS.flatMap(([metric, heading, digits]) => {
+  const rows = ROWS.filter(([metric]) => metrics.includes(metric)).flatMap(([metric, heading, digits]) => {
     const cells = report.results.map(({ metrics }) => formatCell(metrics[metric], digits));
     return cells.every((cell) => cell === "") ? [] : [[heading, ...cells]];
   });
@@ -135,18 +153,21 @@ function escapeXml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-/** What stands in the README between the markers. */
-export function formatBlock(report: Report): string {
+/**
+ * What stands in a document between the markers: the chart, a table of `metrics`, and how they were measured. `bench`
+ * is where the document finds the folder of the benches.
+ */
+export function formatBlock(report: Report, { metrics = METRICS, bench }: BlockOptions): string {
   const { machine, versions } = report;
   const facts = Object.entries(versions).map(([name, version]) => `${name} ${version}`).join(", ");
   return [
-    "![TCP throughput of each stack](bench/results/peers.svg)",
+    `![TCP throughput of each stack](${bench}/results/peers.svg)`,
     "",
-    formatTable(report),
+    formatTable(report, metrics),
     "",
     `Medians, and in brackets the least and the most, by \`${report.command}\` on ${report.date}; ` +
     `${machine["cores"]} cores (${machine["processor"]}), Linux ${machine["kernel"]}; ${facts}. ` +
-    "[bench/README.md](bench/README.md) says what each line is.",
+    `[bench/README.md](${bench}/README.md) says what each line is.`,
   ].join("\n");
 }
 

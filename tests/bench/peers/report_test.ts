@@ -1,5 +1,13 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { createReport, formatBlock, formatChart, formatTable, replaceBlock } from "../../../bench/peers/report.ts";
+import {
+  createReport,
+  formatBlock,
+  formatChart,
+  formatTable,
+  METRICS,
+  README_METRICS,
+  replaceBlock,
+} from "../../../bench/peers/report.ts";
 
 const FACTS = {
   date: "2026-01-02",
@@ -45,11 +53,20 @@ Deno.test("formatChart draws a bar for each figure, as long as it is large, in w
 });
 
 Deno.test("replaceBlock changes what is between the markers and nothing else, the same each time", () => {
-  const block = formatBlock(REPORT), text = "a\n<!-- bench:peers begin -->old<!-- bench:peers end -->\nz\n";
+  const block = formatBlock(REPORT, { bench: "bench" }),
+    text = "a\n<!-- bench:peers begin -->old<!-- bench:peers end -->\nz\n";
   const once = replaceBlock(text, block);
   assert(once.startsWith("a\n<!-- bench:peers begin -->\n\n![") && once.endsWith("<!-- bench:peers end -->\nz\n"));
   assert(!once.includes("old"));
   assertEquals(replaceBlock(once, block), once);
   assertStringIncludes(once, "deno task bench:peers");
   assertThrows(() => replaceBlock("no markers", block), Error, "not both there");
+});
+
+Deno.test("formatBlock has the rows that it is asked for, and finds the folder of the benches", () => {
+  const block = formatBlock(REPORT, { metrics: ["startup_ms"], bench: "../bench" });
+  assertStringIncludes(block, "![TCP throughput of each stack](../bench/results/peers.svg)");
+  assertStringIncludes(block, "| start to the command, ms |");
+  assert(!block.includes("TCP guest to host"));
+  assertEquals(README_METRICS.filter((metric) => !METRICS.includes(metric)), []);
 });
