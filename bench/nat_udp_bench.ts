@@ -9,11 +9,12 @@ import { Nat } from "../nat/nat.ts";
 import { SILENT } from "../nat/base/logger.ts";
 import { createTranslationRules } from "../nat/rules/translate.ts";
 import { IpAddress } from "../net/wire/address.ts";
+import { ipv4AddressSum } from "../net/wire/checksum.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import { encodeIcmpv4Echo, ICMP_ECHO_REQUEST } from "../net/wire/icmpv4.ts";
 import { encodeIpv4, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
-import { encodeUdp, udpSetChecksumIpv4 } from "../net/wire/udp.ts";
+import { encodeUdp, udpSetChecksum } from "../net/wire/udp.ts";
 
 const GUEST = 0x0a00020f, GUEST_MAC = 0x525400123456;
 const REMOTE = IpAddress.parse("192.0.2.7"), PORT = 9;
@@ -57,7 +58,7 @@ function frameOf(protocol: number, payload: Uint8Array, destination: number): Fr
 function datagram(length: number): Uint8Array {
   const bytes = new Uint8Array(8 + length).fill(0x5a);
   encodeUdp(bytes, 0, 4000, PORT, bytes.length);
-  udpSetChecksumIpv4(bytes, 0, GUEST, REMOTE.ipv4);
+  udpSetChecksum(bytes, 0, ipv4AddressSum(GUEST, REMOTE.ipv4));
   return bytes;
 }
 

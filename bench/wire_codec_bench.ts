@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { ipv4AddressSum } from "../net/wire/checksum.ts";
 import { decodeDhcpv4, encodeDhcpv4 } from "../net/wire/dhcpv4.ts";
 import {
   checkEthernet,
@@ -40,7 +41,7 @@ import {
   tcpHeaderLength,
   TcpOptions,
   tcpSeq,
-  tcpSetPartialChecksumIpv4,
+  tcpSetPartialChecksum,
   tcpSourcePort,
   tcpWindow,
 } from "../net/wire/tcp.ts";
@@ -73,7 +74,7 @@ function encodeFrame(): number {
   encodeEthernet(frame, 0, 0x525400123456, 0x52550a000202, ETHERTYPE_IPV4);
   encodeIpv4(frame, ETHERNET_HEADER_LENGTH, ip);
   const length = encodeTcp(frame, TCP_AT, tcp);
-  tcpSetPartialChecksumIpv4(frame, TCP_AT, FRAME_LENGTH, ip.source, ip.destination);
+  tcpSetPartialChecksum(frame, TCP_AT, FRAME_LENGTH, ipv4AddressSum(ip.source, ip.destination));
   return length;
 }
 

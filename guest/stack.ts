@@ -13,6 +13,7 @@
  * @module
  */
 import { formatIpv4, parseIpv4 } from "../net/wire/address.ts";
+import { ipv4AddressSum } from "../net/wire/checksum.ts";
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import {
   ipv4HeaderLength,
@@ -28,7 +29,7 @@ import {
   TCP_FIN,
   TCP_RST,
   TCP_SYN,
-  tcpChecksumValidIpv4,
+  tcpChecksumValid,
   tcpDestinationPort,
   tcpFlags,
   tcpSourcePort,
@@ -305,7 +306,9 @@ export class GuestStack implements AsyncDisposable {
   #receiveTcp(bytes: Uint8Array, ip: number, end: number, vouched: boolean): void {
     const tcp = ip + ipv4HeaderLength(bytes, ip);
     if (!checkTcp(bytes, tcp, end)) return;
-    if (!vouched && !tcpChecksumValidIpv4(bytes, tcp, end, ipv4Source(bytes, ip), this.#station.address)) return;
+    if (!vouched && !tcpChecksumValid(bytes, tcp, end, ipv4AddressSum(ipv4Source(bytes, ip), this.#station.address))) {
+      return;
+    }
     const port = tcpDestinationPort(bytes, tcp), remote = ipv4Source(bytes, ip), remotePort = tcpSourcePort(bytes, tcp);
     const conn = this.#conns.get(this.#keyOf(port, remote, remotePort));
     const isSyn = (tcpFlags(bytes, tcp) & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN;

@@ -9,6 +9,7 @@
  * @module
  */
 import { formatEndpoint, formatIpv4, IpAddress, parseIpv4 } from "../net/wire/address.ts";
+import { ipv4AddressSum } from "../net/wire/checksum.ts";
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import {
   checkIcmpv4,
@@ -34,7 +35,7 @@ import {
   checkUdp,
   UDP_HEADER_LENGTH,
   udpChecksum,
-  udpChecksumValidIpv4,
+  udpChecksumValid,
   udpDestinationPort,
   udpLength,
   udpSourcePort,
@@ -196,7 +197,7 @@ export class GuestUdp {
     const udp = ip + ipv4HeaderLength(bytes, ip), source = ipv4Source(bytes, ip);
     if (!checkUdp(bytes, udp, end)) return;
     const unchecked = vouched || udpChecksum(bytes, udp) === 0;
-    if (!unchecked && !udpChecksumValidIpv4(bytes, udp, source, this.#station.address)) return;
+    if (!unchecked && !udpChecksumValid(bytes, udp, ipv4AddressSum(source, this.#station.address))) return;
     const socket = this.#sockets.get(udpDestinationPort(bytes, udp));
     if (socket === undefined) return this.#sendUnreachable(bytes, ip, end);
     const payload = bytes.slice(udp + UDP_HEADER_LENGTH, udp + udpLength(bytes, udp));

@@ -15,6 +15,7 @@
  *
  * @module
  */
+import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { encodeEthernet, ETHERNET_HEADER_LENGTH, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
 import {
@@ -25,8 +26,8 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
-import { tcpSetChecksumIpv4, tcpSetPartialChecksumIpv4 } from "../../net/wire/tcp.ts";
-import { encodeUdp, UDP_HEADER_LENGTH, udpSetChecksumIpv4, udpSetPartialChecksumIpv4 } from "../../net/wire/udp.ts";
+import { tcpSetChecksum, tcpSetPartialChecksum } from "../../net/wire/tcp.ts";
+import { encodeUdp, UDP_HEADER_LENGTH, udpSetChecksum, udpSetPartialChecksum } from "../../net/wire/udp.ts";
 
 /** What is needed of a link; `Link` of `net/link` is one. */
 export interface FrameSink {
@@ -136,9 +137,9 @@ export class FrameSender {
    * Sends the TCP segment `bytes[start, end)`, without checksum, cut into pieces of `segmentSize` where that is not 0.
    */
   tcp(bytes: Uint8Array, start: number, end: number, segmentSize: number, source: number, destination: number): void {
-    const offload = this.link.offload;
-    if (offload) tcpSetPartialChecksumIpv4(bytes, start, end, source, destination);
-    else tcpSetChecksumIpv4(bytes, start, end, source, destination);
+    const offload = this.link.offload, addressSum = ipv4AddressSum(source, destination);
+    if (offload) tcpSetPartialChecksum(bytes, start, end, addressSum);
+    else tcpSetChecksum(bytes, start, end, addressSum);
     const frame = this.#ipv4Frame(this.#header, bytes, start, end, PROTOCOL_TCP, source, destination);
     if (offload) {
       frame.checksum = CHECKSUM_PARTIAL;
@@ -158,11 +159,11 @@ export class FrameSender {
     const udp = start - UDP_HEADER_LENGTH, { source, destination } = path;
     encodeUdp(bytes, udp, path.sourcePort, path.destinationPort, end - udp);
     if (!this.link.offload || this.#isLarge(udp, end)) {
-      udpSetChecksumIpv4(bytes, udp, source, destination);
+      udpSetChecksum(bytes, udp, ipv4AddressSum(source, destination));
       this.ipv4(bytes, udp, end, PROTOCOL_UDP, source, destination);
       return true;
     }
-    udpSetPartialChecksumIpv4(bytes, udp, source, destination);
+    udpSetPartialChecksum(bytes, udp, ipv4AddressSum(source, destination));
     const frame = this.#ipv4Frame(this.#header, bytes, udp, end, PROTOCOL_UDP, source, destination);
     frame.checksum = CHECKSUM_PARTIAL;
     frame.transport = udp;
@@ -178,7 +179,7 @@ export class FrameSender {
   udpTo(mac: number, bytes: Uint8Array, start: number, end: number, path: UdpPath): void {
     const udp = start - UDP_HEADER_LENGTH, { source, destination } = path;
     encodeUdp(bytes, udp, path.sourcePort, path.destinationPort, end - udp);
-    udpSetChecksumIpv4(bytes, udp, source, destination);
+    udpSetChecksum(bytes, udp, ipv4AddressSum(source, destination));
     const frame = this.#ipv4Frame(this.#header, bytes, udp, end, PROTOCOL_UDP, source, destination);
     this.#give(frame, mac, ETHERTYPE_IPV4);
   }

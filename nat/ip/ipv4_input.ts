@@ -13,6 +13,7 @@
  * @module
  */
 import { formatIpv4, formatMac } from "../../net/wire/address.ts";
+import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { ETHERNET_HEADER_LENGTH } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { DHCP_SERVER_PORT } from "../../net/wire/dhcpv4.ts";
@@ -47,8 +48,8 @@ import {
 } from "../../net/wire/ipv4.ts";
 import {
   checkTcp,
-  tcpChecksumPartialIpv4,
-  tcpChecksumValidIpv4,
+  tcpChecksumPartial,
+  tcpChecksumValid,
   tcpDestinationPort,
   tcpHeaderLength,
   tcpSourcePort,
@@ -56,8 +57,8 @@ import {
 import {
   checkUdp,
   UDP_HEADER_LENGTH,
-  udpChecksumPartialIpv4,
-  udpChecksumValidIpv4,
+  udpChecksumPartial,
+  udpChecksumValid,
   udpDestinationPort,
   udpLength,
   udpSourcePort,
@@ -178,9 +179,10 @@ export class Ipv4Input implements ReassemblyUser {
       source = ipv4Source(bytes, ip),
       destination = ipv4Destination(bytes, ip);
     if (!checkTcp(bytes, transport, end)) return this.#drop("tcpMalformed");
+    const addressSum = ipv4AddressSum(source, destination);
     if (
-      check && !tcpChecksumValidIpv4(bytes, transport, end, source, destination) &&
-      !tcpChecksumPartialIpv4(bytes, transport, end, source, destination)
+      check && !tcpChecksumValid(bytes, transport, end, addressSum) &&
+      !tcpChecksumPartial(bytes, transport, end, addressSum)
     ) return this.#drop("tcpChecksum");
     packet.payload = transport + tcpHeaderLength(bytes, transport);
     const from = tcpSourcePort(bytes, transport), to = tcpDestinationPort(bytes, transport);
@@ -193,9 +195,9 @@ export class Ipv4Input implements ReassemblyUser {
       source = ipv4Source(bytes, ip),
       destination = ipv4Destination(bytes, ip);
     if (!checkUdp(bytes, transport, end)) return this.#drop("udpMalformed");
+    const addressSum = ipv4AddressSum(source, destination);
     if (
-      check && !udpChecksumValidIpv4(bytes, transport, source, destination) &&
-      !udpChecksumPartialIpv4(bytes, transport, source, destination)
+      check && !udpChecksumValid(bytes, transport, addressSum) && !udpChecksumPartial(bytes, transport, addressSum)
     ) return this.#drop("udpChecksum");
     packet.payload = transport + UDP_HEADER_LENGTH;
     packet.end = transport + udpLength(bytes, transport);

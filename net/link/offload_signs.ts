@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { ipv4AddressSum } from "../wire/checksum.ts";
 import { ETHERNET_HEADER_LENGTH, ethernetType, ETHERTYPE_IPV4, VLAN_TAG_LENGTH } from "../wire/ethernet.ts";
 import {
   checkIpv4,
@@ -19,8 +20,8 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from "../wire/ipv4.ts";
-import { checkTcp, tcpChecksumPartialIpv4, tcpChecksumValidIpv4 } from "../wire/tcp.ts";
-import { checkUdp, udpChecksumPartialIpv4, udpChecksumValidIpv4 } from "../wire/udp.ts";
+import { checkTcp, tcpChecksumPartial, tcpChecksumValid } from "../wire/tcp.ts";
+import { checkUdp, udpChecksumPartial, udpChecksumValid } from "../wire/udp.ts";
 
 /**
  * Whether the frame `bytes[start, end)` comes from such a guest: its TCP or UDP checksum is partial, or it is a TCP
@@ -31,16 +32,16 @@ export function showsOffload(bytes: Uint8Array, start: number, end: number, mtu:
   if (end < ip || ethernetType(bytes, start) !== ETHERTYPE_IPV4) return false;
   if (!checkIpv4(bytes, ip, end) || ipv4IsFragment(bytes, ip)) return false;
   const at = ip + ipv4HeaderLength(bytes, ip), last = ip + ipv4TotalLength(bytes, ip);
-  const source = ipv4Source(bytes, ip), destination = ipv4Destination(bytes, ip);
+  const addressSum = ipv4AddressSum(ipv4Source(bytes, ip), ipv4Destination(bytes, ip));
   switch (ipv4Protocol(bytes, ip)) {
     case PROTOCOL_TCP:
       if (!checkTcp(bytes, at, last)) return false;
       return end - start > mtu + ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH ||
-        (tcpChecksumPartialIpv4(bytes, at, last, source, destination) &&
-          !tcpChecksumValidIpv4(bytes, at, last, source, destination));
+        (tcpChecksumPartial(bytes, at, last, addressSum) &&
+          !tcpChecksumValid(bytes, at, last, addressSum));
     case PROTOCOL_UDP:
-      return checkUdp(bytes, at, last) && udpChecksumPartialIpv4(bytes, at, source, destination) &&
-        !udpChecksumValidIpv4(bytes, at, source, destination);
+      return checkUdp(bytes, at, last) && udpChecksumPartial(bytes, at, addressSum) &&
+        !udpChecksumValid(bytes, at, addressSum);
     default:
       return false;
   }

@@ -15,6 +15,9 @@
  * The word views are kept by buffer, so that a link which uses the same buffers again allocates nothing. Short pieces,
  * and machines that are big-endian, take the plain byte loop.
  *
+ * **A pseudo-header** is a number too. The transports take the sum of both addresses (`addressSum`, `ipv4AddressSum`,
+ * `ipv6AddressSum` of `ipv6.ts`) and add protocol and length, so that they do not know the family.
+ *
  * **Changing a word** of a summed header does not need the rest of it (RFC 1624): `checksumUpdate16`,
  * `checksumUpdate32`.
  *
@@ -63,20 +66,28 @@ export function checksum(bytes: Uint8Array, start: number, end: number): number 
 }
 
 /**
- * The running sum of the IPv4 pseudo-header (RFC 9293 section 3.1); `length` is that of the transport header and data.
+ * The running sum of one address's 16-bit words: its share of a pseudo-header of its family. A path adds those of its
+ * two addresses once.
  */
-export function pseudoHeaderSumIpv4(source: number, destination: number, protocol: number, length: number): number {
-  return (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff) + protocol + length;
+export function addressSum(address: IpAddress): number {
+  const last = (address.w3 >>> 16) + (address.w3 & 0xffff);
+  if (address.isIpv4) return last;
+  return (address.w0 >>> 16) + (address.w0 & 0xffff) + (address.w1 >>> 16) + (address.w1 & 0xffff) +
+    (address.w2 >>> 16) + (address.w2 & 0xffff) + last;
 }
 
-/** The running sum of the IPv6 pseudo-header (RFC 8200 section 8.1); `length` is that of the upper-layer packet. */
-export function pseudoHeaderSumIpv6(
-  source: IpAddress,
-  destination: IpAddress,
-  protocol: number,
-  length: number,
-): number {
-  return addressSum(source) + addressSum(destination) + (length >>> 16) + (length & 0xffff) + protocol;
+/** The running sum of two IPv4 addresses as numbers: their share of a pseudo-header. */
+export function ipv4AddressSum(source: number, destination: number): number {
+  return (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff);
+}
+
+/**
+ * The running sum of a pseudo-header of either family (RFC 9293 section 3.1, RFC 8200 section 8.1): the sum of both
+ * addresses, the protocol, and the length of the transport header and data.
+ */
+export function pseudoHeaderSum(addressSum: number, protocol: number, length: number): number {
+  // A length of more than 16 bits is two words, whose sum folds to the same as the whole number does.
+  return addressSum + protocol + length;
 }
 
 /** The checksum after a 16-bit word that it covers has changed (RFC 1624 section 3, equation 3). */
@@ -88,11 +99,6 @@ export function checksumUpdate16(checksum: number, oldWord: number, newWord: num
 export function checksumUpdate32(checksum: number, oldWord: number, newWord: number): number {
   const removed = ((oldWord >>> 16) ^ 0xffff) + ((oldWord & 0xffff) ^ 0xffff);
   return checksumFinish((checksum ^ 0xffff) + removed + (newWord >>> 16) + (newWord & 0xffff));
-}
-
-function addressSum(address: IpAddress): number {
-  return (address.w0 >>> 16) + (address.w0 & 0xffff) + (address.w1 >>> 16) + (address.w1 & 0xffff) +
-    (address.w2 >>> 16) + (address.w2 & 0xffff) + (address.w3 >>> 16) + (address.w3 & 0xffff);
 }
 
 function sumWords(bytes: Uint8Array, start: number, end: number): number {

@@ -9,6 +9,7 @@
  */
 import { IpAddress } from "./address.ts";
 import { readUint16, readUint32, writeUint16, writeUint32 } from "./bytes.ts";
+import { checksumAdd } from "./checksum.ts";
 import { DecodeError } from "./decode_error.ts";
 
 /** Bytes of the fixed header. */
@@ -85,6 +86,11 @@ export function ipv6Source(bytes: Uint8Array, offset: number): IpAddress {
 /** Destination address, as a new object. */
 export function ipv6Destination(bytes: Uint8Array, offset: number): IpAddress {
   return readAddress(bytes, offset + DESTINATION);
+}
+
+/** The running sum of both addresses: their share of a pseudo-header (RFC 8200 section 8.1). */
+export function ipv6AddressSum(bytes: Uint8Array, offset: number): number {
+  return checksumAdd(bytes, offset + SOURCE, offset + IPV6_HEADER_LENGTH);
 }
 
 /** Decodes the fixed header at the beginning of `bytes[start, end)`. Throws a `DecodeError`. */

@@ -17,8 +17,8 @@
  * @example A UDP datagram in an IPv4 packet, written and read again
  * ```ts
  * import { checkIpv4, encodeIpv4, formatIpv4, ipv4HeaderLength, Ipv4Header } from "@hawser/hawser/wire";
- * import { ipv4Source, ipv4TotalLength, parseIpv4, PROTOCOL_UDP } from "@hawser/hawser/wire";
- * import { checkUdp, encodeUdp, udpDestinationPort, udpSetChecksumIpv4 } from "@hawser/hawser/wire";
+ * import { ipv4AddressSum, ipv4Source, ipv4TotalLength, parseIpv4, PROTOCOL_UDP } from "@hawser/hawser/wire";
+ * import { checkUdp, encodeUdp, udpDestinationPort, udpSetChecksum } from "@hawser/hawser/wire";
  *
  * const payload = new TextEncoder().encode("hello"), packet = new Uint8Array(28 + payload.length);
  * const header = new Ipv4Header();
@@ -29,7 +29,7 @@
  * const udp = encodeIpv4(packet, 0, header);
  * const end = udp + encodeUdp(packet, udp, 4000, 53, 8 + payload.length) + payload.length;
  * packet.set(payload, end - payload.length);
- * udpSetChecksumIpv4(packet, udp, header.source, header.destination);
+ * udpSetChecksum(packet, udp, ipv4AddressSum(header.source, header.destination));
  *
  * if (!checkIpv4(packet, 0, packet.length)) throw new Error("no IPv4");
  * const at = ipv4HeaderLength(packet, 0);

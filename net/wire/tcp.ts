@@ -11,7 +11,7 @@
  * @module
  */
 import { readUint16, readUint32, writeUint16, writeUint32 } from "./bytes.ts";
-import { checksumAdd, checksumFinish, checksumFold, pseudoHeaderSumIpv4 } from "./checksum.ts";
+import { checksumAdd, checksumFinish, checksumFold, pseudoHeaderSum } from "./checksum.ts";
 import { DecodeError } from "./decode_error.ts";
 import { PROTOCOL_TCP } from "./ipv4.ts";
 
@@ -225,53 +225,26 @@ export function readTcpOptions(bytes: Uint8Array, tcpOffset: number, into: TcpOp
   return true;
 }
 
-/** Whether the segment that fills `bytes[start, end)`, sent between these addresses, has the right checksum. */
-export function tcpChecksumValidIpv4(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  source: number,
-  destination: number,
-): boolean {
-  const pseudo = pseudoHeaderSumIpv4(source, destination, PROTOCOL_TCP, end - start);
-  return checksumFinish(checksumAdd(bytes, start, end, pseudo)) === 0;
+/** Whether the segment that fills `bytes[start, end)`, between addresses of this sum, has the right checksum. */
+export function tcpChecksumValid(bytes: Uint8Array, start: number, end: number, addressSum: number): boolean {
+  return checksumFinish(checksumAdd(bytes, start, end, pseudoHeaderSum(addressSum, PROTOCOL_TCP, end - start))) === 0;
 }
 
 /** Whether the checksum field of such a segment holds the pseudo-header's sum alone, left to a device to complete. */
-export function tcpChecksumPartialIpv4(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  source: number,
-  destination: number,
-): boolean {
-  return tcpChecksum(bytes, start) ===
-    checksumFold(pseudoHeaderSumIpv4(source, destination, PROTOCOL_TCP, end - start));
+export function tcpChecksumPartial(bytes: Uint8Array, start: number, end: number, addressSum: number): boolean {
+  return tcpChecksum(bytes, start) === checksumFold(pseudoHeaderSum(addressSum, PROTOCOL_TCP, end - start));
 }
 
 /** Writes the checksum of the segment that fills `bytes[start, end)`, header and payload in place. */
-export function tcpSetChecksumIpv4(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  source: number,
-  destination: number,
-): void {
+export function tcpSetChecksum(bytes: Uint8Array, start: number, end: number, addressSum: number): void {
   writeUint16(bytes, start + CHECKSUM, 0);
-  const pseudo = pseudoHeaderSumIpv4(source, destination, PROTOCOL_TCP, end - start);
+  const pseudo = pseudoHeaderSum(addressSum, PROTOCOL_TCP, end - start);
   writeUint16(bytes, start + CHECKSUM, checksumFinish(checksumAdd(bytes, start, end, pseudo)));
 }
 
 /** Writes the pseudo-header's sum alone, for a link that completes the checksum (`CHECKSUM_PARTIAL`). */
-export function tcpSetPartialChecksumIpv4(
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  source: number,
-  destination: number,
-): void {
-  const pseudo = pseudoHeaderSumIpv4(source, destination, PROTOCOL_TCP, end - start);
-  writeUint16(bytes, start + CHECKSUM, checksumFold(pseudo));
+export function tcpSetPartialChecksum(bytes: Uint8Array, start: number, end: number, addressSum: number): void {
+  writeUint16(bytes, start + CHECKSUM, checksumFold(pseudoHeaderSum(addressSum, PROTOCOL_TCP, end - start)));
 }
 
 /** Decodes the header at the beginning of `bytes[start, end)`. Throws a `DecodeError`, for malformed options too. */

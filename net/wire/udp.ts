@@ -7,7 +7,7 @@
  * @module
  */
 import { readUint16, writeUint16 } from "./bytes.ts";
-import { checksumAdd, checksumFinish, checksumFold, pseudoHeaderSumIpv4 } from "./checksum.ts";
+import { checksumAdd, checksumFinish, checksumFold, pseudoHeaderSum } from "./checksum.ts";
 import { DecodeError } from "./decode_error.ts";
 import { PROTOCOL_UDP } from "./ipv4.ts";
 
@@ -62,38 +62,31 @@ export function udpChecksum(bytes: Uint8Array, offset: number): number {
   return readUint16(bytes, offset + CHECKSUM);
 }
 
-/** Whether the datagram at `offset`, sent between these addresses, is without checksum or has the right one. */
-export function udpChecksumValidIpv4(bytes: Uint8Array, offset: number, source: number, destination: number): boolean {
-  return udpChecksum(bytes, offset) === 0 || datagramChecksum(bytes, offset, source, destination) === 0;
+/**
+ * Whether the datagram at `offset`, between addresses of this sum, is without checksum or has the right one. Over IPv6
+ * there must be one (RFC 8200 section 8.1): the caller looks at `udpChecksum` first.
+ */
+export function udpChecksumValid(bytes: Uint8Array, offset: number, addressSum: number): boolean {
+  return udpChecksum(bytes, offset) === 0 || datagramChecksum(bytes, offset, addressSum) === 0;
 }
 
 /** Whether the checksum field of such a datagram holds the pseudo-header's sum alone, left to a device to complete. */
-export function udpChecksumPartialIpv4(
-  bytes: Uint8Array,
-  offset: number,
-  source: number,
-  destination: number,
-): boolean {
-  const pseudo = pseudoHeaderSumIpv4(source, destination, PROTOCOL_UDP, udpLength(bytes, offset));
+export function udpChecksumPartial(bytes: Uint8Array, offset: number, addressSum: number): boolean {
+  const pseudo = pseudoHeaderSum(addressSum, PROTOCOL_UDP, udpLength(bytes, offset));
   return udpChecksum(bytes, offset) === checksumFold(pseudo);
 }
 
 /** Writes the checksum of the datagram at `offset`, whose header and payload are in place. */
-export function udpSetChecksumIpv4(bytes: Uint8Array, offset: number, source: number, destination: number): void {
+export function udpSetChecksum(bytes: Uint8Array, offset: number, addressSum: number): void {
   writeUint16(bytes, offset + CHECKSUM, 0);
-  const sum = datagramChecksum(bytes, offset, source, destination);
+  const sum = datagramChecksum(bytes, offset, addressSum);
   writeUint16(bytes, offset + CHECKSUM, sum === 0 ? 0xffff : sum);
 }
 
 /** Writes the pseudo-header's sum alone, for a link that completes the checksum. */
-export function udpSetPartialChecksumIpv4(
-  bytes: Uint8Array,
-  offset: number,
-  source: number,
-  destination: number,
-): void {
-  const sum = pseudoHeaderSumIpv4(source, destination, PROTOCOL_UDP, udpLength(bytes, offset));
-  writeUint16(bytes, offset + CHECKSUM, checksumFold(sum));
+export function udpSetPartialChecksum(bytes: Uint8Array, offset: number, addressSum: number): void {
+  const pseudo = pseudoHeaderSum(addressSum, PROTOCOL_UDP, udpLength(bytes, offset));
+  writeUint16(bytes, offset + CHECKSUM, checksumFold(pseudo));
 }
 
 /** Decodes the header at the beginning of `bytes[start, end)`. Throws a `DecodeError`. */
@@ -136,9 +129,8 @@ export function formatUdp(datagram: UdpDatagram, ends?: string): string {
   return `${head}${none}, length ${length}`;
 }
 
-function datagramChecksum(bytes: Uint8Array, offset: number, source: number, destination: number): number {
-  const length = udpLength(bytes, offset);
-  const pseudo = pseudoHeaderSumIpv4(source, destination, PROTOCOL_UDP, length);
+function datagramChecksum(bytes: Uint8Array, offset: number, addressSum: number): number {
+  const length = udpLength(bytes, offset), pseudo = pseudoHeaderSum(addressSum, PROTOCOL_UDP, length);
   return checksumFinish(checksumAdd(bytes, offset, offset + length, pseudo));
 }
 

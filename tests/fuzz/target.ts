@@ -21,6 +21,7 @@ import type { TcpState } from "../../nat/tcp/transitions.ts";
 import { createTranslationRules } from "../../nat/rules/translate.ts";
 import { IpAddress, isGroupMac } from "../../net/wire/address.ts";
 import { ARP_REPLY, ARP_REQUEST, arpOperation, arpSenderIp, checkArp, decodeArp } from "../../net/wire/arp.ts";
+import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import {
   checkEthernet,
   decodeEthernet,
@@ -47,8 +48,8 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
-import { checkTcp, tcpChecksumValidIpv4, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
-import { decodeUdp, udpChecksumValidIpv4, udpSourcePort } from "../../net/wire/udp.ts";
+import { checkTcp, tcpChecksumValid, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
+import { decodeUdp, udpChecksumValid, udpSourcePort } from "../../net/wire/udp.ts";
 import type { HostAddresses } from "../../nat/host.ts";
 import { endpoint } from "../support/forward_script.ts";
 import { OtherGuest } from "../support/other_guest.ts";
@@ -365,13 +366,14 @@ export class FuzzTarget {
     if (packet.protocol === PROTOCOL_TCP) {
       this.script.received(bytes, payloadStart, end);
       const right = checksum === CHECKSUM_PARTIAL ||
-        tcpChecksumValidIpv4(bytes, payloadStart, end, source, destination);
+        tcpChecksumValid(bytes, payloadStart, end, ipv4AddressSum(source, destination));
       assert(right, "a wrong TCP checksum");
     } else if (packet.protocol === PROTOCOL_UDP) {
       // A fragment other than the first has no header.
       if (packet.moreFragments || packet.fragmentOffset > 0) return;
       decodeUdp(bytes, payloadStart, end);
-      const right = checksum === CHECKSUM_PARTIAL || udpChecksumValidIpv4(bytes, payloadStart, source, destination);
+      const right = checksum === CHECKSUM_PARTIAL ||
+        udpChecksumValid(bytes, payloadStart, ipv4AddressSum(source, destination));
       assert(right, "a wrong UDP checksum");
     } else {
       assertEquals(packet.protocol, PROTOCOL_ICMP);

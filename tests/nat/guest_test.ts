@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import type { DropReason } from "../../nat/base/counters.ts";
-import { TCP_ACK, TCP_SYN, tcpSetPartialChecksumIpv4 } from "../../net/wire/tcp.ts";
-import { udpSetPartialChecksumIpv4 } from "../../net/wire/udp.ts";
+import { ipv4AddressSum } from "../../net/wire/checksum.ts";
+import { TCP_ACK, TCP_SYN, tcpSetPartialChecksum } from "../../net/wire/tcp.ts";
+import { udpSetPartialChecksum } from "../../net/wire/udp.ts";
 import { NatScript } from "../support/nat_script.ts";
 
 // Each takes a good SYN and spoils it.
@@ -96,11 +97,11 @@ Deno.test("Guest counts what is of a VLAN, and what a priority tag is cut off or
 Deno.test("Guest takes a checksum that a device was to complete, and still no wrong one", () => {
   const source = 0x0a00020f, gateway = 0x0a000202;
   const script = new NatScript(), syn = script.segment({ flags: TCP_SYN, ack: 0, mss: 1460 });
-  tcpSetPartialChecksumIpv4(syn, 34, syn.length, source, gateway);
+  tcpSetPartialChecksum(syn, 34, syn.length, ipv4AddressSum(source, gateway));
   script.frame(syn);
   assertEquals(script.host.sockets.length, 1);
   const datagram = script.datagram("hello", { port: 7 });
-  udpSetPartialChecksumIpv4(datagram, 34, source, gateway);
+  udpSetPartialChecksum(datagram, 34, ipv4AddressSum(source, gateway));
   script.frame(datagram);
   assertEquals(script.host.udpSockets[0]!.sent.length, 1);
   for (const [frame, field] of [[syn, 50], [datagram, 40]] as const) {

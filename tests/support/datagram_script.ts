@@ -11,6 +11,7 @@ import type { Guest } from "../../nat/guest.ts";
 import { Nat } from "../../nat/nat.ts";
 import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translate.ts";
 import { formatIpv4, parseIpv4 } from "../../net/wire/address.ts";
+import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
 import { encodeIcmpv4Echo, encodeIcmpv4Error, ICMP_ECHO_REQUEST, type Icmpv4Error } from "../../net/wire/icmpv4.ts";
@@ -22,7 +23,7 @@ import {
   PROTOCOL_ICMP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
-import { encodeUdp, udpChecksumValidIpv4, udpSetChecksumIpv4 } from "../../net/wire/udp.ts";
+import { encodeUdp, udpChecksumValid, udpSetChecksum } from "../../net/wire/udp.ts";
 import { GUEST_MAC } from "./nat_script.ts";
 import { ScriptHost } from "./script_host.ts";
 
@@ -104,7 +105,7 @@ export class DatagramScript {
     const bytes = new Uint8Array(8 + payload.length);
     bytes.set(payload, 8);
     encodeUdp(bytes, 0, fields.port ?? 4000, fields.toPort ?? 9, bytes.length);
-    udpSetChecksumIpv4(bytes, 0, fields.source ?? GUEST, parseIpv4(fields.to ?? "192.0.2.7"));
+    udpSetChecksum(bytes, 0, ipv4AddressSum(fields.source ?? GUEST, parseIpv4(fields.to ?? "192.0.2.7")));
     return bytes;
   }
 
@@ -169,7 +170,7 @@ export class DatagramScript {
     assertEquals(packets.map(({ header }) => header.protocol), [PROTOCOL_UDP]);
     const { payload, header } = packets[0]!, view = new DataView(payload.buffer);
     assertEquals(view.getUint16(4), payload.length);
-    assert(udpChecksumValidIpv4(payload, 0, header.source, header.destination));
+    assert(udpChecksumValid(payload, 0, ipv4AddressSum(header.source, header.destination)));
     return { from: view.getUint16(0), to: view.getUint16(2), payload: payload.slice(8), packet: packets[0]! };
   }
 

@@ -18,10 +18,11 @@ import {
 import { TcpEndpoint } from "../../nat/tcp/endpoint.ts";
 import { TimerWheel } from "../../nat/base/timers.ts";
 import type { Link } from "../../net/link/link.ts";
+import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { ethernetType, ETHERTYPE_ARP } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { ipv4TotalLength } from "../../net/wire/ipv4.ts";
-import { tcpChecksumValidIpv4 } from "../../net/wire/tcp.ts";
+import { tcpChecksumValid } from "../../net/wire/tcp.ts";
 import { assertExpected, type SimGuest, type SimGuestParts } from "./netsim.ts";
 import type { VirtualClock } from "../../net/link/virtual_clock.ts";
 
@@ -153,7 +154,7 @@ export class EndpointGuest implements SimGuest, TcpUser {
     // The gateway asks by ARP where a guest is that it has not heard for a second; what it sends next says so as well.
     if (ethernetType(bytes, start) === ETHERTYPE_ARP) return;
     const tcp = start + TCP, end = start + IP + ipv4TotalLength(bytes, start + IP);
-    if (checksum === CHECKSUM_COMPLETE && !tcpChecksumValidIpv4(bytes, tcp, end, GATEWAY, ADDRESS)) {
+    if (checksum === CHECKSUM_COMPLETE && !tcpChecksumValid(bytes, tcp, end, ipv4AddressSum(GATEWAY, ADDRESS))) {
       throw new Error("A segment of the gateway has a wrong checksum");
     }
     this.endpoint.segmentArrived(bytes, tcp, end);

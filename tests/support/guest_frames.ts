@@ -9,7 +9,7 @@
 import { MAC_BROADCAST } from "../../net/wire/address.ts";
 import { ARP_LENGTH, encodeArp } from "../../net/wire/arp.ts";
 import { writeUint16, writeUint32 } from "../../net/wire/bytes.ts";
-import { checksum } from "../../net/wire/checksum.ts";
+import { checksum, ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { DHCP_CLIENT_PORT, DHCP_SERVER_PORT, type DhcpFields, encodeDhcpv4 } from "../../net/wire/dhcpv4.ts";
 import {
   encodeEthernet,
@@ -32,8 +32,8 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
-import { checkTcp, tcpSetChecksumIpv4 } from "../../net/wire/tcp.ts";
-import { checkUdp, udpSetChecksumIpv4 } from "../../net/wire/udp.ts";
+import { checkTcp, tcpSetChecksum } from "../../net/wire/tcp.ts";
+import { checkUdp, udpSetChecksum } from "../../net/wire/udp.ts";
 import { GATEWAY_MAC } from "../../nat/nat.ts";
 
 /** The guest's MAC address. */
@@ -190,10 +190,10 @@ export function repairChecksums(frame: Uint8Array): Uint8Array {
   const source = ipv4Source(frame, IP), destination = ipv4Destination(frame, IP);
   switch (ipv4Protocol(frame, IP)) {
     case PROTOCOL_TCP:
-      if (checkTcp(frame, at, end)) tcpSetChecksumIpv4(frame, at, end, source, destination);
+      if (checkTcp(frame, at, end)) tcpSetChecksum(frame, at, end, ipv4AddressSum(source, destination));
       break;
     case PROTOCOL_UDP:
-      if (checkUdp(frame, at, end)) udpSetChecksumIpv4(frame, at, source, destination);
+      if (checkUdp(frame, at, end)) udpSetChecksum(frame, at, ipv4AddressSum(source, destination));
       break;
     case PROTOCOL_ICMP:
       if (end - at < 4) break;

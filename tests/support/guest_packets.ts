@@ -3,13 +3,14 @@
  *
  * @module
  */
+import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { encodeEthernet, ETHERTYPE_IPV4, ETHERTYPE_IPV6 } from "../../net/wire/ethernet.ts";
 import { IpAddress, parseIpv4 } from "../../net/wire/address.ts";
 import { encodeIcmpv4Echo, ICMP_ECHO_REQUEST } from "../../net/wire/icmpv4.ts";
 import { encodeIpv4, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import { encodeIpv6, IPV6_HEADER_LENGTH } from "../../net/wire/ipv6.ts";
-import { encodeTcp, TCP_SYN, TcpHeader, tcpSetChecksumIpv4 } from "../../net/wire/tcp.ts";
-import { encodeUdp, udpSetChecksumIpv4 } from "../../net/wire/udp.ts";
+import { encodeTcp, TCP_SYN, TcpHeader, tcpSetChecksum } from "../../net/wire/tcp.ts";
+import { encodeUdp, udpSetChecksum } from "../../net/wire/udp.ts";
 import { GATEWAY_MAC } from "../../nat/nat.ts";
 import { GUEST_MAC } from "./nat_script.ts";
 
@@ -47,13 +48,13 @@ export function ask(protocol: Protocol, destination: string, fields: AskFields =
     header.flags = TCP_SYN;
     header.window = 65535;
     length = encodeTcp(bytes, PAYLOAD, header);
-    tcpSetChecksumIpv4(bytes, PAYLOAD, PAYLOAD + length, ip.source, ip.destination);
+    tcpSetChecksum(bytes, PAYLOAD, PAYLOAD + length, ipv4AddressSum(ip.source, ip.destination));
   } else if (protocol === "udp") {
     const payload = fields.payload ?? new Uint8Array(4);
     length = 8 + payload.length;
     bytes.set(payload, PAYLOAD + 8);
     encodeUdp(bytes, PAYLOAD, sourcePort, fields.port ?? 80, length);
-    udpSetChecksumIpv4(bytes, PAYLOAD, ip.source, ip.destination);
+    udpSetChecksum(bytes, PAYLOAD, ipv4AddressSum(ip.source, ip.destination));
   } else {
     const payload = new Uint8Array(8);
     length = encodeIcmpv4Echo(bytes, PAYLOAD, {

@@ -13,6 +13,7 @@ import type { TcpConfig } from "../../nat/tcp/context.ts";
 import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translate.ts";
 import { formatIpv4, MAC_BROADCAST, parseIpv4 } from "../../net/wire/address.ts";
 import { ARP_LENGTH, ARP_REQUEST, decodeArp, encodeArp } from "../../net/wire/arp.ts";
+import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import {
   encodeEthernet,
   ethernetDestination,
@@ -30,14 +31,8 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
-import { decodeTcp, encodeTcp, TCP_ACK, TCP_SYN, TcpHeader, tcpSetChecksumIpv4 } from "../../net/wire/tcp.ts";
-import {
-  encodeUdp,
-  udpChecksumValidIpv4,
-  udpDestinationPort,
-  udpSetChecksumIpv4,
-  udpSourcePort,
-} from "../../net/wire/udp.ts";
+import { decodeTcp, encodeTcp, TCP_ACK, TCP_SYN, TcpHeader, tcpSetChecksum } from "../../net/wire/tcp.ts";
+import { encodeUdp, udpChecksumValid, udpDestinationPort, udpSetChecksum, udpSourcePort } from "../../net/wire/udp.ts";
 import { ScriptHost, type ScriptTcpSocket } from "./script_host.ts";
 
 /** The guest's initial sequence number: the wrap comes soon. */
@@ -165,7 +160,7 @@ export class NatScript {
     const bytes = new Uint8Array(14 + 20 + 60 + payload.length), tcp = 34;
     const end = tcp + encodeTcp(bytes, tcp, header) + payload.length;
     bytes.set(payload, end - payload.length);
-    tcpSetChecksumIpv4(bytes, tcp, end, this.guestIp, this.remoteIp);
+    tcpSetChecksum(bytes, tcp, end, ipv4AddressSum(this.guestIp, this.remoteIp));
     return this.ipv4(bytes.subarray(34, end), PROTOCOL_TCP, this.remoteIp);
   }
 
@@ -174,7 +169,7 @@ export class NatScript {
     const payload = bytesOf(content), udp = new Uint8Array(8 + payload.length), address = to.address ?? GATEWAY_IP;
     encodeUdp(udp, 0, to.from ?? 40000, to.port, udp.length);
     udp.set(payload, 8);
-    udpSetChecksumIpv4(udp, 0, this.guestIp, address);
+    udpSetChecksum(udp, 0, ipv4AddressSum(this.guestIp, address));
     return this.ipv4(udp, PROTOCOL_UDP, address);
   }
 
@@ -297,7 +292,7 @@ export class NatScript {
     if (bytes[23] === PROTOCOL_ICMP) this.#icmp.push({ type: bytes[34]!, code: bytes[35]! });
     if (bytes[23] === PROTOCOL_UDP) {
       const remote = `${source}:${udpSourcePort(bytes, 34)}`, guestPort = udpDestinationPort(bytes, 34);
-      assert(udpChecksumValidIpv4(bytes, 34, ipv4Source(bytes, 14), ipv4Destination(bytes, 14)));
+      assert(udpChecksumValid(bytes, 34, ipv4AddressSum(ipv4Source(bytes, 14), ipv4Destination(bytes, 14))));
       this.#udp.push({ payload: bytes.slice(42), guestPort, remote });
     }
     if (bytes[23] !== PROTOCOL_TCP) return true;

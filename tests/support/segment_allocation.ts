@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import {
   checkEthernet,
   encodeEthernet,
@@ -31,12 +32,12 @@ import {
   readTcpOptions,
   TCP_ACK,
   tcpAck,
-  tcpChecksumValidIpv4,
+  tcpChecksumValid,
   tcpFlags,
   TcpHeader,
   TcpOptions,
   tcpSeq,
-  tcpSetChecksumIpv4,
+  tcpSetChecksum,
 } from "../../net/wire/tcp.ts";
 import { FlowGateway } from "./flow_gateway.ts";
 
@@ -85,10 +86,10 @@ function wirePath(): Path {
     encodeEthernet(bytes, 0, 0x525400123456, 0x525400123402, ETHERTYPE_IPV4);
     encodeIpv4(bytes, 14, ip);
     encodeTcp(bytes, 34, tcp);
-    tcpSetChecksumIpv4(bytes, 34, end, ip.source, ip.destination);
+    tcpSetChecksum(bytes, 34, end, ipv4AddressSum(ip.source, ip.destination));
     const sound = checkEthernet(bytes, 0, end) && ethernetType(bytes, 0) === ETHERTYPE_IPV4 &&
       checkIpv4(bytes, 14, end) && ipv4HeaderValid(bytes, 14) && checkTcp(bytes, 34, end) &&
-      tcpChecksumValidIpv4(bytes, 34, end, ipv4Source(bytes, 14), ipv4Destination(bytes, 14)) &&
+      tcpChecksumValid(bytes, 34, end, ipv4AddressSum(ipv4Source(bytes, 14), ipv4Destination(bytes, 14))) &&
       readTcpOptions(bytes, 34, options);
     if (!sound) throw new Error("Cannot go on: a codec refused its own bytes");
     sum = (sum + ethernetSource(bytes, 0) + ethernetDestination(bytes, 0) + tcpSeq(bytes, 34)) % 65521;

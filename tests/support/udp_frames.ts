@@ -5,10 +5,11 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { parseIpv4 } from "../../net/wire/address.ts";
+import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { Frame } from "../../net/wire/frame.ts";
 import { decodeIpv4, encodeIpv4, Ipv4Header, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
-import { decodeUdp, encodeUdp, udpChecksumValidIpv4, udpSetChecksumIpv4 } from "../../net/wire/udp.ts";
+import { decodeUdp, encodeUdp, udpChecksumValid, udpSetChecksum } from "../../net/wire/udp.ts";
 
 const GUEST_IP = parseIpv4("10.0.2.15"), GUEST_MAC = 0x525400123456, GATEWAY_MAC = 0x525400123402;
 const PAYLOAD_AT = 42;
@@ -34,7 +35,7 @@ export function udpFrameOfGuest(ends: UdpEnds, payload: Uint8Array): Frame {
   encodeEthernet(bytes, 0, GATEWAY_MAC, GUEST_MAC, ETHERTYPE_IPV4);
   encodeIpv4(bytes, 14, ip);
   encodeUdp(bytes, 34, ends.guestPort, ends.remotePort, payload.length + 8);
-  udpSetChecksumIpv4(bytes, 34, GUEST_IP, ends.remote);
+  udpSetChecksum(bytes, 34, ipv4AddressSum(GUEST_IP, ends.remote));
   return new Frame().set(bytes, 0, bytes.length);
 }
 
@@ -42,7 +43,7 @@ export function udpFrameOfGuest(ends: UdpEnds, payload: Uint8Array): Frame {
 export function readUdpFrameToGuest(frame: Frame): UdpEnds & { payload: Uint8Array } {
   const bytes = frame.bytes.slice(frame.start, frame.end), ip = decodeIpv4(bytes, 14, bytes.length);
   assertEquals([ip.protocol, ip.destination], [PROTOCOL_UDP, GUEST_IP]);
-  assert(udpChecksumValidIpv4(bytes, ip.payloadStart, ip.source, GUEST_IP));
+  assert(udpChecksumValid(bytes, ip.payloadStart, ipv4AddressSum(ip.source, GUEST_IP)));
   const udp = decodeUdp(bytes, ip.payloadStart, ip.payloadEnd);
   return {
     remote: ip.source,

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { FrameSender } from "../../../nat/ip/frame_sender.ts";
+import { ipv4AddressSum } from "../../../net/wire/checksum.ts";
 import { decodeEthernet, ETHERTYPE_ARP, ETHERTYPE_IPV4 } from "../../../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, Frame, SEGMENT_HEADROOM } from "../../../net/wire/frame.ts";
 import { decodeIpv4, ipv4HeaderValid, PROTOCOL_ICMP, PROTOCOL_TCP } from "../../../net/wire/ipv4.ts";
@@ -7,11 +8,11 @@ import {
   encodeTcp,
   TCP_ACK,
   tcpChecksum,
-  tcpChecksumValidIpv4,
+  tcpChecksumValid,
   TcpHeader,
-  tcpSetPartialChecksumIpv4,
+  tcpSetPartialChecksum,
 } from "../../../net/wire/tcp.ts";
-import { decodeUdp, udpChecksumValidIpv4 } from "../../../net/wire/udp.ts";
+import { decodeUdp, udpChecksumValid } from "../../../net/wire/udp.ts";
 import { pattern } from "../../support/bytes.ts";
 import { painted } from "../../support/packet_bytes.ts";
 
@@ -69,7 +70,7 @@ Deno.test("FrameSender puts IPv4 and Ethernet in front of a TCP segment, with wh
     387,
   ]);
   assertEquals([ipv4HeaderValid(frame!.bytes, 14), packet.dontFragment], [true, true]);
-  assertEquals(tcpChecksumValidIpv4(frame!.bytes, 34, 387, OWN, GUEST), true);
+  assertEquals(tcpChecksumValid(frame!.bytes, 34, 387, ipv4AddressSum(OWN, GUEST)), true);
   assertEquals([frame!.checksum, frame!.segmentSize, link.told], [CHECKSUM_COMPLETE, 0, [true]]);
   assertEquals([bytes[start - 35], bytes[end]], [0xa5, 0xa5], "bytes beside the frame were touched");
 });
@@ -78,7 +79,7 @@ Deno.test("FrameSender leaves the checksum at the pseudo-header's sum for a link
   const link = new Link(true), { bytes, start, end } = segment(5000);
   link.sender.tcp(bytes, start, end, 1460, OWN, GUEST);
   const [frame] = link.frames, expected = segment(5000);
-  tcpSetPartialChecksumIpv4(expected.bytes, start, end, OWN, GUEST);
+  tcpSetPartialChecksum(expected.bytes, start, end, ipv4AddressSum(OWN, GUEST));
   assertEquals(tcpChecksum(frame!.bytes, 34), tcpChecksum(expected.bytes, start));
   assertEquals([frame!.checksum, frame!.transport, frame!.checksumField, frame!.segmentSize], [
     CHECKSUM_PARTIAL,
@@ -104,7 +105,7 @@ Deno.test("FrameSender sends a datagram to another station with header and whole
   const [frame] = link.frames, datagram = decodeUdp(frame!.bytes, 34);
   assertEquals([datagram.sourcePort, datagram.destinationPort, datagram.length], [67, 68, 68]);
   assertEquals(frame!.bytes.subarray(42), pattern(60));
-  assertEquals(udpChecksumValidIpv4(frame!.bytes, 34, OWN, GUEST), true);
+  assertEquals(udpChecksumValid(frame!.bytes, 34, ipv4AddressSum(OWN, GUEST)), true);
   assertEquals(decodeEthernet(frame!.bytes).destination, 0xffffffffffff);
 });
 

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { MAX_MAPPINGS } from "../../../nat/relay/mappings.ts";
 import { MAX_PEERS } from "../../../nat/relay/peers.ts";
 import { UDP_QUERY_MS, UDP_STREAM_MS } from "../../../nat/relay/udp_relay.ts";
-import { checksumFinish, pseudoHeaderSumIpv4 } from "../../../net/wire/checksum.ts";
+import { checksumFinish, ipv4AddressSum, pseudoHeaderSum } from "../../../net/wire/checksum.ts";
 import { formatIpv4, IpAddress } from "../../../net/wire/address.ts";
 import { CHECKSUM_PARTIAL } from "../../../net/wire/frame.ts";
 import { decodeIcmpv4, ICMP_ADMIN_PROHIBITED, ICMP_UNREACHABLE, icmpv4Quoted } from "../../../net/wire/icmpv4.ts";
@@ -63,7 +63,8 @@ Deno.test("UdpRelay leaves the checksum to a link with offload, but not that of 
   const [frame, ...fragments] = script.frames.splice(0);
   assertEquals([frame!.checksum, frame!.transport, frame!.checksumField], [CHECKSUM_PARTIAL, 34, 6]);
   const field = (frame!.bytes[40]! << 8) | frame!.bytes[41]!;
-  assertEquals(field ^ 0xffff, checksumFinish(pseudoHeaderSumIpv4(TARGET.address.ipv4, GUEST, 17, 14)));
+  const pseudo = pseudoHeaderSum(ipv4AddressSum(TARGET.address.ipv4, GUEST), 17, 14);
+  assertEquals(field ^ 0xffff, checksumFinish(pseudo));
   assertEquals(fragments.map(({ checksum }) => checksum), [0, 0, 0]);
   script.frames.push(...fragments);
   assertEquals(script.takeUdp().payload, noise(3000, 1));

@@ -11,8 +11,9 @@ import { listenForDatagrams } from "../../../net/link/datagram_listener.ts";
 import type { Link } from "../../../net/link/link.ts";
 import { type LinkListener, type ListenerOptions, MOST_GUESTS } from "../../../net/link/listener.ts";
 import { EventLoop } from "../../../net/linux/event_loop.ts";
+import { ipv4AddressSum } from "../../../net/wire/checksum.ts";
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, CHECKSUM_VERIFIED, Frame } from "../../../net/wire/frame.ts";
-import { TCP_ACK, TCP_SYN, tcpSetPartialChecksumIpv4 } from "../../../net/wire/tcp.ts";
+import { TCP_ACK, TCP_SYN, tcpSetPartialChecksum } from "../../../net/wire/tcp.ts";
 import { GATEWAY_IP, GUEST_IP, tcpFrame, udpFrame } from "../../support/guest_frames.ts";
 import { assertNoDescriptorLeft } from "../../support/ffi_descriptors.ts";
 import { bytesOf, eventually, frameOf, LinkRecorder } from "../../support/link_peer.ts";
@@ -129,7 +130,7 @@ test("takes another greeting for a new guest", async (world) => {
 
 test("offloads for a guest that greets and shows it, and for no other", async (world) => {
   const whole = tcpFrame({ flags: TCP_SYN, seq: 1, ack: 0 }), partial = whole.slice();
-  tcpSetPartialChecksumIpv4(partial, 34, partial.length, GUEST_IP, GATEWAY_IP);
+  tcpSetPartialChecksum(partial, 34, partial.length, ipv4AddressSum(GUEST_IP, GATEWAY_IP));
   const wrong = whole.slice(), long = tcpFrame({ flags: TCP_ACK, seq: 1, ack: 0, payload: new Uint8Array(3000) });
   wrong[51]! ^= 1;
   const longDatagram = udpFrame({ source: 9, destination: 9 }, new Uint8Array(3000));
@@ -159,7 +160,7 @@ for (const offload of [true, false]) {
     using vm = new UnixDatagramClient(`${world.folder}/vm`);
     const partial = tcpFrame({ flags: TCP_SYN, seq: 1, ack: 0, payload: new Uint8Array(60_000) }),
       whole = partial.slice();
-    tcpSetPartialChecksumIpv4(partial, 34, partial.length, GUEST_IP, GATEWAY_IP);
+    tcpSetPartialChecksum(partial, 34, partial.length, ipv4AddressSum(GUEST_IP, GATEWAY_IP));
     await vm.send(VFKT, world.path);
     await vm.send(partial, world.path);
     await eventually("it came", () => world.recorders[0]?.frames.length === 1);

@@ -5,7 +5,7 @@ import { EventLoop } from "../../../net/linux/event_loop.ts";
 import { libc } from "../../../net/linux/libc.ts";
 import { IpAddress, readMac, writeMac } from "../../../net/wire/address.ts";
 import { readUint16, readUint32, writeUint16, writeUint32 } from "../../../net/wire/bytes.ts";
-import { checksum, checksumFold, pseudoHeaderSumIpv4 } from "../../../net/wire/checksum.ts";
+import { checksum, checksumFold, ipv4AddressSum, pseudoHeaderSum } from "../../../net/wire/checksum.ts";
 import {
   CHECKSUM_COMPLETE,
   CHECKSUM_PARTIAL,
@@ -101,7 +101,7 @@ function makePartial(frame: Frame, checksumField: number): Frame {
   frame.checksum = CHECKSUM_PARTIAL;
   frame.transport = frame.start + 34;
   frame.checksumField = checksumField;
-  const sum = pseudoHeaderSumIpv4(GATEWAY, GUEST, protocol, frame.end - frame.transport);
+  const sum = pseudoHeaderSum(ipv4AddressSum(GATEWAY, GUEST), protocol, frame.end - frame.transport);
   writeUint16(frame.bytes, frame.transport + checksumField, checksumFold(sum));
   return frame;
 }
@@ -171,7 +171,8 @@ test("without offload carries plain frames with complete checksums", async () =>
   const reply = w.guest.run("exec 3<>/dev/udp/10.0.2.2/7; echo question >&3; head -c 6 <&3; exec 3>&-");
   const { bytes, checksum } = await w.peer.ipv4(UDP);
   assertEquals(checksum, CHECKSUM_COMPLETE);
-  const sum = pseudoHeaderSumIpv4(GUEST, GATEWAY, UDP, bytes.length - 34) + naiveSum(bytes, 34, bytes.length);
+  const sum = pseudoHeaderSum(ipv4AddressSum(GUEST, GATEWAY), UDP, bytes.length - 34) +
+    naiveSum(bytes, 34, bytes.length);
   assertEquals(checksumFold(sum), 0xffff);
   // A UDP checksum of 0 means none.
   const answer = new Uint8Array([0, 7, bytes[34]!, bytes[35]!, 0, 14, 0, 0, ...new TextEncoder().encode("answer")]);

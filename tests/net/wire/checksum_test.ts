@@ -2,14 +2,15 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { IpAddress, parseIpv4 } from "../../../net/wire/address.ts";
 import { readUint16, readUint32, writeUint16, writeUint32 } from "../../../net/wire/bytes.ts";
 import {
+  addressSum,
   checksum,
   checksumAdd,
   checksumFinish,
   checksumFold,
   checksumUpdate16,
   checksumUpdate32,
-  pseudoHeaderSumIpv4,
-  pseudoHeaderSumIpv6,
+  ipv4AddressSum,
+  pseudoHeaderSum,
 } from "../../../net/wire/checksum.ts";
 import { naiveChecksum, naiveSum } from "../../support/naive_checksum.ts";
 import { hex, noise, painted } from "../../support/packet_bytes.ts";
@@ -147,27 +148,31 @@ Deno.test("checksumFinish complements", () => {
   assertStrictEquals(checksumFinish(0x2ddf0), 0x220d);
 });
 
-Deno.test("pseudoHeaderSumIpv4 is the sum of the pseudo-header's 12 bytes", () => {
+Deno.test("pseudoHeaderSum of IPv4 addresses is the sum of the pseudo-header's 12 bytes", () => {
   const header = hex("c0 a8 ff fe  ff ff 00 01  00 06 ff dc");
-  const sum = pseudoHeaderSumIpv4(parseIpv4("192.168.255.254"), parseIpv4("255.255.0.1"), 6, 0xffdc);
+  const source = parseIpv4("192.168.255.254"), destination = parseIpv4("255.255.0.1");
+  const sum = pseudoHeaderSum(ipv4AddressSum(source, destination), 6, 0xffdc);
   assertStrictEquals(checksumFold(sum), naiveSum(header, 0, 12));
 });
 
-Deno.test("pseudoHeaderSumIpv6 is the sum of the pseudo-header's 40 bytes", () => {
+Deno.test("pseudoHeaderSum of IPv6 addresses is the sum of the pseudo-header's 40 bytes, with a length over 16 bits", () => {
   const header = hex("fe80000000000000505400fffe123456 20010db8000000000000000000000001 00012345 0000003a");
-  const sum = pseudoHeaderSumIpv6(
-    IpAddress.fromBytes(header.subarray(0, 16)),
-    IpAddress.fromBytes(header.subarray(16, 32)),
-    58,
-    0x12345,
-  );
+  const source = IpAddress.fromBytes(header.subarray(0, 16)),
+    destination = IpAddress.fromBytes(header.subarray(16, 32));
+  const sum = pseudoHeaderSum(addressSum(source) + addressSum(destination), 58, 0x12345);
   assertStrictEquals(checksumFold(sum), naiveSum(header, 0, 40));
 });
 
-Deno.test("pseudoHeaderSumIpv6 makes the checksum of a router solicitation that Linux sent", () => {
+Deno.test("pseudoHeaderSum makes the checksum of a router solicitation that Linux sent", () => {
   const source = IpAddress.parse("fe80::5054:ff:fe12:3456"), destination = IpAddress.parse("ff02::2");
   const message = hex("85 00 71 b5 00 00 00 00 01 01 52 54 00 12 34 56");
-  assertStrictEquals(checksumFinish(checksumAdd(message, 0, 16, pseudoHeaderSumIpv6(source, destination, 58, 16))), 0);
+  const sum = pseudoHeaderSum(addressSum(source) + addressSum(destination), 58, 16);
+  assertStrictEquals(checksumFinish(checksumAdd(message, 0, 16, sum)), 0);
+});
+
+Deno.test("addressSum counts an IPv4 address without the words that map it", () => {
+  const source = IpAddress.parse("192.168.255.254"), destination = IpAddress.parse("0.0.0.0");
+  assertStrictEquals(addressSum(source) + addressSum(destination), ipv4AddressSum(source.ipv4, destination.ipv4));
 });
 
 Deno.test("checksumUpdate16 gives RFC 1624 section 4's example, which RFC 1141's equation gets wrong", () => {

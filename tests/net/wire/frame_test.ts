@@ -1,4 +1,5 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
+import { ipv4AddressSum } from "../../../net/wire/checksum.ts";
 import {
   CHECKSUM_COMPLETE,
   CHECKSUM_PARTIAL,
@@ -6,8 +7,8 @@ import {
   completeChecksum,
   Frame,
 } from "../../../net/wire/frame.ts";
-import { tcpChecksumValidIpv4, tcpSetPartialChecksumIpv4 } from "../../../net/wire/tcp.ts";
-import { udpChecksum, udpSetPartialChecksumIpv4 } from "../../../net/wire/udp.ts";
+import { tcpChecksumValid, tcpSetPartialChecksum } from "../../../net/wire/tcp.ts";
+import { udpChecksum, udpSetPartialChecksum } from "../../../net/wire/udp.ts";
 import { noise } from "../../support/packet_bytes.ts";
 
 const GUEST = 0x0a00020f, GATEWAY = 0x0a000202;
@@ -23,11 +24,11 @@ function partial(bytes: Uint8Array, start: number, transport: number, checksumFi
 Deno.test("completeChecksum makes a partial checksum whole, of even and odd length, once", () => {
   for (const length of [20, 21, 1460, 64_001]) {
     const bytes = noise(40 + length, length);
-    tcpSetPartialChecksumIpv4(bytes, 40, bytes.length, GUEST, GATEWAY);
+    tcpSetPartialChecksum(bytes, 40, bytes.length, ipv4AddressSum(GUEST, GATEWAY));
     const frame = partial(bytes, 6, 40, 16);
     completeChecksum(frame);
     assertStrictEquals(frame.checksum, CHECKSUM_VERIFIED);
-    assertStrictEquals(tcpChecksumValidIpv4(bytes, 40, bytes.length, GUEST, GATEWAY), true);
+    assertStrictEquals(tcpChecksumValid(bytes, 40, bytes.length, ipv4AddressSum(GUEST, GATEWAY)), true);
     const before = bytes.slice();
     completeChecksum(frame);
     assertEquals(bytes, before);
@@ -36,7 +37,7 @@ Deno.test("completeChecksum makes a partial checksum whole, of even and odd leng
 
 Deno.test("completeChecksum writes UDP's 0 in its other form", () => {
   const bytes = new Uint8Array([0, 1, 0, 2, 0, 10, 0, 0, 0xe7, 0xc6]);
-  udpSetPartialChecksumIpv4(bytes, 0, GUEST, GATEWAY);
+  udpSetPartialChecksum(bytes, 0, ipv4AddressSum(GUEST, GATEWAY));
   completeChecksum(partial(bytes, 0, 0, 6));
   assertStrictEquals(udpChecksum(bytes, 0), 0xffff);
 });

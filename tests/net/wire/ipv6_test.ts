@@ -1,10 +1,12 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { IpAddress } from "../../../net/wire/address.ts";
+import { addressSum, checksumAdd, checksumFinish, pseudoHeaderSum } from "../../../net/wire/checksum.ts";
 import {
   checkIpv6,
   decodeIpv6,
   encodeIpv6,
   formatIpv6Packet,
+  ipv6AddressSum,
   ipv6Destination,
   ipv6FlowLabel,
   ipv6HopLimit,
@@ -35,6 +37,12 @@ Deno.test("decodeIpv6 gives the header and the payload's place", () => {
   const packet = decodeIpv6(hex(`ff ${PACKET}`), 1);
   assertEquals([packet.payloadLength, packet.payloadStart, packet.payloadEnd], [16, 41, 57]);
   assertStrictEquals(formatIpv6Packet(packet), `IP6 ${GUEST} > ${ROUTERS}, next-header 58, hlim 255, length 16`);
+});
+
+Deno.test("ipv6AddressSum makes the checksum that Linux made, and agrees with the sum of the addresses", () => {
+  const bytes = hex(`ff ${PACKET}`), sum = ipv6AddressSum(bytes, 1);
+  assertStrictEquals(checksumFinish(checksumAdd(bytes, 41, 57, pseudoHeaderSum(sum, 58, 16))), 0);
+  assertStrictEquals(sum, addressSum(GUEST) + addressSum(ROUTERS));
 });
 
 Deno.test("encodeIpv6 writes the bytes that Linux sends", () => {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { parseIpv4 } from "../../../net/wire/address.ts";
-import { checksumAdd, checksumFinish, checksumFold } from "../../../net/wire/checksum.ts";
+import { checksumAdd, checksumFinish, checksumFold, ipv4AddressSum } from "../../../net/wire/checksum.ts";
 import {
   checkTcp,
   decodeTcp,
@@ -16,8 +16,8 @@ import {
   TCP_URG,
   tcpAck,
   tcpChecksum,
-  tcpChecksumPartialIpv4,
-  tcpChecksumValidIpv4,
+  tcpChecksumPartial,
+  tcpChecksumValid,
   tcpDestinationPort,
   tcpFlags,
   TcpHeader,
@@ -25,8 +25,8 @@ import {
   tcpHeaderLengthOf,
   TcpOptions,
   tcpSeq,
-  tcpSetChecksumIpv4,
-  tcpSetPartialChecksumIpv4,
+  tcpSetChecksum,
+  tcpSetPartialChecksum,
   tcpSourcePort,
   tcpUrgentPointer,
   tcpWindow,
@@ -307,50 +307,50 @@ Deno.test("readTcpOptions never throws, and never claims more than fits, for any
   }
 });
 
-Deno.test("tcpChecksumValidIpv4 takes the checksums that Linux made, and no others", () => {
+Deno.test("tcpChecksumValid takes the checksums that Linux made, and no others", () => {
   for (const text of [SYN, SYN_ACK, SACK_2]) {
     const bytes = hex(`ff ${text} ff`), end = bytes.length - 1;
-    assert(tcpChecksumValidIpv4(bytes, 1, end, GUEST, GATEWAY));
-    assert(!tcpChecksumValidIpv4(bytes, 1, end, GUEST, GATEWAY + 1), "another address");
-    assert(!tcpChecksumValidIpv4(bytes, 1, end + 1, GUEST, GATEWAY), "padding counted in");
+    assert(tcpChecksumValid(bytes, 1, end, ipv4AddressSum(GUEST, GATEWAY)));
+    assert(!tcpChecksumValid(bytes, 1, end, ipv4AddressSum(GUEST, GATEWAY + 1)), "another address");
+    assert(!tcpChecksumValid(bytes, 1, end + 1, ipv4AddressSum(GUEST, GATEWAY)), "padding counted in");
     for (let at = 1; at < end; at++) {
       bytes[at]! ^= 0x80;
-      assert(!tcpChecksumValidIpv4(bytes, 1, end, GUEST, GATEWAY), `byte ${at}`);
+      assert(!tcpChecksumValid(bytes, 1, end, ipv4AddressSum(GUEST, GATEWAY)), `byte ${at}`);
       bytes[at]! ^= 0x80;
     }
   }
 });
 
-Deno.test("tcpSetChecksumIpv4 makes the checksum that Linux made, over whatever was there", () => {
+Deno.test("tcpSetChecksum makes the checksum that Linux made, over whatever was there", () => {
   const bytes = hex(`ff ${SYN_ACK} ff`);
   bytes[17] = bytes[18] = 0xa5;
-  tcpSetChecksumIpv4(bytes, 1, bytes.length - 1, GUEST, GATEWAY);
+  tcpSetChecksum(bytes, 1, bytes.length - 1, ipv4AddressSum(GUEST, GATEWAY));
   assertStrictEquals(toHex(bytes), `ff${SYN_ACK.replaceAll(" ", "")}ff`);
 });
 
-Deno.test("tcpSetChecksumIpv4 agrees with the naive sum for payloads of odd and even length up to 64 KiB", () => {
+Deno.test("tcpSetChecksum agrees with the naive sum for payloads of odd and even length up to 64 KiB", () => {
   for (const payload of [0, 1, 536, 1459, 1460, 65475]) {
     const length = 20 + payload, bytes = noise(length + 12, length);
     bytes[24] = 0x50;
-    tcpSetChecksumIpv4(bytes, 12, 12 + length, GUEST, GATEWAY);
+    tcpSetChecksum(bytes, 12, 12 + length, ipv4AddressSum(GUEST, GATEWAY));
     // The pseudo-header goes in front, so that the oracle sums one piece.
     bytes.set([10, 0, 2, 15, 10, 0, 2, 2, 0, 6, length >>> 8, length & 255]);
     assertStrictEquals(naiveChecksum(bytes, 0, 12 + length), 0, `${payload} bytes`);
   }
 });
 
-Deno.test("tcpSetPartialChecksumIpv4 writes the pseudo-header's sum, which a link completes", () => {
+Deno.test("tcpSetPartialChecksum writes the pseudo-header's sum, which a link completes", () => {
   const bytes = hex(SYN_ACK);
-  tcpSetPartialChecksumIpv4(bytes, 0, bytes.length, GUEST, GATEWAY);
+  tcpSetPartialChecksum(bytes, 0, bytes.length, ipv4AddressSum(GUEST, GATEWAY));
   const pseudo = hex("0a 00 02 0f 0a 00 02 02 00 06 00 20");
   assertStrictEquals(tcpChecksum(bytes, 0), naiveSum(pseudo, 0, 12));
   // What virtio asks of the receiver: the checksum of everything from the header on, the field included.
   assertStrictEquals(checksumFinish(checksumAdd(bytes, 0, bytes.length)), 0x1b2a);
 });
 
-Deno.test("tcpSetPartialChecksumIpv4 folds the carries", () => {
+Deno.test("tcpSetPartialChecksum folds the carries", () => {
   const bytes = painted(65515);
-  tcpSetPartialChecksumIpv4(bytes, 0, bytes.length, 0xffffffff, 0xfffffffe);
+  tcpSetPartialChecksum(bytes, 0, bytes.length, ipv4AddressSum(0xffffffff, 0xfffffffe));
   assertStrictEquals(tcpChecksum(bytes, 0), checksumFold(0xffff * 3 + 0xfffe + 6 + 65515));
 });
 
@@ -385,13 +385,13 @@ Deno.test("formatTcp is one line in tcpdump's manner", () => {
   );
 });
 
-Deno.test("tcpChecksumPartialIpv4 knows the pseudo-header's sum alone, and no other checksum", () => {
+Deno.test("tcpChecksumPartial knows the pseudo-header's sum alone, and no other checksum", () => {
   const source = parseIpv4("192.0.2.255"), destination = parseIpv4("255.255.255.254"), bytes = noise(1000, 5);
-  tcpSetChecksumIpv4(bytes, 0, bytes.length, source, destination);
-  assert(!tcpChecksumPartialIpv4(bytes, 0, bytes.length, source, destination), "a whole one");
-  tcpSetPartialChecksumIpv4(bytes, 0, bytes.length, source, destination);
-  assert(tcpChecksumPartialIpv4(bytes, 0, bytes.length, source, destination));
-  assert(!tcpChecksumPartialIpv4(bytes, 0, bytes.length - 1, source, destination), "of another length");
+  tcpSetChecksum(bytes, 0, bytes.length, ipv4AddressSum(source, destination));
+  assert(!tcpChecksumPartial(bytes, 0, bytes.length, ipv4AddressSum(source, destination)), "a whole one");
+  tcpSetPartialChecksum(bytes, 0, bytes.length, ipv4AddressSum(source, destination));
+  assert(tcpChecksumPartial(bytes, 0, bytes.length, ipv4AddressSum(source, destination)));
+  assert(!tcpChecksumPartial(bytes, 0, bytes.length - 1, ipv4AddressSum(source, destination)), "of another length");
   bytes[17]! ^= 1;
-  assert(!tcpChecksumPartialIpv4(bytes, 0, bytes.length, source, destination));
+  assert(!tcpChecksumPartial(bytes, 0, bytes.length, ipv4AddressSum(source, destination)));
 });

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { parseIpv4 } from "../../../net/wire/address.ts";
+import { ipv4AddressSum } from "../../../net/wire/checksum.ts";
 import {
   checkUdp,
   decodeUdp,
@@ -7,12 +8,12 @@ import {
   formatUdp,
   UDP_HEADER_LENGTH,
   udpChecksum,
-  udpChecksumPartialIpv4,
-  udpChecksumValidIpv4,
+  udpChecksumPartial,
+  udpChecksumValid,
   udpDestinationPort,
   udpLength,
-  udpSetChecksumIpv4,
-  udpSetPartialChecksumIpv4,
+  udpSetChecksum,
+  udpSetPartialChecksum,
   udpSourcePort,
 } from "../../../net/wire/udp.ts";
 import { naiveChecksum } from "../../support/naive_checksum.ts";
@@ -81,74 +82,76 @@ Deno.test("udp takes a datagram without payload", () => {
 Deno.test("udp leaves padding out of payload and checksum", () => {
   const bytes = hex(`${HELLO} ff ff ff ff ff`);
   assertStrictEquals(decodeUdp(bytes).payloadEnd, 13);
-  assert(udpChecksumValidIpv4(bytes, 0, GUEST, GATEWAY));
+  assert(udpChecksumValid(bytes, 0, ipv4AddressSum(GUEST, GATEWAY)));
 });
 
-Deno.test("udpChecksumValidIpv4 takes the checksum that Linux made, and no other", () => {
+Deno.test("udpChecksumValid takes the checksum that Linux made, and no other", () => {
   const bytes = hex(`ff ${HELLO}`);
-  assert(udpChecksumValidIpv4(bytes, 1, GUEST, GATEWAY));
+  assert(udpChecksumValid(bytes, 1, ipv4AddressSum(GUEST, GATEWAY)));
   for (let at = 1; at < bytes.length; at++) {
     bytes[at]! ^= 1;
     // A longer length would read past the datagram: that is what the check is for.
-    if (checkUdp(bytes, 1, bytes.length)) assert(!udpChecksumValidIpv4(bytes, 1, GUEST, GATEWAY), `byte ${at}`);
+    if (checkUdp(bytes, 1, bytes.length)) {
+      assert(!udpChecksumValid(bytes, 1, ipv4AddressSum(GUEST, GATEWAY)), `byte ${at}`);
+    }
     bytes[at]! ^= 1;
   }
-  assert(!udpChecksumValidIpv4(bytes, 1, GUEST, GATEWAY + 1), "another address");
+  assert(!udpChecksumValid(bytes, 1, ipv4AddressSum(GUEST, GATEWAY + 1)), "another address");
 });
 
-Deno.test("udpChecksumValidIpv4 takes 0 for no checksum", () => {
+Deno.test("udpChecksumValid takes 0 for no checksum", () => {
   const bytes = hex("13 88 00 35 00 0d 00 00  01 02 03 04 05");
-  assert(udpChecksumValidIpv4(bytes, 0, GUEST, GATEWAY));
+  assert(udpChecksumValid(bytes, 0, ipv4AddressSum(GUEST, GATEWAY)));
   assertStrictEquals(formatUdp(decodeUdp(bytes)), "UDP 5000 > 53, no cksum, length 5");
 });
 
-Deno.test("udpSetChecksumIpv4 makes the checksum that Linux made, over whatever was there", () => {
+Deno.test("udpSetChecksum makes the checksum that Linux made, over whatever was there", () => {
   const bytes = hex(`ff ${HELLO} ff`);
   bytes[7] = bytes[8] = 0xa5;
-  udpSetChecksumIpv4(bytes, 1, GUEST, GATEWAY);
+  udpSetChecksum(bytes, 1, ipv4AddressSum(GUEST, GATEWAY));
   assertStrictEquals(toHex(bytes), `ff${HELLO.replaceAll(" ", "")}ff`);
 });
 
-Deno.test("udpSetChecksumIpv4 sends a checksum of 0 as 0xffff", () => {
+Deno.test("udpSetChecksum sends a checksum of 0 as 0xffff", () => {
   // The payload is chosen so that the sum is 0xffff: 0x0a00 + 0x020f + 0x0a00 + 0x0202 + 17 + 10 + 1 + 2 + 10 = 0x1839.
   const bytes = hex("00 01 00 02 00 0a a5 a5  e7 c6");
-  udpSetChecksumIpv4(bytes, 0, GUEST, GATEWAY);
+  udpSetChecksum(bytes, 0, ipv4AddressSum(GUEST, GATEWAY));
   assertStrictEquals(udpChecksum(bytes, 0), 0xffff);
-  assert(udpChecksumValidIpv4(bytes, 0, GUEST, GATEWAY));
+  assert(udpChecksumValid(bytes, 0, ipv4AddressSum(GUEST, GATEWAY)));
 });
 
-Deno.test("udpChecksumValidIpv4 takes the checksums of a published DHCP exchange's first datagram", () => {
+Deno.test("udpChecksumValid takes the checksums of a published DHCP exchange's first datagram", () => {
   const fixed = "01 01 06 00 00 00 3d 1d" + "00".repeat(20) + "00 0b 82 01 fc 42" + "00".repeat(202);
   const options = "63 82 53 63 35 01 01 3d 07 01 00 0b 82 01 fc 42 32 04 00 00 00 00 37 04 01 03 06 2a ff" +
     "00".repeat(7);
   const bytes = hex(`00 44 00 43 01 18 59 1f ${fixed} ${options}`);
   assert(checkUdp(bytes, 0, bytes.length));
-  assert(udpChecksumValidIpv4(bytes, 0, 0, 0xffffffff));
+  assert(udpChecksumValid(bytes, 0, ipv4AddressSum(0, 0xffffffff)));
 });
 
 Deno.test("formatUdp is one line in tcpdump's manner", () => {
   assertStrictEquals(formatUdp(decodeUdp(hex(HELLO))), "UDP 5000 > 53, length 5");
 });
 
-Deno.test("udpSetPartialChecksumIpv4 writes the pseudo-header's sum, which a link completes", () => {
+Deno.test("udpSetPartialChecksum writes the pseudo-header's sum, which a link completes", () => {
   const payload = noise(61, 4), bytes = painted(8 + payload.length);
   const source = 0xc0000207, destination = 0x0a00020f;
   encodeUdp(bytes, 0, 9, 4000, bytes.length);
   bytes.set(payload, 8);
-  udpSetPartialChecksumIpv4(bytes, 0, source, destination);
+  udpSetPartialChecksum(bytes, 0, ipv4AddressSum(source, destination));
   // What the link does: sum header and payload with the field as it stands, and complement.
   const sum = naiveChecksum(bytes, 0, bytes.length);
   bytes[6] = sum >> 8;
   bytes[7] = sum;
-  assert(udpChecksumValidIpv4(bytes, 0, source, destination));
+  assert(udpChecksumValid(bytes, 0, ipv4AddressSum(source, destination)));
 });
 
-Deno.test("udpChecksumPartialIpv4 knows the pseudo-header's sum alone, and no other checksum", () => {
+Deno.test("udpChecksumPartial knows the pseudo-header's sum alone, and no other checksum", () => {
   const bytes = hex(HELLO);
-  assert(!udpChecksumPartialIpv4(bytes, 0, GUEST, GATEWAY), "a whole one");
-  udpSetPartialChecksumIpv4(bytes, 0, GUEST, GATEWAY);
-  assert(udpChecksumPartialIpv4(bytes, 0, GUEST, GATEWAY));
-  assert(!udpChecksumPartialIpv4(bytes, 0, GUEST, GATEWAY + 1), "of another address");
+  assert(!udpChecksumPartial(bytes, 0, ipv4AddressSum(GUEST, GATEWAY)), "a whole one");
+  udpSetPartialChecksum(bytes, 0, ipv4AddressSum(GUEST, GATEWAY));
+  assert(udpChecksumPartial(bytes, 0, ipv4AddressSum(GUEST, GATEWAY)));
+  assert(!udpChecksumPartial(bytes, 0, ipv4AddressSum(GUEST, GATEWAY + 1)), "of another address");
   bytes[7]!++;
-  assert(!udpChecksumPartialIpv4(bytes, 0, GUEST, GATEWAY));
+  assert(!udpChecksumPartial(bytes, 0, ipv4AddressSum(GUEST, GATEWAY)));
 });
