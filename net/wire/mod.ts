@@ -44,6 +44,7 @@ export * from "./arp.ts";
 export * from "./checksum.ts";
 export * from "./decode_error.ts";
 export * from "./dhcpv4.ts";
+export * from "./dhcpv6.ts";
 export * from "./dns.ts";
 export * from "./domain_search.ts";
 export * from "./ethernet.ts";
