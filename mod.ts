@@ -22,7 +22,6 @@ import { openHostAddresses } from "./host/own_addresses.ts";
 import { LinuxHost } from "./host/linux_host.ts";
 import { PortForwards } from "./forward/port_forwards.ts";
 import { HostResolvers } from "./host/resolver.ts";
-import { parseEndpoint } from "./forward/endpoint_text.ts";
 import type { Counters } from "./nat/base/counters.ts";
 import type { Totals } from "./nat/flow/events.ts";
 import { GatewayEvents } from "./nat/flow/event_target.ts";
@@ -34,9 +33,9 @@ import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
 import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
 import { parseDhcpOptions } from "./nat/service/dhcp_options.ts";
-import { createTranslationRules, type TranslationOptions, type TranslationRules } from "./nat/rules/translate.ts";
+import type { TranslationRules } from "./nat/rules/translate.ts";
+import { createTranslationRules, type Families, type TranslationOptions } from "./nat/rules/translation_options.ts";
 import type { Link, LinkReceiver } from "./net/link/link.ts";
-import { DNS_PORT } from "./net/wire/dns.ts";
 import { EventLoop } from "./net/linux/event_loop.ts";
 
 export type { Forward, PortForwards } from "./forward/port_forwards.ts";
@@ -60,6 +59,7 @@ export type {
   Totals,
 } from "./nat/flow/events.ts";
 export { type GatewayCustomEvent, GatewayEvents, type GatewayListener } from "./nat/flow/event_target.ts";
+export type { Families } from "./nat/rules/translation_options.ts";
 export type { FlowInfo } from "./nat/flow/flow.ts";
 export type { HostNetwork } from "./nat/host.ts";
 export type { Logger } from "./nat/base/logger.ts";
@@ -74,6 +74,10 @@ export const MAX_FLOWS_DEFAULT = 4096;
 export interface GatewayOptions {
   /** The guests' subnet, at least a /27: the gateway is .2, DNS .3, the guest .15. Default `10.0.2.0/24`. */
   readonly subnet?: string;
+  /** The guests' IPv6 subnet, a /64: the gateway is ::2, DNS ::3, the guest ::15. Default `fd00::/64`. */
+  readonly subnet6?: string;
+  /** Which families guests have. Default both. */
+  readonly families?: Families;
   /**
    * Where DNS at .3 asks: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, or `none` for no DNS at all. Default the host's
    * resolvers, as `resolvConf` names them at any time.
@@ -316,7 +320,9 @@ function translationOptions(options: GatewayOptions): TranslationOptions {
   return {
     dnsServers: dnsServers(options.dns),
     ...(options.subnet !== undefined && { subnet: options.subnet }),
-    ...(options.maps !== undefined && { maps: options.maps.map(parseMap) }),
+    ...(options.subnet6 !== undefined && { subnet6: options.subnet6 }),
+    ...(options.families !== undefined && { families: options.families }),
+    ...(options.maps !== undefined && { maps: options.maps }),
     ...(options.hostLoopback !== undefined && { hostLoopback: options.hostLoopback }),
     ...(options.allow !== undefined && { allow: options.allow }),
     ...(options.deny !== undefined && { deny: options.deny }),
@@ -325,7 +331,7 @@ function translationOptions(options: GatewayOptions): TranslationOptions {
 
 function dnsServers(text: string | undefined): NonNullable<TranslationOptions["dnsServers"]> | null {
   if (text === "none") return null;
-  return text === undefined ? [] : [parseEndpoint(text, DNS_PORT)];
+  return text === undefined ? [] : [text];
 }
 
 /**
@@ -337,14 +343,6 @@ function resolvers({ dns, resolvConf }: GatewayOptions): Pick<NatOptions, "resol
   const host = new HostResolvers(resolvConf === undefined ? {} : { path: resolvConf });
   host.current();
   return { resolvers: () => host.current() };
-}
-
-function parseMap(text: string): { guest: string; host: string } {
-  const [guest, host, ...rest] = text.split("=");
-  if (!guest || !host || rest.length > 0) {
-    throw new TypeError(`Cannot use map "${text}": it must be GUESTADDR=HOSTADDR, e.g. 10.0.2.100=127.0.0.1`);
-  }
-  return { guest, host };
 }
 
 function createHost(host: GatewayOptions["host"]): HostNetwork {

@@ -7,7 +7,7 @@
 import type { HostNetwork, HostUdpHandler } from "../nat/host.ts";
 import { SILENT } from "../nat/base/logger.ts";
 import { Nat } from "../nat/nat.ts";
-import { createTranslationRules } from "../nat/rules/translate.ts";
+import { createTranslationRules } from "../nat/rules/translation_options.ts";
 import { IpAddress, parseIpv4 } from "../net/wire/address.ts";
 import { aRecord, dnsAnswer, dnsQuery } from "../tests/support/dns_messages.ts";
 import { udpFrameOfGuest } from "../tests/support/udp_frames.ts";
@@ -36,7 +36,7 @@ const host: HostNetwork = {
   bindUdp: () => "other",
   [Symbol.asyncDispose]: () => Promise.resolve(),
 };
-const rules = createTranslationRules({ dnsServers: [SERVER] });
+const rules = createTranslationRules({ dnsServers: [`${SERVER.address}`] });
 let random = 0;
 const nat = new Nat({ host, rules, logger: SILENT, random: () => random++, maxFlows: 1 });
 let sent = 0;

@@ -4,7 +4,8 @@
  * @module
  */
 import { FlowKey } from "../nat/flow/flow_key.ts";
-import { createTranslationRules, translate } from "../nat/rules/translate.ts";
+import { translate } from "../nat/rules/translate.ts";
+import { createTranslationRules } from "../nat/rules/translation_options.ts";
 import { TranslationCache } from "../nat/rules/translation_cache.ts";
 import { EgressRules } from "../nat/rules/egress.ts";
 import { IpAddress } from "../net/wire/address.ts";

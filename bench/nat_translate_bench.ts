@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { createTranslationRules, type Destination, translate } from "../nat/rules/translate.ts";
+import { type Destination, translate } from "../nat/rules/translate.ts";
+import { createTranslationRules } from "../nat/rules/translation_options.ts";
 import { IpAddress } from "../net/wire/address.ts";
 
 const rules = createTranslationRules({
-  dnsServers: [{ address: "127.0.0.53" }],
-  maps: [{ guest: "10.0.2.100", host: "127.0.0.1" }, { guest: "198.51.100.7", host: "192.0.2.1" }],
+  dnsServers: ["127.0.0.53"],
+  maps: ["10.0.2.100=127.0.0.1", "198.51.100.7=192.0.2.1"],
 });
 
 const destinations: [string, Destination][] = [

@@ -7,7 +7,7 @@
 import type { HostNetwork, HostUdpHandler } from "../nat/host.ts";
 import { Nat } from "../nat/nat.ts";
 import { SILENT } from "../nat/base/logger.ts";
-import { createTranslationRules } from "../nat/rules/translate.ts";
+import { createTranslationRules } from "../nat/rules/translation_options.ts";
 import { IpAddress } from "../net/wire/address.ts";
 import { ipv4AddressSum } from "../net/wire/checksum.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../net/wire/ethernet.ts";

@@ -11,7 +11,8 @@ import { DEFAULT_DENY } from "../nat/rules/egress.ts";
 import type { HostNetwork } from "../nat/host.ts";
 import { isLoopback } from "../nat/rules/policy.ts";
 import { parseDhcpOptions } from "../nat/service/dhcp_options.ts";
-import { createTranslationRules, isGuestAddress } from "../nat/rules/translate.ts";
+import { guestAddressProblem } from "../nat/rules/segment.ts";
+import { createTranslationRules } from "../nat/rules/translation_options.ts";
 import { Cidr, formatIpv4, IpAddress } from "../net/wire/address.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";
@@ -227,9 +228,8 @@ function checkForwards(program: string, { forwards, subnet }: GatewaySettings): 
     throw new UsageError(program, error instanceof Error ? error.message : String(error));
   }
   for (const spec of specs) {
-    if (spec.guestAddress === null || isGuestAddress(rules, spec.guestAddress.ipv4)) continue;
-    const right = `it is one of ${rules.subnet} other than ${rules.gateway} and ${rules.dns}`;
-    throw new UsageError(program, `${formatPortSpec(spec)} leads to no guest's address, ${right}`);
+    const problem = spec.guestAddress === null ? null : guestAddressProblem(rules, spec.guestAddress);
+    if (problem !== null) throw new UsageError(program, `bad forward ${formatPortSpec(spec)}: ${problem}`);
   }
 }
 

@@ -31,7 +31,8 @@ import { FlowKey } from "./flow/flow_key.ts";
 import type { HostEndpoint, HostError, HostTcpHandler, HostTcpSocket } from "./host.ts";
 import { findReserved } from "./rules/policy.ts";
 import type { TcpFlows } from "./relay/tcp_flows.ts";
-import { isGuestAddress, type TranslationRules } from "./rules/translate.ts";
+import { guestAddressProblem } from "./rules/segment.ts";
+import type { TranslationRules } from "./rules/translate.ts";
 
 /** Ports that are drawn where the client's own is taken: those that need no privilege. */
 const FIRST_DRAWN = 1024;
@@ -80,10 +81,7 @@ export class Forwards {
 
   /** Why a forward cannot lead to `address`, in words, or null. */
   problemOf(address: IpAddress): string | null {
-    const { rules } = this.#context;
-    if (isGuestAddress(rules, address.ipv4)) return null;
-    const others = `${rules.gateway}, ${rules.dns} and mapped ones`;
-    return `${address} is no address of a guest, which is one of ${rules.subnet} other than ${others}`;
+    return guestAddressProblem(this.#context.rules, address);
   }
 
   /** From now on clients may come to `forward`. */
@@ -189,7 +187,8 @@ export class Forwards {
       return refusal;
     }
     const { rules } = this.#context;
-    const address = forward.guestAddress ?? (guest.address === 0 ? rules.guest : IpAddress.fromIpv4(guest.address));
+    const address = forward.guestAddress ??
+      (guest.address === 0 ? leasedAddress(rules) : IpAddress.fromIpv4(guest.address));
     const key = this.#freeKey(guest, protocol, { address, port: forward.guestPort }, client);
     return key ?? "forwardNoPort";
   }
@@ -198,7 +197,7 @@ export class Forwards {
     const address = addressOf(forward), known = this.#owners.get(address);
     if (known !== undefined) return known;
     const lost = (guest: ForwardGuest) => this.#endUdp(address, guest);
-    const owner = new AddressOwner(this.#context, { address, leased: this.#context.rules.guest.ipv4, lost });
+    const owner = new AddressOwner(this.#context, { address, leased: leasedAddress(this.#context.rules).ipv4, lost });
     this.#owners.set(address, owner);
     return owner;
   }
@@ -279,7 +278,12 @@ function addressOf(forward: ForwardTarget): number {
 }
 
 /** As which address a guest sees a client of the host. */
-export function seenAddress({ subnet, gateway }: TranslationRules, client: IpAddress): IpAddress {
-  const answerable = client.isIpv4 && findReserved(4, client) === undefined && !subnet.contains(client);
-  return answerable ? client : gateway;
+export function seenAddress({ ipv4 }: TranslationRules, client: IpAddress): IpAddress {
+  const answerable = client.isIpv4 && findReserved(4, client) === undefined && !ipv4!.subnet.contains(client);
+  return answerable ? client : ipv4!.gateway;
+}
+
+/** The address that DHCP gives a guest. */
+function leasedAddress({ ipv4 }: TranslationRules): IpAddress {
+  return ipv4!.guest;
 }

@@ -26,7 +26,8 @@ import { formatIpv4, formatMac, IpAddress, isGroupMac } from "../net/wire/addres
 import type { RateLimitedLog } from "./base/rate_limited_log.ts";
 import type { FrameSender } from "./ip/frame_sender.ts";
 import { GuestAddresses } from "./ip/guest_addresses.ts";
-import { isGuestAddress, type TranslationRules } from "./rules/translate.ts";
+import { isGuestAddress } from "./rules/segment.ts";
+import type { TranslationRules } from "./rules/translate.ts";
 
 /** Time in milliseconds after which a guest is warned about again. */
 export const WARN_AGAIN_MS = 60_000;
@@ -115,7 +116,8 @@ export class GuestIdentity {
   }
 
   #learn(address: number): boolean {
-    if (address !== this.#latest && !this.addresses.has(address) && !isGuestAddress(this.#parts.rules, address)) {
+    const isKnown = address === this.#latest || this.addresses.has(address);
+    if (!isKnown && !isGuestAddress(this.#parts.rules, IpAddress.fromIpv4(address))) {
       this.#warnOfAddress(address);
       return false;
     }
@@ -147,7 +149,8 @@ export class GuestIdentity {
 }
 
 /** Why no guest may have `address`, and what to do. */
-function problemOf({ subnet, gateway, dns, guest, maps }: TranslationRules, address: number): string {
+function problemOf({ ipv4, maps }: TranslationRules, address: number): string {
+  const { subnet, gateway, dns, guest } = ipv4!;
   const isTaken = (whose: string) => `which is ${whose}: give it another address of ${subnet}, e.g. ${guest}`;
   if (address === gateway.ipv4) return isTaken("the gateway's");
   if (address === dns.ipv4) return isTaken("the DNS server's");

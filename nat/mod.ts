@@ -23,7 +23,9 @@ export { FlowTable } from "./flow/flow_table.ts";
 export * from "./host.ts";
 export * from "./rules/egress.ts";
 export * from "./rules/policy.ts";
+export * from "./rules/segment.ts";
 export * from "./rules/translate.ts";
+export * from "./rules/translation_options.ts";
 export {
   createTcpDrops,
   TCP_DEFAULTS,

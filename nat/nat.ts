@@ -47,6 +47,7 @@ import type { DhcpExtras } from "./service/dhcp_options.ts";
 import { DnsService } from "./service/dns_service.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
 import { HostGuard } from "./rules/host_guard.ts";
+import { segmentOf } from "./rules/segment.ts";
 import { type Target, type TranslationRules, withDnsServers } from "./rules/translate.ts";
 
 /** Bytes of buffers from which on flows keep nothing that can be had again. */
@@ -164,7 +165,7 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
     };
     this.rules = options.rules;
     this.dhcp = options.dhcp ?? {};
-    this.gateway = options.rules.gateway.ipv4;
+    this.gateway = options.rules.ipv4?.gateway.ipv4 ?? 0;
     this.logger = options.logger;
     this.#resolvers = options.rules.dnsServers === null ? null : options.resolvers ?? null;
     this.dns = options.rules.dnsServers === null ? null : new DnsService(this, {
@@ -298,7 +299,9 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
 
   /** The gateway's own DNS, if that is what a packet with this key asks; else null. */
   dnsFor(key: FlowKey): DnsService | null {
-    return key.remotePort === DNS_PORT && key.isTo(this.rules.dns) ? this.dns : null;
+    if (key.remotePort !== DNS_PORT) return null;
+    const segment = segmentOf(this.rules, key.family);
+    return segment !== null && key.isTo(segment.dns) ? this.dns : null;
   }
 
   // --- RelayContext ---

@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { formatIpv4, formatMac } from "../../net/wire/address.ts";
+import { formatIpv4, formatMac, IpAddress } from "../../net/wire/address.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { ETHERNET_HEADER_LENGTH } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
@@ -64,7 +64,8 @@ import {
   udpSourcePort,
 } from "../../net/wire/udp.ts";
 import type { DropReason } from "../base/counters.ts";
-import { isGroupAddress, isOnSubnet, type TranslationRules } from "../rules/translate.ts";
+import { isGroupAddress, isOnSubnet } from "../rules/segment.ts";
+import type { TranslationRules } from "../rules/translate.ts";
 import type { Events } from "../flow/events.ts";
 import type { Services } from "../service/services.ts";
 import type { FrameSender } from "./frame_sender.ts";
@@ -146,7 +147,9 @@ export class Ipv4Input implements ReassemblyUser {
   refuse(reason: DropReason, packet: Packet): void {
     this.#drop(reason);
     const isRule = reason === "denied" || reason === "neverRelayed" || reason === "flowRate";
-    if (!isRule || isGroupAddress(this.#context.rules, ipv4Destination(packet.bytes, packet.ip))) return;
+    if (!isRule || isGroupAddress(this.#context.rules, IpAddress.fromIpv4(ipv4Destination(packet.bytes, packet.ip)))) {
+      return;
+    }
     this.#answer({ type: ICMP_UNREACHABLE, code: ICMP_ADMIN_PROHIBITED }, packet);
   }
 
@@ -259,8 +262,8 @@ export class Ipv4Input implements ReassemblyUser {
 
   /** Whether packets to `destination` are routed, so that a hop is taken from them. */
   #isBeyond(destination: number): boolean {
-    const { rules } = this.#context;
-    return !isGroupAddress(rules, destination) && !isOnSubnet(rules, destination);
+    const { rules } = this.#context, address = IpAddress.fromIpv4(destination);
+    return !isGroupAddress(rules, address) && !isOnSubnet(rules, address);
   }
 
   /** The gateway is the hop at which the packet's time to live ends (RFC 1812 section 5.3.1). */

@@ -13,7 +13,7 @@ import type { GuestSide } from "../flow/flow.ts";
 import { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
 import type { Packet } from "../ip/packet.ts";
-import { isGroupAddress } from "../rules/translate.ts";
+import { isGroupAddress } from "../rules/segment.ts";
 import { TranslationCache } from "../rules/translation_cache.ts";
 import { enterMapping } from "./mappings.ts";
 import { UdpRelay } from "./udp_relay.ts";
@@ -84,5 +84,5 @@ export function refuseDatagram(
   key: FlowKey,
   { refusal, rule }: { readonly refusal: DropReason; readonly rule: string },
 ): DropReason {
-  return isGroupAddress(rules, key.remoteAddress.ipv4) ? refusal : registry.refused(key, use, refusal, rule);
+  return isGroupAddress(rules, key.remoteAddress) ? refusal : registry.refused(key, use, refusal, rule);
 }

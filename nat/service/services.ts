@@ -5,7 +5,9 @@
  */
 import { checkBootp, checkDhcpv4, decodeBootp, decodeDhcpv4, DHCP_OFFER, encodeDhcpv4 } from "../../net/wire/dhcpv4.ts";
 import type { DropReason } from "../base/counters.ts";
-import { ipv4Mask, type TranslationRules } from "../rules/translate.ts";
+import { Cidr } from "../../net/wire/address.ts";
+import { DEFAULT_SUBNET, ipv4Mask, segmentIn } from "../rules/segment.ts";
+import type { TranslationRules } from "../rules/translate.ts";
 import { type AddressSet, arpReply, arpRequest, type ArpSegment } from "./arp_replies.ts";
 import { type DhcpDestination, DhcpServer } from "./dhcp.ts";
 import type { DhcpExtras } from "./dhcp_options.ts";
@@ -31,13 +33,15 @@ export class Services {
    * tells.
    */
   constructor(rules: TranslationRules, link: { mac: number; mtu: number; extras?: DhcpExtras }) {
-    const mask = ipv4Mask(rules.subnet.prefix), gateway = rules.gateway.ipv4, dns = rules.dns.ipv4;
+    // Without IPv4 no frame of it comes here.
+    const segment = rules.ipv4 ?? segmentIn(Cidr.parse(DEFAULT_SUBNET)), { subnet } = segment;
+    const mask = ipv4Mask(subnet.prefix), gateway = segment.gateway.ipv4, dns = segment.dns.ipv4;
     const taken = new Set([gateway, dns]);
     for (const map of rules.maps) if (map.guest.isIpv4) taken.add(map.guest.ipv4);
-    this.#segment = { mac: link.mac, network: rules.subnet.address.ipv4, mask, gateway, dns, taken };
+    this.#segment = { mac: link.mac, network: subnet.address.ipv4, mask, gateway, dns, taken };
     this.#dhcp = new DhcpServer({
       serverAddress: gateway,
-      guestAddress: rules.guest.ipv4,
+      guestAddress: segment.guest.ipv4,
       mask,
       router: gateway,
       dns: rules.dnsServers === null ? null : dns,

@@ -108,7 +108,10 @@ const BAD: [string[], string][] = [
   [["--tcp-ports", "80x", "x"], 'bad --tcp-ports 80x: "80x" is no port, write 8080, 8080:80 or 8000-8009:9000-9009'],
   [["-t", "localhost/80", "x"], "bad --tcp-ports localhost/80: localhost before the slash is no IP address"],
   [["-t", "80", "-t", "0.0.0.0/80:81", "x"], "tcp 0.0.0.0:80 -> 81 overlaps tcp 127.0.0.1:80 -> 80"],
-  [["-u", "80:10.0.3.4/80", "x"], "udp 127.0.0.1:80 -> 10.0.3.4:80 leads to no guest's address"],
+  [
+    ["-u", "80:10.0.3.4/80", "x"],
+    "bad forward udp 127.0.0.1:80 -> 10.0.3.4:80: 10.0.3.4 is no address of a guest, which is one of 10.0.2.0/24",
+  ],
   [["--udp-ports", "http", "x"], 'bad --udp-ports http: "http" is no port'],
   [["-u"], "-u needs a value"],
   [["--tcp-port", "80", "x"], "unknown option --tcp-port, did you mean --tcp-ports?"],

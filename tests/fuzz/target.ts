@@ -18,7 +18,7 @@ import { Nat } from "../../nat/nat.ts";
 import { MAX_MAPPINGS } from "../../nat/relay/mappings.ts";
 import { MAX_DNS_PENDING } from "../../nat/service/dns_service.ts";
 import type { TcpState } from "../../nat/tcp/transitions.ts";
-import { createTranslationRules } from "../../nat/rules/translate.ts";
+import { createTranslationRules } from "../../nat/rules/translation_options.ts";
 import { IpAddress, isGroupMac } from "../../net/wire/address.ts";
 import { ARP_REPLY, ARP_REQUEST, arpOperation, arpSenderIp, checkArp, decodeArp } from "../../net/wire/arp.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";
@@ -97,7 +97,7 @@ export class FuzzTarget {
     this.#mtu = number("mtu", 1500);
     this.#maxFlows = number("maxFlows", 16);
     this.#maxBufferBytes = number("maxBufferBytes", 1 << 20);
-    const dnsServers = options.get("dns") === "none" ? null : [{ address: options.get("dns") ?? "127.0.0.53" }];
+    const dnsServers = options.get("dns") === "none" ? null : [options.get("dns") ?? "127.0.0.53"];
     this.nat = new Nat({
       host: this.host,
       rules: createTranslationRules({
@@ -159,9 +159,10 @@ export class FuzzTarget {
     // Clients that have waited for the guest are counted for themselves, where there are too many flows for them.
     // A segment to DNS may fill a gap. What it releases has at most as many messages as a receive window has room for
     // lengths, each of which is counted for itself.
-    const messages = asksDns(plain, this.nat.rules.dns.ipv4, PROTOCOL_TCP) ? LARGE_BUFFER >> 1 : 0;
+    const messages = asksDns(plain, this.nat.rules.ipv4!.dns.ipv4, PROTOCOL_TCP) ? LARGE_BUFFER >> 1 : 0;
     assert(moved <= 1 + messages + this.#turnedAway - turnedAway, `one frame moved counters ${moved} times`);
-    const hasEffect = this.#signature(plain) !== before || asksDns(plain, this.nat.rules.dns.ipv4, PROTOCOL_UDP) ||
+    const hasEffect = this.#signature(plain) !== before ||
+      asksDns(plain, this.nat.rules.ipv4!.dns.ipv4, PROTOCOL_UDP) ||
       this.#isKept(plain) || answer;
     // One that was dropped, as a frame to another station is, answered nothing.
     if (answer && moved === 0) this.#asked.delete(arpSenderIp(plain, 14));

@@ -174,7 +174,7 @@ Deno.test("GuestIdentity drops a packet from an address that no guest may have, 
   ];
   for (const [address, problem] of cases) {
     for (const way of ["arp", "ip"]) {
-      const script = new NatScript({ rules: { maps: [{ guest: "10.0.2.100", host: "127.0.0.1" }] } });
+      const script = new NatScript({ rules: { maps: ["10.0.2.100=127.0.0.1"] } });
       script.guestIp = parseIpv4(address);
       if (way === "arp") script.sendArp(ARP_REQUEST);
       else script.send({ flags: TCP_SYN, ack: 0 });

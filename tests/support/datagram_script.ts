@@ -9,7 +9,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { DropReason } from "../../nat/base/counters.ts";
 import type { Guest } from "../../nat/guest.ts";
 import { Nat } from "../../nat/nat.ts";
-import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translate.ts";
+import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
 import { formatIpv4, parseIpv4 } from "../../net/wire/address.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";

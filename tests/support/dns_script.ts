@@ -7,7 +7,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Guest } from "../../nat/guest.ts";
 import { Nat } from "../../nat/nat.ts";
-import { createTranslationRules, type Target } from "../../nat/rules/translate.ts";
+import type { Target } from "../../nat/rules/translate.ts";
+import { createTranslationRules } from "../../nat/rules/translation_options.ts";
 import { formatEndpoint, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
 import type { Frame } from "../../net/wire/frame.ts";
 import { PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";

@@ -13,7 +13,7 @@ import { Nat } from "../../nat/nat.ts";
 import type { Guest } from "../../nat/guest.ts";
 import { type HostConnectHandler, WOULD_BLOCK } from "../../nat/host.ts";
 import { SILENT } from "../../nat/base/logger.ts";
-import { createTranslationRules } from "../../nat/rules/translate.ts";
+import { createTranslationRules } from "../../nat/rules/translation_options.ts";
 import { readUint16, readUint32, writeUint16, writeUint32 } from "../../net/wire/bytes.ts";
 import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_VERIFIED, Frame } from "../../net/wire/frame.ts";

@@ -10,7 +10,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Nat } from "../../nat/nat.ts";
 import type { Guest } from "../../nat/guest.ts";
 import type { TcpConfig } from "../../nat/tcp/context.ts";
-import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translate.ts";
+import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
 import { formatIpv4, MAC_BROADCAST, parseIpv4 } from "../../net/wire/address.ts";
 import { ARP_LENGTH, ARP_REQUEST, decodeArp, encodeArp } from "../../net/wire/arp.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";

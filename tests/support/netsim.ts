@@ -13,7 +13,7 @@ import { equals } from "@std/bytes";
 import type { FlowInfo } from "../../nat/flow/flow.ts";
 import { Nat } from "../../nat/nat.ts";
 import type { TcpConfig } from "../../nat/tcp/context.ts";
-import { createTranslationRules } from "../../nat/rules/translate.ts";
+import { createTranslationRules } from "../../nat/rules/translation_options.ts";
 import type { Link } from "../../net/link/link.ts";
 import { type LossyLink, lossyLink, type LossyLinkOptions } from "../../net/link/lossy.ts";
 import { memoryLinkPair } from "../../net/link/memory.ts";

@@ -9,7 +9,7 @@ import { PROTOCOL_ICMP, PROTOCOL_UDP } from "../../../net/wire/ipv4.ts";
 import { encodeIcmpv4Echo } from "../../../net/wire/icmpv4.ts";
 import { encodeArp } from "../../../net/wire/arp.ts";
 import { TCP_ACK, TCP_SYN } from "../../../net/wire/tcp.ts";
-import { createTranslationRules } from "../../../nat/rules/translate.ts";
+import { createTranslationRules } from "../../../nat/rules/translation_options.ts";
 import { GUEST_MAC, NatScript } from "../../support/nat_script.ts";
 import { ScriptHost } from "../../support/script_host.ts";
 

@@ -4,7 +4,7 @@ import type { GuestUse } from "../../../nat/flow/flow.ts";
 import { Nat } from "../../../nat/nat.ts";
 import { MAX_MAPPINGS } from "../../../nat/relay/mappings.ts";
 import { SILENT } from "../../../nat/base/logger.ts";
-import { createTranslationRules } from "../../../nat/rules/translate.ts";
+import { createTranslationRules } from "../../../nat/rules/translation_options.ts";
 import { TCP_SYN } from "../../../net/wire/tcp.ts";
 import { ForwardScript } from "../../support/forward_script.ts";
 import { NatScript } from "../../support/nat_script.ts";

@@ -80,7 +80,7 @@ Deno.test("EchoRelay opens a socket for each identifier of the guest, whatever i
 });
 
 Deno.test("EchoRelay translates as everything else, and leaves the gateway's own addresses to the gateway", () => {
-  const script = new DatagramScript({ rules: { maps: [{ guest: "10.0.2.9", host: "127.0.0.1" }] } });
+  const script = new DatagramScript({ rules: { maps: ["10.0.2.9=127.0.0.1"] } });
   script.echo(1, 1, new Uint8Array(8), { to: "10.0.2.9" });
   const socket = script.host.pingSockets[0]!;
   assertEquals(`${socket.sent[0]!.to}`, "127.0.0.1");
@@ -172,7 +172,7 @@ Deno.test("Nat whose host has run out of descriptors asks again for the next ech
 });
 
 Deno.test("Nat drops an echo request to what leads to IPv6", () => {
-  const script = new DatagramScript({ rules: { maps: [{ guest: "10.0.2.9", host: "::1" }] } });
+  const script = new DatagramScript({ rules: { maps: ["10.0.2.9=::1"] } });
   script.echo(1, 1, new Uint8Array(8), { to: "10.0.2.9" });
   assertEquals([script.counted, script.host.pingOpens], [{ icmpNotRelayed: 1 }, 0]);
   script.assertEmptyAfterClose();

@@ -160,7 +160,9 @@ Deno.test("UdpForward counts an answer that the host does not take, and one whos
   script.clientSends("q");
   script.udpSocket().takes = false;
   script.sendUdp({ payload: "a", guestPort: 53, remote: "10.0.2.2:5000" });
-  script.udpSocket().hostRefuses(script.host.sockets[0]?.target ?? { address: script.nat.rules.guest, port: 5000 });
+  script.udpSocket().hostRefuses(
+    script.host.sockets[0]?.target ?? { address: script.nat.rules.ipv4!.guest, port: 5000 },
+  );
   script.host.run();
   assertEquals(script.nat.counters.udpNotSent, 2);
   script.nat.close();

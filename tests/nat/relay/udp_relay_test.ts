@@ -103,7 +103,7 @@ Deno.test("UdpRelay uses one socket for all that a guest's port asks, and takes 
 });
 
 Deno.test("UdpRelay passes an answer from another port of an address that was asked, and the guest may go on there", () => {
-  const script = new DatagramScript({ rules: { maps: [{ guest: "10.0.2.9", host: "127.0.0.1" }] } });
+  const script = new DatagramScript({ rules: { maps: ["10.0.2.9=127.0.0.1"] } });
   script.udp("RRQ", { to: "10.0.2.9", toPort: 69 });
   const socket = script.host.udpSockets[0]!;
   socket.hostSends("DATA", { address: IpAddress.parse("127.0.0.1"), port: 3069 });
@@ -130,7 +130,7 @@ Deno.test("UdpRelay lets rules decide about the port that an answer came from on
 });
 
 Deno.test("UdpRelay answers from the address asked last where two lead to the same place", () => {
-  const script = new DatagramScript({ rules: { maps: [{ guest: "10.0.2.9", host: "127.0.0.1" }] } });
+  const script = new DatagramScript({ rules: { maps: ["10.0.2.9=127.0.0.1"] } });
   const from = { address: IpAddress.parse("127.0.0.1"), port: 9 };
   for (const to of ["10.0.2.9", "10.0.2.2", "10.0.2.9", "10.0.2.2"]) {
     script.udp("?", { to });
@@ -240,7 +240,7 @@ Deno.test("UdpRelay counts what the host does not take, and keeps nothing where 
 });
 
 Deno.test("UdpRelay drops what came over IPv6 and is larger than IPv4 carries", () => {
-  const script = new DatagramScript({ rules: { maps: [{ guest: "10.0.2.9", host: "::1" }] } });
+  const script = new DatagramScript({ rules: { maps: ["10.0.2.9=::1"] } });
   script.udp("?", { to: "10.0.2.9" });
   assertEquals(script.host.udpSockets[0]!.family, 6);
   script.host.udpSockets[0]!.hostSends(new Uint8Array(65508), { address: IpAddress.parse("::1"), port: 9 });
@@ -275,7 +275,7 @@ Deno.test("UdpRelay leaves broadcast and multicast unanswered and out of the log
 
 Deno.test("Guest tells by ICMP of a packet whose time to live ends at the gateway, but not of one that is for it (RFC 1812 section 5.3.1)", () => {
   for (const ttl of [0, 1]) {
-    const script = new DatagramScript({ rules: { maps: [{ guest: "10.0.2.9", host: "127.0.0.1" }] } });
+    const script = new DatagramScript({ rules: { maps: ["10.0.2.9=127.0.0.1"] } });
     script.udp("?", { ttl });
     const [{ header, payload }] = script.take() as [ReturnType<DatagramScript["take"]>[0]];
     const { type, code } = decodeIcmpv4(payload), quoted = icmpv4Quoted(payload, 0, payload.length);

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { DropReason } from "../../../nat/base/counters.ts";
-import type { TranslationOptions } from "../../../nat/rules/translate.ts";
+import type { TranslationOptions } from "../../../nat/rules/translation_options.ts";
 import { isLoopback } from "../../../nat/rules/policy.ts";
 import { TCP_ACK, TCP_RST } from "../../../net/wire/tcp.ts";
 import { ask, type AskFields, askInFragments, askIpv6, type Protocol, PROTOCOLS } from "../../support/guest_packets.ts";
@@ -77,12 +77,12 @@ Deno.test("a rule cannot be walked around by way of the gateway's address or a m
   refuse({ deny: ["10.0.2.2"] }, "10.0.2.2");
   refuse({ deny: ["::1"] }, "10.0.2.2");
   refuse({ allow: ["192.0.2.0/24"] }, "10.0.2.2");
-  const maps = [{ guest: "10.0.2.100", host: "192.0.2.9" }];
+  const maps = ["10.0.2.100=192.0.2.9"];
   refuse({ deny: ["192.0.2.9"], maps }, "10.0.2.100");
   refuse({ deny: ["10.0.2.100"], maps }, "10.0.2.100");
   refuse({ allow: ["198.51.100.0/24"], maps }, "10.0.2.100");
-  refuse({ maps: [{ guest: "10.0.2.100", host: "169.254.169.254" }] }, "10.0.2.100");
-  refuse({ deny: ["127.0.0.0/8"], maps: [{ guest: "10.0.2.2", host: "127.0.0.9" }] }, "10.0.2.2");
+  refuse({ maps: ["10.0.2.100=169.254.169.254"] }, "10.0.2.100");
+  refuse({ deny: ["127.0.0.0/8"], maps: ["10.0.2.2=127.0.0.9"] }, "10.0.2.2");
 });
 
 Deno.test("an allow of the gateway's address or of where it leads opens it, both to 127.0.0.1 alone if that is what it says", () => {
@@ -101,7 +101,7 @@ Deno.test("an allow of the gateway's address or of where it leads opens it, both
 });
 
 Deno.test("DNS at .3 stays under an allow-list and under a deny of its resolver", () => {
-  const dnsServers = [{ address: "127.0.0.53" }], payload = dnsQuery("test A");
+  const dnsServers = ["127.0.0.53"], payload = dnsQuery("test A");
   for (const rules of [{ allow: ["192.0.2.0/24"], dnsServers }, { deny: ["127.0.0.0/8", "10.0.2.0/24"], dnsServers }]) {
     for (const protocol of ["udp", "tcp"] as const) {
       const script = new NatScript({ rules });
@@ -170,8 +170,8 @@ Deno.test("no allow opens what is never relayed, and no form of an address passe
 Deno.test("without host loopback no packet of a guest leads to it unless a map names it", () => {
   const rules = {
     hostLoopback: false,
-    dnsServers: [{ address: "127.0.0.53" }],
-    maps: [{ guest: "10.0.2.100", host: "127.0.0.5" }],
+    dnsServers: ["127.0.0.53"],
+    maps: ["10.0.2.100=127.0.0.5"],
   };
   const script = new NatScript({ rules });
   const everywhere = [

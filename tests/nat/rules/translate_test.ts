@@ -1,14 +1,7 @@
-import { assert, assertEquals, assertThrows } from "@std/assert";
-import {
-  broadcastOf,
-  createTranslationRules,
-  ipv4Mask,
-  translate,
-  type TranslationOptions,
-  type TranslationRules,
-  withDnsServers,
-} from "../../../nat/rules/translate.ts";
-import { Cidr, formatEndpoint, IpAddress } from "../../../net/wire/address.ts";
+import { assert, assertEquals } from "@std/assert";
+import { translate, type TranslationRules, withDnsServers } from "../../../nat/rules/translate.ts";
+import { createTranslationRules } from "../../../nat/rules/translation_options.ts";
+import { formatEndpoint, IpAddress } from "../../../net/wire/address.ts";
 
 const TCP = 6, UDP = 17, ICMP = 1;
 
@@ -26,32 +19,6 @@ function ask(
 
 const DEFAULTS = createTranslationRules();
 
-Deno.test("createTranslationRules places gateway, DNS and guest in the subnet", () => {
-  const places = (options?: TranslationOptions) => {
-    const { subnet, gateway, dns, guest } = createTranslationRules(options);
-    return `${subnet} ${gateway} ${dns} ${guest}`;
-  };
-  assertEquals(places(), "10.0.2.0/24 10.0.2.2 10.0.2.3 10.0.2.15");
-  assertEquals(places({ subnet: "192.168.7.93/27" }), "192.168.7.64/27 192.168.7.66 192.168.7.67 192.168.7.79");
-  assertEquals(places({ subnet: Cidr.parse("172.16.0.0/12") }), "172.16.0.0/12 172.16.0.2 172.16.0.3 172.16.0.15");
-});
-
-Deno.test("createTranslationRules refuses subnets that have no room, are not IPv4 or reserved", () => {
-  const causes: [string, string][] = [
-    ["10.0.2.0/28", "Cannot use subnet 10.0.2.0/28: it is smaller than a /27"],
-    ["10.0.2.0", "it is smaller than a /27"],
-    ["fd00::/64", "Cannot use subnet fd00::/64: it is not IPv4"],
-    ["127.0.0.0/8", "it shares 127.0.0.0/8 (loopback)"],
-    ["127.9.9.0/24", "it shares 127.0.0.0/8 (loopback)"],
-    ["126.0.0.0/7", "it shares 127.0.0.0/8 (loopback)"],
-    ["0.0.0.0/0", "it shares 0.0.0.0/8"],
-    ["128.0.0.0/1", "it shares 224.0.0.0/4"],
-    ["255.255.255.0/24", "it shares 240.0.0.0/4"],
-  ];
-  for (const [subnet, cause] of causes) assertThrows(() => createTranslationRules({ subnet }), RangeError, cause);
-  assertThrows(() => createTranslationRules({ subnet: "10.0.2/24" }), TypeError, "Cannot parse IPv4 address");
-});
-
 Deno.test("translate leaves an address of the world as it is", () => {
   assertEquals(ask(DEFAULTS, "93.184.216.34", { port: 443 }), "93.184.216.34:443");
   assertEquals(ask(DEFAULTS, "93.184.216.34", { protocol: UDP, port: 53 }), "93.184.216.34:53");
@@ -66,14 +33,8 @@ Deno.test("translate leads the gateway to 127.0.0.1, then ::1, on the same port"
 });
 
 Deno.test("translate leads the gateway to the targets it is given, in their order", () => {
-  const rules = createTranslationRules({ gatewayTargets: ["::1", IpAddress.parse("192.0.2.1")] });
+  const rules = createTranslationRules({ gatewayTargets: ["::1", "192.0.2.1"] });
   assertEquals(ask(rules, "10.0.2.2"), "[::1]:80 192.0.2.1:80");
-  assertThrows(() => createTranslationRules({ gatewayTargets: [] }), RangeError, "Cannot use gateway targets");
-  assertThrows(
-    () => createTranslationRules({ gatewayTargets: ["127.0.0.1", "0.0.0.0"] }),
-    RangeError,
-    "Cannot lead the gateway to 0.0.0.0: 0.0.0.0/8 (this host on this network) is never relayed",
-  );
 });
 
 Deno.test("translate refuses everything that is never relayed, in every form", () => {
@@ -91,8 +52,8 @@ Deno.test("translate refuses everything that is never relayed, in every form", (
 
 Deno.test("translate takes no IPv4-mapped address of an IPv6 packet for gateway, DNS or a mapped address", () => {
   const rules = createTranslationRules({
-    dnsServers: [{ address: "127.0.0.53" }],
-    maps: [{ guest: "198.51.100.1", host: "127.0.0.1" }],
+    dnsServers: ["127.0.0.53"],
+    maps: ["198.51.100.1=127.0.0.1"],
   });
   for (const text of ["10.0.2.2", "10.0.2.3", "198.51.100.1", "93.184.216.34"]) {
     assertEquals(ask(rules, `::ffff:${text}`, { family: 6, port: 53 }), "neverRelayed (::ffff:0:0/96)", text);
@@ -111,7 +72,7 @@ Deno.test("translate refuses the rest of the subnet, its ends included", () => {
 });
 
 Deno.test("translate leads DNS to the resolver on port 53 alone, by UDP and TCP", () => {
-  const rules = createTranslationRules({ dnsServers: [{ address: "192.0.2.53", port: 5353 }] });
+  const rules = createTranslationRules({ dnsServers: ["192.0.2.53:5353"] });
   assertEquals(ask(rules, "10.0.2.3", { protocol: UDP, port: 53 }), "192.0.2.53:5353");
   assertEquals(ask(rules, "10.0.2.3", { protocol: TCP, port: 53 }), "192.0.2.53:5353");
   const refused = "neverRelayed (10.0.2.3 beside port 53)";
@@ -125,21 +86,9 @@ Deno.test("translate denies DNS where there is no resolver", () => {
   assertEquals(ask(DEFAULTS, "10.0.2.3", { port: 80 }), "neverRelayed (10.0.2.3 beside port 53)");
 });
 
-Deno.test("createTranslationRules leads DNS to several resolvers in order, and checks each", () => {
-  const rules = createTranslationRules({ dnsServers: [{ address: "::1" }, { address: "127.0.0.1", port: 5353 }] });
+Deno.test("translate leads DNS to several resolvers in order", () => {
+  const rules = createTranslationRules({ dnsServers: ["::1", "127.0.0.1:5353"] });
   assertEquals(ask(rules, "10.0.2.3", { protocol: TCP, port: 53 }), "[::1]:53 127.0.0.1:5353");
-  assertThrows(
-    () => createTranslationRules({ dnsServers: [{ address: "::1" }, { address: "0.0.0.0" }] }),
-    RangeError,
-    "Cannot use DNS server 0.0.0.0:53: 0.0.0.0/8 (this host on this network) is never relayed",
-  );
-  for (const port of [0, -1, 65536, 1.5, NaN]) {
-    assertThrows(
-      () => createTranslationRules({ dnsServers: [{ address: "::1", port }] }),
-      RangeError,
-      `port ${port} is not from 1 to 65535`,
-    );
-  }
 });
 
 Deno.test("withDnsServers changes the resolvers in a copy, and leaves out what is never relayed", () => {
@@ -153,8 +102,8 @@ Deno.test("withDnsServers changes the resolvers in a copy, and leaves out what i
 Deno.test("translate without host loopback denies the gateway and keeps DNS and maps", () => {
   const rules = createTranslationRules({
     hostLoopback: false,
-    dnsServers: [{ address: "127.0.0.53" }],
-    maps: [{ guest: "10.0.2.100", host: "127.0.0.1" }, { guest: "10.0.2.101", host: "::1" }],
+    dnsServers: ["127.0.0.53"],
+    maps: ["10.0.2.100=127.0.0.1", "10.0.2.101=::1"],
   });
   assertEquals(ask(rules, "10.0.2.2"), "denied (no host loopback)");
   assertEquals(ask(rules, "10.0.2.3", { protocol: UDP, port: 53 }), "127.0.0.53:53");
@@ -169,7 +118,7 @@ Deno.test("translate without host loopback leads the gateway to what is not loop
 
 Deno.test("translate follows a map of the gateway's own address, also without host loopback", () => {
   for (const hostLoopback of [true, false]) {
-    const rules = createTranslationRules({ hostLoopback, maps: [{ guest: "10.0.2.2", host: "127.0.0.7" }] });
+    const rules = createTranslationRules({ hostLoopback, maps: ["10.0.2.2=127.0.0.7"] });
     assertEquals(ask(rules, "10.0.2.2"), "127.0.0.7:80");
   }
 });
@@ -177,9 +126,9 @@ Deno.test("translate follows a map of the gateway's own address, also without ho
 Deno.test("translate follows maps of the subnet, of the world and across families", () => {
   const rules = createTranslationRules({
     maps: [
-      { guest: "10.0.2.50", host: "192.0.2.1" },
-      { guest: "198.51.100.1", host: "10.0.2.77" },
-      { guest: IpAddress.parse("2001:db8::1"), host: "127.0.0.1" },
+      "10.0.2.50=192.0.2.1",
+      "198.51.100.1=10.0.2.77",
+      "2001:db8::1=127.0.0.1",
     ],
   });
   assertEquals(ask(rules, "10.0.2.50", { port: 22 }), "192.0.2.1:22");
@@ -188,60 +137,14 @@ Deno.test("translate follows maps of the subnet, of the world and across familie
   assertEquals(ask(rules, "10.0.2.51"), "neverRelayed (10.0.2.0/24)");
 });
 
-Deno.test("createTranslationRules refuses maps that lead to, or stand for, what is never relayed", () => {
-  const map = (guest: string, host: string) => () => createTranslationRules({ maps: [{ guest, host }] });
-  for (
-    const host of ["0.0.0.0", "0.1.2.3", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::127.0.0.1", "ff02::1"]
-  ) {
-    assertThrows(map("10.0.2.50", host), RangeError, `Cannot map 10.0.2.50 to ${IpAddress.parse(host)}: `);
-  }
-  for (const guest of ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "::1", "::10.0.2.50", "ff02::1"]) {
-    assertThrows(map(guest, "127.0.0.1"), RangeError, "are never relayed");
-  }
-  assertThrows(map("10.0.2.50", "localhost"), TypeError, "Cannot parse");
-});
-
-Deno.test("createTranslationRules refuses maps of addresses that are taken", () => {
-  const causes: [string, string][] = [
-    ["10.0.2.3", "Cannot map 10.0.2.3 to 127.0.0.1: 10.0.2.3 is the DNS server's address"],
-    ["10.0.2.15", "10.0.2.15 is the guest's own address"],
-    ["10.0.2.0", "10.0.2.0 stands for all of the subnet 10.0.2.0/24"],
-    ["10.0.2.255", "10.0.2.255 stands for all of the subnet 10.0.2.0/24"],
-  ];
-  for (const [guest, cause] of causes) {
-    assertThrows(() => createTranslationRules({ maps: [{ guest, host: "127.0.0.1" }] }), RangeError, cause);
-  }
-  const twice = [{ guest: "10.0.2.50", host: "127.0.0.1" }, { guest: "10.0.2.50", host: "127.0.0.2" }];
-  assertThrows(() => createTranslationRules({ maps: twice }), RangeError, "10.0.2.50 is mapped already");
-});
-
 Deno.test("translate refuses a forbidden host address even from rules that nobody checked", () => {
   const forged: TranslationRules = {
     ...DEFAULTS,
     dnsServers: [{ address: IpAddress.parse("0.0.0.0"), port: 53 }],
     maps: [{ guest: IpAddress.parse("10.0.2.50"), host: IpAddress.parse("::ffff:224.0.0.1") }],
-    gatewayTargets: [IpAddress.parse("127.0.0.1"), IpAddress.parse("::127.0.0.1")],
+    ipv4: { ...DEFAULTS.ipv4!, gatewayTargets: [IpAddress.parse("127.0.0.1"), IpAddress.parse("::127.0.0.1")] },
   };
   assertEquals(ask(forged, "10.0.2.50"), "neverRelayed (224.0.0.0/4)");
   assertEquals(ask(forged, "10.0.2.3", { port: 53 }), "neverRelayed (0.0.0.0/8)");
   assertEquals(ask(forged, "10.0.2.2"), "neverRelayed (::/96)");
-});
-
-Deno.test("ipv4Mask and broadcastOf hold at every prefix length", () => {
-  assertEquals([0, 1, 8, 24, 27, 31, 32].map((prefix) => ipv4Mask(prefix).toString(16)), [
-    "0",
-    "80000000",
-    "ff000000",
-    "ffffff00",
-    "ffffffe0",
-    "fffffffe",
-    "ffffffff",
-  ]);
-  const last = (text: string) => broadcastOf(Cidr.parse(text)).toString();
-  assertEquals(["10.0.2.0/24", "192.168.7.64/27", "0.0.0.0/0", "10.1.2.3/32"].map(last), [
-    "10.0.2.255",
-    "192.168.7.95",
-    "255.255.255.255",
-    "10.1.2.3",
-  ]);
 });

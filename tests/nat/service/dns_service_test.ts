@@ -3,7 +3,7 @@ import { MAX_DNS_PENDING, MAX_DNS_WAITERS } from "../../../nat/service/dns_servi
 import { DNS_ATTEMPT_MS, DNS_QUERY_MS } from "../../../nat/service/dns_exchange.ts";
 import { LOCAL_DNS_NAMES } from "../../../nat/service/dns_local.ts";
 import { Nat } from "../../../nat/nat.ts";
-import { createTranslationRules } from "../../../nat/rules/translate.ts";
+import { createTranslationRules } from "../../../nat/rules/translation_options.ts";
 import { DNS_QR, DNS_RD } from "../../../net/wire/dns.ts";
 import {
   aRecord,

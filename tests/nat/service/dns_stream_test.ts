@@ -34,7 +34,7 @@ function messages(bytes: Uint8Array): Uint8Array[] {
 /** A guest that is connected to .3. */
 class TcpAsker extends NatScript {
   constructor(servers: readonly string[] = ["192.0.2.53"]) {
-    super({ rules: { dnsServers: servers.map((address) => ({ address })) } });
+    super({ rules: { dnsServers: servers } });
     Object.assign(this, { remoteIp: parseIpv4("10.0.2.3"), remotePort: 53 });
     this.send({ flags: TCP_SYN, ack: 0, mss: 1460 });
     this.ack = (this.expect({ flags: TCP_SYN | TCP_ACK, ack: this.seq }).seq + 1) >>> 0;
@@ -299,7 +299,7 @@ Deno.test("DnsStream gives up what a guest has asked that resets or goes, and no
 });
 
 Deno.test("DnsStream leaves other ports and addresses alone", () => {
-  const script = new NatScript({ rules: { dnsServers: [{ address: "192.0.2.53" }] } });
+  const script = new NatScript({ rules: { dnsServers: ["192.0.2.53"] } });
   Object.assign(script, { remoteIp: parseIpv4("192.0.2.53"), remotePort: 53 });
   const socket = script.open();
   script.send({ payload: framed(local) });

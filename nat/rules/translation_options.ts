@@ -1,0 +1,238 @@
+/**
+ * The options of translation: read from text and checked, once for programs and for the command line.
+ *
+ * Each `parse…` reads the text of one option, and throws a `TypeError` for another form or a `RangeError` for what
+ * makes no sense. The message is what is wrong and what would be right, alone, so that whoever knows what the text was
+ * given for puts that in front. `createTranslationRules` reads all of them, looks for what contradicts each other, and
+ * throws a `TranslationOptionError`, which names the option and the text beside the problem.
+ *
+ * @module
+ */
+import { Cidr, IpAddress } from "../../net/wire/address.ts";
+import { DNS_PORT } from "../../net/wire/dns.ts";
+import type { HostAddresses } from "../host.ts";
+import { EgressRules } from "./egress.ts";
+import { familyOf, findForbiddenTarget, findReserved, type IpFamily, isLoopback, NEVER_RELAYED } from "./policy.ts";
+import { broadcastOf, DEFAULT_SUBNET, DEFAULT_SUBNET6, type Segment, segmentIn } from "./segment.ts";
+import type { AddressMap, Target, TranslationRules } from "./translate.ts";
+
+/** Longest prefix of an IPv4 subnet: with 32 addresses there is room for .15. */
+const LONGEST_PREFIX = 27;
+/** Shortest prefix of an IPv4 subnet: no network for private use is larger (RFC 1918). */
+const SHORTEST_PREFIX = 8;
+/** Prefix of every IPv6 subnet: guests make up the other 64 bits (RFC 4291 section 2.5.1, RFC 4862). */
+const PREFIX6 = 64;
+const NO_DNS = "none";
+
+/** Which families a guest has. */
+export type Families = "both" | "ipv4" | "ipv6";
+
+/** What rules are made from. */
+export interface TranslationOptions {
+  /** The IPv4 subnet, a /8 to a /27. Default 10.0.2.0/24. */
+  readonly subnet?: string;
+  /** The IPv6 subnet, a /64. Default fd00::/64. */
+  readonly subnet6?: string;
+  /** Which families the guest has. Default both. */
+  readonly families?: Families;
+  /** Where DNS leads, as `parseDns` reads it, in the order to try. Default `null`: there is no DNS. */
+  readonly dnsServers?: readonly string[] | null;
+  /** Guest-visible addresses for host addresses, as `parseMap` reads them. Default none. */
+  readonly maps?: readonly string[];
+  /** Where the gateway's addresses lead, in the order to try. Default the host's loopback, that of its family first. */
+  readonly gatewayTargets?: readonly string[];
+  /** Whether the gateway's address may lead to loopback. Default true. */
+  readonly hostLoopback?: boolean;
+  /** The host's addresses, if guests may reach none of them. Default null. */
+  readonly hostAddresses?: HostAddresses | null;
+  /** Where guests may go, as `EgressRules` reads it. Default anywhere. */
+  readonly allow?: readonly string[];
+  /** Where guests may not go, as `EgressRules` reads it. Default `DEFAULT_DENY`, which `none` leaves out. */
+  readonly deny?: readonly string[];
+}
+
+/** The options whose texts are read here. */
+export type TranslationOptionName = "subnet" | "subnet6" | "dnsServers" | "maps" | "gatewayTargets";
+
+const NAMES: Record<TranslationOptionName, string> = {
+  subnet: "subnet",
+  subnet6: "IPv6 subnet",
+  dnsServers: "DNS server",
+  maps: "map",
+  gatewayTargets: "gateway target",
+};
+
+/** An option that cannot be followed. */
+export class TranslationOptionError extends RangeError {
+  /** The class's name, for messages. */
+  override readonly name = "TranslationOptionError";
+  /** Which option. */
+  readonly option: TranslationOptionName;
+  /** What was given. */
+  readonly text: string;
+  /** What is wrong and what would be right. */
+  readonly problem: string;
+
+  /** For the text of an option. */
+  constructor(option: TranslationOptionName, text: string, problem: string) {
+    super(`Cannot use ${NAMES[option]} ${text}: ${problem}`);
+    this.option = option;
+    this.text = text;
+    this.problem = problem;
+  }
+}
+
+/**
+ * Makes rules and checks them. Throws a `TranslationOptionError`, and what `EgressRules` says of a rule that cannot be
+ * followed.
+ */
+export function createTranslationRules(options: TranslationOptions = {}): TranslationRules {
+  const { families = "both", maps = [], hostAddresses = null } = options;
+  const targets = options.gatewayTargets?.map((text) => read("gatewayTargets", text, parseTarget));
+  if (targets?.length === 0) throw new TranslationOptionError("gatewayTargets", "[]", "the list is empty");
+  const segment = (option: "subnet" | "subnet6", text: string, parse: (text: string) => Cidr) =>
+    segmentIn(read(option, text, parse), targets);
+  const ipv4 = segment("subnet", options.subnet ?? DEFAULT_SUBNET, parseSubnet);
+  const ipv6 = segment("subnet6", options.subnet6 ?? DEFAULT_SUBNET6, parseSubnet6);
+  const known: AddressMap[] = [];
+  for (const text of maps) {
+    known.push(read("maps", text, (text) => checkMap(parseMap(text), [ipv4, ipv6], { known, hostAddresses })));
+  }
+  return {
+    ipv4: families === "ipv6" ? null : ipv4,
+    ipv6: families === "ipv4" ? null : ipv6,
+    dnsServers: options.dnsServers?.map((text) => read("dnsServers", text, parseDnsServer)) ?? null,
+    maps: known,
+    hostLoopback: options.hostLoopback ?? true,
+    hostAddresses,
+    egress: new EgressRules({
+      ...(options.allow !== undefined && { allow: options.allow }),
+      ...(options.deny !== undefined && { deny: options.deny }),
+    }),
+  };
+}
+
+/** Reads the IPv4 subnet of a guest. */
+export function parseSubnet(text: string): Cidr {
+  const subnet = parseNetwork(text, 4, `it is an IPv4 network, such as ${DEFAULT_SUBNET}`);
+  if (subnet.prefix > LONGEST_PREFIX) {
+    const right = `such as ${subnet.address}/${LONGEST_PREFIX}`;
+    throw new RangeError(`it is too small, at least a /${LONGEST_PREFIX} is needed, ${right}`);
+  }
+  if (subnet.prefix < SHORTEST_PREFIX) throw new RangeError(`it is too large, at most a /${SHORTEST_PREFIX} will do`);
+  return checkNetwork(subnet, DEFAULT_SUBNET);
+}
+
+/** Reads the IPv6 subnet of a guest. */
+export function parseSubnet6(text: string): Cidr {
+  const right = `it is an IPv6 network of 64 bits, such as ${DEFAULT_SUBNET6}`, subnet = parseNetwork(text, 6, right);
+  if (subnet.prefix !== PREFIX6) throw new RangeError(`its prefix is /${PREFIX6}, such as ${DEFAULT_SUBNET6}`);
+  return checkNetwork(subnet, DEFAULT_SUBNET6);
+}
+
+/** Reads `ADDR`, `ADDR:PORT`, `[ADDR]:PORT` or `none`, which is null. */
+export function parseDns(text: string): Target | null {
+  return text === NO_DNS ? null : parseDnsServer(text);
+}
+
+/** Reads `GUESTADDR=HOSTADDR`, of either family. */
+export function parseMap(text: string): AddressMap {
+  const [guest, host, ...more] = text.split("=").map(tryAddress);
+  if (!guest || !host || more.length > 0) {
+    throw new TypeError("it is GUESTADDR=HOSTADDR, such as 10.0.2.100=127.0.0.1 or fd00::100=::1");
+  }
+  const reserved = findReserved(familyOf(guest), guest);
+  if (reserved) {
+    throw new RangeError(`a guest's packets to ${reserved.rule} (${reserved.what}) are never relayed, map another one`);
+  }
+  checkTarget(host);
+  return { guest, host };
+}
+
+function read<T>(option: TranslationOptionName, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new TranslationOptionError(option, text, (error as Error).message);
+  }
+}
+
+/** A network of this family without host bits; `right` is what else is said to be right. */
+function parseNetwork(text: string, family: IpFamily, right: string): Cidr {
+  const network = text.includes("/") ? tryParse(() => Cidr.parse(text)) : undefined;
+  if (network === undefined || familyOf(network.address) !== family) throw new TypeError(right);
+  const base = network.network;
+  if (!base.address.equals(network.address)) throw new RangeError(`it names an address in a network, write ${base}`);
+  return network;
+}
+
+function checkNetwork(subnet: Cidr, right: string): Cidr {
+  const family = familyOf(subnet.address);
+  // Of two networks one holds the other or they share nothing, so their first addresses tell.
+  const reserved = NEVER_RELAYED.find((entry) =>
+    entry.family === family && (entry.range.contains(subnet.address) || subnet.contains(entry.range.address))
+  );
+  if (reserved === undefined) return subnet;
+  throw new RangeError(`it shares ${reserved.rule} (${reserved.what}), take one such as ${right}`);
+}
+
+function parseDnsServer(text: string): Target {
+  const right = `it is ADDR, ADDR:PORT or ${NO_DNS}, such as 192.0.2.53:5353 or [2001:db8::53]:53`;
+  const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text), dotted = /^([\d.]+)(?::(.*))?$/.exec(text);
+  const [, part = text, port] = bracketed ?? dotted ?? [];
+  const address = tryAddress(part);
+  if (!address || (bracketed && address.isIpv4)) throw new TypeError(right);
+  if (port !== undefined && (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65535)) {
+    throw new RangeError("its port is a whole number from 1 to 65535");
+  }
+  return { address: checkTarget(address), port: port === undefined ? DNS_PORT : Number(port) };
+}
+
+function parseTarget(text: string): IpAddress {
+  const address = tryAddress(text);
+  if (!address) throw new TypeError("it is an address of the host, such as 127.0.0.1 or ::1");
+  return checkTarget(address);
+}
+
+function checkTarget(address: IpAddress): IpAddress {
+  const forbidden = findForbiddenTarget(address);
+  if (forbidden === undefined) return address;
+  throw new RangeError(`${forbidden.rule} (${forbidden.what}) is never relayed, lead to another address`);
+}
+
+function checkMap(
+  map: AddressMap,
+  segments: readonly Segment[],
+  { known, hostAddresses }: { known: readonly AddressMap[]; hostAddresses: HostAddresses | null },
+): AddressMap {
+  const { guest, host } = map;
+  for (const segment of segments) {
+    const whose = ownerOf(segment, guest);
+    if (whose !== undefined) throw new RangeError(`${guest} is ${whose}, take another one`);
+  }
+  if (known.some((other) => other.guest.equals(guest))) throw new RangeError(`${guest} is mapped already`);
+  if (hostAddresses !== null && isLoopback(host)) {
+    throw new RangeError("it leads to the host, which --no-host forbids, leave out one of them");
+  }
+  return map;
+}
+
+/** Whose address no map can take, in words. A map of the gateway's is fine. */
+function ownerOf({ subnet, dns, guest, family }: Segment, address: IpAddress): string | undefined {
+  if (address.equals(dns)) return "the DNS server's address";
+  if (address.equals(guest)) return "the guest's own address";
+  const isGroup = address.equals(subnet.address) || (family === 4 && address.equals(broadcastOf(subnet)));
+  return isGroup ? `the address of all of ${subnet}` : undefined;
+}
+
+function tryAddress(text: string): IpAddress | undefined {
+  return tryParse(() => IpAddress.parse(text));
+}
+
+function tryParse<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch {
+    return undefined;
+  }
+}
