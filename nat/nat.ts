@@ -23,7 +23,7 @@ import { type Counters, createCounters, type DropReason } from "./base/counters.
 import type { Logger } from "./base/logger.ts";
 import { RateLimitedLog } from "./base/rate_limited_log.ts";
 import { TimerWheel } from "./base/timers.ts";
-import type { FlowsContext } from "./flow/relay_context.ts";
+import type { Connectors, FlowsContext } from "./flow/relay_context.ts";
 import type { Endings, FlowEnding } from "./flow/endings.ts";
 import { Events } from "./flow/events.ts";
 import type { EndsTurn, FlowInfo, ForwardTarget, GuestSide } from "./flow/flow.ts";
@@ -37,6 +37,7 @@ import { Guest, type GuestContext } from "./guest.ts";
 import type { HostNetwork } from "./host.ts";
 import type { FrameSink } from "./ip/frame_sender.ts";
 import type { Packet } from "./ip/packet.ts";
+import { GatewayConnectors } from "./relay/connectors.ts";
 import { EchoFlows } from "./relay/echo_flows.ts";
 import { Gathering } from "./relay/gathering.ts";
 import type { TcpRelay } from "./relay/tcp_relay.ts";
@@ -105,6 +106,8 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
   readonly quotas: Quotas;
   /** Keeps guests off the host's own addresses, if they may reach none. */
   readonly hostGuard: HostGuard;
+  /** Chooses who connects a TCP flow. */
+  readonly connectors: Connectors = new GatewayConnectors(this);
   /** The TCP flows. */
   readonly tcpFlows: TcpFlows;
   /** The UDP flows. */

@@ -13,7 +13,7 @@ import type { Packet } from "../ip/packet.ts";
 import type { Path } from "../ip/path.ts";
 import type { Gathering } from "../relay/gathering.ts";
 import type { TcpContext } from "../tcp/context.ts";
-import type { TranslationRules } from "../rules/translate.ts";
+import type { Target, TranslationRules } from "../rules/translate.ts";
 import type { Events } from "./events.ts";
 import type { EndsTurn, GuestSide } from "./flow.ts";
 import type { FlowKey } from "./flow_key.ts";
@@ -55,22 +55,31 @@ export interface RelayContext {
   readonly registry: FlowRegistry;
 }
 
-/** Who asks the gateway's DNS. */
-export interface DnsAsker {
+/** A guest that begins a flow, or asks the gateway's DNS. */
+export interface Asker {
   /** The guest. */
   readonly guest: GuestSide;
-  /** The key of its question: its address and port, and the address at which it asks. */
+  /** The key of its flow or question: its address and port, and those that it asks for. */
   readonly key: FlowKey;
   /** The way to it. */
   readonly path: Path;
 }
 
+/** Who connects: the host, or what stands in its place or before it. */
+export type Connector = Pick<HostNetwork, "connectTcp">;
+
+/** Chooses who connects a TCP flow. */
+export interface Connectors {
+  /** Who connects the flow that `asker` begins and that may lead to `translation.targets`. */
+  for(asker: Asker, translation: { readonly targets: readonly Target[] }): Connector;
+}
+
 /** The gateway's own DNS as flows see it. */
 export interface DnsAnswering {
   /** Takes a query over UDP. Returns why it has no answer, or null: it has one, now or later. */
-  ask(packet: Packet, asker: DnsAsker): DropReason | null;
+  ask(packet: Packet, asker: Asker): DropReason | null;
   /** Takes the connections of a guest that asks over TCP, in the place of the host. */
-  connector(asker: DnsAsker): Pick<HostNetwork, "connectTcp">;
+  connector(asker: Asker): Connector;
 }
 
 /** What the flows of a protocol need of the gateway. */
@@ -85,6 +94,8 @@ export interface FlowsContext extends RelayContext {
   readonly logger: Logger;
   /** The gateway's own DNS, if that is what a packet with this key asks; else null. */
   dnsFor(key: FlowKey): DnsAnswering | null;
+  /** Chooses who connects a TCP flow. */
+  readonly connectors: Connectors;
   /** The guests that are attached. */
   guests(): readonly GuestSide[];
   /** An unpredictable unsigned 32-bit number. */

@@ -2,8 +2,8 @@
  * The TCP flows of a gateway: found by key, and begun by a guest's SYN (`tcp_guest_opening.ts`) or by a client of the
  * host (`tcp_host_opening.ts`).
  *
- * A SYN is translated, and rules and limits are asked, before anything is opened. DNS at the gateway's own address ends
- * in the gateway: `service/dns_service.ts` takes the place of the host.
+ * A SYN is translated, and rules and limits are asked, before anything is opened. Who then connects, `Connectors`
+ * says. DNS at the gateway's own address is not translated: it ends in the gateway.
  *
  * @module
  */
@@ -52,14 +52,14 @@ export class TcpFlows {
   /** Begins a flow for the SYN `packet`. Returns why not, or null. */
   open(guest: GuestSide, packet: Packet): DropReason | null {
     const context = this.#context, { registry, quotas } = context, { key } = packet;
-    const dns = context.dnsFor(key), destination = destinationOf(key);
-    const translation = dns === null ? translate(context.rules, destination) : { targets: [destination] };
+    const destination = destinationOf(key), isDns = context.dnsFor(key) !== null;
+    const translation = isDns ? { targets: [destination] } : translate(context.rules, destination);
     if ("refusal" in translation) return registry.refused(key, guest.use, translation.refusal, translation.rule);
     const limit = quotas.refusesFlow(guest.use, registry.count) ?? quotas.refusesNew(guest.use, context.now());
     if (limit !== null) return registry.refused(key, guest.use, limit.reason, limit.why);
     const { targets } = translation, owned = key.clone();
-    const host = dns?.connector({ guest, key: owned, path: guest.path(owned) }) ?? context.host;
-    const opening = new TcpGuestOpening(context, { host, targets, syn: packet });
+    const connector = context.connectors.for({ guest, key: owned, path: guest.path(owned) }, translation);
+    const opening = new TcpGuestOpening(context, { connector, targets, syn: packet });
     quotas.connectBegan(guest.use);
     this.#begin(new TcpRelay(context, { guest, key: owned, hostEnd: targets[0]!, forward: null, opening }));
     return null;

@@ -12,8 +12,8 @@
  */
 import { PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
 import type { FlowEnding } from "../flow/endings.ts";
-import type { RelayContext } from "../flow/relay_context.ts";
-import type { HostConnectHandler, HostError, HostNetwork } from "../host.ts";
+import type { Connector, RelayContext } from "../flow/relay_context.ts";
+import type { HostConnectHandler, HostError } from "../host.ts";
 import type { Packet } from "../ip/packet.ts";
 import { Timer } from "../base/timers.ts";
 import type { Target } from "../rules/translate.ts";
@@ -24,7 +24,7 @@ const NOTHING: Uint8Array = new Uint8Array(0);
 /** The opening of a flow by its guest. */
 export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   #context: RelayContext;
-  #host: Pick<HostNetwork, "connectTcp">;
+  #connector: Connector;
   #targets: readonly Target[];
   #target = 0;
   #syn: Pick<Packet, "bytes" | "transport" | "payload">;
@@ -35,19 +35,19 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   #timer: Timer;
 
   /**
-   * For the SYN `syn`, valid until `begin` has returned. The targets are tried in order while they refuse, by whoever
-   * `host` is: the host, or what stands before it.
+   * For the SYN `syn`, valid until `begin` has returned. The targets are tried in order while they refuse, by
+   * `connector`: the host, or what stands in its place or before it.
    */
   constructor(
     context: RelayContext,
     flow: {
-      host: Pick<HostNetwork, "connectTcp">;
+      connector: Connector;
       targets: readonly Target[];
       syn: Pick<Packet, "bytes" | "transport" | "payload">;
     },
   ) {
     this.#context = context;
-    this.#host = flow.host;
+    this.#connector = flow.connector;
     this.#targets = flow.targets;
     this.#syn = flow.syn;
     this.#timer = new Timer(this);
@@ -115,7 +115,7 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
 
   #connect(): void {
     const target = this.#targets[this.#target]!;
-    this.#relay.setHost(this.#host.connectTcp(target, this), target);
+    this.#relay.setHost(this.#connector.connectTcp(target, this), target);
   }
 
   #refuse(error: HostError): void {

@@ -52,12 +52,11 @@ import {
 } from "../../net/wire/dns.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { DropReason } from "../base/counters.ts";
-import type { RelayContext } from "../flow/relay_context.ts";
+import type { Connector, RelayContext } from "../flow/relay_context.ts";
 import type { DnsAsked } from "../flow/events.ts";
 import type { GuestSide } from "../flow/flow.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import { greediest } from "../flow/quota.ts";
-import type { HostNetwork } from "../host.ts";
 import type { Packet } from "../ip/packet.ts";
 import type { Path } from "../ip/path.ts";
 import type { Target } from "../rules/translate.ts";
@@ -159,7 +158,7 @@ export class DnsService implements DnsWaiter {
   }
 
   /** Takes the connections of a guest that asks over TCP, in the place of the host. */
-  connector(client: DnsClient): Pick<HostNetwork, "connectTcp"> {
+  connector(client: DnsClient): Connector {
     return {
       connectTcp: (_target, owner) => {
         const stream: DnsStream = new DnsStream(this.#context, owner, {

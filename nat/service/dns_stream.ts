@@ -2,9 +2,10 @@
  * DNS over TCP at .3: a connection of a guest that ends in the gateway, which answers each query on it as it answers
  * one over UDP (RFC 7766).
  *
- * **Where it stands.** It is the socket of a TCP relay, in the place of one of the host; so connecting, closing and
- * resets are those of any flow. It connects at once, whatever the host's resolvers do: a guest whose resolvers are
- * silent gets SERVFAIL in time, and local names and what the cache knows at once.
+ * **Where it stands.** It is the socket of a TCP relay, in the place of one of the host, so connecting, closing and
+ * resets are those of any flow; `relay/gateway_socket.ts` keeps the contract of sockets for it. It connects at once,
+ * whatever the host's resolvers do: a guest whose resolvers are silent gets SERVFAIL in time, and local names and what
+ * the cache knows at once.
  *
  * **Messages** are of two bytes of length and so many more (RFC 1035 section 4.2.2). Each goes to the DNS service when
  * it is whole. Answers go back as they come, which need not be the order of the questions (RFC 7766 section 6.2.1.1).
@@ -21,16 +22,8 @@
 import { readUint16, writeUint16 } from "../../net/wire/bytes.ts";
 import { type Timed, Timer } from "../base/timers.ts";
 import type { RelayContext } from "../flow/relay_context.ts";
-import type { EndsTurn } from "../flow/flow.ts";
-import {
-  FAILED,
-  type HostConnectHandler,
-  type HostError,
-  type HostTcpSocket,
-  READ,
-  WOULD_BLOCK,
-  WRITE,
-} from "../host.ts";
+import type { HostConnectHandler } from "../host.ts";
+import { GatewaySocket } from "../relay/gateway_socket.ts";
 import { DNS_LENGTH_BYTES } from "./dns_tcp_exchange.ts";
 
 /** Longest query in bytes: a name and its options need a tenth of it. */
@@ -55,19 +48,10 @@ export interface DnsStreamUser {
 }
 
 /** A guest's connection to DNS. */
-export class DnsStream implements HostTcpSocket, EndsTurn, Timed {
-  /** Why it broke: only the guest can do that. */
-  readonly error: HostError = "reset";
-
+export class DnsStream extends GatewaySocket implements Timed {
   readonly #context: RelayContext;
-  readonly #owner: HostConnectHandler;
   readonly #user: DnsStreamUser;
   readonly #timer = new Timer(this);
-  #connected = false;
-  #closed = false;
-  #broken = false;
-  #interest = 0;
-  #isDue = false;
   /** The guest has finished. */
   #finished = false;
   /** Nothing was asked for too long. */
@@ -86,23 +70,32 @@ export class DnsStream implements HostTcpSocket, EndsTurn, Timed {
 
   /** A connection that is told to `owner` as any socket's is, and whose queries `user` answers. */
   constructor(context: RelayContext, owner: HostConnectHandler, user: DnsStreamUser) {
+    super(context, owner);
     this.#context = context;
-    this.#owner = owner;
     this.#user = user;
-    this.#makeDue();
+    this.accept();
     this.#rest();
   }
 
-  // --- HostTcpSocket: what the relay does ---
+  // --- GatewaySocket ---
 
-  /** Says what the relay wants to be called for. */
-  setInterest(interest: number): void {
-    this.#interest = interest;
-    if ((interest & READ && this.#canRead) || (interest & WRITE && this.#canWrite)) this.#makeDue();
+  /** Whether an answer waits to be read. */
+  protected override get hasBytes(): boolean {
+    return this.#answers.length > 0;
   }
 
-  /** Answers; EOF after the last one. */
-  read(bytes: Uint8Array, start: number, end: number): number {
+  /** Whether nothing more is answered. */
+  protected override get hasEnded(): boolean {
+    return (this.#finished || this.#idle) && this.#underWay === 0 && this.#answers.length === 0;
+  }
+
+  /** Whether one more query can be answered. */
+  protected override get hasRoom(): boolean {
+    return this.#underWay < MAX_DNS_PIPELINED && this.#answerBytes < MAX_ANSWERS;
+  }
+
+  /** Answers. */
+  protected override give(bytes: Uint8Array, start: number, end: number): number {
     let at = start;
     while (at < end && this.#answers.length > 0) {
       const answer = this.#answers[0]!, part = answer.subarray(this.#given, this.#given + end - at);
@@ -114,37 +107,27 @@ export class DnsStream implements HostTcpSocket, EndsTurn, Timed {
       this.#answerBytes -= answer.length;
       this.#given = 0;
     }
-    if (at > start) return at - start;
-    if (this.#broken) return FAILED;
-    return this.#hasEnded ? 0 : WOULD_BLOCK;
+    return at - start;
   }
 
-  /** Takes messages of the guest, as far as they can be answered. */
-  write(bytes: Uint8Array, start: number, end: number): number {
+  /** Messages of the guest, as far as they can be answered. */
+  protected override take(bytes: Uint8Array, start: number, end: number): number {
     let at = start;
-    while (at < end && !this.#broken && this.#canWrite) at += this.#take(bytes, at, end);
-    if (at > start) return at - start;
-    return this.#broken ? FAILED : WOULD_BLOCK;
+    while (at < end && !this.hasFailed && this.hasRoom) at += this.#takeSome(bytes, at, end);
+    return at - start;
   }
 
   /** The guest has finished: FIN follows once everything is answered. */
-  closeWrite(): void {
+  protected override finish(): void {
     this.#finished = true;
     if (this.#kept > 0 || !this.#isLength) this.#context.counters.dnsMalformed++;
-    this.#makeDue();
+    this.notify();
   }
 
-  /** Nothing more is read or asked. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+  /** Nothing more is asked; there is nobody to reset. */
+  protected override release(): void {
     this.#context.timers.cancel(this.#timer);
     this.#user.dnsStreamClosed();
-  }
-
-  /** As `close`: there is nobody to reset. */
-  reset(): void {
-    this.close();
   }
 
   // --- the service ---
@@ -158,44 +141,17 @@ export class DnsStream implements HostTcpSocket, EndsTurn, Timed {
     this.#answerBytes += framed.length;
     this.#underWay--;
     this.#rest();
-    this.#makeDue();
-  }
-
-  // --- EndsTurn ---
-
-  /** Tells the relay what it may do. */
-  endTurn(): void {
-    this.#isDue = false;
-    if (this.#closed) return;
-    if (!this.#connected) {
-      this.#connected = true;
-      return this.#owner.hostConnected();
-    }
-    if (this.#broken) return this.#owner.hostFailed(this.error);
-    if (this.#interest & WRITE && this.#canWrite) this.#owner.hostWritable();
-    if (!this.#closed && this.#interest & READ && this.#canRead) this.#owner.hostReadable();
+    this.notify();
   }
 
   /** Nothing was asked for `DNS_IDLE_MS`. */
   timerFired(): void {
     this.#idle = true;
-    this.#makeDue();
-  }
-
-  get #hasEnded(): boolean {
-    return (this.#finished || this.#idle) && this.#underWay === 0 && this.#answers.length === 0;
-  }
-
-  get #canRead(): boolean {
-    return this.#answers.length > 0 || this.#hasEnded;
-  }
-
-  get #canWrite(): boolean {
-    return this.#underWay < MAX_DNS_PIPELINED && this.#answerBytes < MAX_ANSWERS;
+    this.notify();
   }
 
   /** Takes some of `bytes[at, end)`: how many. */
-  #take(bytes: Uint8Array, at: number, end: number): number {
+  #takeSome(bytes: Uint8Array, at: number, end: number): number {
     const count = Math.min(this.#message.length - this.#kept, end - at);
     this.#message.set(bytes.subarray(at, at + count), this.#kept);
     this.#kept += count;
@@ -209,8 +165,8 @@ export class DnsStream implements HostTcpSocket, EndsTurn, Timed {
     this.#kept = 0;
     if (length > MAX_DNS_QUERY) {
       this.#context.counters.dnsMalformed++;
-      this.#broken = true;
-      return this.#makeDue();
+      // Only the guest breaks such a connection.
+      return this.fail("reset");
     }
     // A message without a byte is one too.
     if (this.#isLength && length > 0) {
@@ -230,14 +186,8 @@ export class DnsStream implements HostTcpSocket, EndsTurn, Timed {
 
   /** Begins to wait for the next query if none is under way. */
   #rest(): void {
-    if (this.#closed || this.#finished || this.#idle) return;
+    if (this.isClosed || this.#finished || this.#idle) return;
     if (this.#underWay > 0) this.#context.timers.cancel(this.#timer);
     else this.#context.timers.schedule(this.#timer, this.#context.now() + DNS_IDLE_MS);
-  }
-
-  #makeDue(): void {
-    if (this.#isDue) return;
-    this.#isDue = true;
-    this.#context.due(this);
   }
 }
