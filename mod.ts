@@ -33,6 +33,7 @@ import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
 import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
 import { parseDhcpOptions } from "./nat/service/dhcp_options.ts";
+import { openFamilyWarning } from "./nat/rules/egress.ts";
 import type { TranslationRules } from "./nat/rules/translate.ts";
 import { createTranslationRules, type Families, type TranslationOptions } from "./nat/rules/translation_options.ts";
 import type { Link, LinkReceiver } from "./net/link/link.ts";
@@ -78,6 +79,8 @@ export interface GatewayOptions {
   readonly subnet6?: string;
   /** Which families guests have. Default both. */
   readonly families?: Families;
+  /** Whether 64:ff9b::/96 leads to IPv4 (NAT64), so that guests with IPv6 alone reach it. Default false. */
+  readonly nat64?: boolean;
   /**
    * Where DNS at .3 asks: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, or `none` for no DNS at all. Default the host's
    * resolvers, as `resolvConf` names them at any time.
@@ -107,7 +110,8 @@ export interface GatewayOptions {
   readonly allow?: readonly string[];
   /**
    * Where guests may not go, written as those of `allow`. Of two rules for one address the more specific network
-   * counts, deny where they are equal. `none` among them leaves out the default, `169.254.0.0/16`.
+   * counts, deny where they are equal. `none` among them leaves out the default: the addresses of clouds' metadata
+   * services, `169.254.0.0/16`, `fd00:ec2::254` and `fd20:ce::254`.
    */
   readonly deny?: readonly string[];
   /**
@@ -201,7 +205,9 @@ export class Gateway implements AsyncDisposable {
   }
 
   static async #startOn(host: HostNetwork, rules: TranslationRules, options: GatewayOptions): Promise<Gateway> {
-    const logger = options.logger ?? SILENT, maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
+    const logger = options.logger ?? SILENT, open = openFamilyWarning(rules.egress, rules);
+    if (open !== null) logger.warn(open);
+    const maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
     const { tcp, maxBufferBytes, maxNewFlows, shared } = options;
     const limits = {
       maxFlows,
@@ -322,6 +328,7 @@ function translationOptions(options: GatewayOptions): TranslationOptions {
     ...(options.subnet !== undefined && { subnet: options.subnet }),
     ...(options.subnet6 !== undefined && { subnet6: options.subnet6 }),
     ...(options.families !== undefined && { families: options.families }),
+    ...(options.nat64 !== undefined && { nat64: options.nat64 }),
     ...(options.maps !== undefined && { maps: options.maps }),
     ...(options.hostLoopback !== undefined && { hostLoopback: options.hostLoopback }),
     ...(options.allow !== undefined && { allow: options.allow }),

@@ -119,7 +119,7 @@ export const GATEWAY_ROWS = {
     metavar: "CIDR[:PORTS]|none",
     help: "guests do not reach this; none: drop the default; repeatable",
     repeatable: true,
-    shown: DEFAULT_DENY,
+    shown: DEFAULT_DENY.join(", "),
     read: readDeny,
   },
   "dhcp-option": {

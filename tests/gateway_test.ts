@@ -186,3 +186,16 @@ Deno.test({
       }
     }),
 });
+
+Deno.test("Gateway warns of rules that close one family and leave the other open", async () => {
+  const warnings = async (options: GatewayOptions) => {
+    const lines: string[] = [], warn = (line: string) => void lines.push(line);
+    const logger = { debug() {}, info() {}, warn, error() {} };
+    const gateway = await Gateway.start({ host: "deno", dns: "none", logger, ...options });
+    await gateway[Symbol.asyncDispose]();
+    return lines;
+  };
+  assertEquals((await warnings({ deny: ["0.0.0.0/0"] })).join().includes("leaves IPv6 open: add --deny ::/0"), true);
+  assertEquals(await warnings({ deny: ["0.0.0.0/0"], families: "ipv4" }), []);
+  assertEquals(await warnings({ deny: ["0.0.0.0/0", "::/0"] }), []);
+});

@@ -11,6 +11,7 @@ import type { GuestSide } from "../flow/flow.ts";
 import { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
 import type { Packet } from "../ip/packet.ts";
+import { familyOf } from "../rules/policy.ts";
 import { destinationOf, translate } from "../rules/translate.ts";
 import { EchoRelay } from "./echo_relay.ts";
 import { enterMapping } from "./mappings.ts";
@@ -43,7 +44,8 @@ export class EchoFlows {
     const translation = translate(context.rules, destinationOf(key));
     if ("refusal" in translation) return refuseDatagram(context, guest, key, translation);
     const target = translation.targets[0]!;
-    if (!target.address.isIpv4) return "icmpNotRelayed";
+    // A ping socket asks over its own family, and replies look like the request.
+    if (familyOf(target.address) !== key.family) return "icmpNotRelayed";
     const relay = known ?? this.#open(guest, key);
     return typeof relay === "string" ? relay : relay.send(packet, relay.peers.add(key, guest.path(key), target));
   }

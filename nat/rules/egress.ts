@@ -23,11 +23,14 @@
  * @module
  */
 import { Cidr, type IpAddress } from "../../net/wire/address.ts";
+import { familyOf, type IpFamily } from "./policy.ts";
+import type { Segments } from "./segment.ts";
 
 /**
- * What is denied unless `deny` holds `none`: link-local addresses, where clouds keep their metadata service (RFC 3927).
+ * What is denied unless `deny` holds `none`: the addresses at which clouds keep their metadata service, those of IPv4
+ * with all that are link-local (RFC 3927).
  */
-export const DEFAULT_DENY = "169.254.0.0/16";
+export const DEFAULT_DENY: readonly string[] = ["169.254.0.0/16", "fd00:ec2::254", "fd20:ce::254"];
 /** Among the texts of `deny`: leave out `DEFAULT_DENY`. */
 export const DENY_NONE = "none";
 
@@ -91,11 +94,8 @@ export class EgressRules {
   constructor(rules: { allow?: readonly string[]; deny?: readonly string[] } = {}) {
     const deny = rules.deny ?? [], own = deny.filter((text) => text !== DENY_NONE);
     this.allow = (rules.allow ?? []).map((text) => parseNamed("allow", text));
-    this.deny = own.map((text) => parseNamed("deny", text));
-    if (own.length === deny.length) {
-      const text = `deny ${DEFAULT_DENY} (the default, "--deny none" drops it)`;
-      this.deny = [...this.deny, { range: Cidr.parse(DEFAULT_DENY), ports: [], text }];
-    }
+    const usual = own.length === deny.length ? DEFAULT_DENY.map(parseDefault) : [];
+    this.deny = [...own.map((text) => parseNamed("deny", text)), ...usual];
   }
 
   /**
@@ -114,6 +114,20 @@ export class EgressRules {
     }
     return this.allow.length === 0 || atAsked >= 0 || atHost >= 0 ? null : "notAllowed";
   }
+}
+
+/**
+ * What to tell a user whose rules deny all of one family that guests have and nothing of the other one, or null:
+ * whoever writes 0.0.0.0/0 mostly means everything.
+ */
+export function openFamilyWarning({ allow, deny }: EgressRules, segments: Segments): string | null {
+  const { ipv4, ipv6 } = segments;
+  if (ipv4 === null || ipv6 === null || allow.length > 0) return null;
+  const isClosed = (family: IpFamily) =>
+    deny.some(({ range, ports }) => range.prefix === 0 && ports.length === 0 && familyOf(range.address) === family);
+  if (isClosed(4) === isClosed(6)) return null;
+  const [denied, open, everything] = isClosed(4) ? ["0.0.0.0/0", 6, "::/0"] : ["::/0", 4, "0.0.0.0/0"];
+  return `"--deny ${denied}" leaves IPv${open} open: add --deny ${everything}, or give guests one family alone (-4, -6)`;
 }
 
 /** The longest prefix of those that hold this address and port, -1 where there is none. */
@@ -142,6 +156,10 @@ function parsePorts(text: string): PortRange {
     throw new RangeError(`its ports are from ${LEAST_PORT} to ${MOST_PORT}, the lower one first, not ${text}`);
   }
   return { low, high };
+}
+
+function parseDefault(text: string): EgressRule {
+  return { range: Cidr.parse(text), ports: [], text: `deny ${text} (the default, "--deny none" drops it)` };
 }
 
 function parseNamed(verdict: "allow" | "deny", text: string): EgressRule {

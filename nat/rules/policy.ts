@@ -10,6 +10,10 @@
  * translation leads to is matched with its own family; loopback is allowed there, since the gateway's address and maps
  * lead to it on purpose.
  *
+ * **IPv4 in disguise.** Some IPv6 addresses hold an IPv4 address, and what goes to them ends there by way of a
+ * translator or a relay. So nothing is asked or led to that holds an IPv4 address which is refused itself
+ * (`ipv4Inside`).
+ *
  * Rules that a user gives, and that depend on ports, are another matter and come after these.
  *
  * @module
@@ -52,23 +56,77 @@ export const NEVER_RELAYED: readonly ReservedRange[] = [
     source: "RFC 4291 section 2.5.5.2",
     loopback: false,
   },
+  reserved(6, "fe80::/10", { what: "link-local", source: "RFC 4291 section 2.5.6" }),
   reserved(6, "ff00::/8", { what: "multicast", source: "RFC 4291 section 2.7" }),
 ];
 
+/** What leads to IPv4 by way of a translator, as every network may have it. */
+export const NAT64_PREFIX: Cidr = Cidr.parse("64:ff9b::/96");
+
+const NAT64_LOCAL = reserved(6, "64:ff9b:1::/48", { what: "local NAT64", source: "RFC 8215" });
+const SIX_TO_FOUR = reserved(6, "2002::/16", { what: "6to4", source: "RFC 3056 section 2" });
+const TEREDO = reserved(6, "2001::/32", { what: "Teredo", source: "RFC 4380 section 2.6" });
+
+/** The ranges whose addresses hold an IPv4 address. */
+export const IPV4_HOLDERS: readonly ReservedRange[] = [
+  reserved(6, `${NAT64_PREFIX}`, { what: "NAT64", source: "RFC 6052 section 2.1" }),
+  NAT64_LOCAL,
+  SIX_TO_FOUR,
+  TEREDO,
+];
+
+const NOTHING: readonly IpAddress[] = [];
+const THIS_NETWORK = Cidr.parse("0.0.0.0/8");
+
 /** The range that forbids a guest to ask for `address` in a packet of this family. */
 export function findReserved(family: IpFamily, address: IpAddress): ReservedRange | undefined {
-  return NEVER_RELAYED.find((entry) => entry.family === family && entry.range.contains(address));
+  return findRange(family, address) ?? (family === 6 ? findInside(address) : undefined);
 }
 
 /** The range that forbids a translation to lead to `address`. */
 export function findForbiddenTarget(address: IpAddress): ReservedRange | undefined {
-  const entry = findReserved(familyOf(address), address);
-  return entry?.loopback ? undefined : entry;
+  const entry = findRange(familyOf(address), address);
+  return entry === undefined ? findInside(address) : entry.loopback ? undefined : entry;
 }
 
 /** Whether `address` is in 127.0.0.0/8 or is ::1. */
 export function isLoopback(address: IpAddress): boolean {
-  return findReserved(familyOf(address), address)?.loopback ?? false;
+  return findRange(familyOf(address), address)?.loopback ?? false;
+}
+
+/** The IPv4 addresses at which packets to the IPv6 `address` may end: none for most, several where that is unknown. */
+export function ipv4Inside(address: IpAddress): readonly IpAddress[] {
+  const { w0, w1, w3 } = address;
+  if (NAT64_PREFIX.contains(address)) return [IpAddress.fromIpv4(w3)];
+  if (SIX_TO_FOUR.range.contains(address)) return [IpAddress.fromIpv4((w0 << 16) | (w1 >>> 16))];
+  // The relay, and the client behind a NAT, whose bits are inverted.
+  if (TEREDO.range.contains(address)) return [IpAddress.fromIpv4(w1), IpAddress.fromIpv4(~w3)];
+  return NAT64_LOCAL.range.contains(address) ? insideLocal(address) : NOTHING;
+}
+
+/**
+ * Of a local NAT64 nobody else knows the length of its prefix, so all of RFC 6052 section 2.2 count. 0.0.0.0/8 is what
+ * the wrong ones of them mostly read.
+ */
+function insideLocal({ w1, w2, w3 }: IpAddress): readonly IpAddress[] {
+  const numbers = [w3];
+  // The octet behind the first 64 bits is zero, and left out.
+  if (w2 >>> 24 === 0) {
+    numbers.push((w1 << 16) | (w2 >>> 8), (w1 << 24) | w2, (w2 << 8) | (w3 >>> 24));
+  }
+  return numbers.map((number) => IpAddress.fromIpv4(number)).filter((inside) => !THIS_NETWORK.contains(inside));
+}
+
+function findRange(family: IpFamily, address: IpAddress): ReservedRange | undefined {
+  return NEVER_RELAYED.find((entry) => entry.family === family && entry.range.contains(address));
+}
+
+function findInside(address: IpAddress): ReservedRange | undefined {
+  for (const inside of ipv4Inside(address)) {
+    const entry = findRange(4, inside);
+    if (entry !== undefined) return { ...entry, rule: `${entry.rule} in ${address}` };
+  }
+  return undefined;
 }
 
 /** The family of an address as text or a socket has it: the mapped form is IPv4. */

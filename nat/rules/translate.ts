@@ -12,27 +12,39 @@
  * 4. The gateway's address leads to the host's loopback: that of IPv4 to 127.0.0.1, and to ::1 for servers that listen
  *    there alone; that of IPv6 the other way round.
  * 5. The rest of the subnet is refused: it must not reach a network of the host that has the same numbers.
- * 6. Anything else is itself.
+ * 6. With NAT64 an address of 64:ff9b::/96 leads to where the IPv4 address inside leads (RFC 6052), under rules on
+ *    both. Private addresses too, which RFC 6052 section 3.1 forbids: a guest with IPv4 reaches them, and one without
+ *    has no other way.
+ * 7. Anything else is itself.
  *
  * Where guests may reach no address of the host (`--no-host`), what would lead to one of them is refused, by whatever
  * way: the gateway's address, a map, or the address itself. DNS is not concerned.
  *
  * Whatever came out is then matched with `policy.ts` once more, and together with what was asked with the user's rules
- * (`egress.ts`). Those do not concern DNS: `dnsServers` says where it leads, or that it leads nowhere. Of the gateway's
- * two targets one that is denied takes the other with it, since both are the same place to whoever wrote the rule.
- * Rules are checked when they are made (`translation_options.ts`), so that a wrong one is an error of whoever
- * configures the gateway and not a refusal that a guest runs into.
+ * (`egress.ts`). An IPv6 address that holds an IPv4 address, as those of 6to4 do, is refused wherever that one is.
+ * Rules do not concern DNS: `dnsServers` says where it leads, or that it leads nowhere. Of the gateway's two targets
+ * one that is denied takes the other with it, since both are the same place to whoever wrote the rule. Rules are
+ * checked when they are made (`translation_options.ts`), so that a wrong one is an error of whoever configures the
+ * gateway and not a refusal that a guest runs into.
  *
  * @module
  */
-import type { IpAddress } from "../../net/wire/address.ts";
+import { IpAddress } from "../../net/wire/address.ts";
 import { DNS_PORT } from "../../net/wire/dns.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import type { HostAddresses } from "../host.ts";
 import type { EgressRules } from "./egress.ts";
-import { familyOf, findForbiddenTarget, findReserved, type IpFamily, isLoopback } from "./policy.ts";
-import { segmentOf, type Segments } from "./segment.ts";
+import {
+  familyOf,
+  findForbiddenTarget,
+  findReserved,
+  type IpFamily,
+  ipv4Inside,
+  isLoopback,
+  NAT64_PREFIX,
+} from "./policy.ts";
+import { type Segment, segmentOf, type Segments } from "./segment.ts";
 
 /** An address and port of the host's side. */
 export interface Target {
@@ -58,6 +70,8 @@ export interface TranslationRules extends Segments {
   readonly maps: readonly AddressMap[];
   /** Whether the gateway's address may lead to loopback. */
   readonly hostLoopback: boolean;
+  /** Whether 64:ff9b::/96 leads to IPv4. */
+  readonly nat64: boolean;
   /** The host's addresses, if guests may reach none of them; else null. */
   readonly hostAddresses: HostAddresses | null;
   /** Where guests may go. */
@@ -117,16 +131,35 @@ export function translate(rules: TranslationRules, destination: Destination): Tr
     if (forbidden !== undefined) return { refusal: "neverRelayed", rule: forbidden.rule };
   }
   if (isDns) return answer;
-  const own = rules.hostAddresses === null ? undefined : findHostAddress(rules.hostAddresses, answer.targets);
-  if (own !== undefined) {
-    return { refusal: "denied", rule: `no host, and ${own} is an address of the host (--no-host)` };
+  for (const target of answer.targets) {
+    const refusal = hostRefusal(rules, target.address) ?? refusalInside(rules, target);
+    if (refusal !== null) return refusal;
   }
   return permitted(rules.egress, address, answer.targets);
 }
 
-/** The first of `targets` that is the host itself. */
-function findHostAddress(host: HostAddresses, targets: readonly Target[]): IpAddress | undefined {
-  return targets.find(({ address }) => isLoopback(address) || host.has(address))?.address;
+/** Why no guest may reach `address`, if it is the host itself and none may reach that. */
+function hostRefusal({ hostAddresses: host }: TranslationRules, address: IpAddress): Refusal | null {
+  if (host === null || !(isLoopback(address) || host.has(address))) return null;
+  return { refusal: "denied", rule: `no host, and ${address} is an address of the host (--no-host)` };
+}
+
+/** Why an IPv4 address in the IPv6 address of `target` is refused, if one is. */
+function refusalInside(rules: TranslationRules, { address, port }: Target): Refusal | null {
+  for (const inside of ipv4Inside(address)) {
+    const refusal = isOfSubnet(rules.ipv4, inside) ?? hostRefusal(rules, inside) ?? deniedInside(rules, inside, port);
+    if (refusal !== null) return { ...refusal, rule: `${refusal.rule}, ${inside} in ${address}` };
+  }
+  return null;
+}
+
+function isOfSubnet(segment: Segment | null, address: IpAddress): Refusal | null {
+  return segment?.subnet.contains(address) ? { refusal: "neverRelayed", rule: `${segment.subnet}` } : null;
+}
+
+function deniedInside({ egress }: TranslationRules, inside: IpAddress, port: number): Refusal | null {
+  const denial = egress.denial(inside, inside, port);
+  return denial === null || denial === "notAllowed" ? null : { refusal: "denied", rule: denial.text };
 }
 
 function translateDns(rules: TranslationRules, { protocol, address, port }: Destination): Translation {
@@ -139,6 +172,7 @@ function translateDns(rules: TranslationRules, { protocol, address, port }: Dest
 
 function translateAddress(rules: TranslationRules, address: IpAddress, port: number): Translation {
   for (const map of rules.maps) if (map.guest.equals(address)) return { targets: [{ address: map.host, port }] };
+  if (rules.nat64 && NAT64_PREFIX.contains(address)) return translateNat64(rules, address, port);
   const segment = segmentOf(rules, familyOf(address));
   if (segment === null || !segment.subnet.contains(address)) return { targets: [{ address, port }] };
   if (!address.equals(segment.gateway)) return { refusal: "neverRelayed", rule: `${segment.subnet}` };
@@ -147,6 +181,11 @@ function translateAddress(rules: TranslationRules, address: IpAddress, port: num
     if (rules.hostLoopback || !isLoopback(target)) targets.push({ address: target, port });
   }
   return targets.length > 0 ? { targets } : { refusal: "denied", rule: "no host loopback" };
+}
+
+function translateNat64(rules: TranslationRules, address: IpAddress, port: number): Translation {
+  const inside = IpAddress.fromIpv4(address.w3), denied = deniedInside(rules, inside, port);
+  return denied ?? translateAddress(rules, inside, port);
 }
 
 /** Those of `targets` that a guest may reach by asking for `asked`. */

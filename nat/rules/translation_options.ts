@@ -12,7 +12,15 @@ import { Cidr, IpAddress } from "../../net/wire/address.ts";
 import { DNS_PORT } from "../../net/wire/dns.ts";
 import type { HostAddresses } from "../host.ts";
 import { EgressRules } from "./egress.ts";
-import { familyOf, findForbiddenTarget, findReserved, type IpFamily, isLoopback, NEVER_RELAYED } from "./policy.ts";
+import {
+  familyOf,
+  findForbiddenTarget,
+  findReserved,
+  type IpFamily,
+  IPV4_HOLDERS,
+  isLoopback,
+  NEVER_RELAYED,
+} from "./policy.ts";
 import { broadcastOf, DEFAULT_SUBNET, DEFAULT_SUBNET6, type Segment, segmentIn } from "./segment.ts";
 import type { AddressMap, Target, TranslationRules } from "./translate.ts";
 
@@ -35,6 +43,8 @@ export interface TranslationOptions {
   readonly subnet6?: string;
   /** Which families the guest has. Default both. */
   readonly families?: Families;
+  /** Whether 64:ff9b::/96 leads to IPv4. Default false. */
+  readonly nat64?: boolean;
   /** Where DNS leads, as `parseDns` reads it, in the order to try. Default `null`: there is no DNS. */
   readonly dnsServers?: readonly string[] | null;
   /** Guest-visible addresses for host addresses, as `parseMap` reads them. Default none. */
@@ -52,9 +62,10 @@ export interface TranslationOptions {
 }
 
 /** The options whose texts are read here. */
-export type TranslationOptionName = "subnet" | "subnet6" | "dnsServers" | "maps" | "gatewayTargets";
+export type TranslationOptionName = "nat64" | "subnet" | "subnet6" | "dnsServers" | "maps" | "gatewayTargets";
 
 const NAMES: Record<TranslationOptionName, string> = {
+  nat64: "NAT64",
   subnet: "subnet",
   subnet6: "IPv6 subnet",
   dnsServers: "DNS server",
@@ -90,6 +101,14 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
   const { families = "both", maps = [], hostAddresses = null } = options;
   const targets = options.gatewayTargets?.map((text) => read("gatewayTargets", text, parseTarget));
   if (targets?.length === 0) throw new TranslationOptionError("gatewayTargets", "[]", "the list is empty");
+  const { nat64 = false } = options;
+  if (nat64 && families === "ipv4") {
+    throw new TranslationOptionError(
+      "nat64",
+      "with -4",
+      "it gives IPv4 to guests by way of IPv6, leave out one of them",
+    );
+  }
   const segment = (option: "subnet" | "subnet6", text: string, parse: (text: string) => Cidr) =>
     segmentIn(read(option, text, parse), targets);
   const ipv4 = segment("subnet", options.subnet ?? DEFAULT_SUBNET, parseSubnet);
@@ -103,6 +122,7 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
     ipv6: families === "ipv4" ? null : ipv6,
     dnsServers: options.dnsServers?.map((text) => read("dnsServers", text, parseDnsServer)) ?? null,
     maps: known,
+    nat64,
     hostLoopback: options.hostLoopback ?? true,
     hostAddresses,
     egress: new EgressRules({
@@ -169,7 +189,7 @@ function parseNetwork(text: string, family: IpFamily, right: string): Cidr {
 function checkNetwork(subnet: Cidr, right: string): Cidr {
   const family = familyOf(subnet.address);
   // Of two networks one holds the other or they share nothing, so their first addresses tell.
-  const reserved = NEVER_RELAYED.find((entry) =>
+  const reserved = [...NEVER_RELAYED, ...IPV4_HOLDERS].find((entry) =>
     entry.family === family && (entry.range.contains(subnet.address) || subnet.contains(entry.range.address))
   );
   if (reserved === undefined) return subnet;

@@ -1,5 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { EgressRules, parseEgressRule } from "../../../nat/rules/egress.ts";
+import { EgressRules, openFamilyWarning, parseEgressRule } from "../../../nat/rules/egress.ts";
+import type { Segments } from "../../../nat/rules/segment.ts";
+import { createTranslationRules } from "../../../nat/rules/translation_options.ts";
 import { IpAddress } from "../../../net/wire/address.ts";
 
 /** What decides about a flow to `asked`, which leads to `host`: the rule, `notAllowed` or `ok`. */
@@ -67,14 +69,38 @@ Deno.test("EgressRules names the rule that it cannot follow", () => {
   assertThrows(() => new EgressRules({ allow: ["none"] }), TypeError, 'Cannot allow "none": it is CIDR');
 });
 
-Deno.test("EgressRules denies link-local addresses unless it is told none", () => {
+Deno.test("EgressRules denies the addresses of metadata services unless it is told none", () => {
   assertEquals(decide({}, "169.254.169.254"), "deny 169.254.0.0/16");
+  assertEquals(decide({}, "fd00:ec2::254"), "deny fd00:ec2::254");
+  assertEquals(decide({}, "fd20:ce::254"), "deny fd20:ce::254");
+  assertEquals(decide({ deny: ["none"] }, "fd00:ec2::254"), "ok");
+  assertEquals(decide({}, "fd00:ec2::253"), "ok");
   assertEquals(decide({ deny: ["10.0.0.0/8"] }, "169.254.0.0"), "deny 169.254.0.0/16");
   assertEquals(decide({ deny: ["none"] }, "169.254.169.254"), "ok");
   assertEquals(decide({ deny: ["none", "10.0.0.0/8"] }, "169.254.169.254"), "ok");
   assertEquals(decide({ deny: ["10.0.0.0/8", "none"] }, "10.0.0.1"), "deny 10.0.0.0/8");
   assertEquals(["169.253.255.255", "169.255.0.0", "8.8.8.8"].map((text) => decide({}, text)), ["ok", "ok", "ok"]);
   assertEquals(decide({ allow: ["169.254.169.254"] }, "169.254.169.254"), "ok");
+});
+
+Deno.test("openFamilyWarning warns if all of one family is denied and nothing of the other", () => {
+  const both = createTranslationRules();
+  const warning = (rules: { allow?: string[]; deny?: string[] }, segments: Segments = both) =>
+    openFamilyWarning(new EgressRules(rules), segments);
+  assertEquals(
+    warning({ deny: ["0.0.0.0/0"] }),
+    '"--deny 0.0.0.0/0" leaves IPv6 open: add --deny ::/0, or give guests one family alone (-4, -6)',
+  );
+  assertEquals(
+    warning({ deny: ["none", "::/0"] }),
+    '"--deny ::/0" leaves IPv4 open: add --deny 0.0.0.0/0, or give guests one family alone (-4, -6)',
+  );
+  assertEquals(warning({ deny: ["0.0.0.0/0", "::/0"] }), null);
+  assertEquals(warning({ deny: ["0.0.0.0/0"], allow: ["192.0.2.1"] }), null, "an allow-list closes the other one");
+  assertEquals(warning({ deny: ["0.0.0.0/0:25", "10.0.0.0/8"] }), null, "ports and networks are meant as they are");
+  assertEquals(warning({ deny: ["0.0.0.0/0"] }, { ...both, ipv6: null }), null);
+  assertEquals(warning({ deny: ["0.0.0.0/0"] }, { ...both, ipv4: null }), null);
+  assertEquals(warning({}), null);
 });
 
 Deno.test("EgressRules with an allow refuses what no allow holds", () => {

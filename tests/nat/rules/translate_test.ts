@@ -148,3 +148,87 @@ Deno.test("translate refuses a forbidden host address even from rules that nobod
   assertEquals(ask(forged, "10.0.2.3", { port: 53 }), "neverRelayed (0.0.0.0/8)");
   assertEquals(ask(forged, "10.0.2.2"), "neverRelayed (::/96)");
 });
+
+Deno.test("translate leads the IPv6 gateway to ::1, then 127.0.0.1, and DNS at ::3 to the resolvers of .3", () => {
+  const rules = createTranslationRules({ dnsServers: ["127.0.0.53", "[::1]:5353"], subnet6: "fd12:3::/64" });
+  assertEquals(ask(rules, "fd12:3::2", { port: 8080 }), "[::1]:8080 127.0.0.1:8080");
+  for (const protocol of [TCP, UDP]) {
+    assertEquals(ask(rules, "fd12:3::3", { protocol, port: 53 }), "127.0.0.53:53 [::1]:5353");
+  }
+  assertEquals(ask(rules, "fd12:3::3"), "neverRelayed (fd12:3::3 beside port 53)");
+  assertEquals(ask(createTranslationRules({ hostLoopback: false }), "fd00::2"), "denied (no host loopback)");
+});
+
+Deno.test("translate refuses the rest of the IPv6 subnet and what is valid on the link alone", () => {
+  for (const text of ["fd00::", "fd00::1", "fd00::15", "fd00::ffff:ffff:ffff:ffff"]) {
+    assertEquals(ask(DEFAULTS, text), "neverRelayed (fd00::/64)", text);
+  }
+  for (const text of ["fe80::2", "fe80::1", "febf::1"]) assertEquals(ask(DEFAULTS, text), "neverRelayed (fe80::/10)");
+  assertEquals(ask(DEFAULTS, "fd00:0:0:1::1"), "[fd00:0:0:1::1]:80", "another network of the site");
+});
+
+Deno.test("translate knows no gateway of a family that the guest has not", () => {
+  assertEquals(ask(createTranslationRules({ families: "ipv4" }), "fd00::2"), "[fd00::2]:80");
+  assertEquals(ask(createTranslationRules({ families: "ipv6" }), "10.0.2.2"), "10.0.2.2:80");
+  assertEquals(ask(createTranslationRules({ families: "ipv6" }), "10.0.2.3", { port: 53 }), "10.0.2.3:53");
+});
+
+Deno.test("translate refuses IPv4 in disguise wherever the IPv4 inside would be refused", () => {
+  const hostAddresses = { version: () => 0, has: (address: IpAddress) => `${address}` === "192.0.2.9" };
+  const rules = createTranslationRules({ hostAddresses, deny: ["10.0.0.0/8:25"] });
+  const asked = (text: string, port = 80) => ask(rules, text, { port });
+  assertEquals(asked("64:ff9b::127.0.0.1"), "neverRelayed (127.0.0.0/8 in 64:ff9b::7f00:1)");
+  assertEquals(asked("2002:a9fe:a9fe::1").startsWith("denied (deny 169.254.0.0/16"), true);
+  assertEquals(asked("64:ff9b::10.0.2.9"), "neverRelayed (10.0.2.0/24, 10.0.2.9 in 64:ff9b::a00:209)");
+  assertEquals(
+    asked("2001:0:c000:209::f7f7:f7f7"),
+    "denied (no host, and 192.0.2.9 is an address of the host (--no-host), 192.0.2.9 in 2001:0:c000:209::f7f7:f7f7)",
+  );
+  assertEquals(asked("64:ff9b:1::10.9.9.9", 25), "denied (deny 10.0.0.0/8:25, 10.9.9.9 in 64:ff9b:1::a09:909)");
+  assertEquals(asked("64:ff9b:1::10.9.9.9"), "[64:ff9b:1::a09:909]:80");
+  assertEquals(asked("2002:808:808::1"), "[2002:808:808::1]:80");
+  const allowing = createTranslationRules({ allow: ["2002::/16"] });
+  assertEquals(
+    ask(allowing, "2002:808:808::1"),
+    "[2002:808:808::1]:80",
+    "the address inside needs no allow of its own",
+  );
+});
+
+Deno.test("translate with NAT64 leads 64:ff9b::/96 to where the IPv4 address inside leads", () => {
+  const rules = createTranslationRules({
+    nat64: true,
+    dnsServers: ["127.0.0.53"],
+    maps: ["198.51.100.1=127.0.0.9"],
+    deny: ["192.0.2.0/24", "64:ff9b::cb00:7100/120"],
+  });
+  assertEquals(ask(rules, "64:ff9b::8.8.8.8", { port: 443 }), "8.8.8.8:443");
+  assertEquals(ask(rules, "64:ff9b::8.8.8.8", { protocol: UDP, port: 53 }), "8.8.8.8:53");
+  assertEquals(ask(rules, "64:ff9b::10.1.2.3"), "10.1.2.3:80", "private networks are what guests have");
+  assertEquals(ask(rules, "64:ff9b::10.0.2.2"), "127.0.0.1:80 [::1]:80");
+  assertEquals(ask(rules, "64:ff9b::10.0.2.3", { port: 53 }), "neverRelayed (10.0.2.0/24)");
+  assertEquals(ask(rules, "64:ff9b::10.0.2.77"), "neverRelayed (10.0.2.0/24)");
+  assertEquals(ask(rules, "64:ff9b::198.51.100.1"), "127.0.0.9:80");
+  assertEquals(ask(rules, "64:ff9b::127.0.0.1"), "neverRelayed (127.0.0.0/8 in 64:ff9b::7f00:1)");
+  assertEquals(ask(rules, "64:ff9b::224.0.0.251"), "neverRelayed (224.0.0.0/4 in 64:ff9b::e000:fb)");
+  assertEquals(ask(rules, "64:ff9b::192.0.2.1"), "denied (deny 192.0.2.0/24)");
+  assertEquals(ask(rules, "64:ff9b::203.0.113.7").startsWith("denied (deny 64:ff9b::cb00:7100/120"), true);
+  assertEquals(ask(rules, "64:ff9b:1::8.8.8.8"), "[64:ff9b:1::808:808]:80", "the prefix for local use is the host's");
+});
+
+Deno.test("translate with NAT64 and an allow-list goes by the IPv4 address as by the IPv6 one", () => {
+  const ways = (allow: string) => {
+    const rules = createTranslationRules({ nat64: true, allow: [allow] });
+    return ask(rules, "64:ff9b::8.8.8.8").replace(/ .*/, "");
+  };
+  assertEquals(["8.8.8.8", "64:ff9b::/96", "8.8.4.4"].map(ways), ["8.8.8.8:80", "8.8.8.8:80", "denied"]);
+});
+
+Deno.test("translate with NAT64 leads to no address of the host, and a deny of one that is mapped stands", () => {
+  const hostAddresses = { version: () => 0, has: (address: IpAddress) => `${address}` === "192.0.2.9" };
+  const rules = createTranslationRules({ nat64: true, hostAddresses });
+  assertEquals(ask(rules, "64:ff9b::192.0.2.9").startsWith("denied (no host, and 192.0.2.9"), true);
+  assertEquals(ask(rules, "64:ff9b::10.0.2.2").startsWith("denied (no host, and 127.0.0.1"), true);
+  const mapped = createTranslationRules({ nat64: true, maps: ["198.51.100.1=127.0.0.9"], deny: ["198.51.100.0/24"] });
+  assertEquals(ask(mapped, "64:ff9b::198.51.100.1"), "denied (deny 198.51.100.0/24)");
+});

@@ -60,6 +60,11 @@ Deno.test("parseSubnet6 reads an IPv6 /64, and says what is wrong with another n
     ["fd00::1/64", "it names an address in a network, write fd00::/64"],
     ["::/64", "it shares ::1/128 (loopback), take one such as fd00::/64"],
     ["ff02::/64", "it shares ff00::/8 (multicast)"],
+    ["fe80::/64", "it shares fe80::/10 (link-local)"],
+    ["2002:a00::/64", "it shares 2002::/16 (6to4), take one such as fd00::/64"],
+    ["64:ff9b::/64", "it shares 64:ff9b::/96 (NAT64)"],
+    ["64:ff9b:1:2::/64", "it shares 64:ff9b:1::/48 (local NAT64)"],
+    ["2001:0:1:2::/64", "it shares 2001::/32 (Teredo)"],
   ]);
 });
 
@@ -111,6 +116,8 @@ Deno.test("parseMap reads two addresses of either family, and refuses what is ne
     ["::10.0.2.50=127.0.0.1", "a guest's packets to ::/96"],
     ["10.0.2.50=0.0.0.0", "0.0.0.0/8 (this host on this network) is never relayed, lead to another address"],
     ["10.0.2.50=::127.0.0.1", "::/96 (unspecified, and IPv4-compatible) is never relayed"],
+    ["10.0.2.50=2002:7f00:1::", "127.0.0.0/8 in 2002:7f00:1:: (loopback) is never relayed"],
+    ["fe80::1=::1", "a guest's packets to fe80::/10 (link-local) are never relayed"],
     ["10.0.2.50=224.0.0.1", "224.0.0.0/4 (multicast) is never relayed"],
   ]);
 });
@@ -135,6 +142,10 @@ Deno.test("createTranslationRules names the option and the text that it cannot f
     "gatewayTargets here: it is an address of the host, such as 127.0.0.1 or ::1",
   );
   assertEquals(problemOf({ dnsServers: ["::1", "::1:"] }).startsWith("dnsServers ::1:: it is ADDR"), true);
+  assertEquals(
+    problemOf({ nat64: true, families: "ipv4" }),
+    "nat64 with -4: it gives IPv4 to guests by way of IPv6, leave out one of them",
+  );
   assertThrows(() => createTranslationRules({ subnet: "ten" }), RangeError, "Cannot use subnet ten: it is an IPv4");
   assertThrows(() => createTranslationRules({ allow: ["ten"] }), TypeError, 'Cannot allow "ten": it is CIDR');
 });
