@@ -10,7 +10,7 @@ import { Nat } from "../nat/nat.ts";
 import { createTranslationRules } from "../nat/rules/translation_options.ts";
 import { IpAddress, parseIpv4 } from "../net/wire/address.ts";
 import { aRecord, dnsAnswer, dnsQuery } from "../tests/support/dns_messages.ts";
-import { udpFrameOfGuest } from "../tests/support/udp_frames.ts";
+import { udpFrameOfGuest } from "../tests/support/sent_datagrams.ts";
 
 const NAMES = 4096;
 const SERVER = { address: IpAddress.parse("127.0.0.53"), port: 53 };

@@ -6,19 +6,13 @@
  *
  * @module
  */
-import { ARP_LENGTH, ARP_REQUEST, encodeArp } from "../net/wire/arp.ts";
-import { MAC_BROADCAST } from "../net/wire/address.ts";
-import { encodeEthernet, ETHERNET_HEADER_LENGTH, ETHERTYPE_ARP } from "../net/wire/ethernet.ts";
+import { ARP_REQUEST } from "../net/wire/arp.ts";
 import { Frame } from "../net/wire/frame.ts";
 import { FlowGateway } from "../tests/support/flow_gateway.ts";
-
-const GUEST_MAC = 0x525400123456;
+import { arpFrame, GATEWAY_IP, GUEST_IP } from "../tests/support/frames.ts";
 
 function arpRequest(): Frame {
-  const bytes = new Uint8Array(ETHERNET_HEADER_LENGTH + ARP_LENGTH);
-  const at = encodeEthernet(bytes, 0, MAC_BROADCAST, GUEST_MAC, ETHERTYPE_ARP);
-  const senderIp = 0x0a00020f, targetIp = 0x0a000202;
-  encodeArp(bytes, at, { operation: ARP_REQUEST, senderMac: GUEST_MAC, senderIp, targetMac: 0, targetIp });
+  const bytes = arpFrame({ operation: ARP_REQUEST, senderIp: GUEST_IP, targetIp: GATEWAY_IP });
   return new Frame().set(bytes, 0, bytes.length);
 }
 

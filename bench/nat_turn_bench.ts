@@ -7,7 +7,7 @@
  */
 import { parseIpv4 } from "../net/wire/address.ts";
 import { FlowGateway } from "../tests/support/flow_gateway.ts";
-import { udpFrameOfGuest } from "../tests/support/udp_frames.ts";
+import { udpFrameOfGuest } from "../tests/support/sent_datagrams.ts";
 
 const TURNS = 1000;
 

@@ -9,7 +9,7 @@ import { dnsAnswer, dnsQuery, dnsText, txtRecord } from "./support/dns_messages.
 import { DnsServer, respondWith } from "./support/dns_server.ts";
 import { requires } from "./support/requirements.ts";
 import { PROTOCOL_ICMP } from "../net/wire/ipv4.ts";
-import { readUdpFrameToGuest, udpFrameOfGuest } from "./support/udp_frames.ts";
+import { readUdpFrameToGuest, udpFrameOfGuest } from "./support/sent_datagrams.ts";
 
 const needs = requires("linux", "ffi"), root = requires("linux", "ffi", "root");
 const DNS_IP = parseIpv4("10.0.2.3");

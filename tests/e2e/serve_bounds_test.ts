@@ -15,7 +15,7 @@ import { listenTcp } from "../../net/linux/sockets.ts";
 import { IpAddress } from "../../net/wire/address.ts";
 import { pattern } from "../support/bytes.ts";
 import { dnsQuery } from "../support/dns_messages.ts";
-import { ask } from "../support/guest_packets.ts";
+import { ask } from "../support/frames.ts";
 import { eventually, framed } from "../support/link_peer.ts";
 import { requires } from "../support/requirements.ts";
 import { connectGuest, echoServer, exchange } from "../support/stream_guests.ts";

@@ -24,11 +24,11 @@ import {
   GATEWAY_IP,
   GUEST_IP,
   icmpFrame,
-  ipv4Frame,
+  packetFrame,
   repairChecksums,
   tcpFrame,
   udpFrame,
-} from "../support/guest_frames.ts";
+} from "../support/frames.ts";
 import type { Action } from "./script.ts";
 
 const FLAGS: Readonly<Record<string, number>> = {
@@ -117,7 +117,7 @@ export class ScriptGuest {
           ...(fields.has("client") && { clientAddress: ipv4(fields.get("client")!) }),
         }, common);
       case "ip":
-        return ipv4Frame(number("protocol", 132), payload, to);
+        return repairChecksums(packetFrame(number("protocol", 132), payload, to));
       case "ether":
         return etherFrame(parseInt(fields.get("type") ?? "88cc", 16), payload, common);
       default:

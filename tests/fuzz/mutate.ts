@@ -9,7 +9,7 @@
  */
 import { readUint16, writeUint16, writeUint32 } from "../../net/wire/bytes.ts";
 import { ETHERNET_HEADER_LENGTH } from "../../net/wire/ethernet.ts";
-import { repairChecksums } from "../support/guest_frames.ts";
+import { repairChecksums } from "../support/frames.ts";
 
 /** A source of numbers that is the same again for the same seed (xorshift, 32 bits). */
 export class Random {

@@ -2,12 +2,11 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { GuestStack, GuestUdpSocket } from "../../guest/mod.ts";
 import { Gateway } from "../../mod.ts";
 import { memoryLinkPair } from "../../net/link/memory.ts";
-import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { Frame } from "../../net/wire/frame.ts";
-import { encodeIcmpv4Error, ICMP_UNREACHABLE } from "../../net/wire/icmpv4.ts";
-import { encodeIpv4, Ipv4Header, PROTOCOL_ICMP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
-import { encodeUdp } from "../../net/wire/udp.ts";
+import { ICMP_UNREACHABLE } from "../../net/wire/icmpv4.ts";
+import { PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import { pattern } from "../support/bytes.ts";
+import { icmpErrorFrame, repairHeader, udpFrame } from "../support/frames.ts";
 import { guestPair } from "../support/guest_pair.ts";
 
 const SERVER = { hostname: "10.0.2.2", port: 53 };
@@ -98,16 +97,12 @@ function icmpError(
     spoilt?: boolean;
   },
 ): Uint8Array {
-  const quote = new Uint8Array(32);
-  encodeIpv4(quote, 0, Object.assign(new Ipv4Header(), { source, destination: GATEWAY, protocol, totalLength: 32 }));
-  encodeUdp(quote, 20, port, 53, 12);
-  const bytes = new Uint8Array(200), icmp = 34;
-  const length = encodeIcmpv4Error(bytes, icmp, { type, code }, { bytes: quote, start: 0, end: 32 });
-  if (spoilt) bytes[icmp + 20]! ^= 1;
-  const header = { source: GATEWAY, destination: CLIENT, protocol: PROTOCOL_ICMP, totalLength: 20 + length };
-  encodeIpv4(bytes, 14, Object.assign(new Ipv4Header(), header));
-  encodeEthernet(bytes, 0, 0x525400123456, 0x525400123402, ETHERTYPE_IPV4);
-  return bytes.slice(0, icmp + length);
+  const about = udpFrame({ source: port, destination: 53 }, new Uint8Array(4), { source, destination: GATEWAY });
+  about[23] = protocol;
+  const ends = { source: GATEWAY, destination: CLIENT, fromMac: 0x525400123402, toMac: 0x525400123456 };
+  const bytes = icmpErrorFrame({ type, code }, repairHeader(about).subarray(14), ends);
+  if (spoilt) bytes[54]! ^= 1;
+  return bytes;
 }
 
 Deno.test("GuestUdpSocket that iterates passes over errors and ends with the socket", async () => {

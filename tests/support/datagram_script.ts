@@ -12,9 +12,8 @@ import { Nat } from "../../nat/nat.ts";
 import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
 import { formatIpv4, parseIpv4 } from "../../net/wire/address.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";
-import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
-import { encodeIcmpv4Echo, encodeIcmpv4Error, ICMP_ECHO_REQUEST, type Icmpv4Error } from "../../net/wire/icmpv4.ts";
+import { encodeIcmpv4Error, type Icmpv4Error } from "../../net/wire/icmpv4.ts";
 import {
   decodeIpv4,
   encodeIpv4,
@@ -23,8 +22,8 @@ import {
   PROTOCOL_ICMP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
-import { encodeUdp, udpChecksumValid, udpSetChecksum } from "../../net/wire/udp.ts";
-import { GUEST_MAC } from "./nat_script.ts";
+import { udpChecksumValid } from "../../net/wire/udp.ts";
+import { echoFrame, fragmentWord, packetFrame, packetPayload, udpFrame } from "./frames.ts";
 import { ScriptHost } from "./script_host.ts";
 
 /** The guest's address. */
@@ -84,29 +83,15 @@ export class DatagramScript {
 
   /** The frame of a packet, or of a fragment of one. */
   packet(payload: Uint8Array, fields: PacketFields & { offset?: number; more?: boolean } = {}): Uint8Array {
-    const bytes = new Uint8Array(34 + payload.length), ip = new Ipv4Header();
-    ip.source = fields.source ?? GUEST;
-    ip.destination = parseIpv4(fields.to ?? "192.0.2.7");
-    ip.protocol = fields.protocol ?? PROTOCOL_UDP;
-    ip.identification = fields.identification ?? 1;
-    ip.fragmentOffset = fields.offset ?? 0;
-    ip.moreFragments = fields.more ?? false;
-    ip.dontFragment = false;
-    ip.ttl = fields.ttl ?? 64;
-    ip.totalLength = 20 + payload.length;
-    encodeEthernet(bytes, 0, this.nat.mac, GUEST_MAC, ETHERTYPE_IPV4);
-    encodeIpv4(bytes, 14, ip);
-    bytes.set(payload, 34);
-    return bytes;
+    const { offset = 0, more = false, protocol = PROTOCOL_UDP, to = "192.0.2.7", ...rest } = fields;
+    const fragment = fragmentWord(4, offset, more);
+    return packetFrame(protocol, payload, { identification: 1, ...rest, destination: to, fragment });
   }
 
   /** A UDP header and its payload. */
   datagram(payload: Uint8Array, fields: DatagramFields = {}): Uint8Array {
-    const bytes = new Uint8Array(8 + payload.length);
-    bytes.set(payload, 8);
-    encodeUdp(bytes, 0, fields.port ?? 4000, fields.toPort ?? 9, bytes.length);
-    udpSetChecksum(bytes, 0, ipv4AddressSum(fields.source ?? GUEST, parseIpv4(fields.to ?? "192.0.2.7")));
-    return bytes;
+    const { port = 4000, toPort = 9, to = "192.0.2.7", source = GUEST } = fields;
+    return packetPayload(udpFrame({ source: port, destination: toPort }, payload, { source, destination: to }));
   }
 
   /** The guest sends a datagram. */
@@ -117,9 +102,8 @@ export class DatagramScript {
 
   /** The guest sends an echo request. */
   echo(identifier: number, sequence: number, payload: Uint8Array, fields: PacketFields = {}): void {
-    const bytes = new Uint8Array(8 + payload.length);
-    encodeIcmpv4Echo(bytes, 0, { type: ICMP_ECHO_REQUEST, identifier, sequence, payload });
-    this.frame(this.packet(bytes, { ...fields, protocol: PROTOCOL_ICMP }));
+    const echo = packetPayload(echoFrame({ identifier, sequence }, payload));
+    this.frame(this.packet(echo, { ...fields, protocol: PROTOCOL_ICMP }));
   }
 
   /** The guest sends an ICMP error about a packet that it was sent. */

@@ -14,7 +14,7 @@ import type { Frame } from "../../net/wire/frame.ts";
 import { PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
 import type { ScriptUdpSocket } from "./script_datagram.ts";
 import { ScriptHost } from "./script_host.ts";
-import { FragmentsInOrder, readUdpFrameToGuest, udpFrameOfGuest } from "./udp_frames.ts";
+import { FragmentsInOrder, readUdpFrameToGuest, udpFrameOfGuest } from "./sent_datagrams.ts";
 
 /** Where resolvers are. */
 export const SERVERS: readonly Target[] = [target("192.0.2.53"), target("127.0.0.53"), target("::1")];

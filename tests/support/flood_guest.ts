@@ -6,9 +6,8 @@
  *
  * @module
  */
-import { arpFrame, GATEWAY_IP, GUEST_IP } from "./guest_frames.ts";
-import { ask } from "./guest_packets.ts";
 import { dnsQuery } from "./dns_messages.ts";
+import { arpFrame, ask, GATEWAY_IP, GUEST_IP } from "./frames.ts";
 import { framed } from "./link_peer.ts";
 
 const FRAMES = 4000;

@@ -15,25 +15,14 @@ import { type HostConnectHandler, WOULD_BLOCK } from "../../nat/host.ts";
 import { SILENT } from "../../nat/base/logger.ts";
 import { createTranslationRules } from "../../nat/rules/translation_options.ts";
 import { readUint16, readUint32, writeUint16, writeUint32 } from "../../net/wire/bytes.ts";
-import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_VERIFIED, Frame } from "../../net/wire/frame.ts";
-import { encodeIpv4, Ipv4Header, ipv4TotalLength, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
-import {
-  encodeTcp,
-  TCP_ACK,
-  TCP_FIN,
-  TCP_RST,
-  TCP_SYN,
-  tcpFlags,
-  TcpHeader,
-  tcpHeaderLength,
-} from "../../net/wire/tcp.ts";
+import { ipv4TotalLength } from "../../net/wire/ipv4.ts";
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, tcpFlags, tcpHeaderLength } from "../../net/wire/tcp.ts";
+import { repairHeader, tcpFrame } from "./frames.ts";
 import { type ScriptEndpoint, ScriptHost, ScriptTcpSocket } from "./script_host.ts";
 
-const GUEST_MAC = 0x525400123456, GUEST_IP = 0x0a00020f, GATEWAY_IP = 0x0a000202;
 const IP = 14, TCP = 34, PAYLOAD = 54;
 const SOURCE_PORT = TCP, SEQ = TCP + 4, ACK = TCP + 8, FLAGS = TCP + 13, WINDOW = TCP + 14;
-const SYN_LENGTH = 32;
 const ISN = 0xffff0000;
 
 /** A socket that takes everything, and gives as much as it is told to. */
@@ -101,8 +90,8 @@ export class FlowGateway {
     this.nat = new Nat({ host: this.host, rules, logger: SILENT, random: () => 7, maxFlows });
     const send = (frame: Frame) => this.#take(frame);
     this.guest = this.nat.attach({ name: "flows", mtu, offload, send, flush() {} });
-    this.#syn = tcpFrame(this.nat.mac, { flags: TCP_SYN, mss: mtu - 40, windowShift: 7 });
-    this.#data = tcpFrame(this.nat.mac, { flags: TCP_ACK });
+    this.#syn = verified(tcpFrame({ flags: TCP_SYN, seq: ISN, ack: 0, mss: mtu - 40, windowShift: 7 }));
+    this.#data = verified(tcpFrame({ flags: TCP_ACK, seq: ISN, ack: 0 }), 65536);
   }
 
   /** Time passes and the turn ends. */
@@ -145,8 +134,9 @@ export class FlowGateway {
   segment(from: FlowEnd, length: number, flags: number): void {
     const frame = this.#data, bytes = frame.bytes;
     if (frame.end !== PAYLOAD + length) {
-      encodeIpv4(bytes, IP, header(40 + length));
+      writeUint16(bytes, IP + 2, 40 + length);
       frame.end = PAYLOAD + length;
+      repairHeader(bytes);
     }
     writeUint16(bytes, SOURCE_PORT, from.port);
     writeUint32(bytes, SEQ, from.seq);
@@ -209,32 +199,11 @@ export class FlowEnd {
   }
 }
 
-const ip = new Ipv4Header();
-
-function header(totalLength: number): Ipv4Header {
-  ip.source = GUEST_IP;
-  ip.destination = GATEWAY_IP;
-  ip.protocol = PROTOCOL_TCP;
-  ip.totalLength = totalLength;
-  return ip;
-}
-
-function tcpFrame(
-  mac: number,
-  fields: { flags: number; mss?: number; windowShift?: number },
-): Frame {
-  const bytes = new Uint8Array(fields.flags & TCP_SYN ? TCP + SYN_LENGTH : PAYLOAD + 65536), tcp = new TcpHeader();
-  tcp.sourcePort = 1;
-  tcp.destinationPort = 80;
-  tcp.flags = fields.flags;
-  tcp.seq = ISN;
-  tcp.window = 0xffff;
-  tcp.mss = fields.mss ?? -1;
-  tcp.windowShift = fields.windowShift ?? -1;
-  const length = encodeTcp(bytes, TCP, tcp);
-  encodeIpv4(bytes, IP, header(20 + length));
-  encodeEthernet(bytes, 0, mac, GUEST_MAC, ETHERTYPE_IPV4);
-  const frame = new Frame().set(bytes, 0, TCP + length);
+/** A frame of the guest whose checksum the link vouches for, with room for `payload` bytes. */
+function verified(bytes: Uint8Array, payload = 0): Frame {
+  const roomy = new Uint8Array(bytes.length + payload);
+  roomy.set(bytes);
+  const frame = new Frame().set(roomy, 0, bytes.length);
   frame.checksum = CHECKSUM_VERIFIED;
   return frame;
 }

@@ -13,7 +13,7 @@ import { assert, assertEquals } from "@std/assert";
 import { LARGE_BUFFER } from "../../nat/base/buffers.ts";
 import { seqAdd, seqDiff } from "../../net/wire/seq.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../net/wire/tcp.ts";
-import { tcpFrame } from "./guest_frames.ts";
+import { tcpFrame } from "./frames.ts";
 import { GUEST_ISN, NatScript, type SentSegment } from "./nat_script.ts";
 import type { ScriptTcpSocket } from "./script_host.ts";
 

@@ -12,34 +12,28 @@ import type { Guest } from "../../nat/guest.ts";
 import type { TcpConfig } from "../../nat/tcp/context.ts";
 import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
 import { formatIpv4, MAC_BROADCAST, parseIpv4 } from "../../net/wire/address.ts";
-import { ARP_LENGTH, ARP_REQUEST, decodeArp, encodeArp } from "../../net/wire/arp.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";
-import {
-  encodeEthernet,
-  ethernetDestination,
-  ethernetType,
-  ETHERTYPE_ARP,
-  ETHERTYPE_IPV4,
-} from "../../net/wire/ethernet.ts";
+import { ARP_REQUEST, decodeArp } from "../../net/wire/arp.ts";
+import { ethernetDestination, ethernetType, ETHERTYPE_ARP } from "../../net/wire/ethernet.ts";
 import { Frame } from "../../net/wire/frame.ts";
+import { ipv4Destination, ipv4Source, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
+import { decodeTcp, TCP_ACK, TCP_SYN } from "../../net/wire/tcp.ts";
+import { udpChecksumValid, udpDestinationPort, udpSourcePort } from "../../net/wire/udp.ts";
 import {
-  encodeIpv4,
-  ipv4Destination,
-  Ipv4Header,
-  ipv4Source,
-  PROTOCOL_ICMP,
-  PROTOCOL_TCP,
-  PROTOCOL_UDP,
-} from "../../net/wire/ipv4.ts";
-import { decodeTcp, encodeTcp, TCP_ACK, TCP_SYN, TcpHeader, tcpSetChecksum } from "../../net/wire/tcp.ts";
-import { encodeUdp, udpChecksumValid, udpDestinationPort, udpSetChecksum, udpSourcePort } from "../../net/wire/udp.ts";
+  arpFrame,
+  type FrameFields,
+  GATEWAY_IP,
+  GUEST_IP,
+  GUEST_MAC,
+  packetFrame,
+  tcpFrame,
+  udpFrame,
+} from "./frames.ts";
 import { ScriptHost, type ScriptTcpSocket } from "./script_host.ts";
 
 /** The guest's initial sequence number: the wrap comes soon. */
 export const GUEST_ISN = 0xffffff00;
-/** The guest's MAC address. */
-export const GUEST_MAC = 0x525400123456;
-const GUEST_IP = 0x0a00020f, GATEWAY_IP = 0x0a000202;
+export { GUEST_MAC };
 
 /** Fields of a segment of the guest; what is left out is what a well-behaved peer would send. */
 export interface SegmentFields {
@@ -147,43 +141,20 @@ export class NatScript {
 
   /** The frame of a segment. */
   segment(fields: SegmentFields): Uint8Array {
-    const payload = bytesOf(fields.payload), header = new TcpHeader();
-    header.sourcePort = fields.port ?? this.guestPort;
-    header.destinationPort = this.remotePort;
-    header.flags = fields.flags ?? TCP_ACK;
-    header.seq = fields.seq ?? this.seq;
-    header.ack = fields.ack ?? this.ack;
-    header.window = fields.window ?? 0xffff;
-    header.mss = fields.mss ?? -1;
-    header.windowShift = fields.windowShift ?? -1;
-    header.sackPermitted = fields.sackPermitted ?? false;
-    const bytes = new Uint8Array(14 + 20 + 60 + payload.length), tcp = 34;
-    const end = tcp + encodeTcp(bytes, tcp, header) + payload.length;
-    bytes.set(payload, end - payload.length);
-    tcpSetChecksum(bytes, tcp, end, ipv4AddressSum(this.guestIp, this.remoteIp));
-    return this.ipv4(bytes.subarray(34, end), PROTOCOL_TCP, this.remoteIp);
+    const { port: sourcePort = this.guestPort, flags = TCP_ACK, seq = this.seq, ack = this.ack, ...rest } = fields;
+    const numbers = { sourcePort, destinationPort: this.remotePort, flags, seq, ack };
+    return tcpFrame({ ...this.#ends, ...rest, ...numbers, payload: bytesOf(fields.payload) });
   }
 
   /** The frame of a datagram to the gateway's address or another one, from port 40000 unless told otherwise. */
   datagram(content: Uint8Array | string, to: { port: number; address?: number; from?: number }): Uint8Array {
-    const payload = bytesOf(content), udp = new Uint8Array(8 + payload.length), address = to.address ?? GATEWAY_IP;
-    encodeUdp(udp, 0, to.from ?? 40000, to.port, udp.length);
-    udp.set(payload, 8);
-    udpSetChecksum(udp, 0, ipv4AddressSum(this.guestIp, address));
-    return this.ipv4(udp, PROTOCOL_UDP, address);
+    const ports = { source: to.from ?? 40000, destination: to.port };
+    return udpFrame(ports, bytesOf(content), { ...this.#ends, destination: to.address ?? GATEWAY_IP });
   }
 
   /** The frame of an IPv4 packet with this payload. */
   ipv4(payload: Uint8Array, protocol: number, destination: number): Uint8Array {
-    const bytes = new Uint8Array(34 + payload.length), ip = new Ipv4Header();
-    ip.source = this.guestIp;
-    ip.destination = destination;
-    ip.protocol = protocol;
-    ip.totalLength = 20 + payload.length;
-    encodeIpv4(bytes, 14, ip);
-    encodeEthernet(bytes, 0, this.nat.mac, this.guestMac, ETHERTYPE_IPV4);
-    bytes.set(payload, 34);
-    return bytes;
+    return packetFrame(protocol, payload, { ...this.#ends, destination });
   }
 
   /** A datagram of the guest, then a turn. */
@@ -194,11 +165,8 @@ export class NatScript {
 
   /** An ARP message of the guest to the gateway, then a turn. */
   sendArp(operation: number, targetIp: number = GATEWAY_IP): void {
-    const bytes = new Uint8Array(14 + ARP_LENGTH);
-    const at = encodeEthernet(bytes, 0, this.nat.mac, this.guestMac, ETHERTYPE_ARP);
-    const sender = { senderMac: this.guestMac, senderIp: this.guestIp };
-    encodeArp(bytes, at, { operation, ...sender, targetMac: this.nat.mac, targetIp });
-    this.frame(bytes);
+    const arp = { operation, senderIp: this.guestIp, targetMac: this.nat.mac, targetIp };
+    this.frame(arpFrame(arp, { fromMac: this.guestMac, toMac: this.nat.mac }));
   }
 
   /** Handshake: returns the host's socket. Window scale is not used unless asked for. */
@@ -260,6 +228,10 @@ export class NatScript {
 
   advance(ms: number): void {
     this.host.advance(ms);
+  }
+
+  get #ends(): FrameFields {
+    return { fromMac: this.guestMac, toMac: this.nat.mac, source: this.guestIp, destination: this.remoteIp };
   }
 
   /** The state of the only flow, or null. */

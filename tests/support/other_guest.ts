@@ -5,13 +5,14 @@
  */
 import type { Guest } from "../../nat/guest.ts";
 import { formatEndpoint, formatIpv4, IpAddress, MAC_BROADCAST, parseIpv4 } from "../../net/wire/address.ts";
-import { ARP_LENGTH, ARP_REPLY, ARP_REQUEST, decodeArp, encodeArp } from "../../net/wire/arp.ts";
-import { encodeEthernet, ethernetType, ETHERTYPE_ARP } from "../../net/wire/ethernet.ts";
+import { ARP_REPLY, ARP_REQUEST, decodeArp } from "../../net/wire/arp.ts";
+import { ethernetType, ETHERTYPE_ARP } from "../../net/wire/ethernet.ts";
 import { Frame } from "../../net/wire/frame.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import { decodeTcp, TCP_SYN } from "../../net/wire/tcp.ts";
 import { udpDestinationPort } from "../../net/wire/udp.ts";
 import type { Nat } from "../../nat/nat.ts";
+import { arpFrame } from "./frames.ts";
 import type { ScriptHost } from "./script_host.ts";
 
 /** The gateway under test. */
@@ -64,10 +65,9 @@ export class OtherGuest {
   }
 
   #arp(operation: number, address: string): void {
-    const { nat, host } = this.#script, bytes = new Uint8Array(14 + ARP_LENGTH);
-    const at = encodeEthernet(bytes, 0, operation === ARP_REQUEST ? MAC_BROADCAST : nat.mac, this.#mac, ETHERTYPE_ARP);
-    const sender = { senderMac: this.#mac, senderIp: parseIpv4(address) };
-    encodeArp(bytes, at, { operation, ...sender, targetMac: 0, targetIp: nat.gateway });
+    const { nat, host } = this.#script, toMac = operation === ARP_REQUEST ? MAC_BROADCAST : nat.mac;
+    const arp = { operation, senderIp: parseIpv4(address), targetIp: nat.gateway };
+    const bytes = arpFrame(arp, { fromMac: this.#mac, toMac });
     this.guest.receive(new Frame().set(bytes, 0, bytes.length));
     host.wake();
     host.run();

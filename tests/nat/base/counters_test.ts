@@ -4,12 +4,10 @@ import { MAX_CONNECTING } from "../../../nat/flow/quota.ts";
 import { Nat } from "../../../nat/nat.ts";
 import { IpAddress } from "../../../net/wire/address.ts";
 import { DHCP_BOOT_REQUEST, DHCP_RELEASE, encodeDhcpv4 } from "../../../net/wire/dhcpv4.ts";
-import { encodeEthernet, ETHERTYPE_ARP } from "../../../net/wire/ethernet.ts";
 import { PROTOCOL_ICMP, PROTOCOL_UDP } from "../../../net/wire/ipv4.ts";
-import { encodeIcmpv4Echo } from "../../../net/wire/icmpv4.ts";
-import { encodeArp } from "../../../net/wire/arp.ts";
 import { TCP_ACK, TCP_SYN } from "../../../net/wire/tcp.ts";
 import { createTranslationRules } from "../../../nat/rules/translation_options.ts";
+import { arpFrame, ask } from "../../support/frames.ts";
 import { GUEST_MAC, NatScript } from "../../support/nat_script.ts";
 import { ScriptHost } from "../../support/script_host.ts";
 
@@ -17,16 +15,7 @@ const GUEST = 0x0a00020f, GATEWAY = 0x0a000202, ELSEWHERE = 0xc0000201;
 const LOOPBACK = { address: IpAddress.parse("127.0.0.1"), port: 4000 };
 
 function arp(script: NatScript, targetIp: number): Uint8Array {
-  const bytes = new Uint8Array(42);
-  encodeEthernet(bytes, 0, script.nat.mac, GUEST_MAC, ETHERTYPE_ARP);
-  encodeArp(bytes, 14, { operation: 1, senderMac: GUEST_MAC, senderIp: GUEST, targetMac: 0, targetIp });
-  return bytes;
-}
-
-function echo(script: NatScript, destination: number): Uint8Array {
-  const icmp = new Uint8Array(16);
-  encodeIcmpv4Echo(icmp, 0, { type: 8, identifier: 1, sequence: 1, payload: new Uint8Array(8) });
-  return script.ipv4(icmp, PROTOCOL_ICMP, destination);
+  return arpFrame({ operation: 1, senderIp: GUEST, targetIp }, { toMac: script.nat.mac });
 }
 
 /** A message that has no answer. */
@@ -48,7 +37,7 @@ const DROPS: readonly [DropReason, (script: NatScript) => void][] = [
   ["icmpMalformed", (script) => script.frame(script.ipv4(new Uint8Array(7), PROTOCOL_ICMP, GATEWAY))],
   ["icmpNotRelayed", (script) => {
     script.host.pingError = "prohibited";
-    script.frame(echo(script, ELSEWHERE));
+    script.frame(ask("icmp", ELSEWHERE));
   }],
   ["udpMalformed", (script) => script.frame(script.ipv4(new Uint8Array(7), PROTOCOL_UDP, GATEWAY))],
   ["dhcpMalformed", (script) => script.frame(script.datagram("no dhcp", { port: 67, from: 68 }))],
@@ -120,7 +109,7 @@ Deno.test("Nat counts linkFull for each frame that the link does not take", () =
   host.start(() => nat.turn());
   const guest = nat.attach({ name: "full", mtu: 1500, offload: false, send: () => false, flush() {} });
   const script = new NatScript();
-  guest.receive(script.pointAt(echo(script, GATEWAY)));
+  guest.receive(script.pointAt(ask("icmp", GATEWAY)));
   guest.receive(script.pointAt(arp(script, GATEWAY)));
   assertEquals({ ...nat.counters }, { ...createCounters(), linkFull: 2 });
 });

@@ -9,7 +9,7 @@ import { TCP_SYN } from "../../../net/wire/tcp.ts";
 import { ForwardScript } from "../../support/forward_script.ts";
 import { NatScript } from "../../support/nat_script.ts";
 import { ScriptHost } from "../../support/script_host.ts";
-import { udpFrameOfGuest } from "../../support/udp_frames.ts";
+import { udpFrameOfGuest } from "../../support/sent_datagrams.ts";
 import { parseIpv4 } from "../../../net/wire/address.ts";
 
 /** Takes flows for guests, in turns, until none gets any more. */

@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { parseIpv4 } from "../../../net/wire/address.ts";
 import { TCP_SYN } from "../../../net/wire/tcp.ts";
-import { arpFrame, etherFrame, GATEWAY_IP, GUEST_IP, tcpFrame, udpFrame } from "../../support/guest_frames.ts";
+import { arpFrame, etherFrame, GATEWAY_IP, GUEST_IP, tcpFrame, udpFrame } from "../../support/frames.ts";
 import { NatScript } from "../../support/nat_script.ts";
 
 /** An EtherType for local experiments. */

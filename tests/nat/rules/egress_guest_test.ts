@@ -3,9 +3,12 @@ import type { DropReason } from "../../../nat/base/counters.ts";
 import type { TranslationOptions } from "../../../nat/rules/translation_options.ts";
 import { isLoopback } from "../../../nat/rules/policy.ts";
 import { TCP_ACK, TCP_RST } from "../../../net/wire/tcp.ts";
-import { ask, type AskFields, askInFragments, askIpv6, type Protocol, PROTOCOLS } from "../../support/guest_packets.ts";
 import { dnsQuery } from "../../support/dns_messages.ts";
+import { ask, type AskFields, askInFragments, type Protocol, PROTOCOLS } from "../../support/frames.ts";
 import { NatScript } from "../../support/nat_script.ts";
+
+/** A packet of IPv6 whose addresses hold IPv4 ones. */
+const MAPPED = { family: 6, source: "::ffff:10.0.2.15" } as const;
 
 /** Host addresses that something was sent to, or a connect began to. */
 function reached(script: NatScript): string[] {
@@ -159,7 +162,7 @@ Deno.test("no allow opens what is never relayed, and no form of an address passe
     for (const four of ["127.0.0.1", "0.0.0.0", "169.254.169.254", "192.0.2.9", "10.0.2.2"]) {
       for (const form of ["::ffff:", "::"]) {
         const script = new NatScript({ rules });
-        script.frame(askIpv6(protocol, `${form}${four}`));
+        script.frame(ask(protocol, `${form}${four}`, MAPPED));
         assertEquals([reached(script), script.nat.flowCount], [[], 0], `${form}${four}`);
         assertEquals(Object.values(counted(script)), [1], `${form}${four}`);
       }
@@ -187,7 +190,7 @@ Deno.test("without host loopback no packet of a guest leads to it unless a map n
   for (const protocol of PROTOCOLS) {
     for (const destination of everywhere) script.frame(ask(protocol, destination));
     for (const form of ["::1", "::", "::ffff:127.0.0.1", "::127.0.0.1", "::ffff:10.0.2.2"]) {
-      script.frame(askIpv6(protocol, form));
+      script.frame(ask(protocol, form, MAPPED));
     }
   }
   const targets = [

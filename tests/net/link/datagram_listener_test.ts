@@ -14,7 +14,7 @@ import { EventLoop } from "../../../net/linux/event_loop.ts";
 import { ipv4AddressSum } from "../../../net/wire/checksum.ts";
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, CHECKSUM_VERIFIED, Frame } from "../../../net/wire/frame.ts";
 import { TCP_ACK, TCP_SYN, tcpSetPartialChecksum } from "../../../net/wire/tcp.ts";
-import { GATEWAY_IP, GUEST_IP, tcpFrame, udpFrame } from "../../support/guest_frames.ts";
+import { GATEWAY_IP, GUEST_IP, tcpFrame, udpFrame } from "../../support/frames.ts";
 import { assertNoDescriptorLeft } from "../../support/ffi_descriptors.ts";
 import { bytesOf, eventually, frameOf, LinkRecorder } from "../../support/link_peer.ts";
 import { requires } from "../../support/requirements.ts";

@@ -1,18 +1,14 @@
 /**
- * UDP datagrams in frames, as a guest at 10.0.2.15 sends and gets them.
+ * UDP datagrams of a guest at 10.0.2.15, to send and as it gets them.
  *
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { parseIpv4 } from "../../net/wire/address.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";
-import { encodeEthernet, ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
 import { Frame } from "../../net/wire/frame.ts";
 import { decodeIpv4, encodeIpv4, Ipv4Header, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
-import { decodeUdp, encodeUdp, udpChecksumValid, udpSetChecksum } from "../../net/wire/udp.ts";
-
-const GUEST_IP = parseIpv4("10.0.2.15"), GUEST_MAC = 0x525400123456, GATEWAY_MAC = 0x525400123402;
-const PAYLOAD_AT = 42;
+import { decodeUdp, udpChecksumValid } from "../../net/wire/udp.ts";
+import { GUEST_IP, udpFrame } from "./frames.ts";
 
 /** The other end of a datagram of the guest's, and the guest's own port. */
 export interface UdpEnds {
@@ -26,16 +22,8 @@ export interface UdpEnds {
 
 /** A frame of the guest. */
 export function udpFrameOfGuest(ends: UdpEnds, payload: Uint8Array): Frame {
-  const ip = new Ipv4Header(), bytes = new Uint8Array(PAYLOAD_AT + payload.length);
-  bytes.set(payload, PAYLOAD_AT);
-  ip.source = GUEST_IP;
-  ip.destination = ends.remote;
-  ip.protocol = PROTOCOL_UDP;
-  ip.totalLength = bytes.length - 14;
-  encodeEthernet(bytes, 0, GATEWAY_MAC, GUEST_MAC, ETHERTYPE_IPV4);
-  encodeIpv4(bytes, 14, ip);
-  encodeUdp(bytes, 34, ends.guestPort, ends.remotePort, payload.length + 8);
-  udpSetChecksum(bytes, 34, ipv4AddressSum(GUEST_IP, ends.remote));
+  const ports = { source: ends.guestPort, destination: ends.remotePort };
+  const bytes = udpFrame(ports, payload, { destination: ends.remote });
   return new Frame().set(bytes, 0, bytes.length);
 }
 
