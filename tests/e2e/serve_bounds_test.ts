@@ -84,17 +84,18 @@ test("gives clients of a guest's forward three quarters of --max-flows, and the 
   await using serve = await start("--max-flows", "40", "--dns", "none", "-t", "0:80");
   const port = Number(/forwarding tcp 127\.0\.0\.1:(\d+) /.exec(serve.stderr)![1]), clients: Deno.Conn[] = [];
   await using guest = await connectGuest(serve.port);
-  const listener = guest.listen(80),
-    accepting = (async () => {
-      let accepted = 0;
-      for await (const _conn of listener) accepted++;
-      return accepted;
-    })();
+  const listener = guest.listen(80);
+  let accepted = 0;
+  const accepting = (async () => {
+    for await (const _conn of listener) accepted++;
+  })();
   for (let i = 0; i < 40; i++) clients.push(await Deno.connect({ hostname: "127.0.0.1", port }));
   const server = echoServer();
   await exchange(await guest.connect({ hostname: GATEWAY, port: server.port }), pattern(1000));
+  await eventually("30 clients are accepted", () => accepted >= 30);
   listener.close();
-  assertEquals(await accepting, 30);
+  await accepting;
+  assertEquals(accepted, 30);
   for (const client of clients) client.close();
   await server.close();
 });
