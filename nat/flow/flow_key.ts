@@ -21,6 +21,7 @@
  */
 import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
+import { PROTOCOL_ICMPV6 } from "../../net/wire/ipv6.ts";
 
 /** Words of a key. */
 export const FLOW_KEY_WORDS = 10;
@@ -28,7 +29,6 @@ export const FLOW_KEY_WORDS = 10;
 const IPV4_MAPPED = 0xffff;
 const GUEST_SHIFT = 9;
 const IPV6 = 1 << 8;
-const PROTOCOL_ICMPV6 = 58;
 
 /** The key of a flow, to be filled again and again. */
 export class FlowKey {

@@ -34,6 +34,8 @@ const TYPE = 12;
 const TAG = 14;
 const VLAN_ID = 0xfff;
 const LARGEST_LENGTH = 1500;
+/** The first of the MAC addresses of IPv6 groups. */
+const IPV6_MULTICAST = 0x333300000000;
 
 /** A frame's header, decoded. */
 export interface EthernetFrame {
@@ -82,6 +84,16 @@ export function isPriorityTagged(bytes: Uint8Array, start: number, end: number):
 /** The type behind the tag of the frame at `offset`. */
 export function ethernetTaggedType(bytes: Uint8Array, offset: number): number {
   return readUint16(bytes, offset + TYPE + VLAN_TAG_LENGTH);
+}
+
+/** The MAC address of an IPv6 group whose address ends with these 32 bits: 33:33 and they (RFC 2464 section 7). */
+export function ipv6MulticastMac(lastWord: number): number {
+  return IPV6_MULTICAST + (lastWord >>> 0);
+}
+
+/** Whether `mac` is that of an IPv6 group. */
+export function isIpv6MulticastMac(mac: number): boolean {
+  return mac >= IPV6_MULTICAST && mac <= IPV6_MULTICAST + 0xffffffff;
 }
 
 /** Decodes the header of the frame in `bytes[start, end)`. Throws a `DecodeError`. */

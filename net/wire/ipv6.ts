@@ -1,6 +1,6 @@
 /**
- * IPv6 fixed headers (RFC 8200 section 3). Extension headers are not followed: they are payload, and their number is
- * what `ipv6NextHeader` says.
+ * IPv6 fixed headers (RFC 8200 section 3). Extension headers are payload here, and their number is what
+ * `ipv6NextHeader` says; `ipv6_extensions.ts` follows them.
  *
  * As with IPv4 the payload length bounds the packet. A payload length of 0 means an empty payload; jumbograms (RFC
  * 2675) are not known.
@@ -14,12 +14,29 @@ import { DecodeError } from "./decode_error.ts";
 
 /** Bytes of the fixed header. */
 export const IPV6_HEADER_LENGTH = 40;
+/** Offset of the field that names what follows the fixed header. */
+export const IPV6_NEXT_HEADER = 6;
+/** The largest packet that every path carries whole (RFC 8200 section 5). */
+export const IPV6_MINIMUM_MTU = 1280;
+/** The protocol number of ICMPv6. */
+export const PROTOCOL_ICMPV6 = 58;
 
 const PAYLOAD_LENGTH = 4;
-const NEXT_HEADER = 6;
 const HOP_LIMIT = 7;
 const SOURCE = 8;
 const DESTINATION = 24;
+
+/** An address as its four words: an `IpAddress`, or an object that is filled again and again. */
+export interface Ipv6Words {
+  /** The first 32 bits. */
+  readonly w0: number;
+  /** Bits 32 to 63. */
+  readonly w1: number;
+  /** Bits 64 to 95. */
+  readonly w2: number;
+  /** The last 32 bits. */
+  readonly w3: number;
+}
 
 /** The fields of a fixed header to write. */
 export interface Ipv6Header {
@@ -34,13 +51,17 @@ export interface Ipv6Header {
   /** Hops left; default 64. */
   hopLimit?: number;
   /** Source address. */
-  source: IpAddress;
+  source: Ipv6Words;
   /** Destination address. */
-  destination: IpAddress;
+  destination: Ipv6Words;
 }
 
 /** A packet's fixed header, decoded. */
 export interface Ipv6Packet extends Required<Ipv6Header> {
+  /** Source address. */
+  source: IpAddress;
+  /** Destination address. */
+  destination: IpAddress;
   /** Offset in the array of the payload. */
   payloadStart: number;
   /** Offset in the array after the payload; what follows is padding. */
@@ -70,7 +91,7 @@ export function ipv6PayloadLength(bytes: Uint8Array, offset: number): number {
 
 /** Protocol number of what follows the fixed header. */
 export function ipv6NextHeader(bytes: Uint8Array, offset: number): number {
-  return bytes[offset + NEXT_HEADER]!;
+  return bytes[offset + IPV6_NEXT_HEADER]!;
 }
 
 /** Hops left. */
@@ -86,6 +107,16 @@ export function ipv6Source(bytes: Uint8Array, offset: number): IpAddress {
 /** Destination address, as a new object. */
 export function ipv6Destination(bytes: Uint8Array, offset: number): IpAddress {
   return readAddress(bytes, offset + DESTINATION);
+}
+
+/** Word 0, 1, 2 or 3 of the source address. */
+export function ipv6SourceWord(bytes: Uint8Array, offset: number, index: number): number {
+  return readUint32(bytes, offset + SOURCE + index * 4);
+}
+
+/** Word 0, 1, 2 or 3 of the destination address. */
+export function ipv6DestinationWord(bytes: Uint8Array, offset: number, index: number): number {
+  return readUint32(bytes, offset + DESTINATION + index * 4);
 }
 
 /** The running sum of both addresses: their share of a pseudo-header (RFC 8200 section 8.1). */
@@ -115,7 +146,7 @@ export function encodeIpv6(bytes: Uint8Array, offset: number, header: Ipv6Header
   const trafficClass = header.trafficClass ?? 0, flowLabel = header.flowLabel ?? 0;
   writeUint32(bytes, offset, (6 << 28) | (trafficClass << 20) | (flowLabel & 0xfffff));
   writeUint16(bytes, offset + PAYLOAD_LENGTH, header.payloadLength);
-  bytes[offset + NEXT_HEADER] = header.nextHeader;
+  bytes[offset + IPV6_NEXT_HEADER] = header.nextHeader;
   bytes[offset + HOP_LIMIT] = header.hopLimit ?? 64;
   writeAddress(bytes, offset + SOURCE, header.source);
   writeAddress(bytes, offset + DESTINATION, header.destination);
@@ -138,7 +169,7 @@ function readAddress(bytes: Uint8Array, offset: number): IpAddress {
 }
 
 /** `IpAddress.writeTo` writes a mapped address as 4 bytes; this header has room for 16 and wants them. */
-function writeAddress(bytes: Uint8Array, offset: number, address: IpAddress): void {
+function writeAddress(bytes: Uint8Array, offset: number, address: Ipv6Words): void {
   writeUint32(bytes, offset, address.w0);
   writeUint32(bytes, offset + 4, address.w1);
   writeUint32(bytes, offset + 8, address.w2);

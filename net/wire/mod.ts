@@ -53,6 +53,7 @@ export * from "./frame_text.ts";
 export * from "./icmpv4.ts";
 export * from "./ipv4.ts";
 export * from "./ipv6.ts";
+export * from "./ipv6_extensions.ts";
 export * from "./pcap.ts";
 export * from "./seq.ts";
 export * from "./tcp.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { MAC_BROADCAST, parseMac } from "../../../net/wire/address.ts";
+import { formatMac, IpAddress, MAC_BROADCAST, parseMac } from "../../../net/wire/address.ts";
 import {
   checkEthernet,
   decodeEthernet,
@@ -11,6 +11,8 @@ import {
   ETHERTYPE_ARP,
   ETHERTYPE_IPV6,
   formatEthernet,
+  ipv6MulticastMac,
+  isIpv6MulticastMac,
 } from "../../../net/wire/ethernet.ts";
 import { assertEncodes, assertRefused, assertRefusesEveryShorter, hex } from "../../support/packet_bytes.ts";
 
@@ -74,4 +76,15 @@ Deno.test("formatEthernet is one line in tcpdump's manner", () => {
     formatEthernet(decodeEthernet(hex(`${HEADER} 00 01`))),
     "52:54:00:12:34:56 > ff:ff:ff:ff:ff:ff, ethertype 0x0806, length 16",
   );
+});
+
+Deno.test("ipv6MulticastMac gives RFC 2464's and Linux's addresses of groups, and isIpv6MulticastMac knows no others", () => {
+  for (const [group, mac] of [["ff02::1:ff12:3456", "33:33:ff:12:34:56"], ["ff02::2", "33:33:00:00:00:02"]] as const) {
+    assertStrictEquals(formatMac(ipv6MulticastMac(IpAddress.parse(group).w3)), mac);
+    assert(isIpv6MulticastMac(parseMac(mac)));
+  }
+  assertStrictEquals(ipv6MulticastMac(-1), 0x3333ffffffff);
+  for (const mac of ["33:32:ff:ff:ff:ff", "33:34:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01"]) {
+    assert(!isIpv6MulticastMac(parseMac(mac)), mac);
+  }
 });

@@ -8,11 +8,13 @@ import {
   formatIpv6Packet,
   ipv6AddressSum,
   ipv6Destination,
+  ipv6DestinationWord,
   ipv6FlowLabel,
   ipv6HopLimit,
   ipv6NextHeader,
   ipv6PayloadLength,
   ipv6Source,
+  ipv6SourceWord,
   ipv6TrafficClass,
 } from "../../../net/wire/ipv6.ts";
 import { assertEncodes, assertRefused, assertRefusesEveryShorter, hex } from "../../support/packet_bytes.ts";
@@ -31,6 +33,19 @@ Deno.test("ipv6 getters read the header at an offset", () => {
   assertEquals([ipv6PayloadLength(bytes, 3), ipv6NextHeader(bytes, 3), ipv6HopLimit(bytes, 3)], [16, 58, 255]);
   assert(ipv6Source(bytes, 3).equals(GUEST));
   assert(ipv6Destination(bytes, 3).equals(ROUTERS));
+});
+
+Deno.test("ipv6SourceWord and ipv6DestinationWord read the words of the addresses", () => {
+  const bytes = hex(`ff ff ff ${PACKET}`), words = [0, 1, 2, 3];
+  assertEquals(words.map((i) => ipv6SourceWord(bytes, 3, i)), [0xfe800000, 0, 0x505400ff, 0xfe123456]);
+  assertEquals(words.map((i) => ipv6DestinationWord(bytes, 3, i)), [0xff020000, 0, 0, 2]);
+});
+
+Deno.test("encodeIpv6 takes addresses as words that are filled again and again", () => {
+  const source = { w0: 0xfe800000, w1: 0, w2: 0x505400ff, w3: 0xfe123456 }, destination = { ...source };
+  Object.assign(destination, { w0: 0xff020000, w2: 0, w3: 2 });
+  const header = { payloadLength: 16, nextHeader: 58, hopLimit: 255, source, destination };
+  assertEncodes(HEADER, (bytes, offset) => encodeIpv6(bytes, offset, header));
 });
 
 Deno.test("decodeIpv6 gives the header and the payload's place", () => {
