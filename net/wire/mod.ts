@@ -51,6 +51,7 @@ export * from "./ethernet.ts";
 export * from "./frame.ts";
 export * from "./frame_text.ts";
 export * from "./icmpv4.ts";
+export * from "./icmpv6.ts";
 export * from "./ipv4.ts";
 export * from "./ipv6.ts";
 export * from "./ipv6_extensions.ts";

@@ -26,6 +26,12 @@ const CODECS: Record<string, Codec> = {
   ipv4: { check: wire.checkIpv4, decode: wire.decodeIpv4, format: wire.formatIpv4Packet, head: [0x46, 0, 0] },
   ipv6: { check: wire.checkIpv6, decode: wire.decodeIpv6, format: wire.formatIpv6Packet, head: [0x60, 0, 0, 0, 0] },
   icmpv4: { check: wire.checkIcmpv4, decode: wire.decodeIcmpv4, format: wire.formatIcmpv4, head: [] },
+  icmpv6: {
+    check: wire.checkIcmpv6,
+    decode: (bytes, start, end) => wire.decodeIcmpv6(bytes, start, end),
+    format: wire.formatIcmpv6,
+    head: [1, 4],
+  },
   udp: { check: wire.checkUdp, decode: wire.decodeUdp, format: wire.formatUdp, head: [0, 1, 0, 2, 0] },
 };
 
