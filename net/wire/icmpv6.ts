@@ -291,8 +291,8 @@ function meaning(message: Icmpv6Message): string {
     case ICMPV6_PACKET_TOO_BIG:
       return `packet too big, mtu ${body}`;
     case ICMPV6_TIME_EXCEEDED: {
-      const what = code === ICMPV6_REASSEMBLY_EXCEEDED ? "(reassembly)" : "in-transit";
-      return `time exceeded ${what}${message.quoted === null ? "" : ` for ${message.quoted.destination}`}`;
+      if (code === ICMPV6_REASSEMBLY_EXCEEDED) return "time exceeded in-transit (reassembly)";
+      return `time exceeded in-transit${message.quoted === null ? "" : ` for ${message.quoted.destination}`}`;
     }
     case ICMPV6_PARAMETER_PROBLEM:
       return `parameter problem, ${PROBLEMS[code] ?? `code ${code}`} - octet ${body}`;

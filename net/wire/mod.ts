@@ -55,6 +55,7 @@ export * from "./icmpv6.ts";
 export * from "./ipv4.ts";
 export * from "./ipv6.ts";
 export * from "./ipv6_extensions.ts";
+export * from "./mld.ts";
 export * from "./ndp.ts";
 export * from "./pcap.ts";
 export * from "./seq.ts";

@@ -200,7 +200,7 @@ Deno.test("formatIcmpv6 is what tcpdump prints", () => {
   assertStrictEquals(text(OPTION), "ICMP6, parameter problem, option - octet 42, length 64");
   assertStrictEquals(text(`0200000000000500${ORIGINAL}`), "ICMP6, packet too big, mtu 1280, length 61");
   assertStrictEquals(text(`0300000000000000${ORIGINAL}`), "ICMP6, time exceeded in-transit for fd00::2, length 61");
-  assertStrictEquals(text("0301000000000000"), "ICMP6, time exceeded (reassembly), length 8");
+  assertStrictEquals(text("0301000000000000"), "ICMP6, time exceeded in-transit (reassembly), length 8");
   assertStrictEquals(text("0104000000000000"), "ICMP6, destination unreachable, unreachable port, length 8");
   assertStrictEquals(text("6400000000000000"), "ICMP6, type 100 code 0, length 8");
   const broken = decodeIcmpv6(hex(REPLY.replace("f367", "f368")), 0, 15, SUM);
