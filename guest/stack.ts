@@ -265,11 +265,11 @@ export class GuestStack implements AsyncDisposable {
   }
 
   #lower(remote: number): TcpLower {
-    const { out, address } = this.#station;
+    const { ipv4 } = this.#station, ends = this.#station.to(remote);
     return {
-      maxSegmentSize: out.maxSegmentSize,
-      maxBurst: out.maxBurst,
-      transmit: (bytes, start, end, segmentSize) => out.tcp(bytes, start, end, segmentSize, address, remote),
+      maxSegmentSize: ipv4.maxSegmentSize,
+      maxBurst: ipv4.maxBurst,
+      transmit: (bytes, start, end, segmentSize) => ipv4.tcp(bytes, start, end, segmentSize, ends),
     };
   }
 
@@ -324,8 +324,7 @@ export class GuestStack implements AsyncDisposable {
 
   #resetStray(bytes: Uint8Array, ip: number, tcp: number, end: number): void {
     const into = this.#context.scratch, at = SEGMENT_HEADROOM, length = encodeStrayReset(bytes, tcp, end, into, at);
-    const { out, address } = this.#station;
-    if (length > 0) out.tcp(into, at, at + length, 0, address, ipv4Source(bytes, ip));
+    if (length > 0) this.#station.ipv4.tcp(into, at, at + length, 0, this.#station.to(ipv4Source(bytes, ip)));
   }
 
   #turn(): void {

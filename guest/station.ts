@@ -9,7 +9,7 @@
  *
  * @module
  */
-import { MAC_BROADCAST } from "../net/wire/address.ts";
+import { IpAddress, MAC_BROADCAST } from "../net/wire/address.ts";
 import {
   ARP_LENGTH,
   ARP_REPLY,
@@ -32,8 +32,10 @@ import {
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import { checkIpv4, ipv4Destination, ipv4HeaderValid, ipv4IsFragment, ipv4TotalLength } from "../net/wire/ipv4.ts";
 import type { Link } from "../net/link/link.ts";
-import { ArpResolver } from "../nat/ip/arp_resolver.ts";
 import { FrameSender } from "../nat/ip/frame_sender.ts";
+import { Ends } from "../nat/ip/ip_sender.ts";
+import { Ipv4Sender } from "../nat/ip/ipv4_sender.ts";
+import { NeighbourResolver } from "../nat/ip/neighbour_resolver.ts";
 import type { TimerWheel } from "../nat/base/timers.ts";
 
 /** Who a station is, and what it needs. */
@@ -60,28 +62,37 @@ export interface StationParts {
 export class Station {
   /** Its IPv4 address as a 32-bit number. */
   readonly address: number;
-  /** The way to the gateway. */
+  /** Frames to the gateway. */
   readonly out: FrameSender;
+  /** IPv4 packets to the gateway. */
+  readonly ipv4: Ipv4Sender;
 
   #parts: StationParts;
-  #resolver: ArpResolver;
+  #resolver: NeighbourResolver;
 
   /** A station that has sent nothing yet. */
   constructor(link: Link, parts: StationParts) {
+    const gateway = IpAddress.fromIpv4(parts.gateway);
     this.#parts = parts;
     this.address = parts.address;
     this.out = new FrameSender(link, {
       sourceMac: parts.mac,
       sent: () => {},
-      unresolved: (frame) => this.#resolver.hold(frame, parts.gateway),
+      unresolved: (frame) => this.#resolver.hold(frame, gateway),
     });
-    this.#resolver = new ArpResolver({
+    this.ipv4 = new Ipv4Sender(this.out);
+    this.#resolver = new NeighbourResolver({
       timers: parts.timers,
       dropped: () => {},
       now: () => parts.now(),
-      request: (address) => this.#sendArp(ARP_REQUEST, 0, address, MAC_BROADCAST),
+      request: (address) => this.#sendArp(ARP_REQUEST, 0, address.ipv4, MAC_BROADCAST),
       send: (frame) => this.out.resume(frame),
     });
+  }
+
+  /** The ends of packets to an address, a 32-bit number. */
+  to(address: number): Ends {
+    return new Ends(IpAddress.fromIpv4(this.address), IpAddress.fromIpv4(address));
   }
 
   /** Takes a frame of the link. */

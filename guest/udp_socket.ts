@@ -222,22 +222,21 @@ export class GuestUdp {
   }
 
   #send(bytes: Uint8Array, way: { address: number; port: number; from: number }): void {
-    const { out, address } = this.#station, most = out.link.mtu - IPV4_HEADER_LENGTH - UDP_HEADER_LENGTH;
+    const { link } = this.#station.out, most = link.mtu - IPV4_HEADER_LENGTH - UDP_HEADER_LENGTH;
     if (bytes.length > most) {
-      throw new RangeError(`Cannot send a datagram of ${bytes.length} bytes: link ${out.link.name} carries ${most}`);
+      throw new RangeError(`Cannot send a datagram of ${bytes.length} bytes: link ${link.name} carries ${most}`);
     }
-    const path = { source: address, sourcePort: way.from, destination: way.address, destinationPort: way.port };
-    const { scratch, act } = this.#parts;
+    const { scratch, act } = this.#parts, end = SEGMENT_HEADROOM + bytes.length, ends = this.#station.to(way.address);
     scratch.set(bytes, SEGMENT_HEADROOM);
-    out.udp(scratch, SEGMENT_HEADROOM, SEGMENT_HEADROOM + bytes.length, path);
+    this.#station.ipv4.udp(scratch, SEGMENT_HEADROOM, end, way.from, way.port, ends);
     act();
   }
 
   #sendUnreachable(bytes: Uint8Array, ip: number, end: number): void {
-    const { out, address } = this.#station, into = this.#parts.scratch, at = SEGMENT_HEADROOM;
+    const into = this.#parts.scratch, at = SEGMENT_HEADROOM;
     const error = { type: ICMP_UNREACHABLE, code: ICMP_PORT_UNREACHABLE };
     const length = encodeIcmpv4Error(into, at, error, { bytes, start: ip, end });
-    out.ipv4(into, at, at + length, PROTOCOL_ICMP, address, ipv4Source(bytes, ip));
+    this.#station.ipv4.packet(into, at, at + length, PROTOCOL_ICMP, this.#station.to(ipv4Source(bytes, ip)));
   }
 }
 

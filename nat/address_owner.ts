@@ -24,8 +24,10 @@
  *
  * @module
  */
-import type { ForwardTarget, GuestSide } from "./flow/flow.ts";
+import type { IpAddress } from "../net/wire/address.ts";
 import { type Timed, Timer, type TimerWheel } from "./base/timers.ts";
+import type { ForwardTarget, GuestSide } from "./flow/flow.ts";
+import type { IpFamily } from "./rules/policy.ts";
 
 /** Time in milliseconds in which a guest must answer ARP. */
 export const ANSWER_MS = 1000;
@@ -34,17 +36,17 @@ export const SETTLE_MS = 100;
 /** Clients that may wait for one address's owner at once. */
 export const MAX_SEEKERS = 256;
 
-/** The address of forwards that name none. */
-export const ANY_ADDRESS = 0;
-
 /** A guest as forwards see it. */
 export interface ForwardGuest extends GuestSide {
-  /** The IPv4 address that it spoke from last, as a number; 0 until it has spoken. */
-  readonly address: number;
-  /** Whether it has spoken from `address`; from any at all, if that is `ANY_ADDRESS`. */
-  has(address: number): boolean;
-  /** Asks by ARP whether it has `address`; the next packet from there is told of, whatever came before. */
-  probe(address: number): void;
+  /** The address of a family that it spoke from last; null until it has spoken. */
+  address(family: IpFamily): IpAddress | null;
+  /** Whether it has spoken from `address`; from any at all, if that is null. */
+  has(address: IpAddress | null): boolean;
+  /**
+   * Asks whether it has `address`, or, if that is null, the address that it spoke from last or would have by DHCP; its
+   * next packet is told of, whatever came before.
+   */
+  probe(address: IpAddress | null): void;
 }
 
 /** Who waits for an owner. */
@@ -74,9 +76,7 @@ const NOBODY: readonly ForwardGuest[] = [];
 /** The owner of one address, or of none in particular. */
 export class AddressOwner implements Timed {
   readonly #context: OwnerContext;
-  readonly #address: number;
-  /** Where guests that have not spoken are asked for `ANY_ADDRESS`. */
-  readonly #leased: number;
+  readonly #address: IpAddress | null;
   readonly #lost: (guest: ForwardGuest) => void;
   readonly #timer = new Timer(this);
   #owner: ForwardGuest | null = null;
@@ -89,17 +89,15 @@ export class AddressOwner implements Timed {
   #seekers = new Set<Seeker>();
 
   /**
-   * The owner of `address`, which may be `ANY_ADDRESS`. Of guests that have it already the one that attached first is
-   * the owner. `leased` is the address that DHCP gives. `lost` is told of an owner that is one no more although it is
-   * still attached.
+   * The owner of `address`, or of none in particular if that is null. Of guests that have it already the one that
+   * attached first is the owner. `lost` is told of an owner that is one no more although it is still attached.
    */
   constructor(
     context: OwnerContext,
-    { address, leased, lost }: { address: number; leased: number; lost: (guest: ForwardGuest) => void },
+    { address, lost }: { address: IpAddress | null; lost: (guest: ForwardGuest) => void },
   ) {
     this.#context = context;
     this.#address = address;
-    this.#leased = leased;
     this.#lost = lost;
     for (const guest of context.guests()) if (guest.has(address)) this.#claimants.add(guest);
     for (const guest of this.#claimants) this.#owner ??= guest;
@@ -207,7 +205,7 @@ export class AddressOwner implements Timed {
     if (this.#owner !== null) this.#asked = [this.#owner];
     else this.#asked = this.#claimants.size > 0 ? [...this.#claimants] : this.#context.guests();
     this.#context.timers.schedule(this.#timer, this.#context.now() + ANSWER_MS);
-    for (const guest of this.#asked) guest.probe(this.#address || guest.address || this.#leased);
+    for (const guest of this.#asked) guest.probe(this.#address);
   }
 
   #answer(guest: ForwardGuest): void {

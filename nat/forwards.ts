@@ -20,11 +20,11 @@
  *
  * @module
  */
-import { IpAddress } from "../net/wire/address.ts";
+import type { IpAddress } from "../net/wire/address.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import type { DropReason } from "./base/counters.ts";
 import type { RelayContext } from "./flow/relay_context.ts";
-import { AddressOwner, ANY_ADDRESS, type ForwardGuest, MAX_SEEKERS, type Seeker } from "./address_owner.ts";
+import { AddressOwner, type ForwardGuest, MAX_SEEKERS, type Seeker } from "./address_owner.ts";
 import type { Events } from "./flow/events.ts";
 import type { ForwardTarget, GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
@@ -37,6 +37,7 @@ import type { TranslationRules } from "./rules/translate.ts";
 /** Ports that are drawn where the client's own is taken: those that need no privilege. */
 const FIRST_DRAWN = 1024;
 const DRAWN = 65536 - FIRST_DRAWN;
+const ANY_ADDRESS = "";
 const NO_GUEST = "there is no guest for it";
 
 /** What forwards need of the gateway. */
@@ -71,8 +72,8 @@ export interface ForwardClient {
 export class Forwards {
   #context: ForwardContext;
   #live = new Set<ForwardTarget>();
-  /** By address; of those that live forwards name, and that clients came for. */
-  #owners = new Map<number, AddressOwner>();
+  /** By address as text, `""` for none in particular; of those that live forwards name, and that clients came for. */
+  #owners = new Map<string, AddressOwner>();
 
   /** None yet. */
   constructor(context: ForwardContext) {
@@ -159,14 +160,14 @@ export class Forwards {
   }
 
   /** `guest` has spoken from `address`, which it did not do in its packet before. */
-  heard(guest: ForwardGuest, address: number): void {
-    this.#owners.get(address)?.heard(guest);
+  heard(guest: ForwardGuest, address: IpAddress): void {
+    this.#owners.get(`${address}`)?.heard(guest);
     this.#owners.get(ANY_ADDRESS)?.heard(guest);
   }
 
   /** `guest` does not answer a client that was sent to `address`. */
-  doubt(guest: ForwardGuest, address: number): void {
-    this.#owners.get(address)?.doubt(guest);
+  doubt(guest: ForwardGuest, address: IpAddress): void {
+    this.#owners.get(`${address}`)?.doubt(guest);
     this.#owners.get(ANY_ADDRESS)?.doubt(guest);
   }
 
@@ -187,8 +188,7 @@ export class Forwards {
       return refusal;
     }
     const { rules } = this.#context;
-    const address = forward.guestAddress ??
-      (guest.address === 0 ? leasedAddress(rules) : IpAddress.fromIpv4(guest.address));
+    const address = forward.guestAddress ?? guest.address(4) ?? leasedAddress(rules);
     const key = this.#freeKey(guest, protocol, { address, port: forward.guestPort }, client);
     return key ?? "forwardNoPort";
   }
@@ -197,7 +197,7 @@ export class Forwards {
     const address = addressOf(forward), known = this.#owners.get(address);
     if (known !== undefined) return known;
     const lost = (guest: ForwardGuest) => this.#endUdp(address, guest);
-    const owner = new AddressOwner(this.#context, { address, leased: leasedAddress(this.#context.rules).ipv4, lost });
+    const owner = new AddressOwner(this.#context, { address: forward.guestAddress, lost });
     this.#owners.set(address, owner);
     return owner;
   }
@@ -205,7 +205,7 @@ export class Forwards {
   /**
    * Ends the UDP flows of forwards to `address` at a guest that has lost it. TCP ends by itself, if the guest is dead.
    */
-  #endUdp(address: number, guest: ForwardGuest): void {
+  #endUdp(address: string, guest: ForwardGuest): void {
     for (const flow of this.#context.registry.all()) {
       const isOfIt = flow.guest === guest && flow.forward !== null && addressOf(flow.forward) === address;
       if (isOfIt && flow.key.protocol === PROTOCOL_UDP) flow.abort("guestGone");
@@ -273,8 +273,8 @@ class WaitingClient implements HostTcpHandler, Seeker, ForwardClient {
 }
 
 /** The address whose owner clients of `forward` come to. */
-function addressOf(forward: ForwardTarget): number {
-  return forward.guestAddress?.ipv4 ?? ANY_ADDRESS;
+function addressOf(forward: ForwardTarget): string {
+  return forward.guestAddress?.toString() ?? ANY_ADDRESS;
 }
 
 /** As which address a guest sees a client of the host. */

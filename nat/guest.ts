@@ -9,11 +9,11 @@
  * 6.3).
  *
  * **Who the guest is**: `guest_identity.ts`. A guest that has not spoken yet is asked for its MAC address
- * (`arp_resolver.ts`).
+ * (`neighbour_resolver.ts`).
  *
  * @module
  */
-import { MAC_BROADCAST } from "../net/wire/address.ts";
+import { IpAddress, MAC_BROADCAST } from "../net/wire/address.ts";
 import { ARP_LENGTH, ARP_REPLY, arpOperation, arpSenderIp, checkArp } from "../net/wire/arp.ts";
 import {
   ETHERNET_HEADER_LENGTH,
@@ -33,19 +33,21 @@ import { type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import type { Icmpv4Error } from "../net/wire/icmpv4.ts";
 import { PROTOCOL_TCP } from "../net/wire/ipv4.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, tcpFlags } from "../net/wire/tcp.ts";
-import { ANY_ADDRESS, type ForwardGuest } from "./address_owner.ts";
+import type { ForwardGuest } from "./address_owner.ts";
 import type { DropReason } from "./base/counters.ts";
 import type { RateLimitedLog } from "./base/rate_limited_log.ts";
 import { type Timed, Timer } from "./base/timers.ts";
 import type { GuestSide, GuestUse } from "./flow/flow.ts";
-import type { FlowKey } from "./flow/flow_key.ts";
+import { FlowKey } from "./flow/flow_key.ts";
 import { GuestIdentity } from "./guest_identity.ts";
-import { ArpResolver } from "./ip/arp_resolver.ts";
 import { FrameLength } from "./ip/frame_length.ts";
 import { FrameSender, type FrameSink } from "./ip/frame_sender.ts";
 import { Ipv4Input, type Ipv4InputContext, type Ipv4InputGuest } from "./ip/ipv4_input.ts";
+import { Ipv4Sender } from "./ip/ipv4_sender.ts";
+import { NeighbourResolver } from "./ip/neighbour_resolver.ts";
 import type { Packet } from "./ip/packet.ts";
 import { Ipv4Path, type Path, type PathGuest } from "./ip/path.ts";
+import { familyOf, type IpFamily } from "./rules/policy.ts";
 import type { DhcpExtras } from "./service/dhcp_options.ts";
 import { Services } from "./service/services.ts";
 import type { TcpEndpoint } from "./tcp/endpoint.ts";
@@ -66,10 +68,10 @@ export interface SegmentTarget {
 
 /** Who is told which addresses a guest has. */
 export interface GuestWatcher {
-  /** `guest` has spoken from `address`, which it did not do in its packet before. */
-  heard(guest: ForwardGuest, address: number): void;
+  /** `guest` has spoken from `address`, which it did not do in its packet of that family before. */
+  heard(guest: ForwardGuest, address: IpAddress): void;
   /** `guest` does not answer a client that was sent to `address`. */
-  doubt(guest: ForwardGuest, address: number): void;
+  doubt(guest: ForwardGuest, address: IpAddress): void;
 }
 
 /** What a guest needs of the gateway. */
@@ -92,12 +94,16 @@ export interface GuestContext extends Ipv4InputContext {
   sendDatagram(guest: GuestSide, packet: Packet): DropReason | null;
 }
 
+const arpKey = new FlowKey();
+
 /** A guest on its link. */
 export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   /** Its number in flow keys; never used again while the gateway lives. */
   readonly number: number;
   /** Frames to it. */
   readonly out: FrameSender;
+  /** IPv4 packets to it. */
+  readonly ipv4: Ipv4Sender;
   /** What it uses of the gateway's limits. */
   readonly use: GuestUse;
   /** Whose time the host's work for its flows takes. */
@@ -107,9 +113,11 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   #services: Services;
   #identity: GuestIdentity;
   #length: FrameLength;
-  #resolver: ArpResolver;
-  #ipv4: Ipv4Input;
+  #resolver: NeighbourResolver;
+  #ipv4Input: Ipv4Input;
   #mtuTimer: Timer;
+  /** Its IPv4 addresses, for ARP. */
+  #own = { has: (address: number) => this.has(IpAddress.fromIpv4(address)) };
 
   /** Guest `number` of `nat` on `link`, which uses nothing yet. */
   constructor(nat: GuestContext, { number, use }: { number: number; use: GuestUse }, link: FrameSink) {
@@ -120,7 +128,6 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
     this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu, extras: nat.dhcp });
     const name = `Guest ${number} on ${link.name}`;
     this.#length = new FrameLength(nat.log, name, link);
-    this.#ipv4 = new Ipv4Input(nat, this, this.#services);
     this.#mtuTimer = new Timer(this);
     this.out = new FrameSender(link, {
       sourceMac: nat.mac,
@@ -130,7 +137,9 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
       },
       unresolved: (frame, destination) => this.#resolver.hold(frame, destination),
     });
-    this.#resolver = new ArpResolver({
+    this.ipv4 = new Ipv4Sender(this.out);
+    this.#ipv4Input = new Ipv4Input(nat, this, this.#services);
+    this.#resolver = new NeighbourResolver({
       timers: nat.timers,
       dropped: () => void nat.counters.guestUnresolved++,
       now: () => nat.now(),
@@ -148,33 +157,43 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
     });
   }
 
-  /** The IPv4 address that it spoke from last, as a number; 0 until it has spoken. */
-  get address(): number {
-    return this.#identity.address;
+  /** The address of a family that it spoke from last; null until it has spoken. */
+  address(family: IpFamily): IpAddress | null {
+    return this.#identity.addresses(family).latest;
   }
 
-  /** Asks by ARP whether someone else has `address` by now, at most once a second. */
-  ask(address: number): void {
+  /** The address that it would have by DHCP. */
+  get #leased(): IpAddress {
+    const { ipv4, ipv6 } = this.#nat.rules;
+    return (ipv4 ?? ipv6)!.guest;
+  }
+
+  /** Asks whether someone else has `address` by now, at most once a second. */
+  ask(address: IpAddress): void {
     this.#resolver.ask(address);
     this.#nat.forwards.doubt(this, address);
   }
 
-  /** Whether it has spoken from `address`; from any at all, if that is `ANY_ADDRESS`. */
-  has(address: number): boolean {
-    const { addresses } = this.#identity;
-    return address === ANY_ADDRESS ? addresses.size > 0 : addresses.has(address);
+  /** Whether it has spoken from `address`; from any at all, if that is null. */
+  has(address: IpAddress | null): boolean {
+    const identity = this.#identity;
+    if (address === null) return identity.addresses(4).size > 0 || identity.addresses(6).size > 0;
+    return identity.addresses(familyOf(address)).has(address);
   }
 
-  /** Asks by ARP whether it has `address`; the next packet from there is told of, whatever came before. */
-  probe(address: number): void {
+  /**
+   * Asks whether it has `address`, or, if that is null, the address that it spoke from last or would have by DHCP; its
+   * next packet is told of, whatever came before.
+   */
+  probe(address: IpAddress | null): void {
     this.#identity.listen();
-    this.#resolver.probe(address);
+    this.#resolver.probe(address ?? this.address(4) ?? this.address(6) ?? this.#leased);
   }
 
   /** Its link has ended: what was kept for it is gone too. */
   dispose(): void {
     this.#resolver.dispose();
-    this.#ipv4.dispose();
+    this.#ipv4Input.dispose();
     this.#nat.timers.cancel(this.#mtuTimer);
   }
 
@@ -200,7 +219,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
     }
     if (type === ETHERTYPE_IPV6) return this.#drop("ipv6NotRelayed");
     if (destination !== this.#nat.mac && destination !== MAC_BROADCAST) return this.#drop("notForGateway");
-    if (type === ETHERTYPE_IPV4) this.#ipv4.take(frame, payload);
+    if (type === ETHERTYPE_IPV4) this.#ipv4Input.take(frame, payload);
     else if (type === ETHERTYPE_ARP) this.#receiveArp(bytes, payload, end);
     else if (type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ) this.#drop("vlan");
     else this.#drop("etherTypeUnknown");
@@ -211,10 +230,12 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
     const sender = arpSenderIp(bytes, arp);
     // A probe has no sender address yet (RFC 5227 section 2.1.1).
     if (sender === 0) this.#identity.speaksWithoutAddress();
-    else if (!this.#identity.speaksFrom(sender)) return this.#drop("spoofedAddress");
-    if (arpOperation(bytes, arp) === ARP_REPLY && this.#resolver.isAnswer(sender)) return;
+    else if (!this.#identity.speaksFrom(arpKey.setIpv4(this.number, 0, sender, 0, 0, 0))) {
+      return this.#drop("spoofedAddress");
+    }
+    if (arpOperation(bytes, arp) === ARP_REPLY && this.#resolver.isAnswer(IpAddress.fromIpv4(sender))) return;
     const reply = this.#nat.scratch, at = SEGMENT_HEADROOM;
-    if (this.#services.arp(this.#identity.addresses, bytes, arp, reply, at) === 0) return this.#drop("arpIgnored");
+    if (this.#services.arp(this.#own, bytes, arp, reply, at) === 0) return this.#drop("arpIgnored");
     this.out.ethernet(reply, at, at + ARP_LENGTH, ETHERTYPE_ARP);
   }
 
@@ -222,7 +243,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   packetArrived(packet: Packet): void {
     if (packet.key.protocol === PROTOCOL_TCP) return this.#segmentArrived(packet);
     const refusal = this.#nat.sendDatagram(this, packet);
-    if (refusal !== null) this.#ipv4.refuse(refusal, packet);
+    if (refusal !== null) this.#ipv4Input.refuse(refusal, packet);
   }
 
   #segmentArrived(packet: Packet): void {
@@ -238,9 +259,9 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
     this.#resetStray(packet);
   }
 
-  /** For the input: whether it may speak from this address. */
-  speaksFrom(address: number): boolean {
-    return this.#identity.speaksFrom(address);
+  /** For the input: whether it may speak from the address in this key. */
+  speaksFrom(key: FlowKey): boolean {
+    return this.#identity.speaksFrom(key);
   }
 
   /** For the input: it speaks without an address. */
@@ -250,31 +271,31 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
 
   // --- out ---
 
-  #requestMac(address: number): void {
-    const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = this.#services.arpRequest(address, into, at);
+  #requestMac(address: IpAddress): void {
+    const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = this.#services.arpRequest(address.ipv4, into, at);
     this.out.ethernet(into, at, at + length, ETHERTYPE_ARP, MAC_BROADCAST);
   }
 
   /** The way between the two addresses of a flow with this key. */
-  path({ words }: FlowKey): Path {
-    return new Ipv4Path(this, words[5]!, words[9]!);
+  path({ guestAddress, remoteAddress }: FlowKey): Path {
+    return new Ipv4Path(this, guestAddress, remoteAddress);
   }
 
   /** For paths: sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning. */
-  sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source?: number): void {
-    this.#ipv4.sendIcmpError(error, packet, source);
+  sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source?: IpAddress): void {
+    this.#ipv4Input.sendIcmpError(error, packet, source);
   }
 
   /** The guest has reported the MTU of the path to it. Returns whether that is news. */
   pathMtuIs(mtu: number): boolean {
-    const isNews = this.out.lowerMtu(mtu);
+    const isNews = this.ipv4.lowerMtu(mtu);
     if (isNews) this.#nat.timers.schedule(this.#mtuTimer, this.#nat.now() + PATH_MTU_MS);
     return isNews;
   }
 
   /** The reported MTU is old: the path may have become wider. */
   timerFired(): void {
-    this.out.resetMtu();
+    this.ipv4.resetMtu();
   }
 
   /** Answers a segment of no connection with RST (RFC 9293 section 3.10.7.1). */

@@ -1,5 +1,5 @@
 /**
- * Who a guest is: its MAC address and its IPv4 addresses.
+ * Who a guest is: its MAC address and its addresses of both families.
  *
  * A link has one guest, and so nobody whom it could impersonate: what it says about itself is believed.
  *
@@ -8,9 +8,9 @@
  *   that. Only packets that are taken, DHCP and ARP count, so that other stations behind the guest's bridge, which say
  *   something else, do not draw its traffic to themselves. A guest that only listens says nothing from its new address:
  *   whoever gets no answer from it for a second asks by ARP.
- * - **IPv4 addresses.** Every address of the subnet that is free is the guest's as soon as it speaks from it, several
- *   at once too (`ip/guest_addresses.ts`). Flows belong to the address that they began from, and go on beside those of
- *   a newer one.
+ * - **Addresses.** Every address of the subnet that is free is the guest's as soon as it speaks from it, several at
+ *   once too (`ip/guest_addresses.ts`). Flows belong to the address that they began from, and go on beside those of a
+ *   newer one.
  *
  * **Left out**: several stations behind one link, as behind a bridge in the guest. Each may use addresses of its own,
  * but frames to all of them go to the one that spoke last.
@@ -22,18 +22,19 @@
  *
  * @module
  */
-import { formatIpv4, formatMac, IpAddress, isGroupMac } from "../net/wire/address.ts";
+import { formatMac, type IpAddress, isGroupMac } from "../net/wire/address.ts";
 import type { RateLimitedLog } from "./base/rate_limited_log.ts";
+import type { FlowKey } from "./flow/flow_key.ts";
 import type { FrameSender } from "./ip/frame_sender.ts";
 import { GuestAddresses } from "./ip/guest_addresses.ts";
-import { isGuestAddress } from "./rules/segment.ts";
+import { familyOf, type IpFamily } from "./rules/policy.ts";
+import { isGuestAddress, segmentOf } from "./rules/segment.ts";
 import type { TranslationRules } from "./rules/translate.ts";
 
 /** Time in milliseconds after which a guest is warned about again. */
 export const WARN_AGAIN_MS = 60_000;
 
 const UNKNOWN_MAC = -1;
-const NO_ADDRESS = -1;
 
 /** What the identity of a guest needs. */
 export interface GuestIdentityParts {
@@ -50,22 +51,23 @@ export interface GuestIdentityParts {
   /** The guest has another MAC address than before. */
   macLearnt(): void;
   /**
-   * The guest has spoken from `address`, which it did not do in its packet before; or `listen` was called in between.
+   * The guest has spoken from `address`, which it did not do in its packet of that family before; or `listen` was
+   * called in between.
    */
-  heard(address: number): void;
+  heard(address: IpAddress): void;
 }
 
 /** The identity of one guest, learnt from its frames. */
 export class GuestIdentity {
-  /** The addresses that the guest has spoken from. */
-  readonly addresses: GuestAddresses = new GuestAddresses();
-
+  readonly #ipv4 = new GuestAddresses();
+  readonly #ipv6 = new GuestAddresses();
   #parts: GuestIdentityParts;
   #out: FrameSender;
   /** The MAC address of the frame that is being taken, where it is not the guest's yet. */
   #newMac = UNKNOWN_MAC;
-  /** The address that was spoken from last, which needs no look. */
-  #latest = NO_ADDRESS;
+  /** The address of each family that was spoken from last, which needs no look. */
+  #latestIpv4: IpAddress | null = null;
+  #latestIpv6: IpAddress | null = null;
   #macWarnedAt = -Infinity;
   #addressWarnedAt = -Infinity;
 
@@ -75,9 +77,9 @@ export class GuestIdentity {
     this.#out = parts.out;
   }
 
-  /** The address that the guest spoke from last; 0 until it has spoken. */
-  get address(): number {
-    return this.addresses.latest;
+  /** The addresses of a family that the guest has spoken from. */
+  addresses(family: IpFamily): GuestAddresses {
+    return family === 6 ? this.#ipv6 : this.#ipv4;
   }
 
   /**
@@ -96,15 +98,17 @@ export class GuestIdentity {
     return true;
   }
 
-  /** The packet in the frame is from `address`. Returns whether the guest may have that, which it then has. */
-  speaksFrom(address: number): boolean {
-    if (address === this.#latest && this.#newMac === UNKNOWN_MAC) return true;
-    return this.#learn(address);
+  /** The packet in the frame has this key. Returns whether the guest may have its source address, which it then has. */
+  speaksFrom(key: FlowKey): boolean {
+    const latest = key.family === 6 ? this.#latestIpv6 : this.#latestIpv4;
+    if (latest !== null && this.#newMac === UNKNOWN_MAC && key.isFrom(latest)) return true;
+    return this.#learn(key);
   }
 
   /** The next packet is told of, from whatever address it is. */
   listen(): void {
-    this.#latest = NO_ADDRESS;
+    this.#latestIpv4 = null;
+    this.#latestIpv6 = null;
   }
 
   /** The packet in the frame has no address yet: a guest asks by DHCP for one, or by ARP whether one is free. */
@@ -115,16 +119,18 @@ export class GuestIdentity {
     this.#parts.macLearnt();
   }
 
-  #learn(address: number): boolean {
-    const isKnown = address === this.#latest || this.addresses.has(address);
-    if (!isKnown && !isGuestAddress(this.#parts.rules, IpAddress.fromIpv4(address))) {
+  #learn(key: FlowKey): boolean {
+    const { family } = key, addresses = this.addresses(family), known = addresses.find(key);
+    const address = known ?? key.guestAddress;
+    if (known === null && !isGuestAddress(this.#parts.rules, address)) {
       this.#warnOfAddress(address);
       return false;
     }
     this.speaksWithoutAddress();
-    if (address === this.#latest) return true;
-    this.addresses.use(address);
-    this.#latest = address;
+    if (address === (family === 6 ? this.#latestIpv6 : this.#latestIpv4)) return true;
+    addresses.use(address);
+    if (family === 6) this.#latestIpv6 = address;
+    else this.#latestIpv4 = address;
     this.#parts.heard(address);
     return true;
   }
@@ -139,23 +145,25 @@ export class GuestIdentity {
     );
   }
 
-  #warnOfAddress(address: number): void {
+  #warnOfAddress(address: IpAddress): void {
     const { name, log, rules, now } = this.#parts, time = now();
-    // 0.0.0.0 is used by who has no address yet: nothing is wrong with the guest.
-    if (address === 0 || time - this.#addressWarnedAt < WARN_AGAIN_MS) return;
+    // The unspecified address is used by who has no address yet: nothing is wrong with the guest.
+    if (address.w3 === 0 || time - this.#addressWarnedAt < WARN_AGAIN_MS) return;
     this.#addressWarnedAt = time;
-    log.warn(() => `${name} uses ${formatIpv4(address)}, ${problemOf(rules, address)}`);
+    log.warn(() => `${name} uses ${address}, ${problemOf(rules, address)}`);
   }
 }
 
 /** Why no guest may have `address`, and what to do. */
-function problemOf({ ipv4, maps }: TranslationRules, address: number): string {
-  const { subnet, gateway, dns, guest } = ipv4!;
+function problemOf(rules: TranslationRules, address: IpAddress): string {
+  const segment = segmentOf(rules, familyOf(address));
+  if (segment === null) return "of a family that is switched off here";
+  const { subnet, gateway, dns, guest } = segment;
   const isTaken = (whose: string) => `which is ${whose}: give it another address of ${subnet}, e.g. ${guest}`;
-  if (address === gateway.ipv4) return isTaken("the gateway's");
-  if (address === dns.ipv4) return isTaken("the DNS server's");
-  const map = maps.find((map) => map.guest.isIpv4 && map.guest.ipv4 === address);
+  if (address.equals(gateway)) return isTaken("the gateway's");
+  if (address.equals(dns)) return isTaken("the DNS server's");
+  const map = rules.maps.find((map) => map.guest.equals(address));
   if (map !== undefined) return isTaken(`mapped to ${map.host}`);
-  if (subnet.contains(IpAddress.fromIpv4(address))) return isTaken("nobody's");
+  if (subnet.contains(address)) return isTaken("nobody's");
   return `which is not of ${subnet}: give it an address of that network, e.g. ${guest}, or the gateway that of the guest (--subnet)`;
 }

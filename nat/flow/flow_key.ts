@@ -87,6 +87,12 @@ export class FlowKey {
     return this;
   }
 
+  /** Fills in the ports alone. */
+  setPorts(guestPort: number, remotePort: number): this {
+    this.words[1] = (guestPort << 16) | remotePort;
+    return this;
+  }
+
   /** Fills the key from ten words at `offset` of a larger array. */
   copyFrom(words: Uint32Array, offset: number): this {
     for (let i = 0; i < FLOW_KEY_WORDS; i++) this.words[i] = words[offset + i]!;
@@ -101,6 +107,12 @@ export class FlowKey {
     for (let i = 2; i < 6; i++) words[i] = of[i]!;
     words.fill(0, 6);
     return this;
+  }
+
+  /** Whether packets of the guest with this key come from this address. */
+  isFrom(address: IpAddress): boolean {
+    const words = this.words;
+    return words[5] === address.w3 && words[4] === address.w2 && words[3] === address.w1 && words[2] === address.w0;
   }
 
   /** Whether the guest talks to this address. */

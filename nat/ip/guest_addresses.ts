@@ -2,49 +2,51 @@
  * The addresses of one guest, of one family: those that it has spoken from, the one used last in front.
  *
  * A guest may use several addresses at once: a second one beside DHCP's, those of containers or virtual machines behind
- * it. Each is learnt when the guest first speaks from it and forgotten when `MAX_GUEST_ADDRESSES` others were used
- * after it. What is forgotten is learnt again by the next packet from it, so that the bound costs a guest nothing but
- * the answer to who was here first.
+ * it, and over IPv6 a temporary and a stable one as a matter of course (RFC 8981). Each is learnt when the guest first
+ * speaks from it and forgotten when `MAX_GUEST_ADDRESSES` others were used after it. What is forgotten is learnt again
+ * by the next packet from it, so that the bound costs a guest nothing but the answer to who was here first.
  *
  * @module
  */
+import type { IpAddress } from "../../net/wire/address.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
 
-/** Addresses that are remembered of a guest. */
+/** Addresses that are remembered of a guest, for each family. */
 export const MAX_GUEST_ADDRESSES = 32;
 
-/** A bounded set of IPv4 addresses, 32-bit numbers, in the order of their last use. */
+/** A bounded set of addresses in the order of their last use. */
 export class GuestAddresses {
-  readonly #known = new Uint32Array(MAX_GUEST_ADDRESSES);
-  #size = 0;
+  #known: IpAddress[] = [];
 
   /** Count of addresses. */
   get size(): number {
-    return this.#size;
+    return this.#known.length;
   }
 
-  /** The address that was used last; 0: none yet. */
-  get latest(): number {
-    return this.#size === 0 ? 0 : this.#known[0]!;
+  /** The address that was used last. */
+  get latest(): IpAddress | null {
+    return this.#known[0] ?? null;
   }
 
   /** Whether the guest has spoken from `address`. */
-  has(address: number): boolean {
-    return this.#find(address) >= 0;
+  has(address: IpAddress): boolean {
+    return this.#known.some((known) => known.equals(address));
   }
 
-  /** The guest speaks from `address`. Returns whether that is new. */
-  use(address: number): boolean {
-    const known = this.#known, found = this.#find(address);
+  /** The address from which packets with this key come, if the guest has spoken from it; else null. */
+  find(key: FlowKey): IpAddress | null {
+    const known = this.#known;
+    for (let i = 0; i < known.length; i++) if (key.isFrom(known[i]!)) return known[i]!;
+    return null;
+  }
+
+  /** The guest speaks from `address`. */
+  use(address: IpAddress): void {
+    const known = this.#known, found = known.findIndex((other) => other.equals(address));
     // The stalest makes room.
-    const last = found >= 0 ? found : Math.min(this.#size++, MAX_GUEST_ADDRESSES - 1);
-    if (this.#size > MAX_GUEST_ADDRESSES) this.#size = MAX_GUEST_ADDRESSES;
+    const last = found >= 0 ? found : Math.min(known.length, MAX_GUEST_ADDRESSES - 1);
+    if (last === known.length) known.push(address);
     known.copyWithin(1, 0, last);
     known[0] = address;
-    return found < 0;
-  }
-
-  #find(address: number): number {
-    for (let i = 0; i < this.#size; i++) if (this.#known[i] === address) return i;
-    return -1;
   }
 }

@@ -4,8 +4,7 @@
  * `take` goes down the layers, a check at each: the header, the source, the time to live, then TCP, UDP or ICMP. A
  * packet that fails a check increments one counter and is dropped; nothing throws. What passes is a `Packet`. Fragments
  * of UDP and ICMP wait in `ipv4_reassembly.ts` until their datagram is whole; those of TCP, which nobody sends, are
- * dropped. A checksum that is wrong but holds the pseudo-header's sum is one that the guest's network card was to
- * complete (libkrun): such a packet never left this machine.
+ * dropped.
  *
  * What is for the gateway alone is answered from here: DHCP, echo requests to its own addresses, ICMP errors. A packet
  * to beyond the subnet whose time to live ends is answered too, so that traceroute shows the gateway.
@@ -46,39 +45,23 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
-import {
-  checkTcp,
-  tcpChecksumPartial,
-  tcpChecksumValid,
-  tcpDestinationPort,
-  tcpHeaderLength,
-  tcpSourcePort,
-} from "../../net/wire/tcp.ts";
-import {
-  checkUdp,
-  UDP_HEADER_LENGTH,
-  udpChecksumPartial,
-  udpChecksumValid,
-  udpDestinationPort,
-  udpLength,
-  udpSourcePort,
-} from "../../net/wire/udp.ts";
+import { checkUdp, UDP_HEADER_LENGTH, udpDestinationPort, udpLength } from "../../net/wire/udp.ts";
 import type { DropReason } from "../base/counters.ts";
 import { isGroupAddress, isOnSubnet } from "../rules/segment.ts";
 import type { TranslationRules } from "../rules/translate.ts";
 import type { Events } from "../flow/events.ts";
 import type { Services } from "../service/services.ts";
-import type { FrameSender } from "./frame_sender.ts";
 import { type ErrorSource, type SentPackets, takeIcmpError } from "./icmp_error.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
+import { Ends, type IpSender } from "./ip_sender.ts";
 import { Ipv4Reassembly, type ReassemblyContext, type ReassemblyUser } from "./ipv4_reassembly.ts";
 import { Packet } from "./packet.ts";
+import { flawOfTcp, flawOfUdp } from "./transport_checks.ts";
 
 /** What the input needs of the gateway. */
 export interface Ipv4InputContext extends ReassemblyContext, SentPackets {
   /** What addresses mean. */
   readonly rules: TranslationRules;
-  /** The gateway's IPv4 address as a number. */
-  readonly gateway: number;
   /** A large buffer for packets that are put together; used within one call. */
   readonly scratch: Uint8Array;
   /** Who is told of what happens. */
@@ -87,12 +70,12 @@ export interface Ipv4InputContext extends ReassemblyContext, SentPackets {
 
 /** Whose packets they are. */
 export interface Ipv4InputGuest extends ErrorSource {
-  /** Frames to it. */
-  readonly out: FrameSender;
+  /** IPv4 packets to it. */
+  readonly ipv4: IpSender;
   /** Its MAC address. */
   readonly mac: number;
-  /** Whether it may speak from this address, a 32-bit number. */
-  speaksFrom(address: number): boolean;
+  /** Whether it may speak from the address in this key. */
+  speaksFrom(key: FlowKey): boolean;
   /** It speaks without an address: it asks for one. */
   speaksWithoutAddress(): void;
   /** A TCP segment, a UDP datagram, or an echo request that is not for the gateway. */
@@ -104,6 +87,7 @@ export class Ipv4Input implements ReassemblyUser {
   #context: Ipv4InputContext;
   #guest: Ipv4InputGuest;
   #services: Services;
+  #gateway: IpAddress;
   #reassembly: Ipv4Reassembly;
   #packet = new Packet();
 
@@ -112,6 +96,7 @@ export class Ipv4Input implements ReassemblyUser {
     this.#context = context;
     this.#guest = guest;
     this.#services = services;
+    this.#gateway = context.rules.ipv4!.gateway;
     this.#reassembly = new Ipv4Reassembly(context, this);
   }
 
@@ -130,13 +115,14 @@ export class Ipv4Input implements ReassemblyUser {
     packet.ip = ip;
     packet.transport = ip + ipv4HeaderLength(bytes, ip);
     packet.end = ip + ipv4TotalLength(bytes, ip);
+    packet.key.setIpv4(this.#guest.number, protocol, ipv4Source(bytes, ip), 0, destination, 0);
     if (ipv4IsFragment(bytes, ip)) return this.#takeFragment(packet, protocol);
     if (protocol === PROTOCOL_UDP && isDhcp(packet)) return this.#takeDhcp(packet);
-    if (!this.#guest.speaksFrom(ipv4Source(bytes, ip))) return this.#drop("spoofedAddress");
+    if (!this.#guest.speaksFrom(packet.key)) return this.#drop("spoofedAddress");
     if (ipv4Ttl(bytes, ip) <= 1 && this.#isBeyond(destination)) return this.#expire(packet);
-    if (protocol === PROTOCOL_TCP) this.#takeTcp(packet, frame.checksum === CHECKSUM_COMPLETE);
-    else if (protocol === PROTOCOL_UDP) this.#takeUdp(packet, frame.checksum === CHECKSUM_COMPLETE);
-    else if (protocol === PROTOCOL_ICMP) this.#takeIcmp(packet);
+    if (protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP) {
+      this.#takeTransport(packet, protocol, frame.checksum === CHECKSUM_COMPLETE);
+    } else if (protocol === PROTOCOL_ICMP) this.#takeIcmp(packet);
     else this.#drop("protocolNotRelayed");
   }
 
@@ -154,10 +140,11 @@ export class Ipv4Input implements ReassemblyUser {
   }
 
   /** Sends an ICMP error about `about`, an IPv4 packet of the guest or its beginning, from `source` or the gateway. */
-  sendIcmpError(error: Icmpv4Error, about: Uint8Array, source: number = this.#context.gateway): void {
+  sendIcmpError(error: Icmpv4Error, about: Uint8Array, source: IpAddress = this.#gateway): void {
     const into = this.#context.scratch, at = SEGMENT_HEADROOM;
     const length = encodeIcmpv4Error(into, at, error, { bytes: about, start: 0, end: about.length });
-    this.#guest.out.ipv4(into, at, at + length, PROTOCOL_ICMP, source, ipv4Source(about, 0));
+    const ends = new Ends(source, IpAddress.fromIpv4(ipv4Source(about, 0)));
+    this.#guest.ipv4.packet(into, at, at + length, PROTOCOL_ICMP, ends);
   }
 
   /** For reassembly. */
@@ -170,42 +157,19 @@ export class Ipv4Input implements ReassemblyUser {
     this.sendIcmpError({ type: ICMP_TIME_EXCEEDED, code: ICMP_REASSEMBLY_EXCEEDED }, packet);
   }
 
-  #takeFragment({ bytes, ip, end }: Packet, protocol: number): void {
-    if (!this.#guest.speaksFrom(ipv4Source(bytes, ip))) return this.#drop("spoofedAddress");
+  #takeFragment({ bytes, ip, end, key }: Packet, protocol: number): void {
+    if (!this.#guest.speaksFrom(key)) return this.#drop("spoofedAddress");
     if (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_ICMP) return this.#drop("ipv4Fragment");
     const refusal = this.#reassembly.take(bytes, ip, end);
     if (refusal !== null) this.#drop(refusal);
   }
 
-  #takeTcp(packet: Packet, check: boolean): void {
-    const { bytes, ip, transport, end } = packet,
-      source = ipv4Source(bytes, ip),
-      destination = ipv4Destination(bytes, ip);
-    if (!checkTcp(bytes, transport, end)) return this.#drop("tcpMalformed");
-    const addressSum = ipv4AddressSum(source, destination);
-    if (
-      check && !tcpChecksumValid(bytes, transport, end, addressSum) &&
-      !tcpChecksumPartial(bytes, transport, end, addressSum)
-    ) return this.#drop("tcpChecksum");
-    packet.payload = transport + tcpHeaderLength(bytes, transport);
-    const from = tcpSourcePort(bytes, transport), to = tcpDestinationPort(bytes, transport);
-    packet.key.setIpv4(this.#guest.number, PROTOCOL_TCP, source, from, destination, to);
-    this.#guest.packetArrived(packet);
-  }
-
-  #takeUdp(packet: Packet, check: boolean): void {
-    const { bytes, ip, transport, end } = packet,
-      source = ipv4Source(bytes, ip),
-      destination = ipv4Destination(bytes, ip);
-    if (!checkUdp(bytes, transport, end)) return this.#drop("udpMalformed");
-    const addressSum = ipv4AddressSum(source, destination);
-    if (
-      check && !udpChecksumValid(bytes, transport, addressSum) && !udpChecksumPartial(bytes, transport, addressSum)
-    ) return this.#drop("udpChecksum");
-    packet.payload = transport + UDP_HEADER_LENGTH;
-    packet.end = transport + udpLength(bytes, transport);
-    const from = udpSourcePort(bytes, transport), to = udpDestinationPort(bytes, transport);
-    packet.key.setIpv4(this.#guest.number, PROTOCOL_UDP, source, from, destination, to);
+  #takeTransport(packet: Packet, protocol: number, check: boolean): void {
+    const { bytes, ip } = packet, addressSum = ipv4AddressSum(ipv4Source(bytes, ip), ipv4Destination(bytes, ip));
+    const flaw = protocol === PROTOCOL_TCP
+      ? flawOfTcp(packet, addressSum, check)
+      : flawOfUdp(packet, addressSum, check);
+    if (flaw !== null) return this.#drop(flaw);
     this.#guest.packetArrived(packet);
   }
 
@@ -228,15 +192,15 @@ export class Ipv4Input implements ReassemblyUser {
   }
 
   #takeEcho(packet: Packet): void {
-    const { bytes, ip, transport, end } = packet,
-      source = ipv4Source(bytes, ip),
-      destination = ipv4Destination(bytes, ip);
+    const { bytes, ip, transport, end, key } = packet, destination = ipv4Destination(bytes, ip);
     const reply = this.#context.scratch, at = SEGMENT_HEADROOM;
     const length = this.#services.echo(destination, bytes, transport, end, reply, at);
-    if (length > 0) return this.#guest.out.ipv4(reply, at, at + length, PROTOCOL_ICMP, destination, source);
+    if (length > 0) {
+      const ends = new Ends(key.remoteAddress, key.guestAddress);
+      return this.#guest.ipv4.packet(reply, at, at + length, PROTOCOL_ICMP, ends);
+    }
     packet.payload = transport;
-    const identifier = icmpv4Identifier(bytes, transport);
-    packet.key.setIpv4(this.#guest.number, PROTOCOL_ICMP, source, identifier, destination, 0);
+    key.setPorts(icmpv4Identifier(bytes, transport), 0);
     this.#guest.packetArrived(packet);
   }
 
@@ -251,13 +215,8 @@ export class Ipv4Input implements ReassemblyUser {
       const fields = { guestNumber: guest.number, address: formatIpv4(lease), mac: formatMac(mac) };
       this.#context.events.emit("leaseGiven", () => ({ type: "leaseGiven", ...fields }));
     }
-    const path = {
-      source: this.#context.gateway,
-      sourcePort: DHCP_SERVER_PORT,
-      destination: address,
-      destinationPort: port,
-    };
-    guest.out.udpTo(mac, reply, at, at + answer.length, path);
+    const ends = new Ends(this.#gateway, IpAddress.fromIpv4(address));
+    guest.ipv4.udpTo(mac, reply, at, at + answer.length, { fromPort: DHCP_SERVER_PORT, toPort: port, ends });
   }
 
   /** Whether packets to `destination` are routed, so that a hop is taken from them. */

@@ -11,11 +11,12 @@
 import { icmpv4SetIdentifier } from "../../net/wire/icmpv4.ts";
 import { encodeIpv4, IPV4_HEADER_LENGTH, Ipv4Header, PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
 import type { Icmpv4Error } from "../../net/wire/icmpv4.ts";
+import type { IpAddress } from "../../net/wire/address.ts";
 import type { HostError } from "../host.ts";
 import type { IpFamily } from "../rules/policy.ts";
 import type { TcpLower } from "../tcp/context.ts";
-import type { FrameSender, UdpPath } from "./frame_sender.ts";
 import { icmpErrorFor } from "./icmp_error.ts";
+import { Ends, type IpSender } from "./ip_sender.ts";
 
 /** A way between two addresses; as a TCP endpoint's network it carries segments. */
 export interface Path extends TcpLower {
@@ -40,81 +41,84 @@ export interface Path extends TcpLower {
 
 /** What a path needs of its guest. */
 export interface PathGuest {
-  /** Frames to it. */
-  readonly out: FrameSender;
-  /** Asks by ARP whether someone else has `address`, a 32-bit number, by now. */
-  ask(address: number): void;
+  /** IPv4 packets to it. */
+  readonly ipv4: IpSender;
+  /** Asks whether someone else has `address` by now. */
+  ask(address: IpAddress): void;
   /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from `source` or the gateway. */
-  sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source?: number): void;
+  sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source?: IpAddress): void;
 }
 
-const header = new Ipv4Header();
-const ends: UdpPath = { source: 0, sourcePort: 0, destination: 0, destinationPort: 0 };
+/** What paths of both families have in common. */
+abstract class IpPath {
+  protected readonly guest: PathGuest;
+  protected readonly sender: IpSender;
+  /** Of packets to the guest. */
+  protected readonly ends: Ends;
 
-/** A path over IPv4. */
-export class Ipv4Path implements Path {
-  /** IPv4. */
-  readonly family = 4;
-
-  #guest: PathGuest;
-  #guestAddress: number;
-  #remoteAddress: number;
-
-  /** Between two addresses as 32-bit numbers. */
-  constructor(guest: PathGuest, guestAddress: number, remoteAddress: number) {
-    this.#guest = guest;
-    this.#guestAddress = guestAddress;
-    this.#remoteAddress = remoteAddress;
+  constructor(guest: PathGuest, sender: IpSender, ends: Ends) {
+    this.guest = guest;
+    this.sender = sender;
+    this.ends = ends;
   }
 
   /** The MTU of the path to the guest less the headers. */
   get maxSegmentSize(): number {
-    return this.#guest.out.maxSegmentSize;
+    return this.sender.maxSegmentSize;
   }
 
   /** 64 KiB if the link segments. */
   get maxBurst(): number {
-    return this.#guest.out.maxBurst;
+    return this.sender.maxBurst;
   }
 
   /** Sends a TCP segment. */
   transmit(bytes: Uint8Array, start: number, end: number, segmentSize: number): void {
-    this.#guest.out.tcp(bytes, start, end, segmentSize, this.#remoteAddress, this.#guestAddress);
+    this.sender.tcp(bytes, start, end, segmentSize, this.ends);
   }
 
   /** Sends a UDP datagram. */
   udp(bytes: Uint8Array, start: number, end: number, fromPort: number, toPort: number): boolean {
-    ends.source = this.#remoteAddress;
-    ends.sourcePort = fromPort;
-    ends.destination = this.#guestAddress;
-    ends.destinationPort = toPort;
-    return this.#guest.out.udp(bytes, start, end, ends);
+    return this.sender.udp(bytes, start, end, fromPort, toPort, this.ends);
+  }
+
+  /** Asks who has the guest's address. */
+  ask(): void {
+    this.guest.ask(this.ends.destination);
+  }
+}
+
+const header = new Ipv4Header();
+
+/** A path over IPv4. */
+export class Ipv4Path extends IpPath implements Path {
+  /** IPv4. */
+  readonly family = 4;
+
+  /** Between two addresses. */
+  constructor(guest: PathGuest, guestAddress: IpAddress, remoteAddress: IpAddress) {
+    super(guest, guest.ipv4, new Ends(remoteAddress, guestAddress));
   }
 
   /** Sends an echo reply. */
   echoReply(bytes: Uint8Array, start: number, end: number, identifier: number): void {
     icmpv4SetIdentifier(bytes, start, end, identifier);
-    this.#guest.out.ipv4(bytes, start, end, PROTOCOL_ICMP, this.#remoteAddress, this.#guestAddress);
+    this.sender.packet(bytes, start, end, PROTOCOL_ICMP, this.ends);
   }
 
   /** Tells the guest what became of a packet. */
   error(error: HostError, mtu: number, protocol: number, transport: Uint8Array): boolean {
     const icmp = icmpErrorFor(error, mtu);
     if (icmp === null) return false;
-    const packet = new Uint8Array(IPV4_HEADER_LENGTH + transport.length);
+    const packet = new Uint8Array(IPV4_HEADER_LENGTH + transport.length), { source: remote, destination } = this.ends;
     header.protocol = protocol;
-    header.source = this.#guestAddress;
-    header.destination = this.#remoteAddress;
+    header.source = destination.ipv4;
+    header.destination = remote.ipv4;
     header.totalLength = packet.length;
     encodeIpv4(packet, 0, header);
     packet.set(transport, IPV4_HEADER_LENGTH);
     // The port's refusal is its host's own word, everything else some router's.
-    this.#guest.sendIcmpError(icmp, packet, error === "refused" ? this.#remoteAddress : undefined);
+    this.guest.sendIcmpError(icmp, packet, error === "refused" ? remote : undefined);
     return true;
-  }
-
-  /** Asks by ARP. */
-  ask(): void {
-    this.#guest.ask(this.#guestAddress);
   }
 }

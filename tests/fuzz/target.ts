@@ -173,7 +173,7 @@ export class FuzzTarget {
 
   /** The latest connection's state, or none. */
   get state(): string {
-    const guest = `${IpAddress.fromIpv4(this.guest.address)}:${this.script.port}`;
+    const guest = `${this.guest.address(4)}:${this.script.port}`;
     // What only drains comes last, and stands for the connection where nothing else does.
     return this.nat.flows().find((flow) => flow.protocol === "tcp" && flow.guest === guest)?.state ?? "none";
   }
@@ -333,9 +333,9 @@ export class FuzzTarget {
       nat.flowCount > MANY_FLOWS || host.openSockets.map((s) => [s.receivedLength, s.closeWriteCalled, s.interest]),
       [...host.udpSockets, ...host.pingSockets].map((s) => [s.sent.length, s.closed]),
       nat.incompleteDatagrams,
-      guest.out.mtu,
+      guest.ipv4.mtu,
       nat.timers.size,
-      guest.address,
+      `${guest.address(4)}`,
       guest.mac,
       this.#sent,
     ]);

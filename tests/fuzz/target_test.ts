@@ -46,10 +46,10 @@ const DEFECTS: readonly [string, string, RegExp, (target: FuzzTarget) => void][]
   }],
   ["leaves a buffer behind", "tcp ACK len=3", /buffers/, ({ nat }) => void nat.pool.takeSmall()],
   ["sends a wrong checksum", "icmp hex=00010001", /wrong ICMP checksum/, ({ guest }) => {
-    const send = guest.out.ipv4.bind(guest.out);
-    guest.out.ipv4 = (bytes, start, end, protocol, source, destination) => {
+    const send = guest.ipv4.packet.bind(guest.ipv4);
+    guest.ipv4.packet = (bytes, start, end, protocol, ends) => {
       bytes[end - 1]! ^= 1;
-      send(bytes, start, end, protocol, source, destination);
+      send(bytes, start, end, protocol, ends);
     };
   }],
   ["sends a packet to another station", "icmp hex=00010001", /somebody else/, ({ guest }) => {

@@ -6,6 +6,8 @@
  */
 import { BufferPool, LARGE_BUFFER, LARGE_PAYLOAD } from "../../nat/base/buffers.ts";
 import { FrameSender } from "../../nat/ip/frame_sender.ts";
+import { Ends } from "../../nat/ip/ip_sender.ts";
+import { Ipv4Sender } from "../../nat/ip/ipv4_sender.ts";
 import { GATEWAY_MAC } from "../../nat/nat.ts";
 import {
   createTcpDrops,
@@ -19,6 +21,7 @@ import { TcpEndpoint } from "../../nat/tcp/endpoint.ts";
 import { TimerWheel } from "../../nat/base/timers.ts";
 import type { Link } from "../../net/link/link.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";
+import { IpAddress } from "../../net/wire/address.ts";
 import { ethernetType, ETHERTYPE_ARP } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { ipv4TotalLength } from "../../net/wire/ipv4.ts";
@@ -58,14 +61,15 @@ export class EndpointGuest implements SimGuest, TcpUser {
       scratch: new Uint8Array(LARGE_BUFFER),
       now: () => clock.now(),
     };
-    const out = new FrameSender(link, { sourceMac: MAC, sent: () => {}, unresolved: () => {} });
-    out.destinationMac = GATEWAY_MAC;
+    const frames = new FrameSender(link, { sourceMac: MAC, sent: () => {}, unresolved: () => {} });
+    frames.destinationMac = GATEWAY_MAC;
+    const out = new Ipv4Sender(frames), ends = new Ends(IpAddress.fromIpv4(ADDRESS), IpAddress.fromIpv4(GATEWAY));
     const lower: TcpLower & TcpPorts = {
       localPort: 40000,
       peerPort: 80,
       maxSegmentSize: out.maxSegmentSize,
       maxBurst: out.maxBurst,
-      transmit: (bytes, start, end, segmentSize) => out.tcp(bytes, start, end, segmentSize, ADDRESS, GATEWAY),
+      transmit: (bytes, start, end, segmentSize) => out.tcp(bytes, start, end, segmentSize, ends),
     };
     this.endpoint = new TcpEndpoint(this.#context, { lower, ports: lower, user: this });
     link.start({

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { PATH_MTU_MS } from "../../../nat/guest.ts";
-import { MIN_PATH_MTU } from "../../../nat/ip/frame_sender.ts";
+import { MIN_IPV4_PATH_MTU } from "../../../nat/ip/ipv4_sender.ts";
 import { IpAddress, parseIpv4 } from "../../../net/wire/address.ts";
 import { encodeIcmpv4Error, ICMP_ECHO_REPLY } from "../../../net/wire/icmpv4.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP } from "../../../net/wire/ipv4.ts";
@@ -47,19 +47,19 @@ Deno.test("an ICMP error that says the path to the guest is narrower is heeded, 
   };
   assertEquals(frames(), 1);
   script.frame(error(script, { ...TOO_BIG, mtu: 1000 }, { protocol: 17, transport: ports(9, 4000) }));
-  assertEquals([frames(), script.guest.out.mtu], [2, 1000]);
+  assertEquals([frames(), script.guest.ipv4.mtu], [2, 1000]);
   // It never rises by a message, and never falls below what any path carries.
   script.frame(error(script, { ...TOO_BIG, mtu: 1300 }, { protocol: 17, transport: ports(9, 4000) }));
-  assertEquals(script.guest.out.mtu, 1000);
+  assertEquals(script.guest.ipv4.mtu, 1000);
   for (const mtu of [68, 0]) {
     script.frame(error(script, { ...TOO_BIG, mtu }, { protocol: 17, transport: ports(9, 4000) }));
-    assertEquals([frames(), script.guest.out.mtu], [3, MIN_PATH_MTU]);
+    assertEquals([frames(), script.guest.ipv4.mtu], [3, MIN_IPV4_PATH_MTU]);
   }
   assertEquals(script.counted, { icmpErrorSoft: 2 });
   script.host.advance(PATH_MTU_MS);
-  assertEquals(script.guest.out.mtu, 1500);
+  assertEquals(script.guest.ipv4.mtu, 1500);
   script.frame(error(script, { ...TOO_BIG, mtu: 1000 }, { protocol: 17, transport: ports(9, 4000) }));
-  assertEquals([script.guest.out.mtu, script.counted], [1500, { icmpErrorSoft: 2, icmpErrorStray: 1 }]);
+  assertEquals([script.guest.ipv4.mtu, script.counted], [1500, { icmpErrorSoft: 2, icmpErrorStray: 1 }]);
   script.assertEmptyAfterClose();
 });
 
@@ -131,7 +131,7 @@ Deno.test("an ICMP error about what the guest was not sent is dropped, and one t
       { ...udp, source: GUEST, destination: "192.0.2.7", transport: ports(4000, 9) },
     ]
   ) script.frame(error(script, about, quoted));
-  assertEquals([script.counted, script.guest.out.mtu], [{ icmpErrorStray: 7 }, 1500]);
+  assertEquals([script.counted, script.guest.ipv4.mtu], [{ icmpErrorStray: 7 }, 1500]);
   script.frame(error(script, about, { ...udp, transport: [0, 9, 15, 160] }));
   assertEquals(script.counted, { icmpErrorStray: 7, icmpMalformed: 1 });
   for (const type of [4, 5, 13, 0]) {

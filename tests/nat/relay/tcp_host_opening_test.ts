@@ -208,7 +208,7 @@ Deno.test("A guest that takes the place of one that has not answered a client ge
   script.guestMac = GUEST_MAC + 1;
   script.guestIp = 0x0a000214;
   script.sendArp(1);
-  assertEquals([script.guest.mac, script.guest.address], [GUEST_MAC + 1, 0x0a000214]);
+  assertEquals([script.guest.mac, script.guest.address(4)?.ipv4], [GUEST_MAC + 1, 0x0a000214]);
   assertEquals(script.nat.counters.spoofedMac + script.nat.counters.spoofedAddress, 0);
   script.connect("127.0.0.1:5001");
   script.expect({ flags: TCP_SYN, to: "10.0.2.20:80" });

@@ -1,11 +1,13 @@
 /**
- * Finds the MAC address of a station that has not spoken yet, by ARP (RFC 826), for frames to it: of a guest to which a
- * client of the host connects, and of the gateway, for a guest inside the program.
+ * Finds the MAC address of a station that has not spoken yet, for frames to it: of a guest to which a client of the
+ * host connects, and of the gateway, for a guest inside the program. IPv4 addresses are asked for by ARP (RFC 826),
+ * IPv6 addresses by neighbour solicitations (RFC 4861 section 7.2.2).
  *
- * A frame to a station whose MAC address is not known is kept, and the station is asked who has the frame's IPv4
- * address: at once, then every `RETRY_MS`, the rate that RFC 1122 section 2.3.2.1 allows, until it is heard or nothing
- * was kept for `GIVE_UP_MS`. Any frame of the station will do as an answer, because there is one station on its link.
- * Then what was kept is sent (section 2.3.2.2). At most `MOST_BYTES` are kept; the oldest frames make room.
+ * A frame to a station whose MAC address is not known is kept, and the station is asked who has the address that the
+ * packet goes to: at once, then every `RETRY_MS`, the rate that RFC 1122 section 2.3.2.1 allows and RFC 4861 section 10
+ * has too, until it is heard or nothing was kept for `GIVE_UP_MS`. Any frame of the station will do as an answer,
+ * because there is one station on its link. Then what was kept is sent (RFC 1122 section 2.3.2.2). At most `MOST_BYTES`
+ * are kept; the oldest frames make room.
  *
  * A known MAC address may have become wrong, and a guest may have moved to another address: whoever gets no answer says
  * so by asking again (`ask`), and who must know now asks at once (`probe`). What was asked for is remembered for
@@ -13,6 +15,7 @@
  *
  * @module
  */
+import type { IpAddress } from "../../net/wire/address.ts";
 import { Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import { Timer, type TimerWheel } from "../base/timers.ts";
 
@@ -32,39 +35,39 @@ interface Question {
 }
 
 /** What a resolver needs of its station. */
-export interface ArpResolverParts {
+export interface NeighbourResolverParts {
   /** The timers that it shares. */
   readonly timers: TimerWheel;
   /** Told of each frame that was given up. */
   readonly dropped: () => void;
   /** Monotonic milliseconds. */
   now(): number;
-  /** Sends an ARP request for an IPv4 address. */
-  request(address: number): void;
+  /** Sends the question who has `address`. */
+  request(address: IpAddress): void;
   /** Sends a frame that was kept, now that the MAC address is known. */
   send(frame: Frame): void;
 }
 
 /** Keeps frames to one station while it is being asked. */
-export class ArpResolver {
-  #parts: ArpResolverParts;
+export class NeighbourResolver {
+  #parts: NeighbourResolverParts;
   #held: Frame[] = [];
   /** For whom they are. */
-  #heldFor: number[] = [];
+  #heldFor: IpAddress[] = [];
   #heldBytes = 0;
   #heldAt = 0;
   /** By address, the one that was asked for last behind. */
-  #questions = new Map<number, Question>();
+  #questions = new Map<string, Question>();
   #timer: Timer;
 
   /** Asks nothing yet. */
-  constructor(parts: ArpResolverParts) {
+  constructor(parts: NeighbourResolverParts) {
     this.#parts = parts;
     this.#timer = new Timer(this);
   }
 
   /** Keeps a copy of `frame` for `address` and asks who has that. */
-  hold(frame: Frame, address: number): void {
+  hold(frame: Frame, address: IpAddress): void {
     // In front of it is room for a link's own header, as there was in the frame's own buffer.
     const shift = SEGMENT_HEADROOM - frame.start, bytes = new Uint8Array(SEGMENT_HEADROOM + frame.length);
     bytes.set(frame.bytes.subarray(frame.start, frame.end), SEGMENT_HEADROOM);
@@ -79,24 +82,24 @@ export class ArpResolver {
     while (this.#heldBytes > MOST_BYTES) this.#drop();
     this.#heldAt = this.#parts.now();
     this.ask(address);
-    if (!this.#timer.armed) this.#parts.timers.schedule(this.#timer, this.#questions.get(address)!.at + RETRY_MS);
+    if (!this.#timer.armed) this.#parts.timers.schedule(this.#timer, this.#questions.get(`${address}`)!.at + RETRY_MS);
   }
 
   /** Asks who has `address`, unless a request for it was sent less than `RETRY_MS` ago. */
-  ask(address: number): void {
-    const question = this.#questions.get(address);
+  ask(address: IpAddress): void {
+    const question = this.#questions.get(`${address}`);
     if (question === undefined || this.#parts.now() - question.at >= RETRY_MS) this.#request(address);
   }
 
   /** Asks who has `address` now, unless a request without an answer was sent less than `RETRY_MS` ago. */
-  probe(address: number): void {
-    if (this.#questions.get(address)?.answered) this.#request(address);
+  probe(address: IpAddress): void {
+    if (this.#questions.get(`${address}`)?.answered) this.#request(address);
     else this.ask(address);
   }
 
-  /** Whether an ARP reply about `address` is the answer to a request; true once a request. */
-  isAnswer(address: number): boolean {
-    const question = this.#questions.get(address);
+  /** Whether a reply or an advertisement about `address` is the answer to a request; true once a request. */
+  isAnswer(address: IpAddress): boolean {
+    const question = this.#questions.get(`${address}`);
     if (question === undefined || question.answered) return false;
     question.answered = true;
     return true;
@@ -124,13 +127,13 @@ export class ArpResolver {
       while (this.#held.length > 0) this.#drop();
       return;
     }
-    for (const address of new Set(this.#heldFor)) this.ask(address);
+    for (const address of this.#heldFor) this.ask(address);
     this.#parts.timers.schedule(this.#timer, now + RETRY_MS);
   }
 
-  #request(address: number): void {
-    this.#questions.delete(address);
-    this.#questions.set(address, { at: this.#parts.now(), answered: false });
+  #request(address: IpAddress): void {
+    this.#questions.delete(`${address}`);
+    this.#questions.set(`${address}`, { at: this.#parts.now(), answered: false });
     if (this.#questions.size > MOST_QUESTIONS) {
       for (const oldest of this.#questions.keys()) {
         this.#questions.delete(oldest);
