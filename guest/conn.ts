@@ -8,8 +8,8 @@
  */
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import { copyBytes, LARGE_PAYLOAD } from "../nat/base/buffers.ts";
-import type { TcpContext, TcpEnd, TcpLower, TcpUser } from "../nat/tcp/context.ts";
-import { type QueueSink, TcpEndpoint } from "../nat/tcp/endpoint.ts";
+import type { QueueSink, TcpContext, TcpEnd, TcpLower, TcpUser } from "../nat/tcp/context.ts";
+import { TcpEndpoint } from "../nat/tcp/endpoint.ts";
 import type { TcpState } from "../nat/tcp/transitions.ts";
 
 /** What a connection needs of its guest. */
@@ -215,7 +215,7 @@ export class GuestConn implements TcpUser, QueueSink, AsyncDisposable {
 
   #roomToWrite(): number {
     if (this.#error !== null) throw this.#error;
-    if (this.#ended || this.endpoint.send.finQueued) {
+    if (this.#ended || this.endpoint.send.record.finQueued) {
       throw new Deno.errors.BrokenPipe(`Cannot write to ${this.#name}: closed`);
     }
     return this.endpoint.readRoom;

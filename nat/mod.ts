@@ -34,6 +34,6 @@ export {
   type TcpDrops,
   type TcpEnd,
 } from "./tcp/context.ts";
-export type { TcpLower, TcpPorts, TcpUser } from "./tcp/context.ts";
-export { type QueueSink, TcpEndpoint } from "./tcp/endpoint.ts";
+export type { QueueSink, TcpLower, TcpPorts, TcpUser } from "./tcp/context.ts";
+export { TcpEndpoint } from "./tcp/endpoint.ts";
 export * from "./tcp/transitions.ts";

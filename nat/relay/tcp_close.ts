@@ -23,20 +23,20 @@ import type { FlowEnding } from "../flow/endings.ts";
 import type { TcpEnd } from "../tcp/context.ts";
 
 /** What one side of a flow says to the other. */
-export class Direction {
+export interface Direction {
   /** Its sender has said that nothing more comes. */
-  finished = false;
+  finished: boolean;
   /** That end was passed on. */
-  closed = false;
+  closed: boolean;
   /** Its receiver takes nothing more. */
-  failed = false;
+  failed: boolean;
+}
 
-  /** How far it is, if bytes wait in it or not. */
-  stage(owes: boolean): Stage {
-    if (this.failed) return "failed";
-    if (owes) return this.finished ? "finishing" : "owing";
-    return this.finished ? "finished" : "open";
-  }
+/** How far a direction is, if bytes wait in it or not. */
+export function stageOf(direction: Direction, owes: boolean): Stage {
+  if (direction.failed) return "failed";
+  if (owes) return direction.finished ? "finishing" : "owing";
+  return direction.finished ? "finished" : "open";
 }
 
 /** How far a direction is. */

@@ -43,11 +43,11 @@ import {
   WRITE,
 } from "../host.ts";
 import type { Path } from "../ip/path.ts";
-import type { TcpEnd, TcpPorts, TcpUser } from "../tcp/context.ts";
-import { type QueueSink, TcpEndpoint } from "../tcp/endpoint.ts";
+import type { QueueSink, TcpEnd, TcpPorts, TcpUser } from "../tcp/context.ts";
+import { TcpEndpoint } from "../tcp/endpoint.ts";
 import type { TcpState } from "../tcp/transitions.ts";
 import { GATHERED_LEAST, GATHERED_MOST, type Gatherer } from "./gathering.ts";
-import { abortedAs, Direction, ENDINGS, type GuestEnd, verdict } from "./tcp_close.ts";
+import { abortedAs, type Direction, ENDINGS, type GuestEnd, stageOf, verdict } from "./tcp_close.ts";
 
 /** Reads of a host socket in one turn. */
 const READS_PER_TURN = 16;
@@ -58,6 +58,32 @@ export interface TcpOpening {
   begin(relay: TcpRelay): void;
   /** The flow is over; what is still under way is given up. */
   cancel(): void;
+}
+
+/** The state of a relay beside that of its endpoint, times in `now()` time. */
+export interface TcpRelayRecord {
+  /** When it began. */
+  readonly since: number;
+  /** Whether the guest knows of the connection. */
+  known: boolean;
+  /** Whether something is due at the end of the turn. */
+  due: boolean;
+  /** How the guest's side is over. */
+  guestEnd: GuestEnd | null;
+  /** What the guest says to the host. */
+  readonly toHost: Direction;
+  /** What the host says to the guest. */
+  readonly toGuest: Direction;
+  /** The name of its ending, as far as that is known. */
+  ending: FlowEnding | null;
+  /** Whether it does not end in order. */
+  brokenOff: boolean;
+  /** Whether it is over. */
+  ended: boolean;
+  /** Payload bytes that the host socket has taken. */
+  bytesToHost: number;
+  /** Payload bytes read from the host socket. */
+  bytesFromHost: number;
 }
 
 /** A guest's TCP connection and its host socket. */
@@ -72,8 +98,8 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   readonly path: Path;
   /** The forward whose client began; `null`: the guest did. */
   readonly forward: ForwardTarget | null;
-  /** Whether the guest knows of the connection. */
-  known: boolean;
+  /** All of its state but the endpoint's, and the values that name it: its key, its place and the host's end. */
+  readonly record: TcpRelayRecord;
   /** Where it is found. */
   place: FlowPlace = NOWHERE;
 
@@ -81,20 +107,6 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   #opening: TcpOpening;
   #hostEnd: HostEndpoint;
   #socket: HostTcpSocket | null = null;
-  #since: number;
-  #due = false;
-  /** How the guest's side is over. */
-  #guestEnd: GuestEnd | null = null;
-  /** What the guest says to the host. */
-  #toHost = new Direction();
-  /** What the host says to the guest. */
-  #toGuest = new Direction();
-  /** The name of its ending, as far as that is known. */
-  #ending: FlowEnding | null = null;
-  #isBrokenOff = false;
-  #ended = false;
-  #bytesToHost = 0;
-  #bytesFromHost = 0;
 
   /** A flow between `guest` and `hostEnd`, not yet begun. */
   constructor(
@@ -105,12 +117,28 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     this.guest = flow.guest;
     this.key = flow.key;
     this.forward = flow.forward;
-    this.known = flow.forward === null;
+    this.record = {
+      since: context.now(),
+      known: flow.forward === null,
+      due: false,
+      guestEnd: null,
+      toHost: { finished: false, closed: false, failed: false },
+      toGuest: { finished: false, closed: false, failed: false },
+      ending: null,
+      brokenOff: false,
+      ended: false,
+      bytesToHost: 0,
+      bytesFromHost: 0,
+    };
     this.path = flow.guest.path(flow.key);
     this.#hostEnd = flow.hostEnd;
     this.#opening = flow.opening;
-    this.#since = context.now();
     this.endpoint = new TcpEndpoint(context.tcp, { lower: this.path, ports: this, user: this });
+  }
+
+  /** Whether the guest knows of the connection. */
+  get known(): boolean {
+    return this.record.known;
   }
 
   /** Whose time the host's work for it takes. */
@@ -131,9 +159,9 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** The flow will not end in order. What comes first names the ending. */
   breakOff(ending: FlowEnding): void {
-    if (this.#isBrokenOff) return;
-    this.#isBrokenOff = true;
-    this.#ending = ending;
+    if (this.record.brokenOff) return;
+    this.record.brokenOff = true;
+    this.record.ending = ending;
   }
 
   /** For the opening: a log line about this flow. */
@@ -143,12 +171,12 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** Payload bytes received in order. */
   get bytesFromGuest(): number {
-    return this.endpoint.receive.bytes;
+    return this.endpoint.receive.record.bytes;
   }
 
   /** Payload bytes that the guest has acknowledged. */
   get bytesToGuest(): number {
-    return this.endpoint.send.bytes;
+    return this.endpoint.send.record.bytes;
   }
 
   /** What `flows()` shows. */
@@ -161,13 +189,13 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
       target: formatEndpoint(this.key.remoteAddress, this.key.remotePort),
       host: this.#hostText(),
       openedBy: this.forward === null ? "guest" : "host",
-      state: this.#guestEnd !== null && this.endpoint.state === "CLOSED" ? "draining" : this.endpoint.state,
+      state: this.record.guestEnd !== null && this.endpoint.state === "CLOSED" ? "draining" : this.endpoint.state,
       bytesFromGuest: this.bytesFromGuest,
       bytesToGuest: this.bytesToGuest,
-      bytesToHost: this.#bytesToHost,
-      bytesFromHost: this.#bytesFromHost,
-      retransmissions: this.endpoint.send.retransmissions,
-      ageMs: this.#context.now() - this.#since,
+      bytesToHost: this.record.bytesToHost,
+      bytesFromHost: this.record.bytesFromHost,
+      retransmissions: this.endpoint.send.record.retransmissions,
+      ageMs: this.#context.now() - this.record.since,
       idleMs: this.#context.now() - this.endpoint.heardAt,
     };
   }
@@ -180,8 +208,8 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** The path to the guest carries less: no segment from now on is larger. Returns whether any would have been. */
   pathMtuChanged(): boolean {
-    const { send } = this.endpoint, isNews = send.mss > this.path.maxSegmentSize;
-    if (isNews) send.mss = this.path.maxSegmentSize;
+    const { send } = this.endpoint, isNews = send.record.mss > this.path.maxSegmentSize;
+    if (isNews) send.record.mss = this.path.maxSegmentSize;
     return isNews;
   }
 
@@ -190,11 +218,11 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     this.#context.gathering.flushOf(this);
     const end = abortedAs(ending);
     // A guest whose side was over before it was gone has lost nothing.
-    if (end !== "gone" || this.#guestEnd === null) {
+    if (end !== "gone" || this.record.guestEnd === null) {
       // Without a socket everything has passed already, and only TIME-WAIT is cut short.
       if (this.#socket !== null) this.breakOff(ending);
       this.endpoint.abort();
-      this.#guestEnd = end;
+      this.record.guestEnd = end;
     }
     this.endpoint.leaveTimeWait();
     this.#settle();
@@ -216,7 +244,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** The handshake with the guest is complete: the host socket may be read. */
   tcpOpened(): void {
-    this.known = true;
+    this.record.known = true;
     this.#makeDue();
   }
 
@@ -227,7 +255,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** Bytes of the guest: to the socket, as many as it takes. */
   tcpReceived(bytes: Uint8Array, start: number, end: number): number {
-    if (this.#toHost.failed || this.#socket === null) return end - start;
+    if (this.record.toHost.failed || this.#socket === null) return end - start;
     const length = end - start;
     // Where memory is full nothing may be taken that the socket could then refuse.
     if (length >= GATHERED_LEAST && length <= GATHERED_MOST && !this.#context.pool.isFull) {
@@ -240,9 +268,10 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** Segments of this turn, put together: to the socket, and what it does not take to the queue. */
   takeGathered(bytes: Uint8Array, end: number): void {
-    if (this.#toHost.failed || this.#socket === null) return;
+    const { record } = this;
+    if (record.toHost.failed || this.#socket === null) return;
     const taken = this.#write(bytes, 0, end);
-    if (taken < end && !this.#toHost.failed) this.endpoint.putBack(bytes, taken, end);
+    if (taken < end && !record.toHost.failed) this.endpoint.putBack(bytes, taken, end);
   }
 
   #gather(bytes: Uint8Array, start: number, end: number): number {
@@ -260,7 +289,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   #write(bytes: Uint8Array, start: number, end: number): number {
     const taken = this.#socket!.write(bytes, start, end);
     if (taken > 0) {
-      this.#bytesToHost += taken;
+      this.record.bytesToHost += taken;
       if (taken < end - start) this.#makeDue();
       return taken;
     }
@@ -271,8 +300,8 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** The guest's FIN came. */
   tcpPeerFinished(): void {
-    this.#toHost.finished = true;
-    this.#ending ??= firstToFinish(this.endpoint.state);
+    this.record.toHost.finished = true;
+    this.record.ending ??= firstToFinish(this.endpoint.state);
     this.#makeDue();
   }
 
@@ -283,7 +312,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** The endpoint is over. */
   tcpEnded(reason: TcpEnd): void {
-    this.#guestEnd = reason;
+    this.record.guestEnd = reason;
     const ending = ENDINGS[reason];
     if (ending !== null) this.breakOff(ending);
     this.#makeDue();
@@ -321,33 +350,35 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** Writes, closes and ends what this turn made possible, then lets the endpoint acknowledge. */
   endTurn(): void {
-    this.#due = false;
-    if (this.#ended) return;
+    const { record } = this;
+    record.due = false;
+    if (record.ended) return;
     this.#context.gathering.flushOf(this);
     this.#writeHost();
-    if (this.#toHost.failed) this.#endGuest();
+    if (record.toHost.failed) this.#endGuest();
     this.#setInterest();
     this.endpoint.endTurn();
-    if (this.#guestEnd !== null) this.#settle();
+    if (record.guestEnd !== null) this.#settle();
   }
 
   /** Host to guest: what the endpoint has room for. */
   #readHost(): void {
+    const { record } = this;
     const socket = this.#socket;
-    if (socket === null || this.#toGuest.finished) return;
+    if (socket === null || record.toGuest.finished) return;
     for (let reads = 0; reads < READS_PER_TURN; reads++) {
       const room = this.endpoint.readRoom;
       if (room <= 0) return;
       const buffer = this.#context.readBuffer();
       const count = socket.read(buffer, SEGMENT_HEADROOM, SEGMENT_HEADROOM + room);
       if (count > 0) {
-        this.#bytesFromHost += count;
+        record.bytesFromHost += count;
         if (this.endpoint.write(buffer, SEGMENT_HEADROOM, SEGMENT_HEADROOM + count)) this.#context.readBufferTaken();
         if (count < room) return;
       } else if (count === WOULD_BLOCK) {
         return;
       } else {
-        this.#toGuest.finished = true;
+        record.toGuest.finished = true;
         if (count === FAILED) this.#hostBroke();
         else this.endpoint.closeWrite();
         return;
@@ -357,12 +388,13 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
 
   /** Guest to host: what is queued, then the end. */
   #writeHost(): void {
+    const { record } = this;
     const socket = this.#socket, { endpoint } = this;
     if (socket === null) return;
-    if (this.#toHost.failed) return endpoint.dropQueued();
+    if (record.toHost.failed) return endpoint.dropQueued();
     if (endpoint.drainTo(this) === FAILED) return this.#hostBroke();
-    if (endpoint.queued === 0 && this.#toHost.finished && !this.#toHost.closed) {
-      this.#toHost.closed = true;
+    if (endpoint.queued === 0 && record.toHost.finished && !record.toHost.closed) {
+      record.toHost.closed = true;
       socket.closeWrite();
     }
   }
@@ -370,13 +402,13 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   /** For the endpoint: bytes that waited, to the socket. */
   takeQueued(bytes: Uint8Array, start: number, end: number): number {
     const taken = this.#socket!.write(bytes, start, end);
-    if (taken > 0) this.#bytesToHost += taken;
+    if (taken > 0) this.record.bytesToHost += taken;
     return taken;
   }
 
   /** The host connection broke: nothing more goes to it, and nothing is expected from it but what it still holds. */
   #hostBroke(): void {
-    this.#toHost.failed = true;
+    this.record.toHost.failed = true;
     this.breakOff("resetByHost");
     this.#makeDue();
   }
@@ -386,24 +418,27 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
    * guest has answered leaves nothing to deliver.
    */
   #endGuest(): void {
-    if (this.known) this.#readHost();
-    if (this.known && !this.#toGuest.finished) return;
+    const { record } = this;
+    if (record.known) this.#readHost();
+    if (record.known && !record.toGuest.finished) return;
     this.endpoint.abortWhenSent();
   }
 
   #setInterest(): void {
+    const { record } = this;
     if (this.#socket === null) return;
-    const read = !this.#toGuest.finished && this.endpoint.readRoom > 0 ? READ : 0;
-    const write = this.endpoint.queued > 0 && !this.#toHost.failed ? WRITE : 0;
+    const read = !record.toGuest.finished && this.endpoint.readRoom > 0 ? READ : 0;
+    const write = this.endpoint.queued > 0 && !record.toHost.failed ? WRITE : 0;
     this.#socket.setInterest(read | write);
   }
 
   /** The guest's side is over: closes the socket as the table says, and ends with it or leaves the relay to drain. */
   #settle(): void {
-    const end = this.#guestEnd!, toHost = this.#toHost.stage(this.endpoint.queued > 0);
-    const what = verdict(end, toHost, this.#toGuest.finished);
-    if (end === "timedOut" && what !== "drain" && this.#ending === "guestSilent") {
-      this.warn(this.known ? "the guest fell silent" : "the guest does not answer");
+    const { record } = this;
+    const end = record.guestEnd!, toHost = stageOf(record.toHost, this.endpoint.queued > 0);
+    const what = verdict(end, toHost, record.toGuest.finished);
+    if (end === "timedOut" && what !== "drain" && record.ending === "guestSilent") {
+      this.warn(record.known ? "the guest fell silent" : "the guest does not answer");
     }
     if (what !== "drain") this.#closeSocket(what === "reset");
     if (this.endpoint.state === "TIME-WAIT") return;
@@ -419,15 +454,16 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   }
 
   #finish(): void {
-    this.#ended = true;
+    this.record.ended = true;
     this.#opening.cancel();
     this.endpoint.dispose();
-    this.#context.registry.ended(this, this.#ending!);
+    this.#context.registry.ended(this, this.record.ending!);
   }
 
   #makeDue(): void {
-    if (this.#due) return;
-    this.#due = true;
+    const { record } = this;
+    if (record.due) return;
+    record.due = true;
     this.#context.due(this);
   }
 

@@ -160,3 +160,11 @@ export interface TcpUser {
   /** The endpoint has something to say at the end of this turn: `endTurn` must be called then. May come often. */
   tcpTurnDue(): void;
 }
+
+/** Who takes bytes that waited. */
+export interface QueueSink {
+  /**
+   * Takes what it can of `bytes[start, end)`: how many, 0 for none, or a negative number that `drainTo` answers with.
+   */
+  takeQueued(bytes: Uint8Array, start: number, end: number): number;
+}

@@ -46,8 +46,16 @@ export interface DeadlineUser {
 /** Time in milliseconds after which a peer that does not answer may be somewhere else by now. */
 const UNANSWERED_MS = 1000;
 
+/** The state of what `Deadlines` itself keeps. The timer is none: `schedule` arms it from what all records say. */
+export interface DeadlinesRecord {
+  /** When TIME-WAIT is over, in `now()` time; -1 before it. */
+  timeWaitUntil: number;
+}
+
 /** The deadlines of one connection. */
 export class Deadlines implements Timed {
+  /** All of its state but the silence. */
+  readonly record: DeadlinesRecord = { timeWaitUntil: -1 };
   /** How long the peer has been silent. */
   readonly silence: Silence;
 
@@ -56,7 +64,6 @@ export class Deadlines implements Timed {
   #send: SendSide;
   #output: Output;
   #timer = new Timer(this);
-  #timeWaitUntil = -1;
 
   /** None yet, but that of an idle peer. */
   constructor(context: TcpContext, parts: { user: DeadlineUser; send: SendSide; output: Output }) {
@@ -69,7 +76,7 @@ export class Deadlines implements Timed {
 
   /** TIME-WAIT begins, or begins again. */
   startTimeWait(): void {
-    this.#timeWaitUntil = this.#context.now() + this.#context.config.timeWaitMs;
+    this.record.timeWaitUntil = this.#context.now() + this.#context.config.timeWaitMs;
     this.schedule();
   }
 
@@ -80,19 +87,18 @@ export class Deadlines implements Timed {
 
   /** Arms the timer for the earliest deadline. */
   schedule(): void {
-    const { state } = this.#user;
-    if (state === "CLOSED") return;
-    let at = isSynchronized(state) ? this.silence.probeAt : Infinity;
-    if (this.#output.retransmitAt >= 0) at = this.#output.retransmitAt;
-    if (state === "TIME-WAIT") at = this.#timeWaitUntil;
-    if (at === Infinity || (this.#timer.armed && this.#timer.deadline <= at)) return;
-    this.#context.timers.schedule(this.#timer, at);
+    const { retransmitAt } = this.#output.record, { state } = this.#user;
+    let at = Infinity;
+    if (retransmitAt >= 0) at = retransmitAt;
+    else if (state === "TIME-WAIT") at = this.record.timeWaitUntil;
+    else if (isSynchronized(state)) at = this.silence.probeAt;
+    if (at < this.#timer.deadline) this.#context.timers.schedule(this.#timer, at);
   }
 
   /** The wheel calls: something is due. */
   timerFired(now: number): void {
-    const user = this.#user, { retransmitAt } = this.#output;
-    if (user.state === "TIME-WAIT") return now >= this.#timeWaitUntil ? user.timeWaitOver() : this.schedule();
+    const user = this.#user, { retransmitAt } = this.#output.record;
+    if (user.state === "TIME-WAIT") return now >= this.record.timeWaitUntil ? user.timeWaitOver() : this.schedule();
     if (user.hasEnded) return;
     if (retransmitAt >= 0 && now >= retransmitAt) this.#retransmissionDue(now);
     else if (retransmitAt < 0 && now >= this.silence.probeAt && isSynchronized(user.state)) {
@@ -104,13 +110,14 @@ export class Deadlines implements Timed {
   }
 
   #retransmissionDue(now: number): void {
-    const output = this.#output, { state, resetsWhenSent } = this.#user;
+    const output = this.#output, { record } = output, { state, resetsWhenSent } = this.#user;
     // Far too late: the gateway itself was stopped (^Z), and what the peer has answered since is yet to be read.
-    if (now - output.retransmitAt > STOPPED_MS) output.waitingSince = now;
-    const limit = this.silence.limitMs(state, this.#send.finSeq >= 0 || resetsWhenSent), since = this.#waitedSince();
+    if (now - record.retransmitAt > STOPPED_MS) record.waitingSince = now;
+    const endsSoon = this.#send.record.finSeq >= 0 || resetsWhenSent;
+    const limit = this.silence.limitMs(state, endsSoon), since = this.#waitedSince();
     if (now - since >= limit) return this.#user.peerSilent();
     if (state === "SYN-SENT" || state === "SYN-RECEIVED") {
-      output.retransmitAt = -1;
+      record.retransmitAt = -1;
       this.#send.rtt.backOff();
       this.#user.synDue();
     } else {
@@ -118,12 +125,12 @@ export class Deadlines implements Timed {
     }
     if (now - since >= UNANSWERED_MS) this.#user.peerUnanswering();
     // The silence ends the connection on time, not at the next backed-off repetition.
-    if (output.retransmitAt >= 0) output.retransmitAt = Math.min(output.retransmitAt, since + limit);
+    if (record.retransmitAt >= 0) record.retransmitAt = Math.min(record.retransmitAt, since + limit);
   }
 
   /** Since when the peer owes an answer; once a RST is to follow what is queued, only what it takes of that is one. */
   #waitedSince(): number {
-    const asked = this.#output.waitingSince;
-    return this.#user.resetsWhenSent ? asked : Math.max(this.silence.heardAt, asked);
+    const asked = this.#output.record.waitingSince;
+    return this.#user.resetsWhenSent ? asked : Math.max(this.silence.record.heardAt, asked);
   }
 }

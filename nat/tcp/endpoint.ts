@@ -34,10 +34,11 @@ import {
   tcpWindow,
 } from "../../net/wire/tcp.ts";
 import { COPYBREAK } from "../base/buffers.ts";
-import type { TcpContext, TcpDrops, TcpEnd, TcpLower, TcpPorts, TcpUser } from "./context.ts";
+import type { QueueSink, TcpContext, TcpDrops, TcpEnd, TcpLower, TcpPorts, TcpUser } from "./context.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Handshake } from "./handshake.ts";
 import { Output } from "./output.ts";
+import type { EndpointRecord, TcpRecords } from "./records.ts";
 import { ACK_LATER, ACK_NOW, ReceiveSide } from "./receive_side.ts";
 import { SendSide } from "./send_side.ts";
 import { Transmitter } from "./transmitter.ts";
@@ -53,16 +54,14 @@ import {
 
 const options = new TcpOptions();
 
-/** Who takes bytes that waited. */
-export interface QueueSink {
-  /**
-   * Takes what it can of `bytes[start, end)`: how many, 0 for none, or a negative number that `drainTo` answers with.
-   */
-  takeQueued(bytes: Uint8Array, start: number, end: number): number;
-}
-
 /** One end of a TCP connection. */
 export class TcpEndpoint {
+  /**
+   * All of its state but that of its parts.
+   *
+   * @internal
+   */
+  readonly record: EndpointRecord = { state: "CLOSED", ended: false, turnDue: false, resetWhenSent: false };
   /**
    * What was sent and is to be sent.
    *
@@ -82,11 +81,6 @@ export class TcpEndpoint {
   #output: Output;
   #deadlines: Deadlines;
   #handshake: Handshake;
-  #state: TcpState = "CLOSED";
-  #ended = false;
-  #turnDue = false;
-  /** The user asked for an end by RST once everything queued is acknowledged. */
-  #resetWhenSent = false;
 
   /** A closed endpoint between `user` and `lower`, from and to these ports. */
   constructor(context: TcpContext, sides: { lower: TcpLower; ports: TcpPorts; user: TcpUser }) {
@@ -113,14 +107,37 @@ export class TcpEndpoint {
     });
   }
 
+  /**
+   * All that makes the connection, but the bytes of the two queues.
+   *
+   * @internal
+   */
+  get records(): TcpRecords {
+    const { send, receive } = this, { rtt, congestion, recovery } = send, { silence } = this.#deadlines;
+    return {
+      endpoint: this.record,
+      send: send.record,
+      rtt: rtt.record,
+      congestion: congestion.record,
+      recovery: recovery.record,
+      scoreboard: recovery.reported,
+      output: this.#output.record,
+      transmitter: this.#out.record,
+      receive: receive.record,
+      reassembly: receive.held,
+      deadlines: this.#deadlines.record,
+      silence: silence.record,
+    };
+  }
+
   /** The state by its RFC 9293 name. */
   get state(): TcpState {
-    return this.#state;
+    return this.record.state;
   }
 
   /** When the last acceptable segment came, in `now()` time. */
   get heardAt(): number {
-    return this.#deadlines.silence.heardAt;
+    return this.#deadlines.silence.record.heardAt;
   }
 
   /**
@@ -128,8 +145,7 @@ export class TcpEndpoint {
    * piece that gives the persist timer its business. 0: wait for `tcpSendRoom`.
    */
   get readRoom(): number {
-    if ((this.#state !== "ESTABLISHED" && this.#state !== "CLOSE-WAIT") || this.send.finQueued) return 0;
-    return this.#output.readRoom;
+    return mayWrite(this.state) && !this.send.record.finQueued ? this.#output.readRoom : 0;
   }
 
   /** Passive OPEN with the SYN at `bytes[tcp, end)`: LISTEN until `accept`. */
@@ -158,11 +174,12 @@ export class TcpEndpoint {
    * front.
    */
   write(buffer: Uint8Array, start: number, end: number): boolean {
-    if (this.#ended || this.send.finQueued) return false;
+    const { record } = this;
+    if (record.ended || this.send.record.finQueued) return false;
     const length = end - start, adopt = length >= COPYBREAK;
     if (adopt) this.send.queue.adopt(buffer, start, end);
     else this.send.queue.append(buffer, start, end);
-    if (mayTransmit(this.#state)) {
+    if (mayTransmit(record.state)) {
       this.#output.fresh(buffer, start, length);
       this.#deadlines.schedule();
     }
@@ -171,14 +188,14 @@ export class TcpEndpoint {
 
   /** The user has nothing more to send: FIN after what is queued. */
   closeWrite(): void {
-    if (this.#ended || this.send.finQueued) return;
-    if (this.#state === "LISTEN" || this.#state === "SYN-SENT") {
+    if (this.record.ended || this.send.record.finQueued) return;
+    if (this.state === "LISTEN" || this.state === "SYN-SENT") {
       this.move("close");
       return this.end("aborted");
     }
-    this.send.finQueued = true;
+    this.send.record.finQueued = true;
     // Before the handshake is over CLOSE is remembered and comes true with it (RFC 9293 section 3.10.4).
-    if (this.#state === "SYN-RECEIVED") return;
+    if (this.state === "SYN-RECEIVED") return;
     this.move("close");
     this.#sendDue();
   }
@@ -190,9 +207,9 @@ export class TcpEndpoint {
 
   /** Ends the connection with RST once the peer has acknowledged everything queued, or fell silent. */
   abortWhenSent(): void {
-    if (this.#ended) return;
-    if (this.send.queue.length === 0 || !isSynchronized(this.#state)) return this.abort();
-    this.#resetWhenSent = true;
+    if (this.record.ended) return;
+    if (this.send.queue.length === 0 || !isSynchronized(this.state)) return this.abort();
+    this.record.resetWhenSent = true;
   }
 
   // --- what was received and the user has not taken ---
@@ -220,7 +237,8 @@ export class TcpEndpoint {
       if (answer > 0) queue.consume(answer);
     }
     const moved = queue.length < before;
-    if (moved && !this.#ended && mayReceive(this.#state) && this.receive.owesUpdate(this.send.mss)) this.#ackLater();
+    if (!moved || this.record.ended || !mayReceive(this.state)) return Math.min(answer, 0);
+    if (this.receive.owesUpdate(this.send.record.mss)) this.#ackLater();
     return Math.min(answer, 0);
   }
 
@@ -231,9 +249,10 @@ export class TcpEndpoint {
 
   /** End of a turn: what is due leaves. */
   endTurn(): void {
-    this.#turnDue = false;
-    if (this.#ended && this.#state !== "TIME-WAIT") return;
-    if (this.#out.ackDue) this.#out.ack();
+    const { record } = this;
+    record.turnDue = false;
+    if (record.ended && record.state !== "TIME-WAIT") return;
+    if (this.#out.record.ackDue) this.#out.ack();
   }
 
   /**
@@ -241,12 +260,12 @@ export class TcpEndpoint {
    * later sequence number).
    */
   yieldsTo(bytes: Uint8Array, tcp: number): boolean {
-    return this.#state === "TIME-WAIT" && seqLess(this.receive.next, tcpSeq(bytes, tcp));
+    return this.state === "TIME-WAIT" && seqLess(this.receive.record.next, tcpSeq(bytes, tcp));
   }
 
   /** Ends TIME-WAIT now. */
   leaveTimeWait(): void {
-    if (this.#state !== "TIME-WAIT") return;
+    if (this.state !== "TIME-WAIT") return;
     this.move("timeWaitOver");
     this.#deadlines.cancel();
   }
@@ -264,7 +283,7 @@ export class TcpEndpoint {
    * checked.
    */
   segmentArrived(bytes: Uint8Array, tcp: number, end: number): void {
-    switch (this.#state) {
+    switch (this.state) {
       case "CLOSED":
         return this.#drop("tcpUnacceptable");
       case "LISTEN":
@@ -286,7 +305,7 @@ export class TcpEndpoint {
    * @internal
    */
   move(event: TcpEvent): void {
-    this.#state = transition(this.#state, event);
+    this.record.state = transition(this.record.state, event);
   }
 
   /**
@@ -298,7 +317,7 @@ export class TcpEndpoint {
     this.#output.disarm();
     this.#deadlines.schedule();
     this.#user.tcpOpened();
-    if (this.send.finQueued && this.#state === "ESTABLISHED") this.move("close");
+    if (this.send.record.finQueued && this.state === "ESTABLISHED") this.move("close");
     this.#sendDue();
   }
 
@@ -308,10 +327,10 @@ export class TcpEndpoint {
    * @internal
    */
   end(reason: TcpEnd): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.record.ended) return;
+    this.record.ended = true;
     this.#deadlines.cancel();
-    this.#output.retransmitAt = -1;
+    this.#output.record.retransmitAt = -1;
     this.send.clear();
     this.receive.dropHeld();
     this.#user.tcpEnded(reason);
@@ -325,7 +344,7 @@ export class TcpEndpoint {
    * @internal
    */
   get hasEnded(): boolean {
-    return this.#ended;
+    return this.record.ended;
   }
 
   /**
@@ -334,7 +353,7 @@ export class TcpEndpoint {
    * @internal
    */
   get resetsWhenSent(): boolean {
-    return this.#resetWhenSent;
+    return this.record.resetWhenSent;
   }
 
   /**
@@ -382,25 +401,26 @@ export class TcpEndpoint {
   // --- arrival (RFC 9293 section 3.10.7) ---
 
   #arrived(bytes: Uint8Array, tcp: number, end: number): void {
-    const flags = tcpFlags(bytes, tcp), seq = tcpSeq(bytes, tcp), receive = this.receive;
+    const { record, receive } = this, { next } = receive.record, flags = tcpFlags(bytes, tcp), seq = tcpSeq(bytes, tcp);
     const length = end - tcp - tcpHeaderLength(bytes, tcp) + (flags & TCP_SYN ? 1 : 0) + (flags & TCP_FIN ? 1 : 0);
-    if (this.#state === "SYN-RECEIVED" && (flags & (TCP_SYN | TCP_RST)) === TCP_SYN && seq === receive.initial) {
+    const isSyn = (flags & (TCP_SYN | TCP_RST)) === TCP_SYN;
+    if (record.state === "SYN-RECEIVED" && isSyn && seq === receive.record.initial) {
       this.#drop("tcpRepeated");
       return this.#handshake.repeatSynAck(bytes, tcp);
     }
     // A full window still lets ACK and RST through at RCV.NXT (section 3.10.7.4).
-    const atShutWindow = receive.window === 0 && seq === receive.next;
+    const atShutWindow = receive.window === 0 && seq === next;
     if (receive.refuses(seq, length) && !atShutWindow) {
       // Below RCV.NXT by one and without news: a keep-alive probe, whose effect is its answer where it is given one.
-      const isProbe = length <= 1 && !(flags & (TCP_FIN | TCP_RST)) && seq === seqAdd(receive.next, -1);
+      const isProbe = length <= 1 && !(flags & (TCP_FIN | TCP_RST)) && seq === seqAdd(next, -1);
       const isAnswered = !(flags & TCP_RST) && this.#answerUnacceptable(length);
-      if (!isProbe || !isAnswered) this.#drop(seqLess(seq, receive.next) ? "tcpRepeated" : "tcpUnacceptable");
+      if (!isProbe || !isAnswered) this.#drop(seqLess(seq, next) ? "tcpRepeated" : "tcpUnacceptable");
       return;
     }
     if (flags & TCP_RST) {
       // RFC 1337: a RST does not cut TIME-WAIT short.
-      if (this.#state === "TIME-WAIT") return this.#drop("tcpUnacceptable");
-      if (seq === receive.next) {
+      if (record.state === "TIME-WAIT") return this.#drop("tcpUnacceptable");
+      if (seq === next) {
         this.move("receiveReset");
         return this.end("reset");
       }
@@ -415,7 +435,7 @@ export class TcpEndpoint {
     }
     if (!(flags & TCP_ACK)) return this.#drop("tcpWithoutAck");
     if (!this.#takeAck(bytes, tcp, length)) return;
-    if (this.#ended) return;
+    if (record.ended) return;
     if (atShutWindow && length > 0) {
       // A probe of our shut window, or data that it does not let in.
       if (length > 1) this.#drop("tcpUnacceptable");
@@ -429,8 +449,8 @@ export class TcpEndpoint {
    * answered. Returns whether it was.
    */
   #answerUnacceptable(length: number): boolean {
-    if (this.#state === "TIME-WAIT") this.#deadlines.startTimeWait();
-    if (this.#state === "SYN-RECEIVED") return this.#out.challenge();
+    if (this.state === "TIME-WAIT") this.#deadlines.startTimeWait();
+    if (this.state === "SYN-RECEIVED") return this.#out.challenge();
     this.#deadlines.silence.heard();
     if (length === 0) return this.#out.challenge();
     this.#out.ack();
@@ -439,60 +459,62 @@ export class TcpEndpoint {
 
   /** The ACK field. Returns whether the rest of the segment counts. */
   #takeAck(bytes: Uint8Array, tcp: number, length: number): boolean {
-    const send = this.send, ack = tcpAck(bytes, tcp);
-    if (this.#state === "SYN-RECEIVED") {
-      if (ack !== send.next) {
+    const { record, send } = this, { silence } = this.#deadlines, ack = tcpAck(bytes, tcp);
+    if (record.state === "SYN-RECEIVED") {
+      if (ack !== send.record.next) {
         this.#drop("tcpAckUnacceptable");
         this.#out.reset(ack, false);
         return false;
       }
-      this.#deadlines.silence.heard();
+      silence.heard();
       this.#handshake.synAcknowledged(bytes, tcp);
-      return !this.#ended;
+      return !record.ended;
     }
     if (!send.covers(ack)) {
       // Old ACKs down to the largest window ever offered are mere duplicates (RFC 5961 section 5.2).
-      if (seqLess(send.una, ack) || seqLess(ack, seqAdd(send.una, -Math.max(send.maxWindow, 0xffff)))) {
+      const { una, maxWindow } = send.record;
+      if (seqLess(una, ack) || seqLess(ack, seqAdd(una, -Math.max(maxWindow, 0xffff)))) {
         this.#drop("tcpAckUnacceptable");
         this.#out.challenge();
         return false;
       }
-      this.#deadlines.silence.heard();
+      silence.heard();
       return true;
     }
-    this.#deadlines.silence.heard();
-    if (this.#state === "TIME-WAIT") return true;
+    silence.heard();
+    if (record.state === "TIME-WAIT") return true;
     const news = this.#takeSackBlocks(bytes, tcp);
-    const windowBefore = send.window;
+    const windowBefore = send.record.window;
     const grew = send.updateWindow(tcpSeq(bytes, tcp), ack, tcpWindow(bytes, tcp));
-    if (seqLess(send.una, ack)) {
+    if (seqLess(send.record.una, ack)) {
       this.#acknowledged(ack);
-    } else if (news || (length === 0 && send.window === windowBefore)) {
+    } else if (news || (length === 0 && send.record.window === windowBefore)) {
       send.duplicate(news);
     } else if (grew && (send.flight === 0 || windowBefore === 0)) {
       // A shut window has opened: what it refused is sent now, not when the backed-off timer comes round.
       send.windowOpened();
-      this.#output.retransmitAt = -1;
+      this.#output.record.retransmitAt = -1;
     }
-    if (!this.#ended && mayWrite(this.#state)) this.#user.tcpSendRoom();
+    if (!record.ended && mayWrite(record.state)) this.#user.tcpSendRoom();
     return true;
   }
 
   #acknowledged(ack: number): void {
+    const { record } = this;
     this.#output.countAcknowledged(ack);
     this.#output.acknowledged(this.#context.now());
     this.#deadlines.schedule();
     // A probe may have carried the FIN past SND.NXT.
     if (this.send.finAcknowledged) {
       this.move("receiveAckOfFin");
-      if (this.#state === "CLOSED") return this.end("finished");
-      if (this.#state === "TIME-WAIT") return this.#enterTimeWait();
+      if (record.state === "CLOSED") return this.end("finished");
+      if (record.state === "TIME-WAIT") return this.#enterTimeWait();
     }
-    if (this.#resetWhenSent && this.send.queue.length === 0) this.#abort("aborted");
+    if (record.resetWhenSent && this.send.queue.length === 0) this.#abort("aborted");
   }
 
   #takeSackBlocks(bytes: Uint8Array, tcp: number): boolean {
-    if (!this.send.sackPermitted || tcpHeaderLength(bytes, tcp) === 20) return false;
+    if (!this.send.record.sackPermitted || tcpHeaderLength(bytes, tcp) === 20) return false;
     readTcpOptions(bytes, tcp, options);
     let news = false;
     const now = this.#context.now();
@@ -504,32 +526,30 @@ export class TcpEndpoint {
 
   /** Payload and FIN. The segment overlaps the window. */
   #takePayload(bytes: Uint8Array, tcp: number, end: number): void {
-    const receive = this.receive, flags = tcpFlags(bytes, tcp);
+    const { record, receive } = this, flags = tcpFlags(bytes, tcp);
     const start = tcp + tcpHeaderLength(bytes, tcp), seq = seqAdd(tcpSeq(bytes, tcp), flags & TCP_SYN ? 1 : 0);
-    if (!mayReceive(this.#state)) {
+    if (start === end && !(flags & TCP_FIN)) return;
+    if (!mayReceive(record.state)) {
       // Data after the peer's FIN is ignored; a repeated FIN is acknowledged again.
-      if (start < end || flags & TCP_FIN) {
-        this.#drop(start < end ? "tcpAfterFin" : "tcpRepeated");
-        if (this.#state === "TIME-WAIT") this.#deadlines.startTimeWait();
-        this.#out.ack();
-      }
-      return;
+      this.#drop(start < end ? "tcpAfterFin" : "tcpRepeated");
+      if (record.state === "TIME-WAIT") this.#deadlines.startTimeWait();
+      return this.#out.ack();
     }
     const ack = receive.take(bytes, start, end, seq, (flags & TCP_FIN) !== 0, this.#user);
     if (ack === ACK_LATER) this.#ackLater();
     // The user may have aborted while it was given the bytes.
-    if (this.#ended) return;
+    if (record.ended) return;
     if (receive.finIsNext) this.#takeFin();
-    if (ack === ACK_NOW && (!this.#ended || this.#state === "TIME-WAIT")) this.#out.ack();
+    if (ack === ACK_NOW && (!record.ended || record.state === "TIME-WAIT")) this.#out.ack();
   }
 
   #takeFin(): void {
-    this.receive.next = seqAdd(this.receive.next, 1);
+    this.receive.record.next = seqAdd(this.receive.record.next, 1);
     this.receive.dropHeld();
     this.move("receiveFin");
     this.#ackLater();
     this.#user.tcpPeerFinished();
-    if (this.#state === "TIME-WAIT") this.#enterTimeWait();
+    if (this.state === "TIME-WAIT") this.#enterTimeWait();
   }
 
   // --- opening and ending ---
@@ -539,10 +559,10 @@ export class TcpEndpoint {
   }
 
   #abort(reason: TcpEnd): void {
-    if (this.#ended) return;
-    if (this.#state === "SYN-RECEIVED" || isSynchronized(this.#state)) {
-      this.#out.reset(this.send.next, true);
-    } else if (this.#state === "LISTEN") {
+    if (this.record.ended) return;
+    if (this.state === "SYN-RECEIVED" || isSynchronized(this.state)) {
+      this.#out.reset(this.send.record.next, true);
+    } else if (this.state === "LISTEN") {
       // Nothing was sent: the RST acknowledges the SYN (section 3.10.7.1).
       this.#out.reset(0, true);
     }
@@ -559,15 +579,17 @@ export class TcpEndpoint {
 
   /** Sends what may be sent in this state. */
   #sendDue(): void {
-    if (this.#ended || !mayTransmit(this.#state)) return;
+    const { record } = this;
+    if (record.ended || !mayTransmit(record.state)) return;
     this.#output.run();
     this.#deadlines.schedule();
   }
 
   #ackLater(): void {
-    this.#out.ackDue = true;
-    if (this.#turnDue) return;
-    this.#turnDue = true;
+    const { record } = this;
+    this.#out.record.ackDue = true;
+    if (record.turnDue) return;
+    record.turnDue = true;
     this.#user.tcpTurnDue();
   }
 }

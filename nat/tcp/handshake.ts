@@ -81,13 +81,13 @@ export class Handshake {
     const { send, receive, out, lower } = this.#parts;
     readTcpOptions(bytes, tcp, options);
     const peerMss = options.mss < 0 ? MSS_DEFAULT : Math.max(options.mss, MSS_MIN);
-    send.mss = Math.min(peerMss, lower.maxSegmentSize);
-    send.sackPermitted = options.sackPermitted;
-    out.scaling = options.windowShift >= 0;
-    send.shift = out.scaling ? options.windowShift : 0;
-    receive.shift = out.scaling ? windowShift(this.#context.config.receiveLimit) : 0;
+    send.record.mss = Math.min(peerMss, lower.maxSegmentSize);
+    send.record.sackPermitted = options.sackPermitted;
+    out.record.scaling = options.windowShift >= 0;
+    send.record.shift = out.record.scaling ? options.windowShift : 0;
+    receive.record.shift = out.record.scaling ? windowShift(this.#context.config.receiveLimit) : 0;
     receive.open(tcpSeq(bytes, tcp));
-    receive.offer(send.mss);
+    receive.offer(send.record.mss);
     // The window of a SYN is never scaled (RFC 7323 section 2.2).
     send.startWindow(tcpSeq(bytes, tcp), tcpAck(bytes, tcp), tcpWindow(bytes, tcp));
   }
@@ -104,12 +104,12 @@ export class Handshake {
     const { receive, user } = this.#parts, flags = tcpFlags(bytes, tcp);
     if (flags & TCP_RST) {
       const seq = tcpSeq(bytes, tcp);
-      if (seq !== receive.next && seq !== receive.initial) return this.#drop("tcpUnacceptable");
+      if (seq !== receive.record.next && seq !== receive.record.initial) return this.#drop("tcpUnacceptable");
       user.move("receiveReset");
       user.end("reset");
     } else if ((flags & (TCP_SYN | TCP_ACK)) !== TCP_SYN) {
       this.#drop("tcpUnacceptable");
-    } else if (tcpSeq(bytes, tcp) === receive.initial) {
+    } else if (tcpSeq(bytes, tcp) === receive.record.initial) {
       this.#drop("tcpRepeated");
     } else {
       // The peer has begun anew.
@@ -124,7 +124,7 @@ export class Handshake {
   arrivedInSynSent(bytes: Uint8Array, tcp: number): boolean {
     const { send, out, output, deadlines, user } = this.#parts;
     const flags = tcpFlags(bytes, tcp), ack = tcpAck(bytes, tcp), hasAck = (flags & TCP_ACK) !== 0;
-    const acceptable = hasAck && ack === send.next;
+    const acceptable = hasAck && ack === send.record.next;
     if (hasAck && !acceptable) {
       this.#drop("tcpAckUnacceptable");
       if (!(flags & TCP_RST)) out.reset(ack, false);
@@ -158,7 +158,7 @@ export class Handshake {
   repeatSynAck(bytes: Uint8Array, tcp: number): void {
     const { send, out, deadlines } = this.#parts, ack = tcpAck(bytes, tcp);
     deadlines.silence.heard();
-    if (tcpFlags(bytes, tcp) & TCP_ACK && ack === send.next) {
+    if (tcpFlags(bytes, tcp) & TCP_ACK && ack === send.record.next) {
       this.synAcknowledged(bytes, tcp);
       return out.ack();
     }
@@ -170,7 +170,7 @@ export class Handshake {
     const { send, output, user } = this.#parts, ack = tcpAck(bytes, tcp);
     output.countAcknowledged(ack);
     // The window of a SYN, here of a simultaneous open, is never scaled (RFC 7323 section 2.2).
-    const shift = tcpFlags(bytes, tcp) & TCP_SYN ? 0 : send.shift;
+    const shift = tcpFlags(bytes, tcp) & TCP_SYN ? 0 : send.record.shift;
     send.startWindow(tcpSeq(bytes, tcp), ack, tcpWindow(bytes, tcp) << shift);
     user.move("receiveAckOfSyn");
     user.opened();

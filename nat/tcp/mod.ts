@@ -11,6 +11,7 @@ export * from "./handshake.ts";
 export * from "./output.ts";
 export * from "./reassembly.ts";
 export * from "./receive_side.ts";
+export * from "./records.ts";
 export * from "./recovery.ts";
 export * from "./rtt.ts";
 export * from "./scoreboard.ts";

@@ -20,18 +20,24 @@ const PROBE_BYTES = 1400;
 /** What a loss probe waits beyond two round trips, for the timers' own coarseness, in milliseconds. */
 const PROBE_SLACK_MS = 2;
 
+/** The state of an output, times in `now()` time. */
+export interface OutputRecord {
+  /** When to send again or probe; -1: nothing waits for an answer. */
+  retransmitAt: number;
+  /** Since when something has been waiting for an answer; -1: nothing is. */
+  waitingSince: number;
+  /** Whether what comes at `retransmitAt` is a loss probe. */
+  isProbe: boolean;
+}
+
 /** Sends for one connection and keeps the retransmission deadline. */
 export class Output {
-  /** When to send again or probe, in `now()` time; -1: nothing waits for an answer. */
-  retransmitAt: number = -1;
-  /** Since when something has been waiting for an answer, in `now()` time; -1: nothing is. */
-  waitingSince: number = -1;
+  /** All of its state. */
+  readonly record: OutputRecord = { retransmitAt: -1, waitingSince: -1, isProbe: false };
 
   #context: TcpContext;
   #send: SendSide;
   #out: Transmitter;
-  /** Whether what comes at `retransmitAt` is a loss probe. */
-  #isProbe = false;
 
   /** Sends what `send` holds through `out`. */
   constructor(context: TcpContext, parts: { send: SendSide; out: Transmitter }) {
@@ -57,25 +63,23 @@ export class Output {
       most = this.#context.pool.isFull ? Math.min(this.#out.readLimit, SMALL_BUFFER) : this.#out.readLimit;
     if (this.#context.pool.isFull && send.queue.length > 0) return 0;
     if (send.queue.pinned + most > this.#context.config.sendLimit && send.queue.length > 0) return 0;
-    if (send.flight === 0) return Math.min(usable > 0 ? usable : send.mss, most);
+    if (send.flight === 0) return Math.min(usable > 0 ? usable : send.record.mss, most);
     // Silly window avoidance (RFC 9293 section 3.8.6.2.1), in bursts: something is on its way, its ACK will call again.
     // An eighth keeps a small window full.
-    const worth = Math.max(
-      Math.min(send.maxWindow, send.congestion.bytes) / 8,
-      Math.min(send.mss, send.maxWindow / 2),
-    );
+    const { maxWindow, mss } = send.record;
+    const worth = Math.max(Math.min(maxWindow, send.congestion.bytes) / 8, Math.min(mss, maxWindow / 2));
     return usable >= Math.min(most, worth) ? Math.min(usable, most) : 0;
   }
 
   /** SYN, or SYN and ACK, for the first time or again. */
   syn(acknowledging: boolean): void {
-    const send = this.#send, first = this.waitingSince < 0;
+    const send = this.#send, first = this.record.waitingSince < 0;
     this.#out.syn(acknowledging);
     if (first) {
       this.#noteSent(1);
     } else {
-      send.next = seqAdd(send.initial, 1);
-      send.repeated(send.initial, 1);
+      send.record.next = seqAdd(send.record.initial, 1);
+      send.repeated(send.record.initial, 1);
     }
     this.arm();
   }
@@ -91,7 +95,7 @@ export class Output {
     ) {
       return this.run();
     }
-    this.#out.inPlace(buffer, start, send.next, length);
+    this.#out.inPlace(buffer, start, send.record.next, length);
     this.#noteSent(length);
     this.arm();
   }
@@ -99,14 +103,15 @@ export class Output {
   /** Sends what may be sent. */
   run(): void {
     const send = this.#send;
+    if (send.isIdle) return;
     for (let seq = send.recovery.repeatFrom; seq >= 0; seq = send.recovery.repeatFrom) {
       const length = send.recovery.repeatLength(seq, this.#out.payloadLimit);
       if (length <= 0) break;
-      const fin = send.finSeq >= 0 && seqLess(send.finSeq, seqAdd(seq, length)) ? 1 : 0;
+      const fin = send.record.finSeq >= 0 && seqLess(send.record.finSeq, seqAdd(seq, length)) ? 1 : 0;
       this.#out.fromQueue(seq, length - fin, fin === 1);
       send.repeated(seq, length);
       // The answer to this is waited for from now on.
-      this.retransmitAt = -1;
+      this.record.retransmitAt = -1;
     }
     if (send.recovery.repeatFrom < 0) this.#newData();
     if (send.flight > 0 || this.isBlocked) this.arm();
@@ -114,27 +119,28 @@ export class Output {
 
   /** Takes an ACK that covers new data, and what it tells of the round trip. */
   countAcknowledged(ack: number): void {
-    const now = this.#context.now(), since = this.waitingSince;
+    const now = this.#context.now(), since = this.record.waitingSince;
     this.#send.acknowledged(ack, now, since < 0 ? 0 : now - since);
   }
 
   /** Something was acknowledged: the deadline starts anew for what is still on its way (RFC 6298 section 5.2, 5.3). */
   acknowledged(now: number): void {
-    this.retransmitAt = this.waitingSince = -1;
+    const { record } = this;
+    record.retransmitAt = record.waitingSince = -1;
     if (this.#send.flight === 0) return;
-    this.waitingSince = now;
+    record.waitingSince = now;
     this.arm();
   }
 
   /** The deadline has come after the handshake. */
   timedOut(): void {
     const send = this.#send;
-    this.retransmitAt = -1;
+    this.record.retransmitAt = -1;
     if (this.isBlocked) {
       this.#probe();
     } else if (send.flight === 0) {
       return;
-    } else if (this.#isProbe) {
+    } else if (this.record.isProbe) {
       if (send.recovery.probeFront()) this.run();
       else this.#probeTail();
     } else {
@@ -146,16 +152,18 @@ export class Output {
 
   /** Sets the deadline where there is none. */
   arm(): void {
-    if (this.retransmitAt >= 0) return;
+    const { record } = this;
+    if (record.retransmitAt >= 0) return;
     const now = this.#context.now(), rtoMs = this.#send.rtt.rtoMs, probeMs = this.#probeMs();
-    this.#isProbe = probeMs < rtoMs;
-    this.retransmitAt = now + Math.min(probeMs, rtoMs);
-    if (this.waitingSince < 0) this.waitingSince = now;
+    record.isProbe = probeMs < rtoMs;
+    record.retransmitAt = now + Math.min(probeMs, rtoMs);
+    if (record.waitingSince < 0) record.waitingSince = now;
   }
 
   /** Nothing waits any more. */
   disarm(): void {
-    this.retransmitAt = this.waitingSince = -1;
+    const { record } = this;
+    record.retransmitAt = record.waitingSince = -1;
   }
 
   /** When a loss probe is due (RFC 8985 section 7.2); `Infinity` where it would tell nothing. */
@@ -164,7 +172,7 @@ export class Output {
     if (overdueMs < 0 || !send.mayProbe) return Infinity;
     const { probes, isActive } = send.recovery, waitMs = (overdueMs + PROBE_SLACK_MS) * 2 ** probes;
     // The peer may hold back its ACK of a single segment that fills no gap.
-    return probes === 0 && !isActive && send.flight <= send.mss ? waitMs + RTO_MIN_MS : waitMs;
+    return probes === 0 && !isActive && send.flight <= send.record.mss ? waitMs + RTO_MIN_MS : waitMs;
   }
 
   /**
@@ -176,12 +184,12 @@ export class Output {
     const fresh = Math.min(send.unsent, send.windowLeft, most);
     if (fresh > 0) {
       const fin = this.#finRides(fresh);
-      this.#out.fromQueue(send.next, fresh, fin);
+      this.#out.fromQueue(send.record.next, fresh, fin);
       this.#noteSent(fin ? fresh + 1 : fresh);
       return send.tailProbeSent(0);
     }
-    const fin = send.finSeq >= 0 ? 1 : 0, length = Math.min(send.flight - fin, most, PROBE_BYTES);
-    this.#out.fromQueue(seqAdd(send.next, -length - fin), length, fin === 1);
+    const fin = send.record.finSeq >= 0 ? 1 : 0, length = Math.min(send.flight - fin, most, PROBE_BYTES);
+    this.#out.fromQueue(seqAdd(send.record.next, -length - fin), length, fin === 1);
     send.tailProbeSent(length + fin);
   }
 
@@ -191,25 +199,27 @@ export class Output {
       const length = Math.min(unsent, send.usable, this.#out.payloadLimit);
       if (length <= 0) return;
       // Silly window avoidance at the sender (RFC 9293 section 3.8.6.2.1).
-      if (length < unsent && length < Math.min(send.mss, send.maxWindow / 2) && send.flight > 0) return;
+      if (length < unsent && length < Math.min(send.record.mss, send.record.maxWindow / 2) && send.flight > 0) return;
       const fin = this.#finRides(length);
-      this.#out.fromQueue(send.next, length, fin);
+      this.#out.fromQueue(send.record.next, length, fin);
       this.#noteSent(fin ? length + 1 : length);
     }
     if (send.finIsNext && send.windowLeft > 0) this.#fin();
   }
 
   #fin(): void {
-    this.#send.finSeq = this.#send.next;
-    this.#out.fromQueue(this.#send.next, 0, true);
+    const { record } = this.#send;
+    record.finSeq = record.next;
+    this.#out.fromQueue(record.next, 0, true);
     this.#noteSent(1);
   }
 
   /** Whether FIN may ride on the last `length` unsent bytes. */
   #finRides(length: number): boolean {
     const send = this.#send;
-    if (length !== send.unsent || !send.finQueued || send.finSeq >= 0 || send.windowLeft <= length) return false;
-    send.finSeq = seqAdd(send.next, length);
+    const { finQueued, finSeq, next } = send.record;
+    if (length !== send.unsent || !finQueued || finSeq >= 0 || send.windowLeft <= length) return false;
+    send.record.finSeq = seqAdd(next, length);
     return true;
   }
 
@@ -217,7 +227,7 @@ export class Output {
   #probe(): void {
     const send = this.#send;
     if (send.unsent > 0) {
-      this.#out.fromQueue(send.next, 1, false);
+      this.#out.fromQueue(send.record.next, 1, false);
       send.probeSent();
     } else {
       this.#fin();
@@ -226,8 +236,8 @@ export class Output {
   }
 
   #noteSent(length: number): void {
-    const now = this.#context.now();
-    if (this.waitingSince < 0) this.waitingSince = now;
-    this.#send.sent(this.#send.next, length, now);
+    const { record } = this, send = this.#send, now = this.#context.now();
+    if (record.waitingSince < 0) record.waitingSince = now;
+    send.sent(send.record.next, length, now);
   }
 }

@@ -15,13 +15,22 @@ import { type BufferPool, copyBytes, SMALL_BUFFER } from "../base/buffers.ts";
 /** Ranges that are kept at most. */
 export const MAX_RANGES = 128;
 
+/** The state of a store of out-of-order bytes. */
+export interface ReassemblyRecord {
+  /** The left edge of each range, most recently changed first. */
+  readonly left: number[];
+  /** The right edge of each range. */
+  readonly right: number[];
+  /** The pages by the number of each: the sequence number of its first byte over `SMALL_BUFFER`. */
+  readonly pages: Map<number, Uint8Array>;
+}
+
 /** Out-of-order bytes of one connection. The caller has cut them to the window. */
 export class Reassembly {
+  /** All of its state. */
+  readonly record: ReassemblyRecord = { left: [], right: [], pages: new Map() };
+
   #pool: BufferPool;
-  #pages = new Map<number, Uint8Array>();
-  /** Left and right edge of each range, most recently changed first. */
-  #left: number[] = [];
-  #right: number[] = [];
 
   /** An empty store over `pool`. */
   constructor(pool: BufferPool) {
@@ -30,17 +39,18 @@ export class Reassembly {
 
   /** How many ranges there are. */
   get count(): number {
-    return this.#left.length;
+    return this.record.left.length;
   }
 
   /** Bytes of memory held. */
   get pinned(): number {
-    return this.#pages.size * SMALL_BUFFER;
+    return this.record.pages.size * SMALL_BUFFER;
   }
 
   /** Keeps `bytes[start, end)`, whose first byte has sequence number `seq`. Returns whether there was room. */
   insert(seq: number, bytes: Uint8Array, start: number, end: number): boolean {
-    if (this.#left.length >= MAX_RANGES || start >= end) return false;
+    const { record } = this;
+    if (record.left.length >= MAX_RANGES || start >= end) return false;
     let left = seq, right = seqAdd(seq, end - start);
     for (let at = seq; start < end;) {
       const within = at % SMALL_BUFFER, count = Math.min(end - start, SMALL_BUFFER - within);
@@ -48,21 +58,24 @@ export class Reassembly {
       start += count;
       at = seqAdd(at, count);
     }
-    for (let i = this.#left.length - 1; i >= 0; i--) {
-      if (seqLess(right, this.#left[i]!) || seqLess(this.#right[i]!, left)) continue;
-      left = seqMin(left, this.#left[i]!);
-      right = seqMax(right, this.#right[i]!);
+    for (let i = record.left.length - 1; i >= 0; i--) {
+      if (seqLess(right, record.left[i]!) || seqLess(record.right[i]!, left)) continue;
+      left = seqMin(left, record.left[i]!);
+      right = seqMax(right, record.right[i]!);
       this.#remove(i);
     }
-    this.#left.unshift(left);
-    this.#right.unshift(right);
+    record.left.unshift(left);
+    record.right.unshift(right);
     return true;
   }
 
   /** Bytes that are there without a gap from `seq` on. */
   readable(seq: number): number {
-    for (let i = 0; i < this.#left.length; i++) {
-      if (seqLessOrEqual(this.#left[i]!, seq) && seqLess(seq, this.#right[i]!)) return seqDiff(this.#right[i]!, seq);
+    const { record } = this;
+    for (let i = 0; i < record.left.length; i++) {
+      if (seqLessOrEqual(record.left[i]!, seq) && seqLess(seq, record.right[i]!)) {
+        return seqDiff(record.right[i]!, seq);
+      }
     }
     return 0;
   }
@@ -72,59 +85,62 @@ export class Reassembly {
    * 0.
    */
   pageAt(seq: number): Uint8Array {
-    return this.#pages.get(pageNumber(seq))!;
+    return this.record.pages.get(pageNumber(seq))!;
   }
 
   /** Forgets everything before `seq`. */
   discardBefore(seq: number): void {
-    for (let i = this.#left.length - 1; i >= 0; i--) {
-      if (seqLessOrEqual(this.#right[i]!, seq)) this.#remove(i);
-      else if (seqLess(this.#left[i]!, seq)) this.#left[i] = seq;
+    const { record } = this;
+    for (let i = record.left.length - 1; i >= 0; i--) {
+      if (seqLessOrEqual(record.right[i]!, seq)) this.#remove(i);
+      else if (seqLess(record.left[i]!, seq)) record.left[i] = seq;
     }
-    if (this.#left.length === 0) return this.clear();
-    for (const [number, page] of this.#pages) {
+    if (record.left.length === 0) return this.clear();
+    for (const [number, page] of record.pages) {
       const end = (number + 1) * SMALL_BUFFER >>> 0;
       if (!seqLessOrEqual(end, seq)) continue;
-      this.#pages.delete(number);
+      record.pages.delete(number);
       this.#pool.give(page);
     }
   }
 
   /** Writes up to `max` blocks as left and right edges (RFC 2018 section 3), most recent first. Returns how many. */
   blocks(edges: Uint32Array, max: number): number {
-    const count = Math.min(max, this.#left.length);
+    const { record } = this, count = Math.min(max, record.left.length);
     for (let i = 0; i < count; i++) {
-      edges[2 * i] = this.#left[i]!;
-      edges[2 * i + 1] = this.#right[i]!;
+      edges[2 * i] = record.left[i]!;
+      edges[2 * i + 1] = record.right[i]!;
     }
     return count;
   }
 
   /** Whether the byte at `seq` is there. */
   has(seq: number): boolean {
-    for (let i = 0; i < this.#left.length; i++) {
-      if (seqInWindow(seq, this.#left[i]!, seqDiff(this.#right[i]!, this.#left[i]!))) return true;
+    const { record } = this;
+    for (let i = 0; i < record.left.length; i++) {
+      if (seqInWindow(seq, record.left[i]!, seqDiff(record.right[i]!, record.left[i]!))) return true;
     }
     return false;
   }
 
   /** Forgets everything. */
   clear(): void {
-    this.#left.length = this.#right.length = 0;
-    for (const page of this.#pages.values()) this.#pool.give(page);
-    this.#pages.clear();
+    const { record } = this;
+    record.left.length = record.right.length = 0;
+    for (const page of record.pages.values()) this.#pool.give(page);
+    record.pages.clear();
   }
 
   #page(seq: number): Uint8Array {
     const number = pageNumber(seq);
-    let page = this.#pages.get(number);
-    if (!page) this.#pages.set(number, page = this.#pool.takeSmall());
+    let page = this.record.pages.get(number);
+    if (!page) this.record.pages.set(number, page = this.#pool.takeSmall());
     return page;
   }
 
   #remove(index: number): void {
-    this.#left.splice(index, 1);
-    this.#right.splice(index, 1);
+    this.record.left.splice(index, 1);
+    this.record.right.splice(index, 1);
   }
 }
 

@@ -9,7 +9,7 @@
  * `SCARCE_WINDOW` is promised, and while they are full what the user does not take at once is dropped unacknowledged,
  * as if the link had lost it.
  *
- * **Window.** Its right edge never moves left: `#edge` is the furthest promise, and what arrives below it is accepted.
+ * **Window.** Its right edge never moves left: `edge` is the furthest promise, and what arrives below it is accepted.
  * It moves right only by a worthwhile step, the lesser of one segment and half the queue (silly window avoidance,
  * section 3.8.6.2.2). The field on the wire is rounded down to the scale, so it can name up to 2^shift − 1 bytes less
  * than was promised (RFC 7323 section 2.3).
@@ -19,7 +19,7 @@
 import { seqAdd, seqDiff, seqLess } from "../../net/wire/seq.ts";
 import { ByteQueue, SMALL_BUFFER } from "../base/buffers.ts";
 import type { TcpContext } from "./context.ts";
-import { Reassembly } from "./reassembly.ts";
+import { Reassembly, type ReassemblyRecord } from "./reassembly.ts";
 
 /** The most that is promised while buffers are scarce, in bytes. */
 export const SCARCE_WINDOW = 65536;
@@ -37,25 +37,31 @@ export interface Deliver {
   tcpReceived(bytes: Uint8Array, start: number, end: number): number;
 }
 
+/** The state of a receive side. */
+export interface ReceiveRecord {
+  /** The peer's initial sequence number. */
+  initial: number;
+  /** The next sequence number expected. */
+  next: number;
+  /** The furthest sequence number promised by a window, exclusive. */
+  edge: number;
+  /** Shift of the window field in our segments; 0 unless both sides scale. */
+  shift: number;
+  /** Sequence number of the peer's FIN once seen; -1 before. */
+  finSeq: number;
+  /** In-order bytes received. */
+  bytes: number;
+}
+
 /** What one connection has received. */
 export class ReceiveSide {
-  /** The peer's initial sequence number. */
-  initial = 0;
-  /** The next sequence number expected. */
-  next = 0;
+  /** All of its state but the queue and what waits behind gaps. */
+  readonly record: ReceiveRecord = { initial: 0, next: 0, edge: 0, shift: 0, finSeq: -1, bytes: 0 };
   /** In-order bytes that the user has not taken. */
   readonly queue: ByteQueue;
-  /** Shift of the window field in our segments; 0 unless both sides scale. */
-  shift = 0;
-  /** Sequence number of the peer's FIN once seen; -1 before. */
-  finSeq: number = -1;
-  /** In-order bytes received. */
-  bytes = 0;
 
   #context: TcpContext;
   #reassembly: Reassembly | null = null;
-  /** The furthest sequence number promised by a window, exclusive. */
-  #edge = 0;
 
   /** An empty side. */
   constructor(context: TcpContext) {
@@ -65,13 +71,20 @@ export class ReceiveSide {
 
   /** Begins after a SYN with this sequence number. */
   open(initial: number): void {
-    this.initial = initial;
-    this.next = this.#edge = seqAdd(initial, 1);
+    const { record } = this;
+    record.initial = initial;
+    record.next = record.edge = seqAdd(initial, 1);
   }
 
   /** The receive window: bytes from `next` on that are acceptable now. */
   get window(): number {
-    return seqDiff(this.#edge, this.next);
+    const { edge, next } = this.record;
+    return seqDiff(edge, next);
+  }
+
+  /** What is kept behind gaps; `null`: nothing. */
+  get held(): ReassemblyRecord | null {
+    return this.#reassembly === null ? null : this.#reassembly.record;
   }
 
   /** Whether bytes are kept behind a gap. */
@@ -86,16 +99,15 @@ export class ReceiveSide {
 
   /** Moves the window's edge where that is worth it, and returns the value of the window field. */
   offer(mss: number): number {
-    const reachable = this.#reachable();
-    if (seqDiff(reachable, this.#edge) >= this.#step(mss)) this.#edge = reachable;
-    return Math.min(this.window >>> this.shift, 0xffff);
+    const { record } = this, reachable = this.#reachable();
+    if (seqDiff(reachable, record.edge) >= this.#step(mss)) record.edge = reachable;
+    return Math.min(seqDiff(record.edge, record.next) >>> record.shift, 0xffff);
   }
 
   /** Whether the user has made enough room since the last offer that the peer should hear of it. */
   owesUpdate(mss: number): boolean {
-    const reachable = this.#reachable();
-    const gain = seqDiff(reachable, this.#edge);
-    return gain >= this.#step(mss) && (this.window < this.#context.config.receiveLimit / 2 || gain >= this.window);
+    const { window } = this, gain = seqDiff(this.#reachable(), this.record.edge);
+    return gain >= this.#step(mss) && (window < this.#context.config.receiveLimit / 2 || gain >= window);
   }
 
   /**
@@ -104,28 +116,28 @@ export class ReceiveSide {
    * `finIsNext`.
    */
   take(bytes: Uint8Array, start: number, end: number, seq: number, fin: boolean, user: Deliver): number {
-    const old = seqDiff(this.next, seq);
+    const { record } = this, old = seqDiff(record.next, seq);
     let ack = ACK_NOT;
     if (old > 0) {
       if (start < end || fin) ack = ACK_NOW;
       if (old > end - start) return ack;
       start += old;
-      seq = this.next;
+      seq = record.next;
     }
-    const beyond = seqDiff(seqAdd(seq, end - start), this.#edge);
+    const beyond = seqDiff(seqAdd(seq, end - start), record.edge);
     if (beyond > 0) {
       end -= beyond;
       fin = false;
     }
-    if (this.finSeq >= 0) {
+    if (record.finSeq >= 0) {
       // What lies at or beyond the FIN that came early is no data of this connection.
-      const past = seqDiff(seqAdd(seq, end - start), this.finSeq);
+      const past = seqDiff(seqAdd(seq, end - start), record.finSeq);
       if (past > 0) end = Math.max(start, end - past);
     } else if (fin) {
-      this.finSeq = seqAdd(seq, end - start);
+      record.finSeq = seqAdd(seq, end - start);
     }
-    if (start >= end) return fin && seq !== this.next ? ACK_NOW : ack;
-    if (seq !== this.next) {
+    if (start >= end) return fin && seq !== record.next ? ACK_NOW : ack;
+    if (seq !== record.next) {
       this.hold(seq, bytes, start, end);
       return ACK_NOW;
     }
@@ -138,7 +150,7 @@ export class ReceiveSide {
 
   /** Takes bytes that begin at RCV.NXT: to the user, the rest to the queue. Returns whether all of them were taken. */
   accept(bytes: Uint8Array, start: number, end: number, user: Deliver): boolean {
-    const taken = this.queue.length === 0 ? user.tcpReceived(bytes, start, end) : 0;
+    const { record } = this, taken = this.queue.length === 0 ? user.tcpReceived(bytes, start, end) : 0;
     let kept = end;
     if (start + taken < end) {
       if (this.#context.pool.isFull) {
@@ -148,8 +160,8 @@ export class ReceiveSide {
         this.queue.append(bytes, start + taken, end);
       }
     }
-    this.next = seqAdd(this.next, kept - start);
-    this.bytes += kept - start;
+    record.next = seqAdd(record.next, kept - start);
+    record.bytes += kept - start;
     return kept === end;
   }
 
@@ -165,13 +177,13 @@ export class ReceiveSide {
 
   /** After RCV.NXT has moved: takes what now follows from the store. */
   fillFromHeld(user: Deliver): void {
-    const store = this.#reassembly;
+    const { record } = this, store = this.#reassembly;
     if (store === null) return;
-    for (let count = store.readable(this.next); count > 0; count = store.readable(this.next)) {
-      const within = this.next % SMALL_BUFFER;
-      if (!this.accept(store.pageAt(this.next), within, Math.min(within + count, SMALL_BUFFER), user)) break;
+    for (let count = store.readable(record.next); count > 0; count = store.readable(record.next)) {
+      const within = record.next % SMALL_BUFFER;
+      if (!this.accept(store.pageAt(record.next), within, Math.min(within + count, SMALL_BUFFER), user)) break;
     }
-    store.discardBefore(this.next);
+    store.discardBefore(record.next);
     if (store.count === 0) this.#reassembly = null;
   }
 
@@ -182,7 +194,8 @@ export class ReceiveSide {
 
   /** Whether the peer's FIN is the next thing expected. */
   get finIsNext(): boolean {
-    return this.finSeq >= 0 && this.finSeq === this.next;
+    const { finSeq, next } = this.record;
+    return finSeq >= 0 && finSeq === next;
   }
 
   /** Frees what is held behind gaps. */
@@ -193,20 +206,17 @@ export class ReceiveSide {
 
   /** Whether all of a segment of `length` sequence numbers lies outside the window (RFC 9293 section 3.4, table 5). */
   refuses(seq: number, length: number): boolean {
-    const window = this.window;
-    if (length === 0) {
-      return window === 0 ? seq !== this.next : seqLess(seq, this.next) || !seqLess(seq, this.#edge);
-    }
-    if (window === 0) return true;
-    const last = seqAdd(seq, length - 1);
-    return seqLess(last, this.next) || !seqLess(seq, this.#edge);
+    const { edge, next } = this.record;
+    if (length === 0) return edge === next ? seq !== next : seqLess(seq, next) || !seqLess(seq, edge);
+    if (edge === next) return true;
+    return seqLess(seqAdd(seq, length - 1), next) || !seqLess(seq, edge);
   }
 
   /** The right edge that the room in the queue allows. */
   #reachable(): number {
     const { config, pool } = this.#context;
     const limit = pool.isScarce ? Math.min(config.receiveLimit, SCARCE_WINDOW) : config.receiveLimit;
-    return seqAdd(this.next, Math.max(0, limit - this.queue.length));
+    return seqAdd(this.record.next, Math.max(0, limit - this.queue.length));
   }
 
   #step(mss: number): number {

@@ -19,20 +19,29 @@ export const RTO_MIN_MS = 200;
 /** Greatest timeout, in milliseconds (RFC 6298 section 2.5). */
 export const RTO_MAX_MS = 60_000;
 
+/** The state of a round-trip estimator, in milliseconds. */
+export interface RttRecord {
+  /** The smoothed round-trip time; -1 before the first measurement. */
+  srttMs: number;
+  /** How much round trips vary. */
+  rttvarMs: number;
+  /** The timeout, backed off. */
+  rtoMs: number;
+}
+
 /** Round-trip estimator and retransmission timeout of one connection. */
 export class RttEstimator {
-  #srttMs = -1;
-  #rttvarMs = 0;
-  #rtoMs = RTO_INITIAL_MS;
+  /** All of its state. */
+  readonly record: RttRecord = { srttMs: -1, rttvarMs: 0, rtoMs: RTO_INITIAL_MS };
 
   /** The smoothed round-trip time in milliseconds; -1 before the first measurement. */
   get srttMs(): number {
-    return this.#srttMs;
+    return this.record.srttMs;
   }
 
   /** The current timeout in milliseconds, backed off. */
   get rtoMs(): number {
-    return this.#rtoMs;
+    return this.record.rtoMs;
   }
 
   /**
@@ -40,24 +49,26 @@ export class RttEstimator {
    * measurement.
    */
   get overdueMs(): number {
-    return this.#srttMs < 0 ? -1 : this.#srttMs + Math.max(this.#srttMs, 4 * this.#rttvarMs);
+    const { srttMs, rttvarMs } = this.record;
+    return srttMs < 0 ? -1 : srttMs + Math.max(srttMs, 4 * rttvarMs);
   }
 
   /** Takes a measurement in milliseconds; ends any backoff. */
   sample(rttMs: number): void {
-    if (this.#srttMs < 0) {
-      this.#srttMs = rttMs;
-      this.#rttvarMs = rttMs / 2;
+    const { record } = this;
+    if (record.srttMs < 0) {
+      record.srttMs = rttMs;
+      record.rttvarMs = rttMs / 2;
     } else {
-      this.#rttvarMs = 0.75 * this.#rttvarMs + 0.25 * Math.abs(this.#srttMs - rttMs);
-      this.#srttMs = 0.875 * this.#srttMs + 0.125 * rttMs;
+      record.rttvarMs = 0.75 * record.rttvarMs + 0.25 * Math.abs(record.srttMs - rttMs);
+      record.srttMs = 0.875 * record.srttMs + 0.125 * rttMs;
     }
-    this.#rtoMs = this.#bounded();
+    record.rtoMs = this.#bounded();
   }
 
   /** Doubles the timeout (section 5.5). */
   backOff(): void {
-    this.#rtoMs = Math.min(this.#rtoMs * 2, RTO_MAX_MS);
+    this.record.rtoMs = Math.min(this.record.rtoMs * 2, RTO_MAX_MS);
   }
 
   /**
@@ -66,11 +77,12 @@ export class RttEstimator {
    * answered.
    */
   restore(waitedMs: number): void {
-    const measured = this.#srttMs < 0 ? RTO_INITIAL_MS : this.#bounded();
-    this.#rtoMs = Math.min(Math.max(measured, waitedMs * 1.125), RTO_MAX_MS);
+    const measured = this.record.srttMs < 0 ? RTO_INITIAL_MS : this.#bounded();
+    this.record.rtoMs = Math.min(Math.max(measured, waitedMs * 1.125), RTO_MAX_MS);
   }
 
   #bounded(): number {
-    return Math.min(this.#srttMs + Math.max(4 * this.#rttvarMs, RTO_MIN_MS), RTO_MAX_MS);
+    const { srttMs, rttvarMs } = this.record;
+    return Math.min(srttMs + Math.max(4 * rttvarMs, RTO_MIN_MS), RTO_MAX_MS);
   }
 }

@@ -12,90 +12,107 @@ import { seqDiff, seqLess, seqLessOrEqual, seqMax, seqMin } from "../../net/wire
 /** Ranges that are kept at most. */
 export const MAX_SACKED_RANGES = 256;
 
+/** The state of a scoreboard. */
+export interface ScoreboardRecord {
+  /** The left edge of each range, in order. */
+  readonly left: number[];
+  /** The right edge of each range. */
+  readonly right: number[];
+  /** How many bytes lie in them. */
+  bytes: number;
+}
+
 /** The SACKed ranges of one connection's send side. */
 export class Scoreboard {
-  #left: number[] = [];
-  #right: number[] = [];
-  #bytes = 0;
+  /** All of its state. */
+  readonly record: ScoreboardRecord = { left: [], right: [], bytes: 0 };
 
   /** Bytes reported. */
   get bytes(): number {
-    return this.#bytes;
+    return this.record.bytes;
   }
 
   /** Whether nothing is reported. */
   get isEmpty(): boolean {
-    return this.#left.length === 0;
+    return this.record.left.length === 0;
   }
 
   /** The highest reported sequence number plus one; meaningful where not empty. */
   get highest(): number {
-    return this.#right[this.#right.length - 1]!;
+    return this.record.right[this.record.right.length - 1]!;
   }
 
   /** Adds the block `[left, right)`. Returns whether it told anything new. */
   add(left: number, right: number): boolean {
+    const { record } = this;
     let first = 0;
-    while (first < this.#left.length && seqLess(this.#right[first]!, left)) first++;
+    while (first < record.left.length && seqLess(record.right[first]!, left)) first++;
     let last = first;
-    while (last < this.#left.length && seqLessOrEqual(this.#left[last]!, right)) {
-      if (seqLessOrEqual(this.#left[last]!, left) && seqLessOrEqual(right, this.#right[last]!)) return false;
+    while (last < record.left.length && seqLessOrEqual(record.left[last]!, right)) {
+      if (seqLessOrEqual(record.left[last]!, left) && seqLessOrEqual(right, record.right[last]!)) {
+        return false;
+      }
       last++;
     }
-    if (last === first && this.#left.length >= MAX_SACKED_RANGES) return false;
+    if (last === first && record.left.length >= MAX_SACKED_RANGES) return false;
     for (let i = first; i < last; i++) {
-      this.#bytes -= seqDiff(this.#right[i]!, this.#left[i]!);
-      left = seqMin(left, this.#left[i]!);
-      right = seqMax(right, this.#right[i]!);
+      record.bytes -= seqDiff(record.right[i]!, record.left[i]!);
+      left = seqMin(left, record.left[i]!);
+      right = seqMax(right, record.right[i]!);
     }
-    this.#left.splice(first, last - first, left);
-    this.#right.splice(first, last - first, right);
-    this.#bytes += seqDiff(right, left);
+    record.left.splice(first, last - first, left);
+    record.right.splice(first, last - first, right);
+    record.bytes += seqDiff(right, left);
     return true;
   }
 
   /** Forgets what lies before `una`. */
   advance(una: number): void {
-    while (this.#left.length > 0 && seqLess(this.#left[0]!, una)) {
-      if (seqLess(una, this.#right[0]!)) {
-        this.#bytes -= seqDiff(una, this.#left[0]!);
-        this.#left[0] = una;
+    const { record } = this;
+    while (record.left.length > 0 && seqLess(record.left[0]!, una)) {
+      if (seqLess(una, record.right[0]!)) {
+        record.bytes -= seqDiff(una, record.left[0]!);
+        record.left[0] = una;
         return;
       }
-      this.#bytes -= seqDiff(this.#right[0]!, this.#left[0]!);
-      this.#left.shift();
-      this.#right.shift();
+      record.bytes -= seqDiff(record.right[0]!, record.left[0]!);
+      record.left.shift();
+      record.right.shift();
     }
   }
 
   /** The first sequence number from `seq` on that is not reported. */
   skip(seq: number): number {
-    for (let i = 0; i < this.#left.length; i++) {
-      if (seqLess(seq, this.#left[i]!)) return seq;
-      if (seqLess(seq, this.#right[i]!)) return this.#right[i]!;
+    const { record } = this;
+    for (let i = 0; i < record.left.length; i++) {
+      if (seqLess(seq, record.left[i]!)) return seq;
+      if (seqLess(seq, record.right[i]!)) return record.right[i]!;
     }
     return seq;
   }
 
   /** How far the hole that holds `seq` reaches, at most to `limit`. */
   holeEnd(seq: number, limit: number): number {
-    for (let i = 0; i < this.#left.length; i++) {
-      if (seqLess(seq, this.#left[i]!)) return seqMin(this.#left[i]!, limit);
+    const { record } = this;
+    for (let i = 0; i < record.left.length; i++) {
+      if (seqLess(seq, record.left[i]!)) return seqMin(record.left[i]!, limit);
     }
     return limit;
   }
 
   /** Reported bytes at or above `seq`. */
   bytesFrom(seq: number): number {
+    const { record } = this;
     let bytes = 0;
-    for (let i = this.#left.length - 1; i >= 0 && seqLess(seq, this.#right[i]!); i--) {
-      bytes += seqDiff(this.#right[i]!, seqMax(seq, this.#left[i]!));
+    for (let i = record.left.length - 1; i >= 0 && seqLess(seq, record.right[i]!); i--) {
+      bytes += seqDiff(record.right[i]!, seqMax(seq, record.left[i]!));
     }
     return bytes;
   }
 
   /** Forgets everything: the peer may have reneged (RFC 2018 section 8). */
   clear(): void {
-    this.#left.length = this.#right.length = this.#bytes = 0;
+    const { record } = this;
+    record.left.length = record.right.length = record.bytes = 0;
   }
 }

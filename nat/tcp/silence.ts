@@ -10,38 +10,47 @@
 import type { TcpContext } from "./context.ts";
 import type { TcpState } from "./transitions.ts";
 
+/** The state of a silence, times in `now()` time. */
+export interface SilenceRecord {
+  /** When the last acceptable segment came. */
+  heardAt: number;
+  /** Probes since then. */
+  probes: number;
+  /** When the last of them was sent. */
+  probedAt: number;
+}
+
 /** The silence of one peer. */
 export class Silence {
-  /** When the last acceptable segment came, in `now()` time. */
-  heardAt: number;
+  /** All of its state. */
+  readonly record: SilenceRecord;
 
   #context: TcpContext;
-  #probes = 0;
-  /** When the last probe was sent, in `now()` time. */
-  #probedAt = 0;
 
   /** Begins now. */
   constructor(context: TcpContext) {
     this.#context = context;
-    this.heardAt = context.now();
+    this.record = { heardAt: context.now(), probes: 0, probedAt: 0 };
   }
 
   /** An acceptable segment came. */
   heard(): void {
-    this.heardAt = this.#context.now();
-    this.#probes = 0;
+    const { record } = this;
+    record.heardAt = this.#context.now();
+    record.probes = 0;
   }
 
   /** When the next keep-alive probe is due. */
   get probeAt(): number {
-    const config = this.#context.config;
-    return this.#probes === 0 ? this.heardAt + config.keepAliveMs : this.#probedAt + config.keepAliveIntervalMs;
+    const { heardAt, probes, probedAt } = this.record, { config } = this.#context;
+    return probes === 0 ? heardAt + config.keepAliveMs : probedAt + config.keepAliveIntervalMs;
   }
 
   /** A probe is due: returns false where the peer has not answered enough of them. */
   probe(): boolean {
-    this.#probedAt = this.#context.now();
-    return ++this.#probes <= this.#context.config.keepAliveProbes;
+    const { record } = this;
+    record.probedAt = this.#context.now();
+    return ++record.probes <= this.#context.config.keepAliveProbes;
   }
 
   /** How long an answer may take in this state. */

@@ -31,20 +31,28 @@ const SACK_OPTION_BYTES = 36;
 
 const header = new TcpHeader();
 
+/** The state of a transmitter. */
+export interface TransmitterRecord {
+  /** Whether an ACK is owed at the end of the turn. */
+  ackDue: boolean;
+  /** Whether both sides scale their windows (RFC 7323 section 2.2). */
+  scaling: boolean;
+  /** Challenge ACKs asked for in this second. */
+  challenges: number;
+  /** When that second began, in `now()` time. */
+  challengesSince: number;
+}
+
 /** Builds and sends the segments of one connection. */
 export class Transmitter {
-  /** Whether an ACK is owed at the end of the turn. */
-  ackDue = false;
-  /** Whether both sides scale their windows (RFC 7323 section 2.2). */
-  scaling = false;
+  /** All of its state. */
+  readonly record: TransmitterRecord = { ackDue: false, scaling: false, challenges: 0, challengesSince: -Infinity };
 
   #context: TcpContext;
   #lower: TcpLower;
   #ports: TcpPorts;
   #send: SendSide;
   #receive: ReceiveSide;
-  #challenges = 0;
-  #challengesSince = -Infinity;
 
   /** Sends for the connection with these two sides. */
   constructor(context: TcpContext, parts: { lower: TcpLower; ports: TcpPorts; send: SendSide; receive: ReceiveSide }) {
@@ -57,8 +65,8 @@ export class Transmitter {
 
   /** Payload of a full segment beside the options that it carries now. */
   get segmentPayload(): number {
-    if (!this.#receive.hasGap || !this.#send.sackPermitted) return this.#send.mss;
-    return Math.max(1, this.#send.mss - SACK_OPTION_BYTES);
+    const { mss, sackPermitted } = this.#send.record;
+    return this.#receive.hasGap && sackPermitted ? Math.max(1, mss - SACK_OPTION_BYTES) : mss;
   }
 
   /** Largest payload handed down at once now: whole segments, as many as the link cuts up. */
@@ -86,10 +94,10 @@ export class Transmitter {
    */
   syn(acknowledging: boolean): void {
     const limit = this.#context.config.receiveLimit;
-    this.#begin(acknowledging ? TCP_SYN | TCP_ACK : TCP_SYN, this.#send.initial);
+    this.#begin(acknowledging ? TCP_SYN | TCP_ACK : TCP_SYN, this.#send.record.initial);
     header.mss = this.#lower.maxSegmentSize;
-    header.sackPermitted = !acknowledging || this.#send.sackPermitted;
-    if (!acknowledging || this.scaling) header.windowShift = windowShift(limit);
+    header.sackPermitted = !acknowledging || this.#send.record.sackPermitted;
+    if (!acknowledging || this.record.scaling) header.windowShift = windowShift(limit);
     // The window of a SYN is never scaled (section 2.2 of RFC 7323).
     header.window = Math.min(limit, 0xffff);
     this.#finish(this.#context.scratch, SEGMENT_HEADROOM, 0);
@@ -97,7 +105,7 @@ export class Transmitter {
 
   /** An ACK without data. */
   ack(): void {
-    this.#begin(TCP_ACK, this.#send.next);
+    this.#begin(TCP_ACK, this.#send.record.next);
     this.#describeReceived();
     this.#finish(this.#context.scratch, SEGMENT_HEADROOM, 0);
   }
@@ -108,18 +116,18 @@ export class Transmitter {
    */
   challenge(): boolean {
     const now = this.#context.now();
-    if (now - this.#challengesSince >= 1000) {
-      this.#challengesSince = now;
-      this.#challenges = 0;
+    if (now - this.record.challengesSince >= 1000) {
+      this.record.challengesSince = now;
+      this.record.challenges = 0;
     }
-    if (this.#challenges++ >= CHALLENGES_PER_SECOND) return false;
+    if (this.record.challenges++ >= CHALLENGES_PER_SECOND) return false;
     this.ack();
     return true;
   }
 
   /** An ACK below what is owed, which the peer must answer (RFC 9293 section 3.8.4). */
   keepAlive(): void {
-    this.#begin(TCP_ACK, this.#send.next - 1);
+    this.#begin(TCP_ACK, this.#send.record.next - 1);
     this.#describeReceived();
     this.#finish(this.#context.scratch, SEGMENT_HEADROOM, 0);
   }
@@ -141,7 +149,7 @@ export class Transmitter {
   /** `length` queued bytes from `seq` on, which may be none, with FIN after them where `fin`. */
   fromQueue(seq: number, length: number, fin: boolean): void {
     const scratch = this.#context.scratch;
-    if (length > 0) this.#send.queue.copyOut(seqDiff(seq, this.#send.una), length, scratch, SEGMENT_HEADROOM);
+    if (length > 0) this.#send.queue.copyOut(seqDiff(seq, this.#send.record.una), length, scratch, SEGMENT_HEADROOM);
     this.#begin(TCP_ACK | (length > 0 ? TCP_PSH : 0) | (fin ? TCP_FIN : 0), seq);
     this.#describeReceived();
     this.#finish(scratch, SEGMENT_HEADROOM, length);
@@ -152,18 +160,17 @@ export class Transmitter {
     header.destinationPort = this.#ports.peerPort;
     header.seq = seq >>> 0;
     header.flags = flags;
-    header.ack = flags & TCP_ACK ? this.#receive.next : 0;
+    header.ack = flags & TCP_ACK ? this.#receive.record.next : 0;
     header.mss = header.windowShift = -1;
     header.sackPermitted = false;
     header.sackCount = 0;
-    if (flags & TCP_ACK) this.ackDue = false;
+    if (flags & TCP_ACK) this.record.ackDue = false;
   }
 
   #describeReceived(): void {
-    if (this.#send.sackPermitted && this.#receive.hasGap) {
-      header.sackCount = this.#receive.sackBlocks(header.sackEdges, 4);
-    }
-    header.window = this.#receive.offer(this.#send.mss);
+    const { mss, sackPermitted } = this.#send.record, receive = this.#receive;
+    if (sackPermitted && receive.hasGap) header.sackCount = receive.sackBlocks(header.sackEdges, 4);
+    header.window = receive.offer(mss);
   }
 
   #finish(bytes: Uint8Array, start: number, length: number): void {

@@ -327,8 +327,8 @@ export class FuzzTarget {
     return JSON.stringify([
       nat.flowCount,
       nat.flowCount > MANY_FLOWS || nat.flows(),
-      send && [send.una, send.next, send.window, send.mss],
-      receive && [receive.initial, receive.next, receive.finSeq, receive.pinned],
+      send && [send.record.una, send.record.next, send.record.window, send.record.mss],
+      receive && [receive.record.initial, receive.record.next, receive.record.finSeq, receive.pinned],
       host.sockets.length,
       nat.flowCount > MANY_FLOWS || host.openSockets.map((s) => [s.receivedLength, s.closeWriteCalled, s.interest]),
       [...host.udpSockets, ...host.pingSockets].map((s) => [s.sent.length, s.closed]),

@@ -18,27 +18,8 @@ import {
   type Rule,
   SOURCE_RULES,
 } from "./rules.ts";
-import { blankComments, importsOf, type SourceFile } from "./source.ts";
-
-const ROOT = new URL("../../", import.meta.url);
-const FOLDERS = ["net", "nat", "forward", "guest", "cli", "tests", "bench", "tools"];
-
-async function readTree(): Promise<SourceFile[]> {
-  const files: SourceFile[] = [];
-  async function visit(folder: string): Promise<void> {
-    for await (const entry of Deno.readDir(new URL(folder, ROOT))) {
-      const path = `${folder}${entry.name}`;
-      if (entry.isDirectory && (folder !== "" || FOLDERS.includes(entry.name))) await visit(`${path}/`);
-      else if (entry.isFile && entry.name.endsWith(".ts")) files.push(await readRootFile(path));
-    }
-  }
-  await visit("");
-  return files;
-}
-
-async function readRootFile(path: string): Promise<SourceFile> {
-  return { path, text: await Deno.readTextFile(new URL(path, ROOT)) };
-}
+import { blankComments, importsOf } from "./source.ts";
+import { readRootFile, readTree, ROOT } from "./tree.ts";
 
 for (const rule of SOURCE_RULES) {
   Deno.test(`the tree keeps the rule ${rule.name}`, async () => {

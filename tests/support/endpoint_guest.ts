@@ -88,7 +88,7 @@ export class EndpointGuest implements SimGuest, TcpUser {
   }
 
   get repeated(): number {
-    return this.endpoint.send.retransmissions;
+    return this.endpoint.send.record.retransmissions;
   }
 
   connect(): void {

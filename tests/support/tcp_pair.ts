@@ -287,7 +287,7 @@ export class PairSide implements TcpLower, TcpUser {
   tcpPeerFinished(): void {
     assertEquals(this.peerFinished, false, "a second end");
     this.peerFinished = true;
-    assertEquals(this.endpoint.receive.bytes, this.other.written, "bytes at the other side's end");
+    assertEquals(this.endpoint.receive.record.bytes, this.other.written, "bytes at the other side's end");
     this.check();
     this.tcpTurnDue();
   }
@@ -409,7 +409,7 @@ export class PairSide implements TcpLower, TcpUser {
       this.#state = state;
     }
     const { send, receive } = this.endpoint;
-    assert(send.bytes <= this.other.endpoint.receive.bytes, "bytes are acknowledged that did not arrive");
+    assert(send.record.bytes <= this.other.endpoint.receive.record.bytes, "bytes are acknowledged that did not arrive");
     assert(send.queue.pinned <= sendLimit + 2 * LARGE_BUFFER, `${send.queue.pinned} bytes wait to be sent`);
     assert(receive.pinned <= 2 * receiveLimit + 2 * LARGE_BUFFER, `${receive.pinned} bytes wait to be read`);
     assert(receive.queue.length <= receiveLimit, "more is queued than the window was");
@@ -419,7 +419,7 @@ export class PairSide implements TcpLower, TcpUser {
   assertOver(): void {
     if (!this.#asked) return;
     assert(this.#over, `side ${this.#number} is not over: ${this.endpoint.state}, ended: ${this.ended}`);
-    assertEquals(this.endpoint.receive.bytes, this.received, "bytes that were received and not read");
+    assertEquals(this.endpoint.receive.record.bytes, this.received, "bytes that were received and not read");
     assert(this.received <= this.other.written);
     assertEquals(this.#context.pool.takenBytes, 0, "buffers");
     if (this.ended !== "finished") return;

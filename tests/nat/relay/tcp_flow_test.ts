@@ -187,9 +187,9 @@ Deno.test("TcpRelay.pathMtuChanged is news only if a segment would have been lar
   script.open({ mss: 1460 });
   const [relay] = script.nat.registry.all();
   assert(relay instanceof TcpRelay);
-  assertEquals([relay.pathMtuChanged(), relay.endpoint.send.mss], [false, 1460]);
-  relay.endpoint.send.mss = 1461;
-  assertEquals([relay.pathMtuChanged(), relay.endpoint.send.mss], [true, 1460]);
+  assertEquals([relay.pathMtuChanged(), relay.endpoint.send.record.mss], [false, 1460]);
+  relay.endpoint.send.record.mss = 1461;
+  assertEquals([relay.pathMtuChanged(), relay.endpoint.send.record.mss], [true, 1460]);
   finish(script);
 });
 

@@ -21,10 +21,10 @@ for (const [state] of SYNCHRONIZED) {
   Deno.test(`TcpEndpoint in ${state} takes no data with an ACK for what was never sent (RFC 5961 section 5)`, () => {
     const script = scriptIn(state);
     for (const ahead of [5, 1000, 0x7ffffff0]) {
-      script.send({ payload: "evil", seq: script.seq, ack: (script.endpoint.send.next + ahead) >>> 0 });
+      script.send({ payload: "evil", seq: script.seq, ack: (script.endpoint.send.record.next + ahead) >>> 0 });
       script.expect({ flags: TCP_ACK, ack: script.seq });
     }
-    script.send({ payload: "evil", seq: script.seq, ack: (script.endpoint.send.una - 0x20000) >>> 0 });
+    script.send({ payload: "evil", seq: script.seq, ack: (script.endpoint.send.record.una - 0x20000) >>> 0 });
     script.expect({ flags: TCP_ACK, ack: script.seq });
     assertEquals([script.user.text, script.state, script.drops.tcpAckUnacceptable], ["", state, 4]);
     finish(script);
@@ -61,7 +61,7 @@ Deno.test("TcpEndpoint answers a half-open peer's new SYN so that its RST makes 
   const script = new EndpointScript().open();
   script.send({ flags: TCP_SYN, ack: 0, seq: 400 });
   const { seq, ack } = script.expect({ flags: TCP_ACK });
-  assertEquals([seq, ack], [script.endpoint.send.next, script.seq]);
+  assertEquals([seq, ack], [script.endpoint.send.record.next, script.seq]);
   script.send({ flags: 4, seq: ack });
   assertEquals([script.state, script.user.ended], ["CLOSED", "reset"]);
   script.assertEmpty();

@@ -27,7 +27,7 @@ class Sender {
     const out = new Transmitter(this.context, { lower: this, ports: this, send: this.send, receive });
     this.output = new Output(this.context, { send: this.send, out });
     this.send.open(ISN);
-    this.send.mss = MSS;
+    this.send.record.mss = MSS;
     this.output.syn(false);
     this.send.acknowledged(seqAdd(ISN, 1), this.now, 0);
     this.send.startWindow(0, seqAdd(ISN, 1), window);
@@ -55,7 +55,7 @@ Deno.test("Output sends whole segments while the window lets it, the rest last, 
   one.queue(220);
   one.output.run();
   assertEquals(one.take(), ["0+100", "100+100", "200+20"]);
-  assertEquals([one.output.retransmitAt, one.output.waitingSince], [1000 + one.send.rtt.rtoMs, 1000]);
+  assertEquals([one.output.record.retransmitAt, one.output.record.waitingSince], [1000 + one.send.rtt.rtoMs, 1000]);
 });
 
 Deno.test("Output sends no small piece into what is left of a window while something is on its way (RFC 9293 section 3.8.6.2.1)", () => {
@@ -70,12 +70,12 @@ Deno.test("Output sends no small piece into what is left of a window while somet
 Deno.test("Output lets FIN ride on the last bytes, and alone where they left before", () => {
   const riding = new Sender(1000), alone = new Sender(1000);
   riding.queue(150);
-  riding.send.finQueued = true;
+  riding.send.record.finQueued = true;
   riding.output.run();
   assertEquals(riding.take(), ["0+100", "100+50F"]);
   alone.queue(50);
   alone.output.run();
-  alone.send.finQueued = true;
+  alone.send.record.finQueued = true;
   alone.output.run();
   alone.output.run();
   assertEquals(alone.take(), ["0+50", "50+0F"]);
@@ -84,14 +84,14 @@ Deno.test("Output lets FIN ride on the last bytes, and alone where they left bef
 Deno.test("Output keeps FIN back where the window is full, and probes with it once nothing else waits", () => {
   const one = new Sender(100);
   one.queue(100);
-  one.send.finQueued = true;
+  one.send.record.finQueued = true;
   one.output.run();
   assertEquals(one.take(), ["0+100"]);
   one.send.acknowledged(seqAdd(ISN, 101), one.now, 0);
   one.send.updateWindow(1, seqAdd(ISN, 101), 0);
   one.output.acknowledged(one.now);
   one.output.run();
-  assertEquals([one.take(), one.output.isBlocked, one.output.retransmitAt > 0], [[], true, true]);
+  assertEquals([one.take(), one.output.isBlocked, one.output.record.retransmitAt > 0], [[], true, true]);
   one.output.timedOut();
   assertEquals(one.take(), ["100+0F"]);
 });
@@ -102,7 +102,7 @@ Deno.test("Output probes a shut window with one byte, further and further apart,
   one.output.run();
   assertEquals([one.take(), one.output.isBlocked], [[], true]);
   for (let i = 0; i < 4; i++) {
-    one.now = one.output.retransmitAt;
+    one.now = one.output.record.retransmitAt;
     times.push(one.now - 1000);
     one.output.timedOut();
     assertEquals(one.take(), ["0+1"]);
@@ -118,7 +118,7 @@ Deno.test("Output repeats what is lost before it sends anything new", () => {
   one.output.run();
   one.take();
   one.queue(100);
-  one.now = one.output.retransmitAt;
+  one.now = one.output.record.retransmitAt;
   one.output.timedOut();
   assertEquals(one.take(), ["0+100"], "the congestion window is one segment");
   one.send.acknowledged(seqAdd(ISN, 101), one.now, 0);
@@ -130,7 +130,7 @@ Deno.test("Output repeats what is lost before it sends anything new", () => {
 Deno.test("Output repeats a FIN with the bytes before it as one segment", () => {
   const one = new Sender(1000);
   one.queue(40);
-  one.send.finQueued = true;
+  one.send.record.finQueued = true;
   one.output.run();
   one.output.timedOut();
   assertEquals(one.take(), ["0+40F", "0+40F"]);
@@ -142,10 +142,10 @@ Deno.test("Output forgets its deadline once nothing is on its way, and a timeout
   one.output.run();
   one.send.acknowledged(seqAdd(ISN, 11), one.now, 0);
   one.output.acknowledged(one.now);
-  assertEquals([one.output.retransmitAt, one.output.waitingSince], [-1, -1]);
+  assertEquals([one.output.record.retransmitAt, one.output.record.waitingSince], [-1, -1]);
   one.take();
   one.output.timedOut();
-  assertEquals([one.take(), one.output.retransmitAt], [[], -1]);
+  assertEquals([one.take(), one.output.record.retransmitAt], [[], -1]);
 });
 
 Deno.test("Output repeats a SYN with the number it had", () => {
@@ -158,7 +158,7 @@ Deno.test("Output repeats a SYN with the number it had", () => {
   output.syn(false);
   output.syn(true);
   assertEquals(one.take(), ["-1+0S", "-1+0S"]);
-  assertEquals([send.next, send.retransmissions], [seqAdd(ISN, 1), 1]);
+  assertEquals([send.record.next, send.record.retransmissions], [seqAdd(ISN, 1), 1]);
 });
 
 Deno.test("Output.readRoom does not wait for what is on its way, unless memory is full", () => {

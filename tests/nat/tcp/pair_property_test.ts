@@ -138,7 +138,7 @@ Deno.test("TcpEndpoint pairs on a good channel are done in a minute", () => {
     (script) => {
       const pair = new TcpPair(script);
       pair.play(MINUTE);
-      assert(pair.sides.every((side) => side.endpoint.send.retransmissions < 10));
+      assert(pair.sides.every((side) => side.endpoint.send.record.retransmissions < 10));
     },
   );
 });

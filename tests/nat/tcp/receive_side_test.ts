@@ -45,7 +45,7 @@ class Side {
 Deno.test("ReceiveSide gives the user what comes in order and asks for one ACK at the end of the turn", () => {
   const side = new Side();
   assertEquals([side.take(0, "ab"), side.take(2, "cd")], [ACK_LATER, ACK_LATER]);
-  assertEquals([side.text, side.receive.next, side.receive.bytes], ["abcd", 3, 4]);
+  assertEquals([side.text, side.receive.record.next, side.receive.record.bytes], ["abcd", 3, 4]);
 });
 
 Deno.test("ReceiveSide queues what the user does not take, and everything after it", () => {
@@ -54,7 +54,7 @@ Deno.test("ReceiveSide queues what the user does not take, and everything after 
   side.take(0, "abc");
   side.budget = 100;
   side.take(3, "def");
-  assertEquals([side.text, side.queued, side.receive.next], ["a", "bcdef", 5]);
+  assertEquals([side.text, side.queued, side.receive.record.next], ["a", "bcdef", 5]);
 });
 
 Deno.test("ReceiveSide asks for an ACK at once of what is repeated, early or fills a gap (RFC 5681 section 4.2)", () => {
@@ -72,24 +72,24 @@ Deno.test("ReceiveSide takes the new part of a segment that overlaps what came b
   const side = new Side();
   side.take(0, "abc");
   assertEquals(side.take(1, "bcde"), ACK_NOW);
-  assertEquals([side.text, side.receive.bytes], ["abcde", 5]);
+  assertEquals([side.text, side.receive.record.bytes], ["abcde", 5]);
 });
 
 Deno.test("ReceiveSide cuts off what lies beyond the window, a FIN behind it too", () => {
   const side = new Side({ tcp: { receiveLimit: 4 } });
   side.budget = 0;
   side.take(0, "abcdef", true);
-  assertEquals([side.queued, side.receive.window, side.receive.finSeq], ["abcd", 0, -1]);
+  assertEquals([side.queued, side.receive.window, side.receive.record.finSeq], ["abcd", 0, -1]);
 });
 
 Deno.test("ReceiveSide holds a FIN until all before it is there, and keeps to its first place", () => {
   const side = new Side();
   assertEquals(side.take(2, "cd", true), ACK_NOW);
-  assertEquals([side.receive.finSeq, side.receive.finIsNext], [3, false]);
+  assertEquals([side.receive.record.finSeq, side.receive.finIsNext], [3, false]);
   side.take(4, "no data");
   side.take(5, "", true);
   side.take(0, "abcdefgh");
-  assertEquals([side.text, side.receive.finSeq, side.receive.finIsNext], ["abcd", 3, true]);
+  assertEquals([side.text, side.receive.record.finSeq, side.receive.finIsNext], ["abcd", 3, true]);
 });
 
 Deno.test("ReceiveSide offers the room of its queue, and never takes an offer back", () => {
@@ -119,7 +119,7 @@ Deno.test("ReceiveSide owes an update once a worthwhile part of the window is fr
 Deno.test("ReceiveSide names its window scaled and rounded down, and not more than the field holds", () => {
   const side = new Side({ tcp: { receiveLimit: 1 << 20 } });
   assertEquals(side.receive.offer(MSS), 0xffff);
-  side.receive.shift = 5;
+  side.receive.record.shift = 5;
   assertEquals(side.receive.offer(MSS), (1 << 20) >>> 5);
   side.budget = 0;
   side.take(0, "x");
@@ -140,7 +140,7 @@ Deno.test("ReceiveSide refuses what is outside the window, by the table of RFC 9
   assertEquals(receive.refuses(at(0x7fffffff), 1), true);
   side.budget = 0;
   side.take(0, "x".repeat(1000));
-  assertEquals([receive.refuses(receive.next, 0), receive.refuses(receive.next, 1)], [false, true]);
+  assertEquals([receive.refuses(receive.record.next, 0), receive.refuses(receive.record.next, 1)], [false, true]);
   assertEquals(receive.refuses(at(999), 0), true);
 });
 
@@ -167,13 +167,13 @@ Deno.test("ReceiveSide keeps nothing once buffers are full, takes what the user 
   side.take(0, "ab");
   side.take(2, "cd");
   side.take(9, "early");
-  assertEquals([side.queued, side.receive.next, side.context.drops.memoryLimit], ["ab", 1, 2]);
+  assertEquals([side.queued, side.receive.record.next, side.context.drops.memoryLimit], ["ab", 1, 2]);
   assertEquals(side.receive.hasGap, false);
   side.receive.queue.consume(2);
   side.budget = 1;
   const held = side.context.pool.takeSmall();
   side.take(2, "cd");
-  assertEquals([side.text, side.receive.next, side.receive.bytes], ["c", 2, 3]);
+  assertEquals([side.text, side.receive.record.next, side.receive.record.bytes], ["c", 2, 3]);
   side.context.pool.give(held);
   side.take(3, "d");
   assertEquals(side.queued, "d");

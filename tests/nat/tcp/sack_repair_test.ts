@@ -21,7 +21,7 @@ Deno.test("TcpEndpoint repeats the holes below what SACK reports, each once (RFC
   script.send({ ack: at(0), sack: [at(4), at(10), at(1), at(2)] });
   const repeated = script.take().map(({ seq, payload }) => [seq, payload]);
   assertEquals(repeated, [0, 2, 3].map((n) => [segments[n]!.seq, segments[n]!.payload]));
-  assertEquals(script.endpoint.send.retransmissions, 3);
+  assertEquals(script.endpoint.send.record.retransmissions, 3);
   script.ack = at(10);
   script.send();
   script.expectNothing();

@@ -15,14 +15,14 @@ class Sender {
   constructor(segments: number, options: { sack?: boolean; queued?: number } = {}) {
     const { send } = this;
     send.open(ISN);
-    send.mss = MSS;
-    send.sackPermitted = options.sack ?? true;
+    send.record.mss = MSS;
+    send.record.sackPermitted = options.sack ?? true;
     send.sent(ISN, 1, 0);
     send.acknowledged(seqAdd(ISN, 1), 0, 0);
     send.startWindow(PEER, seqAdd(ISN, 1), 50_000);
     const length = options.queued ?? segments * MSS;
     send.queue.append(pattern(length), 0, length);
-    for (let i = 0; i < segments; i++) send.sent(send.next, MSS, this.now);
+    for (let i = 0; i < segments; i++) send.sent(send.record.next, MSS, this.now);
   }
 
   /** The sequence number of the `at`th byte. */
@@ -53,26 +53,26 @@ Deno.test("SendSide counts SYN and FIN as numbers and not as bytes", () => {
   send.open(0xffffffff);
   send.queue.append(pattern(3), 0, 3);
   send.sent(0xffffffff, 1, 0);
-  assertEquals([send.flight, send.unsent, send.next], [1, 3, 0]);
+  assertEquals([send.flight, send.unsent, send.record.next], [1, 3, 0]);
   send.acknowledged(0, 0, 0);
-  assertEquals([send.bytes, send.queue.length], [0, 3]);
-  send.finQueued = true;
+  assertEquals([send.record.bytes, send.queue.length], [0, 3]);
+  send.record.finQueued = true;
   assertEquals(send.finIsNext, false);
   send.sent(0, 3, 0);
   assertEquals(send.finIsNext, true);
-  send.finSeq = send.next;
+  send.record.finSeq = send.record.next;
   send.sent(3, 1, 0);
   assertEquals([send.flight, send.unsent, send.finAcknowledged], [4, 0, false]);
   send.acknowledged(3, 0, 0);
-  assertEquals([send.bytes, send.queue.length, send.finAcknowledged], [3, 0, false]);
+  assertEquals([send.record.bytes, send.queue.length, send.finAcknowledged], [3, 0, false]);
   send.acknowledged(4, 0, 0);
-  assertEquals([send.bytes, send.finAcknowledged, send.flight], [3, true, 0]);
+  assertEquals([send.record.bytes, send.finAcknowledged, send.flight], [3, true, 0]);
 });
 
 Deno.test("SendSide covers what was sent, a probe's byte included, and nothing else, across the wrap", () => {
   const one = new Sender(3), { send } = one;
   assertEquals([-1, 0, 1, 299, 300, 301].map((at) => send.covers(one.seq(at))), [false, true, true, true, true, false]);
-  assertEquals(send.covers((send.una + 0x80000000) >>> 0), false);
+  assertEquals(send.covers((send.record.una + 0x80000000) >>> 0), false);
   send.probeSent();
   assertEquals([send.covers(one.seq(301)), send.covers(one.seq(302)), send.flight], [true, false, 300]);
 });
@@ -81,20 +81,20 @@ Deno.test("SendSide follows an ACK of a probe's byte", () => {
   const one = new Sender(0, { queued: 10 }), { send } = one;
   send.probeSent();
   send.acknowledged(one.seq(1), 0, 0);
-  assertEquals([send.una, send.next, send.unsent, send.queue.length], [one.seq(1), one.seq(1), 9, 9]);
+  assertEquals([send.record.una, send.record.next, send.unsent, send.queue.length], [one.seq(1), one.seq(1), 9, 9]);
 });
 
 Deno.test("SendSide takes a window from a newer segment, or a newer ACK on the same, and not from an older one", () => {
   const one = new Sender(3), { send } = one;
-  send.shift = 2;
+  send.record.shift = 2;
   assertEquals(send.updateWindow(PEER + 1, one.seq(0), 100), false, "it did not grow");
-  assertEquals(send.window, 400);
+  assertEquals(send.record.window, 400);
   assertEquals(send.updateWindow(PEER, one.seq(0), 900), false);
-  assertEquals(send.window, 400, "an older segment");
+  assertEquals(send.record.window, 400, "an older segment");
   assertEquals(send.updateWindow(PEER + 1, one.seq(0), 200), true);
-  assertEquals([send.window, send.maxWindow], [800, 50_000]);
+  assertEquals([send.record.window, send.record.maxWindow], [800, 50_000]);
   assertEquals(send.updateWindow(PEER + 1, one.seq(-1), 900), false);
-  assertEquals(send.window, 800, "an older ACK");
+  assertEquals(send.record.window, 800, "an older ACK");
 });
 
 Deno.test("SendSide takes the window of an older segment that acknowledges more, or it would count from the new ACK", () => {
@@ -102,7 +102,7 @@ Deno.test("SendSide takes the window of an older segment that acknowledges more,
   send.updateWindow(PEER + 1000, one.seq(0), 1000);
   send.updateWindow(PEER, one.seq(200), 800);
   send.acknowledged(one.seq(200), 0, 0);
-  assertEquals([send.window, send.windowLeft], [800, 700]);
+  assertEquals([send.record.window, send.windowLeft], [800, 700]);
 });
 
 Deno.test("SendSide may use what window and congestion window leave, and never less than nothing", () => {
@@ -121,10 +121,10 @@ Deno.test("SendSide times one segment and not one that was repeated (Karn)", () 
   // The handshake took no time: an eighth of the new one.
   assertEquals(send.rtt.srttMs, 5);
   send.queue.append(pattern(100), 0, 100);
-  send.sent(send.next, 100, 100);
+  send.sent(send.record.next, 100, 100);
   send.timedOut();
   one.repeats();
-  send.acknowledged(send.next, 5000, 4900);
+  send.acknowledged(send.record.next, 5000, 4900);
   assertEquals(send.rtt.srttMs, 5);
 });
 

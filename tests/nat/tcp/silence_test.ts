@@ -27,7 +27,7 @@ Deno.test("Silence is over with any acceptable segment: the next probe is far ag
   one.probe();
   clock.now = 1650;
   one.heard();
-  assertEquals([one.heardAt, one.probeAt], [1650, 2650]);
+  assertEquals([one.record.heardAt, one.probeAt], [1650, 2650]);
   assertEquals([one.probe(), one.probe(), one.probe(), one.probe()], [true, true, true, false]);
 });
 

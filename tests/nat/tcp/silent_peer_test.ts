@@ -38,8 +38,8 @@ for (const state of ["ESTABLISHED", "FIN-WAIT-2", "CLOSE-WAIT"] as const) {
       script.advance(3600_000);
       // A probe lies below what is expected; the peer answers it.
       for (const { seq, payload } of script.take()) {
-        assertEquals([seq, payload.length], [(script.endpoint.send.next - 1) >>> 0, 0]);
-        script.send({ ack: script.endpoint.send.next });
+        assertEquals([seq, payload.length], [(script.endpoint.send.record.next - 1) >>> 0, 0]);
+        script.send({ ack: script.endpoint.send.record.next });
       }
     }
     assertEquals([script.state, script.user.ended], [state, undefined]);

@@ -48,18 +48,18 @@ Deno.test("TcpEndpoint takes a window shift over 14 for 14 (RFC 7323 section 2.3
   script.endpoint.accept(OWN_ISN);
   script.ack = (script.expect().seq + 1) >>> 0;
   script.send({ window: 2 });
-  assertEquals(script.endpoint.send.window, 2 << 14);
+  assertEquals(script.endpoint.send.record.window, 2 << 14);
   finish(script);
 });
 
 Deno.test("TcpEndpoint scales no window unless both sides have said so", () => {
   const script = new EndpointScript().open();
   script.send({ window: 1000 });
-  assertEquals([script.endpoint.send.window, script.endpoint.receive.shift], [1000, 0]);
+  assertEquals([script.endpoint.send.record.window, script.endpoint.receive.record.shift], [1000, 0]);
   const active = new EndpointScript().connect();
   active.send({ flags: TCP_SYN | TCP_ACK, mss: 1460 });
   active.send({ window: 1000 });
-  assertEquals([active.endpoint.send.window, active.endpoint.receive.shift], [1000, 0]);
+  assertEquals([active.endpoint.send.record.window, active.endpoint.receive.record.shift], [1000, 0]);
   active.take();
   finish(script);
   finish(active);
@@ -68,8 +68,8 @@ Deno.test("TcpEndpoint scales no window unless both sides have said so", () => {
 Deno.test("TcpEndpoint heeds no MSS, window scale or SACK-permitted outside a SYN", () => {
   const script = new EndpointScript().open();
   script.send({ mss: 100, windowShift: 3, sackPermitted: true, window: 5000 });
-  assertEquals([script.endpoint.send.mss, script.endpoint.send.window], [1460, 5000]);
-  assertEquals(script.endpoint.send.sackPermitted, false);
+  assertEquals([script.endpoint.send.record.mss, script.endpoint.send.record.window], [1460, 5000]);
+  assertEquals(script.endpoint.send.record.sackPermitted, false);
   finish(script);
 });
 
@@ -101,7 +101,7 @@ Deno.test("TcpEndpoint opens with malformed options as if they were not there, a
     script.ack = (script.expect().seq + 1) >>> 0;
     script.send({ options: padded });
     assertEquals(script.state, "ESTABLISHED", `${options}`);
-    assert(script.endpoint.send.mss >= MSS_MIN);
+    assert(script.endpoint.send.record.mss >= MSS_MIN);
     script.send({ options: padded, payload: "data" });
     assertEquals(script.user.text, "data", `${options}`);
     script.take();
@@ -115,7 +115,7 @@ Deno.test("TcpEndpoint takes a new SYN for the connection's beginning while it h
   script.send({ flags: TCP_SYN, ack: 0, seq: 77, mss: 700 });
   script.endpoint.accept(OWN_ISN);
   script.expect({ flags: TCP_SYN | TCP_ACK, ack: 78 });
-  assertEquals(script.endpoint.send.mss, 700);
+  assertEquals(script.endpoint.send.record.mss, 700);
   finish(script);
 });
 

@@ -31,7 +31,7 @@ class Link {
     this.maxBurst = maxBurst;
     this.out = new Transmitter(this.context, { lower: this, ports: this, send: this.send, receive: this.receive });
     this.send.open(ISN);
-    this.send.mss = 500;
+    this.send.record.mss = 500;
     this.receive.open(PEER_ISN);
     this.receive.offer(500);
     this.send.sent(ISN, 1, 0);
@@ -70,18 +70,18 @@ Deno.test("Transmitter offers in a SYN-ACK only what the peer's SYN had", () => 
     -1,
     false,
   ]);
-  link.out.scaling = link.send.sackPermitted = true;
+  link.out.record.scaling = link.send.record.sackPermitted = true;
   link.out.syn(true);
   assertEquals([link.last.options.windowShift, link.last.options.sackPermitted], [6, true]);
 });
 
 Deno.test("Transmitter pays the ACK that was due with any segment that carries one, and with no RST that does not", () => {
   const link = new Link();
-  link.out.ackDue = true;
+  link.out.record.ackDue = true;
   link.out.reset(5, false);
-  assertEquals([link.out.ackDue, link.last.flags, link.last.ack], [true, TCP_RST, 0]);
+  assertEquals([link.out.record.ackDue, link.last.flags, link.last.ack], [true, TCP_RST, 0]);
   link.out.ack();
-  assertEquals(link.out.ackDue, false);
+  assertEquals(link.out.record.ackDue, false);
   assertEquals([link.last.flags, link.last.seq, link.last.ack], [TCP_ACK, 0, (PEER_ISN + 1) >>> 0]);
 });
 
@@ -96,7 +96,7 @@ Deno.test("Transmitter writes the header right in front of a payload that lies b
 Deno.test("Transmitter puts a piece of the queue together, its FIN behind it, across the wrap", () => {
   const link = new Link(), bytes = pattern(1000);
   link.send.queue.append(bytes, 0, 1000);
-  link.send.una = 0xfffffff0;
+  link.send.record.una = 0xfffffff0;
   link.out.fromQueue(0xfffffff5, 100, false);
   assertEquals([link.last.seq, link.last.payload, link.last.flags], [
     0xfffffff5,
@@ -114,7 +114,7 @@ Deno.test("Transmitter reports what is held behind gaps where the peer understan
   link.hold(10, 5);
   link.out.ack();
   assertEquals([link.last.options.sackCount, link.out.segmentPayload], [0, 500]);
-  link.send.sackPermitted = true;
+  link.send.record.sackPermitted = true;
   link.out.ack();
   const { sackCount, sackEdges } = link.last.options;
   assertEquals([sackCount, sackEdges[0], sackEdges[1]], [1, (PEER_ISN + 11) >>> 0, PEER_ISN + 16 >>> 0]);
@@ -140,8 +140,8 @@ Deno.test("Transmitter hands down whole segments, as many as the link cuts up, a
 
 Deno.test("Transmitter with an MSS of next to nothing still sends something", () => {
   const link = new Link();
-  link.send.mss = 10;
-  link.send.sackPermitted = true;
+  link.send.record.mss = 10;
+  link.send.record.sackPermitted = true;
   link.hold(10, 5);
   assertEquals([link.out.segmentPayload, link.out.payloadLimit > 0], [1, true]);
 });
