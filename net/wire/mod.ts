@@ -57,6 +57,7 @@ export * from "./ipv6.ts";
 export * from "./ipv6_extensions.ts";
 export * from "./mld.ts";
 export * from "./ndp.ts";
+export * from "./ndp_options.ts";
 export * from "./pcap.ts";
 export * from "./seq.ts";
 export * from "./tcp.ts";

@@ -1,23 +1,27 @@
 /**
  * Neighbour discovery for IPv6 (RFC 4861): router solicitation and advertisement, neighbour solicitation and
- * advertisement, redirect, as ICMPv6 messages with a row of options.
+ * advertisement, redirect, as ICMPv6 messages with a row of options, which `ndp_options.ts` has.
  *
  * `checkNdp` refuses what RFC 4861 sections 6.1, 7.1 and 8.1 refuse of a message alone: a code that is not 0, a length
- * that its type does not have, an option of length 0 or past the end, a target that is a group. A known option has the
- * length that its kind has: a link-layer address is Ethernet's. Options that are not known are skipped.
- * `ndpFitsHeader` refuses what these sections refuse of the IPv6 header that carries it: a hop limit below 255, so that
- * it was not sent on this link, and addresses that do not go with the message. The checksum is `icmpv6ChecksumValid`'s.
- *
- * Options known: both link-layer addresses, prefix information, MTU (RFC 4861 section 4.6), DNS servers (RFC 8106
- * section 5.1) and the NAT64 prefix (RFC 8781 section 4).
+ * that its type does not have, an option that does not fit, a target that is a group. `ndpFitsHeader` refuses what
+ * these sections refuse of the IPv6 header that carries it: a hop limit below 255, so that it was not sent on this
+ * link, and addresses that do not go with the message. The checksum is `icmpv6ChecksumValid`'s.
  *
  * @module
  */
-import { Cidr, IpAddress, readMac, writeMac } from "./address.ts";
+import { IpAddress, readMac } from "./address.ts";
 import { readUint16, readUint32, writeUint16, writeUint32 } from "./bytes.ts";
 import { DecodeError } from "./decode_error.ts";
 import { icmpv6Code, icmpv6SetChecksum, icmpv6Type } from "./icmpv6.ts";
 import { ipv6DestinationWord, ipv6HopLimit, ipv6SourceWord } from "./ipv6.ts";
+import {
+  NDP_OPTION_SOURCE_MAC,
+  ndpOptionIn,
+  type NdpOptions,
+  ndpOptionsFlaw,
+  readNdpOptions,
+  writeNdpOptions,
+} from "./ndp_options.ts";
 
 /** The type of a router solicitation. */
 export const NDP_ROUTER_SOLICITATION = 133;
@@ -32,19 +36,6 @@ export const NDP_REDIRECT = 137;
 
 /** The hop limit of every message: a router would have made it less. */
 export const NDP_HOP_LIMIT = 255;
-
-/** Option: the link-layer address of the sender. */
-export const NDP_OPTION_SOURCE_MAC = 1;
-/** Option: the link-layer address of the target. */
-export const NDP_OPTION_TARGET_MAC = 2;
-/** Option: a prefix of the link. */
-export const NDP_OPTION_PREFIX = 3;
-/** Option: the link's MTU. */
-export const NDP_OPTION_MTU = 5;
-/** Option: DNS servers (RFC 8106 section 5.1). */
-export const NDP_OPTION_DNS = 25;
-/** Option: the prefix behind which IPv4 lies (RFC 8781 section 4). */
-export const NDP_OPTION_PREF64 = 38;
 
 /** Every node of the link, `ff02::1`. */
 export const ALL_NODES: IpAddress = new IpAddress(0xff020000, 0, 0, 1);
@@ -65,8 +56,6 @@ const OTHER_CONFIG = 0x40;
 const ROUTER = 0x80;
 const SOLICITED = 0x40;
 const OVERRIDE = 0x20;
-const ON_LINK = 0x80;
-const AUTONOMOUS = 0x40;
 
 /** Bytes in front of the options, by type. */
 const FIXED_LENGTHS: Readonly<Record<number, number>> = {
@@ -76,41 +65,6 @@ const FIXED_LENGTHS: Readonly<Record<number, number>> = {
   [NDP_NEIGHBOUR_ADVERTISEMENT]: 24,
   [NDP_REDIRECT]: 40,
 };
-
-/** Prefix lengths of a PREF64 option, by their codes (RFC 8781 section 4). */
-const PREF64_LENGTHS = [96, 64, 56, 48, 40, 32];
-/** Seconds of a step of a PREF64 option's lifetime, and the most steps. */
-const PREF64_STEP = 8, PREF64_MOST_STEPS = 0x1fff;
-
-/** A prefix of the link (RFC 4861 section 4.6.2). */
-export interface NdpPrefix {
-  /** The prefix. */
-  prefix: Cidr;
-  /** Whether its addresses are reached without a router. */
-  onLink: boolean;
-  /** Whether hosts make addresses of it (RFC 4862). */
-  autonomous: boolean;
-  /** Seconds for which it is valid; 0xffffffff: for ever. */
-  validLifetime: number;
-  /** Seconds for which addresses of it are preferred. */
-  preferredLifetime: number;
-}
-
-/** The options of a message. */
-export interface NdpOptions {
-  /** MAC address of the sender. */
-  sourceMac?: number;
-  /** MAC address of the target. */
-  targetMac?: number;
-  /** The link's MTU. */
-  mtu?: number;
-  /** Prefixes of the link. */
-  prefixes?: NdpPrefix[];
-  /** DNS servers, and the seconds for which they may be used. */
-  dns?: { servers: IpAddress[]; lifetime: number };
-  /** The prefix behind which IPv4 lies, and seconds, which count in steps of 8 up to 65,528. */
-  pref64?: { prefix: Cidr; lifetime: number };
-}
 
 /** Asks routers to speak up. */
 export interface NdpRouterSolicitation {
@@ -248,10 +202,7 @@ export function ndpIsOverride(bytes: Uint8Array, offset: number): boolean {
 
 /** The offset of the first option of this type in the message `bytes[start, end)`; -1 without one. */
 export function ndpOption(bytes: Uint8Array, start: number, end: number, type: number): number {
-  for (let at = start + FIXED_LENGTHS[icmpv6Type(bytes, start)]!; at < end; at += bytes[at + 1]! << 3) {
-    if (bytes[at] === type) return at;
-  }
-  return -1;
+  return ndpOptionIn(bytes, start + FIXED_LENGTHS[icmpv6Type(bytes, start)]!, end, type);
 }
 
 /** The MAC address in the first option of this type, `NDP_OPTION_SOURCE_MAC` or `_TARGET_MAC`; -1 without one. */
@@ -267,7 +218,7 @@ export function decodeNdp(bytes: Uint8Array, start: number = 0, end: number = by
     const actual = end - start, fixed = FIXED_LENGTHS[type] ?? 8;
     throw new DecodeError("ndp", { offset: start, needed: actual < fixed ? fixed : actual + 1, actual, reason });
   }
-  const rest = { options: readOptions(bytes, start, end), length: end - start };
+  const rest = { options: readNdpOptions(bytes, start + FIXED_LENGTHS[type]!, end), length: end - start };
   switch (type) {
     case NDP_ROUTER_SOLICITATION:
       return { type, ...rest };
@@ -323,7 +274,7 @@ export function encodeNdp(bytes: Uint8Array, offset: number, message: NdpMessage
         (message.override ? OVERRIDE : 0);
     }
   }
-  const end = writeOptions(bytes, offset + fixed, message.options ?? {});
+  const end = writeNdpOptions(bytes, offset + fixed, message.options ?? {});
   icmpv6SetChecksum(bytes, offset, end, addressSum);
   return end - offset;
 }
@@ -362,14 +313,7 @@ function flawOf(bytes: Uint8Array, start: number, end: number): string {
     const flaw = redirectFlaw(bytes, start);
     if (flaw !== "") return flaw;
   }
-  for (let at = start + fixed; at < end;) {
-    const length = at + 2 > end ? 8 : bytes[at + 1]! << 3;
-    if (length === 0) return "the length of an option is 0";
-    if (at + length > end) return "an option goes past the end";
-    if (!fitsOption(bytes, at, length)) return `option ${bytes[at]} has ${length} bytes`;
-    at += length;
-  }
-  return "";
+  return ndpOptionsFlaw(bytes, start + fixed, end);
 }
 
 /** RFC 4861 section 8.1: the target is a router's link-local address or the destination itself. */
@@ -382,125 +326,6 @@ function redirectFlaw(bytes: Uint8Array, start: number): string {
     }
   }
   return "";
-}
-
-function fitsOption(bytes: Uint8Array, at: number, length: number): boolean {
-  switch (bytes[at]) {
-    case NDP_OPTION_SOURCE_MAC:
-    case NDP_OPTION_TARGET_MAC:
-    case NDP_OPTION_MTU:
-      return length === 8;
-    case NDP_OPTION_PREFIX:
-      return length === 32 && bytes[at + 2]! <= 128;
-    case NDP_OPTION_DNS:
-      return length >= 24 && (length & 15) === 8;
-    case NDP_OPTION_PREF64:
-      return length === 16;
-    default:
-      return true;
-  }
-}
-
-function readOptions(bytes: Uint8Array, start: number, end: number): NdpOptions {
-  const options: NdpOptions = {};
-  for (let at = start + FIXED_LENGTHS[icmpv6Type(bytes, start)]!; at < end; at += bytes[at + 1]! << 3) {
-    switch (bytes[at]) {
-      case NDP_OPTION_SOURCE_MAC:
-        options.sourceMac ??= readMac(bytes, at + 2);
-        break;
-      case NDP_OPTION_TARGET_MAC:
-        options.targetMac ??= readMac(bytes, at + 2);
-        break;
-      case NDP_OPTION_MTU:
-        options.mtu = readUint32(bytes, at + 4);
-        break;
-      case NDP_OPTION_PREFIX:
-        (options.prefixes ??= []).push(readPrefix(bytes, at));
-        break;
-      case NDP_OPTION_DNS: {
-        const servers: IpAddress[] = [], last = at + (bytes[at + 1]! << 3);
-        for (let server = at + 8; server < last; server += 16) servers.push(readAddress(bytes, server));
-        options.dns ??= { servers, lifetime: readUint32(bytes, at + 4) };
-        break;
-      }
-      case NDP_OPTION_PREF64: {
-        const scaled = readUint16(bytes, at + 2), length = PREF64_LENGTHS[scaled & 7];
-        // A length of a code that is not known makes the option as if it were not there (RFC 8781 section 4).
-        if (length === undefined) break;
-        const base = new IpAddress(readUint32(bytes, at + 4), readUint32(bytes, at + 8), readUint32(bytes, at + 12), 0);
-        options.pref64 ??= { prefix: new Cidr(base, length), lifetime: (scaled >>> 3) * PREF64_STEP };
-      }
-    }
-  }
-  return options;
-}
-
-function readPrefix(bytes: Uint8Array, at: number): NdpPrefix {
-  const flags = bytes[at + 3]!, address = readAddress(bytes, at + 16), length = bytes[at + 2]!;
-  return {
-    // A mapped address counts its prefix in bits of IPv4 (`Cidr`).
-    prefix: new Cidr(address, address.isIpv4 ? Math.max(0, length - 96) : length),
-    onLink: (flags & ON_LINK) !== 0,
-    autonomous: (flags & AUTONOMOUS) !== 0,
-    validLifetime: readUint32(bytes, at + 4),
-    preferredLifetime: readUint32(bytes, at + 8),
-  };
-}
-
-/** Writes the options and returns the offset after them. */
-function writeOptions(bytes: Uint8Array, start: number, options: NdpOptions): number {
-  let at = start;
-  if (options.sourceMac !== undefined) at = writeMacOption(bytes, at, NDP_OPTION_SOURCE_MAC, options.sourceMac);
-  if (options.targetMac !== undefined) at = writeMacOption(bytes, at, NDP_OPTION_TARGET_MAC, options.targetMac);
-  if (options.mtu !== undefined) {
-    at = beginOption(bytes, at, NDP_OPTION_MTU, 8);
-    writeUint32(bytes, at - 4, options.mtu);
-  }
-  for (const prefix of options.prefixes ?? []) {
-    const option = at;
-    at = beginOption(bytes, at, NDP_OPTION_PREFIX, 32);
-    bytes[option + 2] = prefix.prefix.prefix;
-    bytes[option + 3] = (prefix.onLink ? ON_LINK : 0) | (prefix.autonomous ? AUTONOMOUS : 0);
-    writeUint32(bytes, option + 4, prefix.validLifetime);
-    writeUint32(bytes, option + 8, prefix.preferredLifetime);
-    writeAddress(bytes, option + 16, prefix.prefix.network.address);
-  }
-  if (options.dns !== undefined) {
-    const option = at, { servers, lifetime } = options.dns;
-    at = beginOption(bytes, at, NDP_OPTION_DNS, 8 + servers.length * 16);
-    writeUint32(bytes, option + 4, lifetime);
-    servers.forEach((server, i) => writeAddress(bytes, option + 8 + i * 16, server));
-  }
-  if (options.pref64 !== undefined) at = writePref64(bytes, at, options.pref64);
-  return at;
-}
-
-function writePref64(bytes: Uint8Array, at: number, pref64: { prefix: Cidr; lifetime: number }): number {
-  const code = PREF64_LENGTHS.indexOf(pref64.prefix.prefix), { address } = pref64.prefix.network;
-  if (code < 0) {
-    throw new RangeError(`Cannot encode PREF64 option: no prefix of ${pref64.prefix.prefix} bits has a code`);
-  }
-  const end = beginOption(bytes, at, NDP_OPTION_PREF64, 16);
-  const steps = Math.min(Math.ceil(pref64.lifetime / PREF64_STEP), PREF64_MOST_STEPS);
-  writeUint16(bytes, at + 2, (steps << 3) | code);
-  writeUint32(bytes, at + 4, address.w0);
-  writeUint32(bytes, at + 8, address.w1);
-  writeUint32(bytes, at + 12, address.w2);
-  return end;
-}
-
-function writeMacOption(bytes: Uint8Array, at: number, type: number, mac: number): number {
-  const end = beginOption(bytes, at, type, 8);
-  writeMac(bytes, at + 2, mac);
-  return end;
-}
-
-/** Writes type and length, and zeros behind them; returns the offset after the option. */
-function beginOption(bytes: Uint8Array, at: number, type: number, length: number): number {
-  bytes.fill(0, at, at + length);
-  bytes[at] = type;
-  bytes[at + 1] = length >>> 3;
-  return at + length;
 }
 
 function readAddress(bytes: Uint8Array, offset: number): IpAddress {

@@ -13,9 +13,6 @@ import {
   isNdpType,
   NDP_NEIGHBOUR_ADVERTISEMENT,
   NDP_NEIGHBOUR_SOLICITATION,
-  NDP_OPTION_MTU,
-  NDP_OPTION_SOURCE_MAC,
-  NDP_OPTION_TARGET_MAC,
   NDP_REDIRECT,
   NDP_ROUTER_ADVERTISEMENT,
   NDP_ROUTER_SOLICITATION,
@@ -29,6 +26,7 @@ import {
   ndpTargetWord,
   solicitedNode,
 } from "../../../net/wire/ndp.ts";
+import { NDP_OPTION_MTU, NDP_OPTION_SOURCE_MAC, NDP_OPTION_TARGET_MAC } from "../../../net/wire/ndp_options.ts";
 import { assertEncodes, assertRefused, assertRefusesEveryShorter, hex, painted } from "../../support/packet_bytes.ts";
 
 const DOORS = { layer: "ndp", check: checkNdp, decode: decodeNdp };
