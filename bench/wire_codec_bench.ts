@@ -1,12 +1,13 @@
 /**
  * The codecs' two doors and their encoders against a `DataView` used by hand, over the frame that a bulk transfer is
- * made of: Ethernet, IPv4, TCP with one SACK block.
+ * made of: Ethernet, IPv4 or IPv6, TCP with one SACK block.
  *
  * Run: `deno bench --no-check bench/wire_codec_bench.ts`
  *
  * @module
  */
-import { ipv4AddressSum } from "../net/wire/checksum.ts";
+import { IpAddress } from "../net/wire/address.ts";
+import { addressSum, ipv4AddressSum } from "../net/wire/checksum.ts";
 import { decodeDhcpv4, encodeDhcpv4 } from "../net/wire/dhcpv4.ts";
 import {
   checkEthernet,
@@ -15,6 +16,7 @@ import {
   ETHERNET_HEADER_LENGTH,
   ethernetType,
   ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
 } from "../net/wire/ethernet.ts";
 import {
   checkIpv4,
@@ -28,6 +30,8 @@ import {
   ipv4TotalLength,
   PROTOCOL_TCP,
 } from "../net/wire/ipv4.ts";
+import { checkIpv6, encodeIpv6, IPV6_HEADER_LENGTH, ipv6DestinationWord, ipv6SourceWord } from "../net/wire/ipv6.ts";
+import { IPV6_CHAIN_OK, Ipv6Chain, walkIpv6 } from "../net/wire/ipv6_extensions.ts";
 import {
   checkTcp,
   decodeTcp,
@@ -109,6 +113,37 @@ function encodeFrameByDataView(): void {
 }
 
 encodeFrame();
+
+const frame6 = new Uint8Array(4096), chain = new Ipv6Chain();
+const TCP6_AT = ETHERNET_HEADER_LENGTH + IPV6_HEADER_LENGTH, FRAME6_LENGTH = TCP6_AT + 32 + 1400;
+const ends6 = { source: IpAddress.parse("fd00::15"), destination: IpAddress.parse("2001:db8::1") };
+const ip6 = { payloadLength: FRAME6_LENGTH - TCP6_AT, nextHeader: PROTOCOL_TCP, ...ends6 };
+const sum6 = addressSum(ends6.source) + addressSum(ends6.destination);
+
+function encodeFrame6(): number {
+  encodeEthernet(frame6, 0, 0x525400123456, 0x52550a000202, ETHERTYPE_IPV6);
+  encodeIpv6(frame6, ETHERNET_HEADER_LENGTH, ip6);
+  const length = encodeTcp(frame6, TCP6_AT, tcp);
+  tcpSetPartialChecksum(frame6, TCP6_AT, FRAME6_LENGTH, sum6);
+  return length;
+}
+
+encodeFrame6();
+
+Deno.bench("checks and getters of a frame over IPv6", { group: "read a TCP frame" }, () => {
+  const at = ETHERNET_HEADER_LENGTH;
+  if (!checkEthernet(frame6, 0, FRAME6_LENGTH) || ethernetType(frame6, 0) !== ETHERTYPE_IPV6) return;
+  if (!checkIpv6(frame6, at, FRAME6_LENGTH) || walkIpv6(frame6, at, FRAME6_LENGTH, chain) !== IPV6_CHAIN_OK) return;
+  const segment = chain.transport;
+  if (!checkTcp(frame6, segment, FRAME6_LENGTH)) return;
+  for (let i = 0; i < 4; i++) sink += ipv6SourceWord(frame6, at, i) + ipv6DestinationWord(frame6, at, i);
+  sink += tcpSourcePort(frame6, segment) + tcpDestinationPort(frame6, segment) + tcpSeq(frame6, segment) +
+    tcpAck(frame6, segment) + tcpFlags(frame6, segment) + tcpWindow(frame6, segment);
+});
+
+Deno.bench("encodeEthernet, encodeIpv6, encodeTcp, partial checksum", { group: "write a TCP frame's headers" }, () => {
+  sink += encodeFrame6();
+});
 
 Deno.bench("DataView by hand", { group: "read a TCP frame", baseline: true }, () => {
   if (view.getUint16(12) !== ETHERTYPE_IPV4) return;

@@ -11,6 +11,7 @@ const VIEW = 104;
 const MOST: Record<string, number> = {
   // The number that this path itself sums up.
   wire: 16,
+  wireIpv6: 0,
   // In-order data, of which a view is copied to where a turn's segments are gathered, and every 32nd time the
   // acknowledgement and the turn.
   receiveFull: 32 + VIEW,

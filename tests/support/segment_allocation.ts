@@ -8,7 +8,8 @@
  *
  * @module
  */
-import { ipv4AddressSum } from "../../net/wire/checksum.ts";
+import { IpAddress } from "../../net/wire/address.ts";
+import { addressSum, ipv4AddressSum } from "../../net/wire/checksum.ts";
 import {
   checkEthernet,
   encodeEthernet,
@@ -16,6 +17,7 @@ import {
   ethernetSource,
   ethernetType,
   ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
 } from "../../net/wire/ethernet.ts";
 import {
   checkIpv4,
@@ -26,6 +28,8 @@ import {
   ipv4Source,
   PROTOCOL_TCP,
 } from "../../net/wire/ipv4.ts";
+import { checkIpv6, encodeIpv6, ipv6AddressSum, ipv6DestinationWord, ipv6SourceWord } from "../../net/wire/ipv6.ts";
+import { IPV6_CHAIN_OK, Ipv6Chain, walkIpv6 } from "../../net/wire/ipv6_extensions.ts";
 import {
   checkTcp,
   encodeTcp,
@@ -97,6 +101,27 @@ function wirePath(): Path {
   };
 }
 
+function wireIpv6Path(): Path {
+  const bytes = new Uint8Array(2048), tcp = new TcpHeader(), chain = new Ipv6Chain();
+  const source = IpAddress.parse("fd00::2"), destination = IpAddress.parse("fd00::15"), end = 14 + 40 + 32 + 1400;
+  const ip = { payloadLength: end - 54, nextHeader: PROTOCOL_TCP, source, destination };
+  const sum = addressSum(source) + addressSum(destination);
+  tcp.sackCount = 1;
+  tcp.flags = TCP_ACK;
+  return (i) => {
+    tcp.seq = i & 0xffff;
+    encodeEthernet(bytes, 0, 0x525400123456, 0x525400123402, ETHERTYPE_IPV6);
+    encodeIpv6(bytes, 14, ip);
+    encodeTcp(bytes, 54, tcp);
+    tcpSetChecksum(bytes, 54, end, sum);
+    const sound = ethernetType(bytes, 0) === ETHERTYPE_IPV6 && checkIpv6(bytes, 14, end) &&
+      walkIpv6(bytes, 14, end, chain) === IPV6_CHAIN_OK && checkTcp(bytes, chain.transport, end) &&
+      ipv6SourceWord(bytes, 14, 3) === 2 && ipv6DestinationWord(bytes, 14, 3) === 0x15 &&
+      tcpChecksumValid(bytes, chain.transport, end, ipv6AddressSum(bytes, 14));
+    if (!sound) throw new Error("Cannot go on: a codec refused its own bytes");
+  };
+}
+
 function receivePath(length: number): Path {
   const gateway = new FlowGateway(), flow = gateway.open(1);
   return (i) => {
@@ -119,6 +144,7 @@ if (import.meta.main) {
   console.log(JSON.stringify(measureAllocation({
     control: (i) => void (kept[0] = { i, square: i * 0.5 }),
     wire: wirePath(),
+    wireIpv6: wireIpv6Path(),
     receiveFull: receivePath(1460),
     sendSmall: sendPath(1),
     sendFull: sendPath(1460),
