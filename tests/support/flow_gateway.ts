@@ -19,6 +19,7 @@ import { CHECKSUM_VERIFIED, Frame } from "../../net/wire/frame.ts";
 import { ipv4TotalLength } from "../../net/wire/ipv4.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, tcpFlags, tcpHeaderLength } from "../../net/wire/tcp.ts";
 import { repairHeader, tcpFrame } from "./frames.ts";
+import { filterFlows, PASS_ALL } from "./filters.ts";
 import { type ScriptEndpoint, ScriptHost, ScriptTcpSocket } from "./script_host.ts";
 
 const IP = 14, TCP = 34, PAYLOAD = 54;
@@ -71,6 +72,8 @@ export interface FlowGatewayOptions {
   offload?: boolean;
   /** Flows at once. Default 65536. */
   maxFlows?: number;
+  /** Whether flows go through a filter that lets everything pass. Default false. */
+  filtered?: boolean;
 }
 
 /** The gateway. */
@@ -86,8 +89,10 @@ export class FlowGateway {
   readonly #data: Frame;
 
   constructor(options: FlowGatewayOptions = {}) {
-    const { mtu = 1500, offload = true, maxFlows = 65536 } = options, rules = createTranslationRules();
+    const { mtu = 1500, offload = true, maxFlows = 65536, filtered = false } = options,
+      rules = createTranslationRules();
     this.nat = new Nat({ host: this.host, rules, logger: SILENT, random: () => 7, maxFlows });
+    if (filtered) filterFlows(this.nat, { judge: PASS_ALL });
     const send = (frame: Frame) => this.#take(frame);
     this.guest = this.nat.attach({ name: "flows", mtu, offload, send, flush() {} });
     this.#syn = verified(tcpFrame({ flags: TCP_SYN, seq: ISN, ack: 0, mss: mtu - 40, windowShift: 7 }));

@@ -29,6 +29,7 @@ import {
   tcpFrame,
   udpFrame,
 } from "./frames.ts";
+import { filterFlows, type Filtering } from "./filters.ts";
 import { ScriptHost, type ScriptTcpSocket } from "./script_host.ts";
 
 /** The guest's initial sequence number: the wrap comes soon. */
@@ -72,6 +73,18 @@ export interface SentSegment {
 
 /** The gateway under test. */
 export class NatScript {
+  static #filtering: Filtering | null = null;
+
+  /** Runs `body`, in which the TCP flows of every gateway go through filters. */
+  static filtered(filtering: Filtering, body: () => void): void {
+    NatScript.#filtering = filtering;
+    try {
+      body();
+    } finally {
+      NatScript.#filtering = null;
+    }
+  }
+
   readonly host = new ScriptHost();
   readonly nat: Nat;
   readonly guest: Guest;
@@ -113,6 +126,7 @@ export class NatScript {
     const limits = { maxFlows, maxBufferBytes, ...(maxNewFlows !== undefined && { maxNewFlows }) };
     const rules = createTranslationRules(options.rules);
     this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, ...limits, tcp });
+    if (NatScript.#filtering !== null) filterFlows(this.nat, NatScript.#filtering);
     this.host.start(() => this.nat.turn());
     const send = (frame: Frame) => this.#take(frame);
     this.guest = this.nat.attach({ name: "script", mtu: options.mtu ?? 1500, offload: false, send, flush() {} });

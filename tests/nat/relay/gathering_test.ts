@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
 import { type Gatherer, Gathering } from "../../../nat/relay/gathering.ts";
 import { NatScript } from "../../support/nat_script.ts";
+import { relayTest } from "../../support/relay_test.ts";
 
 const MSS = 1460;
 
@@ -25,7 +26,7 @@ function finish(script: NatScript): void {
   script.assertEmpty();
 }
 
-Deno.test("TcpRelay gives the host the small segments of a turn in one write, and of more than 64 KiB in few", () => {
+relayTest("TcpRelay gives the host the small segments of a turn in one write, and of more than 64 KiB in few", () => {
   for (const [count, writes] of [[1, 1], [20, 1], [44, 1], [45, 2], [100, 3]] as const) {
     const script = new NatScript(), socket = script.open(), bytes = pattern(count * MSS);
     sendInOneTurn(script, bytes);
@@ -34,7 +35,7 @@ Deno.test("TcpRelay gives the host the small segments of a turn in one write, an
   }
 });
 
-Deno.test("TcpRelay gives the host a short segment at once, behind the longer ones before it in the turn", () => {
+relayTest("TcpRelay gives the host a short segment at once, behind the longer ones before it in the turn", () => {
   const script = new NatScript(), socket = script.open(), bytes = pattern(2 * MSS + 100);
   for (let at = 0; at < bytes.length; at += MSS) {
     const payload = bytes.subarray(at, at + MSS);
@@ -46,7 +47,7 @@ Deno.test("TcpRelay gives the host a short segment at once, behind the longer on
   finish(script);
 });
 
-Deno.test("TcpRelay keeps a turn's bytes in order for a host that takes a piece of each write", () => {
+relayTest("TcpRelay keeps a turn's bytes in order for a host that takes a piece of each write", () => {
   const script = new NatScript(), socket = script.open(), bytes = pattern(MSS + 100);
   socket.writeAtMost = 300;
   // A long segment, which is gathered, and a short one, which is not, behind what the host has left of it.
@@ -55,7 +56,7 @@ Deno.test("TcpRelay keeps a turn's bytes in order for a host that takes a piece 
   finish(script);
 });
 
-Deno.test("TcpRelay queues what the host does not take of a turn's segments, and gives it all in order", () => {
+relayTest("TcpRelay queues what the host does not take of a turn's segments, and gives it all in order", () => {
   for (const budget of [0, 1, 1000, MSS, 30_000, 65_536, 70_000]) {
     const script = new NatScript(), socket = script.open(), bytes = pattern(100 * MSS);
     socket.budget = budget;
@@ -70,14 +71,14 @@ Deno.test("TcpRelay queues what the host does not take of a turn's segments, and
   }
 });
 
-Deno.test("TcpRelay writes a turn's segments before the guest's FIN in the same turn passes", () => {
+relayTest("TcpRelay writes a turn's segments before the guest's FIN in the same turn passes", () => {
   const script = new NatScript(), socket = script.open(), bytes = pattern(3 * MSS);
   sendInOneTurn(script, bytes, { flags: TCP_FIN | 0x10 });
   assertEquals([socket.received, socket.closeWriteCalled], [bytes, true]);
   finish(script);
 });
 
-Deno.test("TcpRelay writes a turn's segments before the guest's RST in the same turn resets the host", () => {
+relayTest("TcpRelay writes a turn's segments before the guest's RST in the same turn resets the host", () => {
   const script = new NatScript(), socket = script.open(), bytes = pattern(3 * MSS);
   sendInOneTurn(script, bytes, { flags: TCP_RST });
   assertEquals([socket.received, socket.wasReset], [bytes, true]);
@@ -85,7 +86,7 @@ Deno.test("TcpRelay writes a turn's segments before the guest's RST in the same 
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay writes a turn's segments before the flows of a guest that goes in the same turn end", () => {
+relayTest("TcpRelay writes a turn's segments before the flows of a guest that goes in the same turn end", () => {
   const script = new NatScript(), socket = script.open(), bytes = pattern(3 * MSS);
   for (let at = 0; at < bytes.length; at += MSS) {
     const payload = bytes.subarray(at, at + MSS);
@@ -95,7 +96,7 @@ Deno.test("TcpRelay writes a turn's segments before the flows of a guest that go
   assertEquals(socket.received, bytes);
 });
 
-Deno.test("TcpRelay leaves what a broken host connection cannot take", () => {
+relayTest("TcpRelay leaves what a broken host connection cannot take", () => {
   const script = new NatScript(), socket = script.open();
   sendInOneTurn(script, pattern(2 * MSS));
   socket.hostResets();
@@ -106,7 +107,7 @@ Deno.test("TcpRelay leaves what a broken host connection cannot take", () => {
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay drops what the host does not take while memory is full, which it must not have gathered", () => {
+relayTest("TcpRelay drops what the host does not take while memory is full, which it must not have gathered", () => {
   const script = new NatScript({ maxBufferBytes: 1 }), socket = script.open(), start = script.seq;
   socket.budget = MSS + 10;
   sendInOneTurn(script, pattern(3 * MSS));
@@ -115,7 +116,7 @@ Deno.test("TcpRelay drops what the host does not take while memory is full, whic
   finish(script);
 });
 
-Deno.test("Gathering gives each owner its own bytes, and makes room for another by a flush", () => {
+relayTest("Gathering gives each owner its own bytes, and makes room for another by a flush", () => {
   const gathering = new Gathering(), taken: string[] = [];
   const owner = (name: string): Gatherer => ({
     takeGathered: (bytes, end) => void taken.push(`${name} ${[...bytes.subarray(0, end)]}`),

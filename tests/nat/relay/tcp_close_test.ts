@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
 import { bytesOf, NatScript } from "../../support/nat_script.ts";
+import { relayTest } from "../../support/relay_test.ts";
 
 const FIN = TCP_FIN | TCP_ACK;
 
@@ -10,7 +11,7 @@ function receiveAndAck(script: NatScript): Uint8Array {
   return bytes;
 }
 
-Deno.test("TcpRelay half-closed by the guest carries an answer that begins five minutes later, whole", () => {
+relayTest("TcpRelay half-closed by the guest carries an answer that begins five minutes later, whole", () => {
   const script = new NatScript(), socket = script.open();
   script.send({ flags: FIN, payload: "question" });
   assertEquals(socket.received, bytesOf("question"));
@@ -30,7 +31,7 @@ Deno.test("TcpRelay half-closed by the guest carries an answer that begins five 
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay half-closed by the host carries what the guest still says, whole", () => {
+relayTest("TcpRelay half-closed by the host carries what the guest still says, whole", () => {
   const script = new NatScript(), socket = script.open();
   socket.hostSends("all of it");
   socket.hostEof();
@@ -47,7 +48,7 @@ Deno.test("TcpRelay half-closed by the host carries what the guest still says, w
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay whose FINs cross goes through CLOSING", () => {
+relayTest("TcpRelay whose FINs cross goes through CLOSING", () => {
   const script = new NatScript(), socket = script.open();
   socket.hostEof();
   script.host.run();
@@ -61,7 +62,7 @@ Deno.test("TcpRelay whose FINs cross goes through CLOSING", () => {
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay repeats its FIN with backoff, and only an ACK that covers it ends LAST-ACK", () => {
+relayTest("TcpRelay repeats its FIN with backoff, and only an ACK that covers it ends LAST-ACK", () => {
   const script = new NatScript(), socket = script.open();
   script.send({ flags: FIN });
   script.take();
@@ -78,7 +79,7 @@ Deno.test("TcpRelay repeats its FIN with backoff, and only an ACK that covers it
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay gives a guest up that is silent for 60 s in LAST-ACK, with its name in the log", () => {
+relayTest("TcpRelay gives a guest up that is silent for 60 s in LAST-ACK, with its name in the log", () => {
   const script = new NatScript(), socket = script.open();
   script.send({ flags: FIN });
   socket.hostEof();
@@ -95,7 +96,7 @@ Deno.test("TcpRelay gives a guest up that is silent for 60 s in LAST-ACK, with i
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay holds an early FIN until the gap before it is filled", () => {
+relayTest("TcpRelay holds an early FIN until the gap before it is filled", () => {
   const script = new NatScript(), socket = script.open({ sackPermitted: true });
   const start = script.seq;
   script.send({ flags: FIN, payload: "world", seq: (start + 6) >>> 0 });
@@ -115,7 +116,7 @@ Deno.test("TcpRelay holds an early FIN until the gap before it is filled", () =>
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay resets the host at the guest's exact RST, and challenges one that is only in the window", () => {
+relayTest("TcpRelay resets the host at the guest's exact RST, and challenges one that is only in the window", () => {
   const script = new NatScript(), socket = script.open();
   script.send({ flags: TCP_RST, seq: (script.seq + 100) >>> 0 });
   script.expect({ flags: TCP_ACK, ack: script.seq });
@@ -128,7 +129,7 @@ Deno.test("TcpRelay resets the host at the guest's exact RST, and challenges one
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay delivers what was read before the host's reset, then RST", () => {
+relayTest("TcpRelay delivers what was read before the host's reset, then RST", () => {
   const script = new NatScript(), socket = script.open();
   socket.hostSends("last words");
   socket.hostResets();
@@ -141,32 +142,35 @@ Deno.test("TcpRelay delivers what was read before the host's reset, then RST", (
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay drains to a slow host long after its endpoint is gone, and a new SYN opens a new flow meanwhile", () => {
-  const script = new NatScript(), socket = script.open();
-  socket.budget = 0;
-  script.send({ flags: FIN, payload: "x".repeat(1000) });
-  socket.hostEof();
-  script.host.run();
-  script.receiveAll();
-  script.send({});
-  assertEquals(script.state, "draining");
-  script.advance(10 * 60_000);
-  script.take();
-  assertEquals([script.state, socket.closed], ["draining", false]);
-  script.send({ flags: TCP_SYN, ack: 0, seq: 1 });
-  assertEquals(script.nat.flows().map((flow) => flow.state).sort(), ["LISTEN", "draining"]);
-  script.host.onlyConnect().refuse();
-  script.host.run();
-  script.host.onlyConnect().refuse();
-  script.host.run();
-  script.take();
-  socket.budget = Infinity;
-  script.host.run();
-  assertEquals([socket.received.length, socket.endedInOrder], [1000, true]);
-  script.assertEmpty();
-});
+relayTest(
+  "TcpRelay drains to a slow host long after its endpoint is gone, and a new SYN opens a new flow meanwhile",
+  () => {
+    const script = new NatScript(), socket = script.open();
+    socket.budget = 0;
+    script.send({ flags: FIN, payload: "x".repeat(1000) });
+    socket.hostEof();
+    script.host.run();
+    script.receiveAll();
+    script.send({});
+    assertEquals(script.state, "draining");
+    script.advance(10 * 60_000);
+    script.take();
+    assertEquals([script.state, socket.closed], ["draining", false]);
+    script.send({ flags: TCP_SYN, ack: 0, seq: 1 });
+    assertEquals(script.nat.flows().map((flow) => flow.state).sort(), ["LISTEN", "draining"]);
+    script.host.onlyConnect().refuse();
+    script.host.run();
+    script.host.onlyConnect().refuse();
+    script.host.run();
+    script.take();
+    socket.budget = Infinity;
+    script.host.run();
+    assertEquals([socket.received.length, socket.endedInOrder], [1000, true]);
+    script.assertEmpty();
+  },
+);
 
-Deno.test("TcpRelay in TIME-WAIT yields to a later SYN and not to an older one", () => {
+relayTest("TcpRelay in TIME-WAIT yields to a later SYN and not to an older one", () => {
   const script = new NatScript(), socket = script.open();
   socket.hostEof();
   script.host.run();
@@ -183,7 +187,7 @@ Deno.test("TcpRelay in TIME-WAIT yields to a later SYN and not to an older one",
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay tells the guest of a reset that it meets only when the guest makes room", () => {
+relayTest("TcpRelay tells the guest of a reset that it meets only when the guest makes room", () => {
   const script = new NatScript(), socket = script.open({ window: 4 });
   socket.hostSends("0123456789");
   script.host.run();

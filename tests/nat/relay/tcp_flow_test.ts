@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
 import { TcpRelay } from "../../../nat/relay/tcp_relay.ts";
 import { bytesOf, NatScript } from "../../support/nat_script.ts";
+import { relayTest } from "../../support/relay_test.ts";
 
 function pattern(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => i * 31 + (i >> 8));
@@ -13,7 +14,7 @@ function finish(script: NatScript): void {
   script.assertEmpty();
 }
 
-Deno.test("TcpRelay acknowledges in-order data once a turn, and out-of-order data at once", () => {
+relayTest("TcpRelay acknowledges in-order data once a turn, and out-of-order data at once", () => {
   const script = new NatScript(), socket = script.open({ sackPermitted: true });
   script.send({ payload: "one" });
   script.expect({ flags: TCP_ACK, ack: script.seq });
@@ -31,31 +32,34 @@ Deno.test("TcpRelay acknowledges in-order data once a turn, and out-of-order dat
   finish(script);
 });
 
-Deno.test("TcpRelay closes its window while the host stalls, never moves the edge back, and opens it when the host reads", () => {
-  const script = new NatScript({ tcp: { receiveLimit: 20_000 } }), socket = script.open();
-  socket.budget = 0;
-  let edge = 0, sent = 0;
-  const start = script.seq;
-  for (let i = 0; i < 40; i++) {
-    script.send({ payload: pattern(1000) });
-    sent += 1000;
-    for (const { ack, window } of script.take()) {
-      const right = ((ack - start) >>> 0) + window;
-      assert(right >= edge, `${right} after ${edge}`);
-      edge = right;
+relayTest(
+  "TcpRelay closes its window while the host stalls, never moves the edge back, and opens it when the host reads",
+  () => {
+    const script = new NatScript({ tcp: { receiveLimit: 20_000 } }), socket = script.open();
+    socket.budget = 0;
+    let edge = 0, sent = 0;
+    const start = script.seq;
+    for (let i = 0; i < 40; i++) {
+      script.send({ payload: pattern(1000) });
+      sent += 1000;
+      for (const { ack, window } of script.take()) {
+        const right = ((ack - start) >>> 0) + window;
+        assert(right >= edge, `${right} after ${edge}`);
+        edge = right;
+      }
+      if (sent + 1000 > edge) break;
     }
-    if (sent + 1000 > edge) break;
-  }
-  assert(edge <= 20_000 + 1460 && sent >= 18_000, `edge ${edge}, sent ${sent}`);
-  socket.budget = Infinity;
-  script.host.run();
-  const update = script.take().at(-1)!;
-  assert(update.window > 10_000, `window ${update.window}`);
-  assertEquals(socket.received.length, sent);
-  finish(script);
-});
+    assert(edge <= 20_000 + 1460 && sent >= 18_000, `edge ${edge}, sent ${sent}`);
+    socket.budget = Infinity;
+    script.host.run();
+    const update = script.take().at(-1)!;
+    assert(update.window > 10_000, `window ${update.window}`);
+    assertEquals(socket.received.length, sent);
+    finish(script);
+  },
+);
 
-Deno.test("TcpRelay keeps within the guest's window and sends on when it is acknowledged", () => {
+relayTest("TcpRelay keeps within the guest's window and sends on when it is acknowledged", () => {
   for (const window of [4096, 16384, 65535]) {
     const script = new NatScript(), socket = script.open({ window });
     const bytes = pattern(300_000);
@@ -75,7 +79,7 @@ Deno.test("TcpRelay keeps within the guest's window and sends on when it is ackn
   }
 });
 
-Deno.test("TcpRelay probes a shut window for ten minutes, then every byte and the FIN arrive", () => {
+relayTest("TcpRelay probes a shut window for ten minutes, then every byte and the FIN arrive", () => {
   const script = new NatScript(), socket = script.open();
   script.send({ window: 0 });
   const bytes = pattern(5000);
@@ -106,7 +110,7 @@ Deno.test("TcpRelay probes a shut window for ten minutes, then every byte and th
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay repeats lost data after its timeout, with backoff, and not after the ACK", () => {
+relayTest("TcpRelay repeats lost data after its timeout, with backoff, and not after the ACK", () => {
   const script = new NatScript(), socket = script.open();
   socket.hostSends("data");
   script.host.run();
@@ -125,7 +129,7 @@ Deno.test("TcpRelay repeats lost data after its timeout, with backoff, and not a
   finish(script);
 });
 
-Deno.test("TcpRelay repeats the missing segment at the third duplicate ACK", () => {
+relayTest("TcpRelay repeats the missing segment at the third duplicate ACK", () => {
   const script = new NatScript(), socket = script.open();
   socket.hostSends(pattern(1460 * 6));
   script.host.run();
@@ -141,7 +145,7 @@ Deno.test("TcpRelay repeats the missing segment at the third duplicate ACK", () 
   finish(script);
 });
 
-Deno.test("TcpRelay ends a guest that stays silent while data waits for its ACK", () => {
+relayTest("TcpRelay ends a guest that stays silent while data waits for its ACK", () => {
   const script = new NatScript(), socket = script.open();
   socket.hostSends("data");
   script.host.run();
@@ -153,7 +157,7 @@ Deno.test("TcpRelay ends a guest that stays silent while data waits for its ACK"
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay lets an idle connection live, and probes it after two hours", () => {
+relayTest("TcpRelay lets an idle connection live, and probes it after two hours", () => {
   const script = new NatScript(), socket = script.open();
   script.advance(2 * 3600_000 - 1000);
   script.expectNothing();
@@ -168,7 +172,7 @@ Deno.test("TcpRelay lets an idle connection live, and probes it after two hours"
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay asks the host once for a short read, and once more behind a full one", () => {
+relayTest("TcpRelay asks the host once for a short read, and once more behind a full one", () => {
   const script = new NatScript(), socket = script.open({ windowShift: 7, window: 0x4000 });
   socket.hostSends("short");
   script.host.run();
@@ -182,7 +186,7 @@ Deno.test("TcpRelay asks the host once for a short read, and once more behind a 
   finish(script);
 });
 
-Deno.test("TcpRelay.pathMtuChanged is news only if a segment would have been larger", () => {
+relayTest("TcpRelay.pathMtuChanged is news only if a segment would have been larger", () => {
   const script = new NatScript();
   script.open({ mss: 1460 });
   const [relay] = script.nat.registry.all();
@@ -193,25 +197,28 @@ Deno.test("TcpRelay.pathMtuChanged is news only if a segment would have been lar
   finish(script);
 });
 
-Deno.test("TcpRelay gives a slow host what filled a gap after its own EOF, without a further segment of the guest", () => {
-  // Short segments are written at once, longer ones together at the end of the turn.
-  for (const length of [6, 600]) {
-    for (const budget of [0, 3]) {
-      const script = new NatScript(), socket = script.open({ sackPermitted: true }), bytes = pattern(2 * length);
-      socket.hostEof();
-      script.host.run();
-      script.receiveAll();
-      script.send({});
-      assertEquals(script.state, "FIN-WAIT-2");
-      socket.budget = budget;
-      script.send({ payload: bytes.subarray(length), seq: (script.seq + length) >>> 0 });
-      script.send({ payload: bytes.subarray(0, length) });
-      assertEquals(socket.receivedLength, budget);
-      socket.budget = Infinity;
-      script.host.run();
-      assertEquals(socket.received, bytes);
-      script.seq = (script.seq + length) >>> 0;
-      finish(script);
+relayTest(
+  "TcpRelay gives a slow host what filled a gap after its own EOF, without a further segment of the guest",
+  () => {
+    // Short segments are written at once, longer ones together at the end of the turn.
+    for (const length of [6, 600]) {
+      for (const budget of [0, 3]) {
+        const script = new NatScript(), socket = script.open({ sackPermitted: true }), bytes = pattern(2 * length);
+        socket.hostEof();
+        script.host.run();
+        script.receiveAll();
+        script.send({});
+        assertEquals(script.state, "FIN-WAIT-2");
+        socket.budget = budget;
+        script.send({ payload: bytes.subarray(length), seq: (script.seq + length) >>> 0 });
+        script.send({ payload: bytes.subarray(0, length) });
+        assertEquals(socket.receivedLength, budget);
+        socket.budget = Infinity;
+        script.host.run();
+        assertEquals(socket.received, bytes);
+        script.seq = (script.seq + length) >>> 0;
+        finish(script);
+      }
     }
-  }
-});
+  },
+);

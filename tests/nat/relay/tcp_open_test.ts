@@ -1,8 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
 import { GUEST_ISN, NatScript } from "../../support/nat_script.ts";
+import { relayTest } from "../../support/relay_test.ts";
 
-Deno.test("TcpRelay answers SYN only after the host's connect succeeded, and absorbs repetitions", () => {
+relayTest("TcpRelay answers SYN only after the host's connect succeeded, and absorbs repetitions", () => {
   const script = new NatScript();
   script.send({ flags: TCP_SYN, ack: 0 });
   script.send({ flags: TCP_SYN, ack: 0, seq: GUEST_ISN });
@@ -16,7 +17,7 @@ Deno.test("TcpRelay answers SYN only after the host's connect succeeded, and abs
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay refuses what the host refuses, after trying ::1 for the gateway's address", () => {
+relayTest("TcpRelay refuses what the host refuses, after trying ::1 for the gateway's address", () => {
   const script = new NatScript();
   script.send({ flags: TCP_SYN, ack: 0 });
   assertEquals(`${script.host.onlyConnect()}`.includes("127.0.0.1"), true);
@@ -30,7 +31,7 @@ Deno.test("TcpRelay refuses what the host refuses, after trying ::1 for the gate
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay tells an unreachable host by ICMP, then RST", () => {
+relayTest("TcpRelay tells an unreachable host by ICMP, then RST", () => {
   const codes = { networkUnreachable: 0, hostUnreachable: 1, timedOut: 1, prohibited: 13 } as const;
   for (const [error, code] of Object.entries(codes)) {
     const script = new NatScript();
@@ -43,7 +44,7 @@ Deno.test("TcpRelay tells an unreachable host by ICMP, then RST", () => {
   }
 });
 
-Deno.test("TcpRelay gives up a connect after ten seconds", () => {
+relayTest("TcpRelay gives up a connect after ten seconds", () => {
   const script = new NatScript();
   script.send({ flags: TCP_SYN, ack: 0 });
   script.advance(9_990);
@@ -54,7 +55,7 @@ Deno.test("TcpRelay gives up a connect after ten seconds", () => {
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay connects at once, however many others wait for hosts that never answer", () => {
+relayTest("TcpRelay connects at once, however many others wait for hosts that never answer", () => {
   const script = new NatScript({ maxFlows: 1000 });
   for (let i = 0; i < 500; i++) script.send({ flags: TCP_SYN, ack: 0, port: 2000 + i });
   script.expectNothing();
@@ -66,7 +67,7 @@ Deno.test("TcpRelay connects at once, however many others wait for hosts that ne
   script.nat.close();
 });
 
-Deno.test("TcpRelay repeats its SYN-ACK with backoff and gives a silent guest up", () => {
+relayTest("TcpRelay repeats its SYN-ACK with backoff and gives a silent guest up", () => {
   const script = new NatScript();
   script.send({ flags: TCP_SYN, ack: 0 });
   const socket = script.host.onlyConnect();
@@ -80,7 +81,7 @@ Deno.test("TcpRelay repeats its SYN-ACK with backoff and gives a silent guest up
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay refuses flows beyond the limit and answers strays with RST", () => {
+relayTest("TcpRelay refuses flows beyond the limit and answers strays with RST", () => {
   const script = new NatScript();
   for (let port = 1; port <= 9; port++) script.send({ flags: TCP_SYN, ack: 0, seq: 5, port });
   script.expect({ flags: TCP_RST | TCP_ACK, seq: 0, ack: 6 });
@@ -95,7 +96,7 @@ Deno.test("TcpRelay refuses flows beyond the limit and answers strays with RST",
   script.assertEmpty();
 });
 
-Deno.test("TcpGuestOpening says that the host is out of descriptors, and of no other failure", () => {
+relayTest("TcpGuestOpening says that the host is out of descriptors, and of no other failure", () => {
   for (const [error, count] of [["exhausted", 1], ["hostUnreachable", 0]] as const) {
     const script = new NatScript();
     script.send({ flags: TCP_SYN, ack: 0 });

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
 import { bytesOf, NatScript } from "../../support/nat_script.ts";
+import { relayTest } from "../../support/relay_test.ts";
 import type { ScriptTcpSocket } from "../../support/script_host.ts";
 
 const FIN = TCP_FIN | TCP_ACK;
@@ -64,7 +65,7 @@ function inState({ state, go }: Way): { script: NatScript; socket: ScriptTcpSock
 for (const way of WAYS) {
   // Where both FINs have passed the host already there is nothing left that a reset could tell it.
   const over = way.state === "CLOSING" || way.state === "LAST-ACK";
-  Deno.test(`TcpRelay in ${way.state} ${over ? "closes" : "resets"} the host at once when the guest resets`, () => {
+  relayTest(`TcpRelay in ${way.state} ${over ? "closes" : "resets"} the host at once when the guest resets`, () => {
     const { script, socket } = inState(way);
     script.send({ flags: TCP_RST });
     assertEquals([socket.received, socket.closed, socket.wasReset], [bytesOf("ping"), true, !over]);
@@ -73,7 +74,7 @@ for (const way of WAYS) {
   });
 
   if (way.state !== "ESTABLISHED" && !way.state.startsWith("FIN-WAIT")) continue;
-  Deno.test(`TcpRelay in ${way.state} resets the host though it still owes it bytes, when the guest resets`, () => {
+  relayTest(`TcpRelay in ${way.state} resets the host though it still owes it bytes, when the guest resets`, () => {
     const { script, socket } = inState(way);
     socket.budget = 0;
     script.send({ payload: "never to be written" });
@@ -86,7 +87,7 @@ for (const way of WAYS) {
 
 for (const way of WAYS) {
   if (way.state === "LAST-ACK" || way.state === "CLOSING") continue;
-  Deno.test(`TcpRelay in ${way.state} resets the guest when the host connection breaks`, () => {
+  relayTest(`TcpRelay in ${way.state} resets the guest when the host connection breaks`, () => {
     const { script, socket } = inState(way);
     socket.hostResets();
     script.host.run();
@@ -96,7 +97,7 @@ for (const way of WAYS) {
   });
 }
 
-Deno.test("TcpRelay whose host breaks while it owes bytes drops them and tells the guest", () => {
+relayTest("TcpRelay whose host breaks while it owes bytes drops them and tells the guest", () => {
   const { script, socket } = inState(WAYS[0]!);
   socket.budget = 0;
   script.send({ payload: "owed" });
@@ -107,7 +108,7 @@ Deno.test("TcpRelay whose host breaks while it owes bytes drops them and tells t
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay whose write fails gives the guest what the host had sent before, then RST", () => {
+relayTest("TcpRelay whose write fails gives the guest what the host had sent before, then RST", () => {
   const { script, socket } = inState(WAYS[0]!);
   socket.hostSends("last words");
   socket.hostResets();
@@ -122,35 +123,38 @@ Deno.test("TcpRelay whose write fails gives the guest what the host had sent bef
 
 for (const readsLate of [false, true]) {
   const kind = readsLate ? "a host that reads ahead" : "a host that calls no handler any more";
-  Deno.test(`TcpRelay whose write fails reads the rest by itself as the guest makes room, from ${kind}, then RST`, () => {
-    const script = new NatScript(), socket = script.open({ window: 4 });
-    socket.readsLate = readsLate;
-    socket.hostSends("0123456789abcdef");
-    script.host.run();
-    assertEquals(script.receiveAll(), bytesOf("0123"));
-    socket.hostResets();
-    script.send({ ack: (script.ack - 4) >>> 0, window: 4, payload: "lost" });
-    assertEquals([socket.interest, socket.closed, script.nat.flows()[0]!.bytesFromHost], [0, false, 4]);
-    const calls = socket.readableCalls;
-    script.take();
-    script.send({ window: 6 });
-    assertEquals(script.receiveAll(), bytesOf("456789"));
-    script.send({ window: 100 });
-    assertEquals(script.receiveAll(), bytesOf("abcdef"));
-    assertEquals(socket.closed, false);
-    script.send({ window: 100 });
-    assertEquals(script.take().map(({ flags }) => flags & TCP_RST), [TCP_RST]);
-    assertEquals([socket.closed, socket.received, socket.readableCalls - calls], [
-      true,
-      new Uint8Array(),
-      readsLate ? 1 : 0,
-    ]);
-    assertEquals(script.nat.endings.resetByHost, 1);
-    script.assertEmpty();
-  });
+  relayTest(
+    `TcpRelay whose write fails reads the rest by itself as the guest makes room, from ${kind}, then RST`,
+    () => {
+      const script = new NatScript(), socket = script.open({ window: 4 });
+      socket.readsLate = readsLate;
+      socket.hostSends("0123456789abcdef");
+      script.host.run();
+      assertEquals(script.receiveAll(), bytesOf("0123"));
+      socket.hostResets();
+      script.send({ ack: (script.ack - 4) >>> 0, window: 4, payload: "lost" });
+      assertEquals([socket.interest, socket.closed, script.nat.flows()[0]!.bytesFromHost], [0, false, 4]);
+      const calls = socket.readableCalls;
+      script.take();
+      script.send({ window: 6 });
+      assertEquals(script.receiveAll(), bytesOf("456789"));
+      script.send({ window: 100 });
+      assertEquals(script.receiveAll(), bytesOf("abcdef"));
+      assertEquals(socket.closed, false);
+      script.send({ window: 100 });
+      assertEquals(script.take().map(({ flags }) => flags & TCP_RST), [TCP_RST]);
+      assertEquals([socket.closed, socket.received, socket.readableCalls - calls], [
+        true,
+        new Uint8Array(),
+        readsLate ? 1 : 0,
+      ]);
+      assertEquals(script.nat.endings.resetByHost, 1);
+      script.assertEmpty();
+    },
+  );
 }
 
-Deno.test("TcpRelay that drains drops what it owes when the host breaks", () => {
+relayTest("TcpRelay that drains drops what it owes when the host breaks", () => {
   const { script, socket } = inState(WAYS[0]!);
   socket.budget = 0;
   script.send({ flags: FIN, payload: "owed" });
@@ -165,7 +169,7 @@ Deno.test("TcpRelay that drains drops what it owes when the host breaks", () => 
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay whose link ends resets the host and leaves nothing", () => {
+relayTest("TcpRelay whose link ends resets the host and leaves nothing", () => {
   for (const way of WAYS) {
     const { script, socket } = inState(way);
     script.nat.detach(script.guest);
@@ -177,7 +181,7 @@ Deno.test("TcpRelay whose link ends resets the host and leaves nothing", () => {
   }
 });
 
-Deno.test("TcpRelay gives up a connect that the guest resets, without telling anyone", () => {
+relayTest("TcpRelay gives up a connect that the guest resets, without telling anyone", () => {
   const script = new NatScript();
   script.send({ flags: 2, ack: 0 });
   const socket = script.host.onlyConnect();
@@ -187,7 +191,7 @@ Deno.test("TcpRelay gives up a connect that the guest resets, without telling an
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay whose guest is gone after its FIN gives a slow host all of it, then an orderly end", () => {
+relayTest("TcpRelay whose guest is gone after its FIN gives a slow host all of it, then an orderly end", () => {
   const { script, socket } = inState(WAYS[0]!);
   socket.budget = 0;
   script.send({ flags: FIN, payload: "x".repeat(1000) });
@@ -204,7 +208,7 @@ Deno.test("TcpRelay whose guest is gone after its FIN gives a slow host all of i
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay whose guest is gone without a FIN gives the host what it was acknowledged, then a reset", () => {
+relayTest("TcpRelay whose guest is gone without a FIN gives the host what it was acknowledged, then a reset", () => {
   const { script, socket } = inState(WAYS[0]!);
   socket.budget = 0;
   script.send({ payload: "x".repeat(1000) });
@@ -218,9 +222,12 @@ Deno.test("TcpRelay whose guest is gone without a FIN gives the host what it was
   script.assertEmpty();
 });
 
-Deno.test("TcpRelay of a gateway that is closed ends in order where the guest has finished and everything is written", () => {
-  const { script, socket } = inState(WAYS.find(({ state }) => state === "CLOSE-WAIT")!);
-  script.nat.close();
-  script.take();
-  assertEquals([socket.closed, socket.wasReset], [true, false]);
-});
+relayTest(
+  "TcpRelay of a gateway that is closed ends in order where the guest has finished and everything is written",
+  () => {
+    const { script, socket } = inState(WAYS.find(({ state }) => state === "CLOSE-WAIT")!);
+    script.nat.close();
+    script.take();
+    assertEquals([socket.closed, socket.wasReset], [true, false]);
+  },
+);

@@ -1,0 +1,458 @@
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import fc from "fast-check";
+import { FAILED, type HostConnectHandler, type HostTcpSocket, READ, WOULD_BLOCK, WRITE } from "../../../nat/host.ts";
+import { LINGER_MS, MAX_FIRST_BYTES, SocketFilter, VERDICT_MS } from "../../../nat/relay/socket_filter.ts";
+import { IpAddress } from "../../../net/wire/address.ts";
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
+import { pattern } from "../../support/bytes.ts";
+import { FilteredHost, FilteredWorld, PASS_ALL, PASS_OK } from "../../support/filters.ts";
+import { hostCases } from "../../support/host_cases.ts";
+import { bytesOf, NatScript } from "../../support/nat_script.ts";
+import { checkProperty } from "../../support/properties.ts";
+import { ScriptHost, type ScriptTcpSocket } from "../../support/script_host.ts";
+
+hostCases("SocketFilter", () => new FilteredWorld({ judge: PASS_ALL }), { resets: true, udpErrors: true });
+
+const FIN = TCP_FIN | TCP_ACK;
+const TARGET = { address: IpAddress.parse("192.0.2.1"), port: 80 };
+
+/** Registers a test of a guest whose flow to 10.0.2.2:80 is judged by `PASS_OK`, the host connected first. */
+function filterTest(name: string, body: (script: NatScript, socket: ScriptTcpSocket) => void): void {
+  Deno.test(`SocketFilter ${name}`, () => {
+    NatScript.filtered({ judge: PASS_OK }, () => {
+      const script = new NatScript();
+      body(script, script.open());
+    });
+  });
+}
+
+/** Registers a test of a guest that is connected, and whose host connects after the verdict. */
+function lateTest(name: string, body: (script: NatScript) => void): void {
+  Deno.test(`SocketFilter that connects late ${name}`, () => {
+    NatScript.filtered({ judge: PASS_OK, connectsLate: true }, () => {
+      const script = new NatScript();
+      script.send({ flags: TCP_SYN, ack: 0, mss: 1460 });
+      script.ack = (script.expect({ flags: TCP_SYN | TCP_ACK, ack: script.seq }).seq + 1) >>> 0;
+      script.send();
+      assertEquals(script.host.sockets, []);
+      body(script);
+    });
+  });
+}
+
+/** What the guest gets, acknowledged. */
+function receive(script: NatScript): string {
+  const bytes = script.receiveAll();
+  script.send();
+  return new TextDecoder().decode(bytes);
+}
+
+/** The guest was reset, by the last segment. */
+function expectReset(script: NatScript): void {
+  assertEquals(script.take().at(-1)!.flags & TCP_RST, TCP_RST);
+}
+
+/** The host's end, to the last ACK of the guest, which has finished before. */
+function finishHost(script: NatScript, socket: ScriptTcpSocket): void {
+  socket.hostEof();
+  script.host.run();
+  script.receiveAll();
+  script.send();
+}
+
+filterTest("holds what the guest says first until it passes, and the host talks meanwhile", (script, socket) => {
+  script.send({ payload: "o" });
+  script.send({ payload: "k go" });
+  socket.hostSends("220 ready");
+  script.host.run();
+  assertEquals([receive(script), socket.receivedLength], ["220 ready", 0]);
+  script.send({ payload: " on! and more" });
+  script.send({ payload: ", and more" });
+  assertEquals(socket.received, bytesOf("ok go on! and more, and more"));
+  script.send({ flags: FIN });
+  finishHost(script, socket);
+  assertEquals(socket.endedInOrder, true);
+  script.assertEmpty();
+});
+
+filterTest("resets both sides when it refuses, and the host has got nothing", (script, socket) => {
+  socket.hostSends("220 ready");
+  script.host.run();
+  receive(script);
+  script.send({ payload: "no" });
+  script.send({ payload: "!" });
+  assertEquals([socket.wasReset, socket.receivedLength], [true, 0]);
+  expectReset(script);
+  script.assertEmpty();
+});
+
+filterTest("gives a verdict on 16,384 bytes and refuses when that is not enough", (script, socket) => {
+  const most = bytesOf("ok".padEnd(MAX_FIRST_BYTES - 1, "."));
+  for (let at = 0; at < most.length; at += 1400) script.send({ payload: most.subarray(at, at + 1400) });
+  assertEquals([socket.receivedLength, socket.closed], [0, false]);
+  script.send({ payload: "!behind it" });
+  assertEquals(socket.received, bytesOf(`${new TextDecoder().decode(most)}!behind it`));
+  script.nat.close();
+  script.take();
+  script.assertEmpty();
+
+  const longer = new NatScript(), other = longer.open(), bytes = bytesOf("ok".padEnd(MAX_FIRST_BYTES + 1, "."));
+  for (let at = 0; at < bytes.length; at += 1400) longer.send({ payload: bytes.subarray(at, at + 1400) });
+  assertEquals([other.wasReset, other.receivedLength], [true, 0]);
+  expectReset(longer);
+  longer.assertEmpty();
+});
+
+filterTest("waits for the first byte as long as it takes, and 10 s from there for the verdict", (script, socket) => {
+  script.advance(60 * VERDICT_MS);
+  script.send({ payload: "ok" });
+  script.advance(VERDICT_MS - 1);
+  script.send({ payload: "..." });
+  assertEquals(socket.closed, false);
+  script.advance(1);
+  assertEquals([socket.wasReset, socket.receivedLength], [true, 0]);
+  expectReset(script);
+  script.assertEmpty();
+});
+
+filterTest("has no limit of time once it has passed", (script, socket) => {
+  script.send({ payload: "ok" });
+  script.send({ payload: "!" });
+  script.advance(60 * VERDICT_MS);
+  script.send({ payload: "late" });
+  assertEquals(socket.received, bytesOf("ok!late"));
+});
+
+filterTest("asks for the verdict at the guest's FIN, and passes that on behind what was held", (script, socket) => {
+  script.send({ payload: "o" });
+  script.send({ flags: FIN, payload: "k" });
+  assertEquals([socket.received, socket.closeWriteCalled, script.state], [bytesOf("ok"), true, "CLOSE-WAIT"]);
+  script.take();
+  script.advance(5 * 60_000);
+  socket.hostSends("answer");
+  script.host.run();
+  assertEquals(receive(script), "answer");
+  finishHost(script, socket);
+  assertEquals(socket.endedInOrder, true);
+  script.assertEmpty();
+});
+
+for (const said of ["", "no"]) {
+  filterTest(`refuses a guest that finishes with "${said}", which does not pass`, (script, socket) => {
+    script.send({ flags: FIN, payload: said });
+    assertEquals([socket.wasReset, socket.receivedLength], [true, 0]);
+    expectReset(script);
+    script.assertEmpty();
+  });
+}
+
+filterTest("lets the host finish first, and the guest go on after that", (script, socket) => {
+  script.send({ payload: "ok" });
+  socket.hostSends("all of it");
+  socket.hostEof();
+  script.host.run();
+  assertEquals([receive(script), script.state], ["all of it", "FIN-WAIT-2"]);
+  script.send({ payload: "!" });
+  script.send({ flags: FIN, payload: " thanks" });
+  assertEquals([socket.received, socket.endedInOrder], [bytesOf("ok! thanks"), true]);
+  script.advance(1001);
+  script.take();
+  script.assertEmpty();
+});
+
+filterTest("resets the host when the guest resets before the verdict, or is gone", (script, socket) => {
+  script.send({ payload: "ok" });
+  script.take();
+  script.send({ flags: TCP_RST });
+  assertEquals([socket.wasReset, socket.receivedLength], [true, 0]);
+  script.expectNothing();
+  script.assertEmpty();
+
+  const gone = new NatScript(), other = gone.open();
+  gone.send({ payload: "ok" });
+  gone.nat.close();
+  gone.take();
+  assertEquals([other.closed, other.receivedLength], [true, 0]);
+  gone.assertEmpty();
+});
+
+filterTest("gives the guest what the host sent before it broke, before the verdict, then RST", (script, socket) => {
+  script.send({ payload: "ok" });
+  socket.hostSends("last words");
+  socket.hostResets();
+  script.host.run();
+  const [data] = script.take().filter(({ payload }) => payload.length > 0);
+  assertEquals(data!.payload, bytesOf("last words"));
+  script.ack = (script.ack + 10) >>> 0;
+  script.send();
+  expectReset(script);
+  assertEquals([socket.closed, script.nat.endings.resetByHost], [true, 1]);
+  script.assertEmpty();
+});
+
+for (const readsLate of [false, true]) {
+  const kind = readsLate ? ", from a host that reads ahead" : "";
+  filterTest(
+    `whose host breaks at the verdict reads the rest as the guest makes room, then RST${kind}`,
+    (script, socket) => {
+      script.send({ payload: "ok", window: 4 });
+      socket.readsLate = readsLate;
+      socket.hostSends("0123456789");
+      script.host.run();
+      assertEquals(script.receiveAll(), bytesOf("0123"));
+      socket.hostResets();
+      script.send({ ack: (script.ack - 4) >>> 0, window: 4, payload: "!" });
+      script.take();
+      assertEquals([socket.closed, socket.receivedLength], [false, 0]);
+      script.send({ window: 100 });
+      assertEquals(script.receiveAll(), bytesOf("456789"));
+      script.send({ window: 100 });
+      expectReset(script);
+      assertEquals(socket.closed, true);
+      script.assertEmpty();
+    },
+  );
+}
+
+filterTest("waits for a slow host to take what was held, and everything comes in order, then FIN", (script, socket) => {
+  script.send({ payload: "ok" });
+  socket.budget = 0;
+  script.send({ payload: "!" });
+  script.send({ flags: FIN, payload: " behind" });
+  for (let i = 1; i <= 10; i++) {
+    assertEquals([socket.receivedLength, socket.closeWriteCalled], [i - 1, false]);
+    socket.budget = 1;
+    script.host.run();
+  }
+  assertEquals([socket.received, socket.closeWriteCalled], [bytesOf("ok! behind"), true]);
+  finishHost(script, socket);
+  script.assertEmpty();
+});
+
+/** Held bytes of a guest that has finished and whose connection is over, to a host that takes nothing. */
+function linger(script: NatScript, socket: ScriptTcpSocket): void {
+  script.send({ payload: "ok" });
+  socket.budget = 1;
+  script.send({ flags: FIN, payload: "!" });
+  finishHost(script, socket);
+  assertEquals([script.nat.flows(), socket.closed, socket.receivedLength], [[], false, 1]);
+}
+
+filterTest(
+  "that is closed lives on until a slow host has taken what was held, then ends in order",
+  (script, socket) => {
+    linger(script, socket);
+    script.advance(LINGER_MS - 1);
+    socket.budget = Infinity;
+    script.host.run();
+    assertEquals([socket.received, socket.endedInOrder], [bytesOf("ok!"), true]);
+    script.take();
+    script.assertEmpty();
+  },
+);
+
+filterTest("that is closed is reset if the host takes nothing for 60 s", (script, socket) => {
+  linger(script, socket);
+  script.advance(LINGER_MS);
+  assertEquals(socket.wasReset, true);
+  script.take();
+  script.assertEmpty();
+});
+
+filterTest("that is closed ends when the host breaks", (script, socket) => {
+  linger(script, socket);
+  socket.hostResets();
+  script.host.run();
+  assertEquals(socket.closed, true);
+  script.take();
+  script.assertEmpty();
+});
+
+filterTest("takes any number of pieces", (script, socket) => {
+  script.nat.close();
+  script.take();
+  assert(socket.closed);
+  const moves = fc.record({
+    text: fc.string({ minLength: 0, maxLength: 40 }),
+    cuts: fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 20 }),
+    budgets: fc.array(fc.integer({ min: 0, max: 9 }), { maxLength: 8 }),
+    isOk: fc.boolean(),
+    ends: fc.boolean(),
+  });
+  checkProperty(moves, ({ text, cuts, budgets, isOk, ends }) => {
+    const flow = new NatScript(), host = flow.open(), bytes = bytesOf(`${isOk ? "ok" : "no"}${text}${ends ? "!" : ""}`);
+    host.budget = 0;
+    let budget = 0;
+    for (let at = 0, i = 0; at < bytes.length && !host.closed; i++) {
+      const payload = bytes.subarray(at, at += cuts[i % cuts.length]!);
+      flow.send({ payload, ...(at >= bytes.length && { flags: FIN }) });
+      host.budget = budgets[budget++] ?? host.budget;
+      flow.host.run();
+    }
+    if (!host.closed) host.budget = Infinity;
+    flow.host.run();
+    assertEquals([host.received, host.wasReset], [isOk ? bytes : new Uint8Array(0), !isOk]);
+    flow.take();
+    if (isOk) {
+      assertEquals(host.closeWriteCalled, true);
+      host.hostEof();
+      flow.host.run();
+      flow.receiveAll();
+      flow.send();
+    }
+    flow.assertEmpty();
+  });
+});
+
+lateTest("connects when it has passed, and everything follows", (script) => {
+  script.send({ payload: "ok" });
+  assertEquals(script.host.sockets, []);
+  script.send({ payload: "!" });
+  script.send({ payload: " waits" });
+  const socket = script.host.onlyConnect();
+  socket.accept();
+  script.host.run();
+  assertEquals(socket.received, bytesOf("ok! waits"));
+  socket.hostSends("welcome");
+  script.host.run();
+  assertEquals(receive(script), "welcome");
+  script.send({ flags: FIN, payload: " bye" });
+  finishHost(script, socket);
+  assertEquals([socket.received, socket.endedInOrder], [bytesOf("ok! waits bye"), true]);
+  script.assertEmpty();
+});
+
+lateTest("connects to nobody when it refuses, or is given up before", (script) => {
+  script.send({ payload: "no!" });
+  expectReset(script);
+  assertEquals(script.host.sockets, []);
+  script.assertEmpty();
+});
+
+lateTest("connects to nobody for a guest that resets", (script) => {
+  script.send({ payload: "ok" });
+  script.send({ flags: TCP_RST });
+  assertEquals(script.host.sockets, []);
+  script.assertEmpty();
+});
+
+lateTest("passes on a whole conversation that was over before it has connected", (script) => {
+  script.send({ flags: FIN, payload: "ok!" });
+  const socket = script.host.onlyConnect();
+  script.advance(1000);
+  socket.accept();
+  script.host.run();
+  assertEquals([socket.received, socket.closeWriteCalled], [bytesOf("ok!"), true]);
+  script.take();
+  finishHost(script, socket);
+  script.assertEmpty();
+});
+
+lateTest("tries the targets in order while they refuse, and resets the guest if all do", (script) => {
+  script.send({ payload: "ok!" });
+  const [first] = script.host.sockets as [ScriptTcpSocket];
+  first.refuse();
+  script.host.run();
+  const second = script.host.onlyConnect();
+  assertEquals([`${first}`, `${second}`], ["127.0.0.1:80", "[::1]:80"]);
+  second.refuse();
+  script.host.run();
+  expectReset(script);
+  script.assertEmpty();
+});
+
+lateTest("resets the guest when the host cannot be reached, or does not answer", (script) => {
+  script.send({ payload: "ok" });
+  script.send({ payload: "!" });
+  script.host.onlyConnect().refuse("hostUnreachable");
+  script.host.run();
+  expectReset(script);
+  script.assertEmpty();
+
+  script.seq = 1;
+  script.send({ flags: TCP_SYN, ack: 0, mss: 1460 });
+  script.ack = (script.take().at(-1)!.seq + 1) >>> 0;
+  script.send();
+  script.send({ payload: "ok!" });
+  const socket = script.host.onlyConnect();
+  script.advance(script.nat.tcp.config.connectTimeoutMs);
+  assertEquals(socket.closed, true);
+  expectReset(script);
+  script.assertEmpty();
+});
+
+lateTest("gives its connect up when the guest resets", (script) => {
+  script.send({ payload: "ok!" });
+  const socket = script.host.onlyConnect();
+  script.send({ flags: TCP_RST });
+  assertEquals(socket.closed, true);
+  script.assertEmpty();
+});
+
+Deno.test("SocketFilter gives the host the very buffer that it was given, from the first write that passes on", () => {
+  const given: unknown[] = [];
+  const host: HostTcpSocket = {
+    error: "other",
+    setInterest() {},
+    read: () => WOULD_BLOCK,
+    write: (bytes, start, end) => given.push(bytes) && end - start,
+    closeWrite() {},
+    close() {},
+    reset() {},
+  };
+  const script = new FilteredHost(new ScriptHost(), { judge: PASS_ALL }), owner = silent();
+  const options = { connector: { connectTcp: () => host }, targets: [TARGET], judge: PASS_ALL };
+  const filter = new SocketFilter(script, owner, options);
+  filter.hostConnected();
+  const bytes = pattern(100);
+  assertEquals([filter.write(bytes, 0, 50), filter.write(bytes, 50, 100), given.length], [50, 50, 2]);
+  for (const buffer of given) assertStrictEquals(buffer, bytes);
+  assertEquals(script.pool.takenBytes, 0);
+});
+
+Deno.test("SocketFilter tells a refusal to an owner by what it is interested in, once", () => {
+  for (const [interest, told] of [[READ, "readable"], [WRITE, "writable"], [0, "failed prohibited"]] as const) {
+    const inner = new ScriptHost(), host = new FilteredHost(inner, { judge: PASS_OK }), owner = silent();
+    host.start(() => Infinity);
+    const filter = host.connectTcp(TARGET, owner), bytes = bytesOf("no");
+    inner.onlyConnect().accept();
+    inner.run();
+    assertEquals(filter.write(bytes, 0, 2), 2);
+    owner.act = () => {
+      if (interest === READ) assertEquals(filter.read(new Uint8Array(9), 0, 9), FAILED);
+      if (interest === WRITE) assertEquals(filter.write(bytes, 0, 2), FAILED);
+    };
+    inner.sockets[0]!.budget = 0;
+    filter.setInterest(interest);
+    inner.wake();
+    inner.advance(VERDICT_MS);
+    assertEquals(owner.told, ["connected", told]);
+    assertEquals([filter.error, filter.write(bytes, 0, 2)], ["prohibited", FAILED]);
+    filter.setInterest(READ | WRITE);
+    inner.wake();
+    inner.run();
+    assertEquals(owner.told.length, 2);
+    filter.close();
+    assertEquals([host.timers.size, host.pool.takenBytes, inner.openSockets], [0, 0, []]);
+  }
+});
+
+/** An owner that notes what it is told, and does `act` when it may read or write. */
+function silent(): HostConnectHandler & { told: string[]; act: () => void } {
+  const told: string[] = [];
+  return {
+    told,
+    act() {},
+    hostConnected: () => void told.push("connected"),
+    hostConnectFailed: (error) => void told.push(`connectFailed ${error}`),
+    hostReadable() {
+      told.push("readable");
+      this.act();
+    },
+    hostWritable() {
+      told.push("writable");
+      this.act();
+    },
+    hostFailed: (error) => void told.push(`failed ${error}`),
+  };
+}

@@ -1,0 +1,161 @@
+/**
+ * Flows that go through a `SocketFilter`: in a gateway, and over a scripted host for the cases of `host_cases.ts`.
+ *
+ * @module
+ */
+import { BufferPool } from "../../nat/base/buffers.ts";
+import { TimerWheel } from "../../nat/base/timers.ts";
+import type { EndsTurn } from "../../nat/flow/flow.ts";
+import type {
+  HostBoundUdpSocket,
+  HostConnectHandler,
+  HostEndpoint,
+  HostError,
+  HostListener,
+  HostListenError,
+  HostListenHandler,
+  HostNetwork,
+  HostUdpHandler,
+  HostUdpSocket,
+  Turn,
+} from "../../nat/host.ts";
+import type { Nat } from "../../nat/nat.ts";
+import { type FirstBytesJudge, type FirstBytesVerdict, SocketFilter } from "../../nat/relay/socket_filter.ts";
+import { TCP_DEFAULTS } from "../../nat/tcp/context.ts";
+import { type Client, type HostWorld, type PeerListener, type ResettingListener, ScriptWorld } from "./host_peers.ts";
+import type { UdpClient, UdpEcho } from "./host_peers.ts";
+import type { ScriptHost } from "./script_host.ts";
+
+/** How flows are filtered. */
+export interface Filtering {
+  /** Who looks at a flow's first bytes. */
+  readonly judge: FirstBytesJudge;
+  /** Whether the host connects after the verdict. */
+  readonly connectsLate?: boolean;
+}
+
+/** Lets everything pass as soon as it is asked. */
+export const PASS_ALL: FirstBytesJudge = { judge: () => "pass" };
+
+/** Judges a text once it has its `!`, or its end: what begins with `ok` passes. */
+export const PASS_OK: FirstBytesJudge = {
+  judge(bytes: Uint8Array, start: number, end: number, isAll: boolean): FirstBytesVerdict {
+    const text = new TextDecoder().decode(bytes.subarray(start, end));
+    if (!isAll && !text.includes("!")) return "more";
+    return text.startsWith("ok") ? "pass" : "refuse";
+  },
+};
+
+/** Has every TCP flow that a guest of `nat` begins go through a filter. */
+export function filterFlows(nat: Nat, { judge, connectsLate = false }: Filtering): void {
+  const before = nat.connectors;
+  const connectors: Nat["connectors"] = {
+    for(asker, { targets }) {
+      const connector = before.for(asker, { targets });
+      return {
+        connectTcp: (target, owner) => {
+          const others = connectsLate ? targets : [target];
+          return new SocketFilter(nat, owner, { connector, targets: others, judge, connectsLate });
+        },
+      };
+    },
+  };
+  Object.assign(nat, { connectors });
+}
+
+/** A scripted host whose connections go through filters, which end their turns with the host's. */
+export class FilteredHost implements HostNetwork {
+  readonly name = "filtered";
+  readonly timers: TimerWheel;
+  readonly pool: BufferPool = new BufferPool();
+  readonly tcp = { config: TCP_DEFAULTS } as Nat["tcp"];
+  readonly #host: ScriptHost;
+  readonly #filtering: Filtering;
+  #due: EndsTurn[] = [];
+
+  /** Over `host`. */
+  constructor(host: ScriptHost, filtering: Filtering) {
+    this.#host = host;
+    this.#filtering = filtering;
+    this.timers = new TimerWheel(host.now());
+  }
+
+  now(): number {
+    return this.#host.now();
+  }
+
+  due(item: EndsTurn): void {
+    this.#due.push(item);
+  }
+
+  start(turn: Turn): void {
+    this.#host.start(() => {
+      this.timers.advance(this.now());
+      while (this.#due.length > 0) for (const item of this.#due.splice(0)) item.endTurn();
+      return Math.min(turn(), this.timers.nextDeadline());
+    });
+  }
+
+  wake(): void {
+    this.#host.wake();
+  }
+
+  connectTcp(target: HostEndpoint, handler: HostConnectHandler): SocketFilter {
+    return new SocketFilter(this, handler, { connector: this.#host, targets: [target], ...this.#filtering });
+  }
+
+  listenTcp(local: HostEndpoint, handler: HostListenHandler): HostListener | HostListenError {
+    return this.#host.listenTcp(local, handler);
+  }
+
+  openUdp(family: 4 | 6, handler: HostUdpHandler): HostUdpSocket | HostError {
+    return this.#host.openUdp(family, handler);
+  }
+
+  bindUdp(local: HostEndpoint, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError {
+    return this.#host.bindUdp(local, handler);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#host[Symbol.asyncDispose]();
+  }
+}
+
+/** The peers of a filtered host. */
+export class FilteredWorld implements HostWorld {
+  readonly host: FilteredHost;
+  readonly #world = new ScriptWorld();
+
+  /** A world whose connections are filtered so. */
+  constructor(filtering: Filtering) {
+    this.host = new FilteredHost(this.#world.host, filtering);
+  }
+
+  listen(family?: 4 | 6): PeerListener {
+    return this.#world.listen(family);
+  }
+
+  listenToReset(): Promise<ResettingListener> {
+    return this.#world.listenToReset();
+  }
+
+  udpEcho(family?: 4 | 6): Promise<UdpEcho> {
+    return this.#world.udpEcho(family);
+  }
+
+  connect(to: HostEndpoint): Promise<Client> {
+    return this.#world.connect(to);
+  }
+
+  udpClient(family?: 4 | 6): Promise<UdpClient> {
+    return this.#world.udpClient(family);
+  }
+
+  step(): Promise<void> {
+    return this.#world.step();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#world[Symbol.asyncDispose]();
+  }
+}
