@@ -25,6 +25,7 @@ import { HostResolvers } from "./host/resolver.ts";
 import type { Counters } from "./nat/base/counters.ts";
 import type { Totals } from "./nat/flow/events.ts";
 import { GatewayEvents } from "./nat/flow/event_target.ts";
+import { checkFlowLimit } from "./nat/flow/quota.ts";
 import type { Endings } from "./nat/flow/endings.ts";
 import type { FlowInfo } from "./nat/flow/flow.ts";
 import type { HostNetwork } from "./nat/host.ts";
@@ -35,7 +36,7 @@ import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
 import { parseDhcpOptions } from "./nat/service/dhcp_options.ts";
 import { openFamilyWarning } from "./nat/rules/egress.ts";
 import type { TranslationRules } from "./nat/rules/translate.ts";
-import { createTranslationRules, type Families, type TranslationOptions } from "./nat/rules/translation_options.ts";
+import { createTranslationRules, type Families, NO_DNS } from "./nat/rules/translation_options.ts";
 import type { Link, LinkReceiver } from "./net/link/link.ts";
 import { EventLoop } from "./net/linux/event_loop.ts";
 
@@ -195,7 +196,8 @@ export class Gateway implements AsyncDisposable {
     options.signal?.throwIfAborted();
     await using owned = new AsyncDisposableStack();
     const addresses = options.hostAddresses === false ? owned.use(openHostAddresses()) : null;
-    const rules = createTranslationRules({ ...translationOptions(options), hostAddresses: addresses });
+    const dnsServers = options.dns === undefined ? [] : options.dns === NO_DNS ? null : [options.dns];
+    const rules = createTranslationRules({ ...options, dnsServers, hostAddresses: addresses });
     const host = createHost(options.host);
     if (host !== options.host) owned.use(host);
     const gateway = await Gateway.#startOn(host, rules, options);
@@ -209,6 +211,7 @@ export class Gateway implements AsyncDisposable {
     if (open !== null) logger.warn(open);
     const maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
     const { tcp, maxBufferBytes, maxNewFlows, shared } = options;
+    checkLimits(options);
     const limits = {
       maxFlows,
       ...(maxNewFlows !== undefined && { maxNewFlows }),
@@ -322,23 +325,16 @@ export class Gateway implements AsyncDisposable {
   }
 }
 
-function translationOptions(options: GatewayOptions): TranslationOptions {
-  return {
-    dnsServers: dnsServers(options.dns),
-    ...(options.subnet !== undefined && { subnet: options.subnet }),
-    ...(options.subnet6 !== undefined && { subnet6: options.subnet6 }),
-    ...(options.families !== undefined && { families: options.families }),
-    ...(options.nat64 !== undefined && { nat64: options.nat64 }),
-    ...(options.maps !== undefined && { maps: options.maps }),
-    ...(options.hostLoopback !== undefined && { hostLoopback: options.hostLoopback }),
-    ...(options.allow !== undefined && { allow: options.allow }),
-    ...(options.deny !== undefined && { deny: options.deny }),
-  };
-}
-
-function dnsServers(text: string | undefined): NonNullable<TranslationOptions["dnsServers"]> | null {
-  if (text === "none") return null;
-  return text === undefined ? [] : [text];
+/** Throws a `RangeError` for a limit that is none. */
+function checkLimits(options: GatewayOptions): void {
+  for (const name of ["maxFlows", "maxNewFlows"] as const) {
+    const limit = options[name];
+    try {
+      if (limit !== undefined) checkFlowLimit(limit);
+    } catch (error) {
+      throw new RangeError(`Cannot set ${name} to ${limit}: ${error instanceof Error ? error.message : error}`);
+    }
+  }
 }
 
 /**

@@ -1,72 +1,61 @@
 /**
  * The options that every command with a gateway has: read from words, and given to `Gateway.start`.
  *
- * Settings are plain data, so that they can be posted to a Worker.
+ * What concerns the gateway is named as `GatewayOptions` names it, and read and checked by the library: here its errors
+ * become usage errors. All of it is plain data, so that it can be posted to a Worker.
  *
  * @module
  */
-import { checkOverlaps, formatPortSpec, parseForward } from "../forward/port_spec.ts";
+import { checkForwards, parseForward } from "../forward/port_spec.ts";
 import type { Gateway, GatewayOptions } from "../mod.ts";
-import { DEFAULT_DENY } from "../nat/rules/egress.ts";
-import type { HostNetwork } from "../nat/host.ts";
-import { isLoopback } from "../nat/rules/policy.ts";
-import { parseDhcpOptions } from "../nat/service/dhcp_options.ts";
-import { guestAddressProblem } from "../nat/rules/segment.ts";
-import { createTranslationRules } from "../nat/rules/translation_options.ts";
-import { Cidr, formatIpv4, IpAddress } from "../net/wire/address.ts";
+import { DEFAULT_DENY, parseDeny, parseEgressRule } from "../nat/rules/egress.ts";
+import type { HostAddresses, HostNetwork } from "../nat/host.ts";
+import { parseDhcpOption, parseDhcpOptions } from "../nat/service/dhcp_options.ts";
+import { DEFAULT_SUBNET } from "../nat/rules/segment.ts";
+import type { TranslationRules } from "../nat/rules/translate.ts";
+import {
+  createTranslationRules,
+  parseDns,
+  parseMap,
+  parseSubnet,
+  TranslationOptionError,
+  type TranslationOptionName,
+} from "../nat/rules/translation_options.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";
 import { UsageError } from "./usage_error.ts";
 import {
+  checkedBy,
   type HostKind,
   type LogLevel,
-  readDeny,
-  readDhcpOption,
-  readDns,
-  readEgressRule,
+  readFlowLimit,
   readHostKind,
   readLogLevel,
-  readMap,
-  readMaxFlows,
-  readSubnet,
   readTcpPorts,
   readUdpPorts,
 } from "./values.ts";
 
-/**
- * What a gateway was told on the command line. What the user left out is `undefined` where something else knows the
- * default.
- */
+/** What `Gateway.start` is told that can be posted to a Worker. */
+export type PlainOptions = Omit<GatewayOptions, "host" | "logger" | "signal">;
+
+/** What a gateway was told on the command line. */
 export interface GatewaySettings {
-  /** Ports of the host that lead to the guest, `tcp:SPEC` and `udp:SPEC`. */
-  readonly forwards: readonly string[];
-  /** The guests' network. */
-  readonly subnet: string;
-  /** Where DNS queries go: `ADDR[:PORT]`, `none`, or the host's resolver. */
-  readonly dns: string | undefined;
-  /** Guest-visible addresses for host addresses, `GUESTADDR=HOSTADDR`. */
-  readonly maps: readonly string[];
-  /** Whether the gateway's address leads to the host's loopback. */
-  readonly hostLoopback: boolean;
-  /** Whether guests reach addresses of the host at all. */
-  readonly hostAddresses: boolean;
-  /** Where guests may go: rules as `EgressRules` reads them. */
-  readonly allow: readonly string[];
-  /** Where they may not go, `none` included. */
-  readonly deny: readonly string[];
-  /** What DHCP tells beside addresses, `NAME=VALUE`. */
-  readonly dhcpOptions: readonly string[];
-  /** How many flows there may be at once. */
-  readonly maxFlows: number | undefined;
-  /** How many flows may begin in a second. */
-  readonly maxNewFlows: number | undefined;
-  /** Whether more than one guest may come. */
-  readonly shared: boolean;
+  /** What the library is told. What the user left out is not there: the library knows the default. */
+  readonly gateway: PlainOptions;
   /** Which host sockets. */
   readonly host: HostKind;
   /** How much is logged. */
   readonly logLevel: LogLevel;
 }
+
+/** How the command line calls what the library's errors name. */
+const OPTIONS: Partial<Record<TranslationOptionName, string>> = {
+  subnet: "--subnet",
+  dnsServers: "--dns",
+  maps: "--map",
+};
+/** Stands for the host's addresses while options are checked. */
+const NOT_READ: HostAddresses = { version: () => 0, has: () => false };
 
 /** The rows of these options. The default of `--log-level` is each command's own. */
 export const GATEWAY_ROWS = {
@@ -88,21 +77,21 @@ export const GATEWAY_ROWS = {
   "subnet": {
     metavar: "CIDR",
     help: "gateway .2, DNS .3, guest .15 (at least a /27)",
-    shown: "10.0.2.0/24",
-    read: readSubnet,
+    shown: DEFAULT_SUBNET,
+    read: checkedBy(parseSubnet),
   },
   "dns": {
     letter: "D",
     metavar: "ADDR[:PORT]|none",
     help: "where .3 sends queries; none: no resolver at all",
     shown: "the host's",
-    read: readDns,
+    read: checkedBy(parseDns),
   },
   "map": {
     metavar: "GUESTADDR=HOSTADDR",
     help: "an address of the guest's for one of the host; repeatable",
     repeatable: true,
-    read: readMap,
+    read: checkedBy(parseMap),
   },
   "no-host-loopback": {
     help: "nothing leads to the host's loopback unless a --map names it; the host's other\n" +
@@ -113,105 +102,76 @@ export const GATEWAY_ROWS = {
     metavar: "CIDR[:PORTS]",
     help: "guests reach this and nothing else; ports as 80,8000-8099; repeatable",
     repeatable: true,
-    read: readEgressRule,
+    read: checkedBy(parseEgressRule),
   },
   "deny": {
     metavar: "CIDR[:PORTS]|none",
     help: "guests do not reach this; none: drop the default; repeatable",
     repeatable: true,
     shown: DEFAULT_DENY.join(", "),
-    read: readDeny,
+    read: checkedBy(parseDeny),
   },
   "dhcp-option": {
     metavar: "NAME=VALUE",
     help: "what DHCP tells: bootfile-name, next-server, tftp-server-name, host-name,\n" +
       "domain-name, domain-search=example.com,example.net; repeatable",
     repeatable: true,
-    read: readDhcpOption,
+    read: checkedBy(parseDhcpOption),
   },
   "max-flows": {
     metavar: "N",
     help: "flows at once; of serve, a guest has three quarters at most",
     shown: "4096",
-    read: readMaxFlows,
+    read: readFlowLimit,
   },
-  "max-new-flows": { metavar: "N", help: "flows that begin in a second", shown: "no limit", read: readMaxFlows },
+  "max-new-flows": { metavar: "N", help: "flows that begin in a second", shown: "no limit", read: readFlowLimit },
   "host": { metavar: "ffi|deno", help: "host sockets: epoll and FFI, or Deno's own", shown: "ffi", read: readHostKind },
   "log-level": { metavar: "LEVEL", help: "debug, info, warn or error", read: readLogLevel },
 } as const;
 
-/** The settings that these values make. Throws a `UsageError` where they contradict each other. */
+/** The settings that these values make. Throws a `UsageError` if they contradict each other. */
 export function gatewaySettings(
   program: string,
   values: OptionValues<typeof GATEWAY_ROWS>,
   defaults: { logLevel: LogLevel; shared: boolean },
 ): GatewaySettings {
-  const settings: GatewaySettings = {
+  const gateway: PlainOptions = {
     forwards: [...values["tcp-ports"], ...values["udp-ports"]],
-    subnet: values.subnet ?? "10.0.2.0/24",
-    dns: values.dns,
     maps: values.map,
     hostLoopback: !values["no-host-loopback"],
     hostAddresses: !values["no-host"],
     allow: values.allow,
     deny: values.deny,
     dhcpOptions: values["dhcp-option"],
-    maxFlows: values["max-flows"],
-    maxNewFlows: values["max-new-flows"],
     shared: defaults.shared,
+    ...given({
+      subnet: values.subnet,
+      dns: values.dns,
+      maxFlows: values["max-flows"],
+      maxNewFlows: values["max-new-flows"],
+    }),
+  };
+  try {
+    checkForwards(gateway.forwards!.flatMap(parseForward), gatewayRules(gateway));
+    parseDhcpOptions(gateway.dhcpOptions!);
+  } catch (error) {
+    throw asUsageError(program, error);
+  }
+  return {
+    gateway,
     host: values.host ?? (Deno.build.os === "linux" ? "ffi" : "deno"),
     logLevel: values["log-level"] ?? defaults.logLevel,
   };
-  checkForwards(program, settings);
-  checkMaps(program, settings);
-  checkDhcpOptions(program, settings);
-  return settings;
 }
 
 /** What `Gateway.start` is told, on this host. */
-export function gatewayOptions(settings: GatewaySettings, host: HostNetwork): GatewayOptions {
-  const {
-    forwards,
-    subnet,
-    dns,
-    maps,
-    hostLoopback,
-    hostAddresses,
-    allow,
-    deny,
-    dhcpOptions,
-    maxFlows,
-    maxNewFlows,
-    shared,
-    logLevel,
-  } = settings;
-  return {
-    forwards,
-    subnet,
-    maps,
-    hostLoopback,
-    hostAddresses,
-    allow,
-    deny,
-    dhcpOptions,
-    shared,
-    host,
-    logger: stderrLogger(logLevel),
-    ...(dns === undefined ? {} : { dns }),
-    ...(maxFlows === undefined ? {} : { maxFlows }),
-    ...(maxNewFlows === undefined ? {} : { maxNewFlows }),
-  };
+export function gatewayOptions({ gateway, logLevel }: GatewaySettings, host: HostNetwork): GatewayOptions {
+  return { ...gateway, host, logger: stderrLogger(logLevel) };
 }
 
-/** The addresses of a guest's network, as text. */
-export function addressesOf(subnet: string): { gateway: string; resolver: string; guest: string; prefix: number } {
-  const { address, prefix } = Cidr.parse(subnet);
-  return {
-    gateway: formatIpv4(address.ipv4 + 2),
-    resolver: formatIpv4(address.ipv4 + 3),
-    guest: formatIpv4(address.ipv4 + 15),
-    prefix,
-  };
+/** The rules that a gateway makes of these options, but for the host's own addresses. Throws as it does. */
+export function gatewayRules({ hostAddresses = true, ...options }: PlainOptions): TranslationRules {
+  return createTranslationRules({ ...options, hostAddresses: hostAddresses ? null : NOT_READ });
 }
 
 /** Tells where each forward listens and leads, a line each, whatever is logged. */
@@ -219,44 +179,18 @@ export function reportForwards(gateway: Gateway): void {
   for (const forward of gateway.forwards.list()) writeStderr(`forwarding ${forward}\n`);
 }
 
-/** Of several forwards no two may want the same port, and one may name an address of the guest's network only. */
-function checkForwards(program: string, { forwards, subnet }: GatewaySettings): void {
-  const specs = forwards.flatMap(parseForward), rules = createTranslationRules({ subnet });
-  try {
-    checkOverlaps(specs);
-  } catch (error) {
-    throw new UsageError(program, error instanceof Error ? error.message : String(error));
+/** An error of the library as this program says it: as it says it of one option, or as `cannot forward …`. */
+function asUsageError(program: string, error: unknown): UsageError {
+  if (error instanceof TranslationOptionError && error.option in OPTIONS) {
+    return new UsageError(program, `bad ${OPTIONS[error.option]} ${error.text}: ${error.problem}`);
   }
-  for (const spec of specs) {
-    const problem = spec.guestAddress === null ? null : guestAddressProblem(rules, spec.guestAddress);
-    if (problem !== null) throw new UsageError(program, `bad forward ${formatPortSpec(spec)}: ${problem}`);
-  }
+  const message = error instanceof Error ? error.message : String(error);
+  return new UsageError(program, message.charAt(0).toLowerCase() + message.slice(1));
 }
 
-/** Each name is given once. */
-function checkDhcpOptions(program: string, { dhcpOptions }: GatewaySettings): void {
-  try {
-    parseDhcpOptions(dhcpOptions);
-  } catch (error) {
-    throw new UsageError(program, error instanceof Error ? error.message : String(error));
-  }
-}
-
-/** A map may rename the gateway, but neither the guest itself nor the resolver, and each address once. */
-function checkMaps(program: string, settings: GatewaySettings): void {
-  const { guest, resolver } = addressesOf(settings.subnet);
-  const seen = new Set<string>();
-  for (const map of settings.maps) {
-    const address = IpAddress.parse(map.split("=")[0]!).toString();
-    const whose = address === guest ? "the guest's own address" : address === resolver ? "the resolver's address" : "";
-    if (!settings.hostAddresses && isLoopback(IpAddress.parse(map.split("=")[1]!))) {
-      throw new UsageError(
-        program,
-        `bad --map ${map}: it leads to the host, which --no-host forbids, leave out one of them`,
-      );
-    }
-    if (whose) throw new UsageError(program, `bad --map ${map}: ${address} is ${whose}, take another one`);
-    if (seen.has(address)) throw new UsageError(program, `bad --map ${map}: ${address} is mapped already`);
-    seen.add(address);
-  }
+/** The same without what is undefined. */
+function given<T extends object>(values: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as ReturnType<
+    typeof given<T>
+  >;
 }

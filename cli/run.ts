@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { addressesOf } from "./gateway_settings.ts";
+import { gatewayRules } from "./gateway_settings.ts";
 import type { GatewayWorker } from "./gateway_worker.ts";
 import { harden } from "./hardening.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
@@ -30,14 +30,15 @@ export async function run(
 ): Promise<number> {
   const command = readCommand(words), refusal = refusalOf(command);
   if (refusal !== undefined) return fail(refusal.message, refusal.code);
-  const { gateway, resolver, guest, prefix } = addressesOf(options.subnet), logger = stderrLogger(options.logLevel);
+  const { gateway, dns, guest, subnet } = gatewayRules(options.gateway).ipv4!;
+  const hasDns = options.gateway.dns !== "none", logger = stderrLogger(options.logLevel);
   let namespace: Namespace;
   try {
     namespace = await Namespace.open({
-      address: `${guest}/${prefix}`,
-      gateway,
+      address: `${guest}/${subnet.prefix}`,
+      gateway: gateway.toString(),
       mtu: options.mtu,
-      resolver: options.dns === "none" ? undefined : resolver,
+      resolver: hasDns ? dns.toString() : undefined,
       command,
       isolation: options.isolate ? new Isolation(command, makeOwnFiles(options)) : undefined,
     });
@@ -59,7 +60,7 @@ export async function run(
     // COMMAND has just been started: nothing of this reaches it.
     harden(logger, ["kill"]);
     keepOnly(neededByGateway(options, sources), logger);
-    if (namespace.unresolved && options.dns !== "none") {
+    if (namespace.unresolved && hasDns) {
       logger.warn("names will not resolve: there is no /etc/resolv.conf to replace");
     }
     if (namespace.strayed) {

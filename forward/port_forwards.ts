@@ -19,7 +19,7 @@ import type {
 } from "../nat/host.ts";
 import type { Nat } from "../nat/nat.ts";
 import { formatEndpoint, type IpAddress } from "../net/wire/address.ts";
-import { checkOverlaps, formatPortSpec, type ForwardProtocol, parseForward, type PortSpec } from "./port_spec.ts";
+import { checkForwards, formatPortSpec, type ForwardProtocol, parseForward, type PortSpec } from "./port_spec.ts";
 
 /** A forward that is live. Disposing of it is `remove()`. */
 export interface Forward extends AsyncDisposable {
@@ -60,7 +60,7 @@ export class PortForwards {
   async add(specs: string | readonly string[]): Promise<Forward[]> {
     if (this.#closed) throw new Deno.errors.BadResource("Cannot add forwards: the gateway is closed");
     const wanted = (typeof specs === "string" ? [specs] : specs).flatMap(parseForward);
-    this.#check(wanted);
+    checkForwards(wanted, this.#parts.nat.rules, [...this.#live].map(({ spec }) => spec));
     const bound: LiveForward[] = [];
     try {
       for (const spec of wanted) bound.push(new LiveForward(spec, this.#parts));
@@ -80,19 +80,6 @@ export class PortForwards {
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#live].map((forward) => forward.remove()));
-  }
-
-  #check(wanted: readonly PortSpec[]): void {
-    for (const spec of wanted) {
-      if (spec.guestAddress === null) continue;
-      const problem = this.#parts.nat.forwards.problemOf(spec.guestAddress);
-      if (problem !== null) throw new RangeError(`Cannot forward ${formatPortSpec(spec)}: ${problem}`);
-    }
-    try {
-      checkOverlaps(wanted, [...this.#live].map(({ spec }) => spec));
-    } catch (error) {
-      throw new RangeError(`Cannot forward ports: ${error instanceof Error ? error.message : error}`);
-    }
   }
 }
 

@@ -16,6 +16,7 @@
  *
  * @module
  */
+import { guestAddressProblem, type MappedSegments } from "../nat/rules/segment.ts";
 import { formatEndpoint, IpAddress } from "../net/wire/address.ts";
 
 /** A transport whose ports can be forwarded. */
@@ -80,6 +81,26 @@ export function parseForward(text: string): PortSpec[] {
 export function formatPortSpec({ protocol, address, port, guestAddress, guestPort }: PortSpec): string {
   const guest = guestAddress === null ? `${guestPort}` : formatEndpoint(guestAddress, guestPort);
   return `${protocol} ${formatEndpoint(address, port)} -> ${guest}`;
+}
+
+/**
+ * Throws a `RangeError` that names what is wrong if one of `specs` leads to an address that no guest of these networks
+ * can have, or wants a port that another one of them, or of `others`, has.
+ */
+export function checkForwards(
+  specs: readonly PortSpec[],
+  segments: MappedSegments,
+  others: readonly PortSpec[] = [],
+): void {
+  for (const spec of specs) {
+    const problem = spec.guestAddress === null ? null : guestAddressProblem(segments, spec.guestAddress);
+    if (problem !== null) throw new RangeError(`Cannot forward ${formatPortSpec(spec)}: ${problem}`);
+  }
+  try {
+    checkOverlaps(specs, others);
+  } catch (error) {
+    throw new RangeError(`Cannot forward ports: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 /**

@@ -31,7 +31,6 @@ import { FlowKey } from "./flow/flow_key.ts";
 import type { HostEndpoint, HostError, HostTcpHandler, HostTcpSocket } from "./host.ts";
 import { findReserved } from "./rules/policy.ts";
 import type { TcpFlows } from "./relay/tcp_flows.ts";
-import { guestAddressProblem } from "./rules/segment.ts";
 import type { TranslationRules } from "./rules/translate.ts";
 
 /** Ports that are drawn where the client's own is taken: those that need no privilege. */
@@ -78,11 +77,6 @@ export class Forwards {
   /** None yet. */
   constructor(context: ForwardContext) {
     this.#context = context;
-  }
-
-  /** Why a forward cannot lead to `address`, in words, or null. */
-  problemOf(address: IpAddress): string | null {
-    return guestAddressProblem(this.#context.rules, address);
   }
 
   /** From now on clients may come to `forward`. */

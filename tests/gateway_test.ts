@@ -139,11 +139,14 @@ Deno.test("Gateway.start refuses options that make no sense, and says why", asyn
   const bad: [GatewayOptions, string][] = [
     [{ subnet: "10.0.2.0/28" }, "/27"],
     [{ subnet: "ten" }, "ten"],
+    [{ maxFlows: 0 }, "Cannot set maxFlows to 0: it is a whole number from 1 to 1000000"],
+    [{ maxFlows: NaN }, "maxFlows"],
+    [{ maxNewFlows: 1.5 }, "Cannot set maxNewFlows to 1.5"],
     [{ maps: ["10.0.2.9"] }, "GUESTADDR=HOSTADDR"],
     [{ dns: "1.2.3.4:99999" }, "1 to 65535"],
     [{ allow: ["somewhere"] }, 'Cannot allow "somewhere": it is CIDR'],
     [{ deny: ["10.0.0.5/8"] }, "write 10.0.0.0/8"],
-    [{ maxNewFlows: 0 }, "nothing would pass"],
+    [{ maxNewFlows: 0 }, "Cannot set maxNewFlows to 0"],
   ];
   for (const [options, text] of bad) {
     await assertRejects(() => Gateway.start({ host: "deno", ...options }), Error, text);

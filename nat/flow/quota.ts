@@ -26,6 +26,9 @@ export const SHARE = 3;
 /** Host connects that may be under way at once. */
 export const MAX_CONNECTING = 1024;
 
+/** The greatest limit of flows: what a loop has time and memory for. */
+const MOST_FLOWS = 1_000_000;
+
 /** What a gateway allows all guests together. */
 export interface QuotaLimits {
   /** Flows at once. */
@@ -34,6 +37,12 @@ export interface QuotaLimits {
   readonly maxNewFlows?: number;
   /** Whether no guest may have everything, even while it is the only one. Default false. */
   readonly shared?: boolean;
+}
+
+/** A limit of flows, at once or a second, if it is one. Throws a `RangeError` whose message is what would be right. */
+export function checkFlowLimit(limit: number): number {
+  if (Number.isInteger(limit) && limit >= 1 && limit <= MOST_FLOWS) return limit;
+  throw new RangeError(`it is a whole number from 1 to ${MOST_FLOWS}`);
 }
 
 /** Why there is no further flow: the counter, and words for the log. */

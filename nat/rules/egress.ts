@@ -80,6 +80,11 @@ export function parseEgressRule(text: string): EgressRule {
   return { range, ports: ports === undefined ? [] : ports.split(",").map(parsePorts), text };
 }
 
+/** Reads a rule of `deny`: as `parseEgressRule`, or `none`, which is null. */
+export function parseDeny(text: string): EgressRule | null {
+  return text === DENY_NONE ? null : parseEgressRule(text);
+}
+
 /** The rules of a gateway. */
 export class EgressRules {
   /** Exceptions and allow-list. */

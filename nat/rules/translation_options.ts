@@ -30,7 +30,8 @@ const LONGEST_PREFIX = 27;
 const SHORTEST_PREFIX = 8;
 /** Prefix of every IPv6 subnet: guests make up the other 64 bits (RFC 4291 section 2.5.1, RFC 4862). */
 const PREFIX6 = 64;
-const NO_DNS = "none";
+/** As text of a DNS server: there is no DNS. */
+export const NO_DNS = "none";
 
 /** Which families a guest has. */
 export type Families = "both" | "ipv4" | "ipv6";

@@ -14,11 +14,11 @@ function optionsOf(...words: string[]): ServeOptions {
 }
 
 Deno.test("parseCommandLine of serve reads each option, and knows the defaults", () => {
-  const { links, mtu, offload, logLevel, readyFd, exitFd, wsToken, wsOrigins, subnet, hostLoopback } = optionsOf(
+  const { links, mtu, offload, logLevel, readyFd, exitFd, wsToken, wsOrigins, gateway } = optionsOf(
     ...LISTEN,
   );
   assertEquals(links, [UNIX]);
-  assertEquals({ mtu, offload, logLevel, readyFd, exitFd, wsToken, wsOrigins, subnet, hostLoopback }, {
+  assertEquals({ mtu, offload, logLevel, readyFd, exitFd, wsToken, wsOrigins, shared: gateway.shared }, {
     mtu: undefined,
     offload: true,
     logLevel: "info",
@@ -26,8 +26,7 @@ Deno.test("parseCommandLine of serve reads each option, and knows the defaults",
     exitFd: undefined,
     wsToken: undefined,
     wsOrigins: [],
-    subnet: "10.0.2.0/24",
-    hostLoopback: true,
+    shared: true,
   });
   const all: [string[], Partial<ServeOptions>][] = [
     [["--listen=tcp:127.0.0.1:0"], { links: [UNIX, { kind: "tcp", hostname: "127.0.0.1", port: 0 }] }],
@@ -37,10 +36,8 @@ Deno.test("parseCommandLine of serve reads each option, and knows the defaults",
     [["--ws-token", "s3cret"], { wsToken: "s3cret" }],
     [["--ws-origin", "https://vm.example", "--ws-origin=null"], { wsOrigins: ["https://vm.example", "null"] }],
     [["--no-host-loopback", "--log-level", "debug", "--subnet", "10.9.0.0/24", "-D", "none"], {
-      hostLoopback: false,
       logLevel: "debug",
-      subnet: "10.9.0.0/24",
-      dns: "none",
+      gateway: { ...optionsOf(...LISTEN).gateway, hostLoopback: false, subnet: "10.9.0.0/24", dns: "none" },
     }],
   ];
   for (const [words, changed] of all) {
