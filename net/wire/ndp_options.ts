@@ -108,7 +108,7 @@ export function readNdpOptions(bytes: Uint8Array, start: number, end: number): N
         // A length of a code that is not known makes the option as if it were not there (RFC 8781 section 4).
         if (length === undefined) break;
         const base = new IpAddress(readUint32(bytes, at + 4), readUint32(bytes, at + 8), readUint32(bytes, at + 12), 0);
-        options.pref64 ??= { prefix: new Cidr(base, length), lifetime: (scaled >>> 3) * PREF64_STEP };
+        options.pref64 ??= { prefix: new Cidr(base, length).network, lifetime: (scaled >>> 3) * PREF64_STEP };
       }
     }
   }
@@ -163,11 +163,12 @@ function fitsOption(bytes: Uint8Array, at: number, length: number): boolean {
   }
 }
 
+/** Bits behind the prefix are reserved and ignored. */
 function readPrefix(bytes: Uint8Array, at: number): NdpPrefix {
   const flags = bytes[at + 3]!, address = readAddress(bytes, at + 16), length = bytes[at + 2]!;
   return {
     // A mapped address counts its prefix in bits of IPv4 (`Cidr`).
-    prefix: new Cidr(address, address.isIpv4 ? Math.max(0, length - 96) : length),
+    prefix: new Cidr(address, address.isIpv4 ? Math.max(0, length - 96) : length).network,
     onLink: (flags & ON_LINK) !== 0,
     autonomous: (flags & AUTONOMOUS) !== 0,
     validLifetime: readUint32(bytes, at + 4),

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/ass
 import { Cidr, IpAddress, parseMac } from "../../../net/wire/address.ts";
 import { addressSum } from "../../../net/wire/checksum.ts";
 import { icmpv6ChecksumValid } from "../../../net/wire/icmpv6.ts";
+import { DecodeError } from "../../../net/wire/decode_error.ts";
 import { encodeIpv6 } from "../../../net/wire/ipv6.ts";
 import {
   ALL_NODES,
@@ -27,7 +28,14 @@ import {
   solicitedNode,
 } from "../../../net/wire/ndp.ts";
 import { NDP_OPTION_MTU, NDP_OPTION_SOURCE_MAC, NDP_OPTION_TARGET_MAC } from "../../../net/wire/ndp_options.ts";
-import { assertEncodes, assertRefused, assertRefusesEveryShorter, hex, painted } from "../../support/packet_bytes.ts";
+import {
+  assertEncodes,
+  assertRefused,
+  assertRefusesEveryShorter,
+  hex,
+  noise,
+  painted,
+} from "../../support/packet_bytes.ts";
 
 const DOORS = { layer: "ndp", check: checkNdp, decode: decodeNdp };
 const GUEST_MAC = parseMac("52:54:00:12:34:56"), ROUTER_MAC = parseMac("52:55:0a:00:02:02");
@@ -299,4 +307,30 @@ Deno.test("formatNdp is what tcpdump prints, and isNdpType knows the types", () 
     "ICMP6, redirect, fd01::2 to fe80::9, length 48",
   ]);
   assertEquals([132, 133, 137, 138].map(isNdpType), [false, true, true, false]);
+});
+
+Deno.test("ndp: both doors agree on any bytes, and what was decoded is written as a message that decodes to the same", () => {
+  let taken = 0;
+  for (let seed = 1; seed <= 4000; seed++) {
+    const bytes = noise(120, seed),
+      end = seed % 9 === 0 ? seed % 121 : (seed % 16) * 8,
+      fixed = [8, 16, 24, 24, 40][seed % 5]!;
+    bytes.set([133 + seed % 5, 0]);
+    if (seed % 5 === 4) bytes.set([0xfe, 0x80], 8);
+    for (let option = fixed; option + 8 <= 120; option += bytes[option + 1]! * 8) {
+      const kind = [1, 2, 3, 5, 25, 38, 14][bytes[option]! % 7]!;
+      bytes.set([kind, seed % 7 === 0 ? bytes[option + 1]! % 4 + 1 : ({ 3: 4, 25: 3, 38: 2 }[kind] ?? 1)], option);
+    }
+    try {
+      const decoded = decodeNdp(bytes, 0, end), out = painted(400);
+      assert(checkNdp(bytes, 0, end) && !formatNdp(decoded).includes("\n"));
+      const again = decodeNdp(out, 0, encodeNdp(out, 0, decoded, seed));
+      const { length: _, ...before } = decoded, { length: __, ...after } = again;
+      assertEquals(asText(after), asText(before));
+      taken++;
+    } catch (error) {
+      assert(error instanceof DecodeError && !checkNdp(bytes, 0, end), `seed ${seed}: ${error}`);
+    }
+  }
+  assert(taken > 500 && taken < 3500, `${taken} taken`);
 });
