@@ -20,12 +20,13 @@ const SURROUNDINGS = `exec unshare -n sh -c '
   socat TCP-LISTEN:8000,fork,reuseaddr SYSTEM:"echo host" </dev/null >/dev/null 2>&1 & second=$!
   socat UDP-RECVFROM:8000,fork SYSTEM:"read x; echo host" </dev/null >/dev/null 2>&1 & fourth=$!
   until nc -z 192.0.2.9 8000 && nc -z 127.0.0.1 8000; do sleep 0.05; done
-  ( left=3000; until [ -e "$DIR/move" ] || [ "$left" -eq 0 ]; do sleep 0.02; left=$((left - 1)); done
+  # The folder goes with the test, and an end of the test that leaves it must not leave this too.
+  await() { left=600; while [ -d "$DIR" ] && [ ! -e "$1" ] && [ "$left" -gt 0 ]; do sleep 0.1; left=$((left - 1)); done; }
+  ( await "$DIR/move"
     nsenter -t $peer -n ip addr del 192.0.2.9/24 dev v1
     ip addr add 192.0.2.9/24 dev v0
-    touch "$DIR/moved"
-    # The folder goes with the test, and an end of the test that leaves it must not leave this too.
-    left=600; while [ -d "$DIR" ] && [ ! -e "$DIR/over" ] && [ "$left" -gt 0 ]; do sleep 0.1; left=$((left - 1)); done
+    [ -d "$DIR" ] && touch "$DIR/moved"
+    await "$DIR/over"
     kill $first $second $third $fourth $peer ) </dev/null >/dev/null 2>&1 &
   exec "$@"' sh "$@"`;
 
@@ -35,7 +36,7 @@ const COMMAND = `
   for address in 192.0.2.9 192.0.2.1 10.0.2.2; do ask "" $address; done
   echo "-u 192.0.2.9: $(echo x | socat -t 2 - UDP:192.0.2.9:8000,bind=:4000)"
   touch "$DIR/move"
-  until [ -e "$DIR/moved" ]; do sleep 0.02; done
+  while [ -d "$DIR" ] && [ ! -e "$DIR/moved" ]; do sleep 0.02; done
   for address in 192.0.2.9 192.0.2.1; do ask "" $address; done
   echo "-u 192.0.2.9: $(echo x | socat -t 1 - UDP:192.0.2.9:8000,bind=:4000 2>/dev/null)"
   touch "$DIR/over"`;
