@@ -9,6 +9,7 @@
  */
 import type { HostError } from "../nat/host.ts";
 import { ICMP_ADMIN_PROHIBITED, ICMP_TIME_EXCEEDED, ICMP_UNREACHABLE } from "../net/wire/icmpv4.ts";
+import { ICMPV6_ADMIN_PROHIBITED, ICMPV6_TIME_EXCEEDED, ICMPV6_UNREACHABLE } from "../net/wire/icmpv6.ts";
 import type { IpAddress } from "../net/wire/address.ts";
 import { IP_RECVERR, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVERR, type Libc, MSG_ERRQUEUE } from "../net/linux/libc.ts";
 import { CMSG_HEADER, MessageHeader } from "../net/linux/msghdr.ts";
@@ -21,7 +22,7 @@ export interface QueuedError {
   error: HostError;
   /** Where the datagram was to go. */
   to: { address: IpAddress; port: number };
-  /** With `tooLarge`: the largest IPv4 packet that the path carries. Else 0. */
+  /** With `tooLarge`: the largest packet of the datagram's family that the path carries. Else 0. */
   mtu: number;
   /** The first bytes of what was sent. */
   data: Uint8Array;
@@ -41,13 +42,11 @@ const INFO = CMSG_HEADER + 8;
 const ERROR_SIZE = CMSG_HEADER + 16;
 const ORIGIN_ICMP = 2;
 const ORIGIN_ICMPV6 = 3;
-/** ICMPv6 (RFC 4443 section 3.3). */
-const ICMPV6_TIME_EXCEEDED = 3;
+/** Codes of ICMPv6 unreachable that mean a filter (RFC 4443 section 3.1): by policy, of the source, by a route. */
+const ICMPV6_PROHIBITED = [ICMPV6_ADMIN_PROHIBITED, 5, 6];
 /** Codes of ICMP unreachable that mean a filter, beside `ICMP_ADMIN_PROHIBITED` (RFC 1122 section 3.2.2.1). */
 const NET_PROHIBITED = 9;
 const HOST_PROHIBITED = 10;
-/** How much longer an IPv6 header is than an IPv4 header. */
-const IPV6_SURPLUS = 20;
 
 const data = new Uint8Array(ERROR_DATA_SIZE);
 let prepared: MessageHeader | undefined;
@@ -67,7 +66,7 @@ export function takeError(libc: Libc, fd: number, into: QueuedError): boolean {
     if (to === undefined || message.controlLength < ERROR_SIZE || !isError(control)) continue;
     into.to = to;
     into.error = classOf(control);
-    into.mtu = into.error === "tooLarge" ? mtuOf(control) : 0;
+    into.mtu = into.error === "tooLarge" ? control.getUint32(INFO, true) : 0;
     into.data = data;
     into.dataLength = length;
     return true;
@@ -87,11 +86,9 @@ function classOf(control: DataView): HostError {
     const filtered = code === ICMP_ADMIN_PROHIBITED || code === NET_PROHIBITED || code === HOST_PROHIBITED;
     if (type === ICMP_UNREACHABLE && filtered) return "prohibited";
   }
-  if (origin === ORIGIN_ICMPV6 && type === ICMPV6_TIME_EXCEEDED) return "expired";
+  if (origin === ORIGIN_ICMPV6) {
+    if (type === ICMPV6_TIME_EXCEEDED) return "expired";
+    if (type === ICMPV6_UNREACHABLE && ICMPV6_PROHIBITED.includes(code)) return "prohibited";
+  }
   return hostError(control.getUint32(CMSG_HEADER, true));
-}
-
-function mtuOf(control: DataView): number {
-  const info = control.getUint32(INFO, true);
-  return control.getUint8(ORIGIN) === ORIGIN_ICMPV6 ? info - IPV6_SURPLUS : info;
 }

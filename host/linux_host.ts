@@ -103,8 +103,8 @@ export class LinuxHost implements HostNetwork {
   }
 
   /** Opens a ping socket, or a part of a raw one where the kernel has none for this user. */
-  openPing(handler: HostPingHandler): HostPingSocket | HostError {
-    return this.#ping.open(handler);
+  openPing(family: 4 | 6, handler: HostPingHandler): HostPingSocket | HostError {
+    return this.#ping.open(family, handler);
   }
 
   /** Ends the turns and closes every socket; no handler is called any more. */

@@ -1,36 +1,35 @@
 /**
- * ICMP echo over sockets of Linux, on two kinds of them (`linux_datagram_socket.ts`).
+ * ICMP echo over sockets of Linux, of either family, on two kinds of them (`linux_datagram_socket.ts`).
  *
- * **Ping sockets** (`SOCK_DGRAM`, icmp(7)) are for users in a group of net.ipv4.ping_group_range: the kernel chooses
- * the identifier, computes the checksum, and gives a socket the replies to its own requests alone.
+ * **Ping sockets** (`SOCK_DGRAM`, icmp(7)) are for users in a group of net.ipv4.ping_group_range, which holds for IPv6
+ * too: the kernel chooses the identifier, computes the checksum, and gives a socket the replies to its own requests
+ * alone.
  *
- * **One raw socket** serves all owners where the kernel refuses ping sockets but not raw ones, which root may open. It
- * gets the echo replies to every program of the host, and they are told apart by identifiers that are chosen here; the
- * same goes for errors. It is opened with the first owner and closed with the last.
+ * **One raw socket** of the family serves all owners where the kernel refuses ping sockets but not raw ones, which root
+ * may open. It gets the echo replies to every program of the host, and they are told apart by identifiers that are
+ * chosen here; the same goes for errors. It is opened with the first owner and closed with the last. Of IPv6 the kernel
+ * keeps the IP header to itself, and both writes and checks the checksum (RFC 3542 section 3.1).
  *
  * @module
  */
 import type { HostEndpoint, HostError, HostPingHandler, HostPingSocket } from "../nat/host.ts";
 import type { IpAddress } from "../net/wire/address.ts";
-import {
-  checkIcmpv4,
-  ICMP_ECHO_REPLY,
-  ICMP_ECHO_REQUEST,
-  icmpv4ChecksumValid,
-  icmpv4Identifier,
-  icmpv4Sequence,
-  icmpv4SetIdentifier,
-  icmpv4Type,
-} from "../net/wire/icmpv4.ts";
+import { readUint16, writeUint16 } from "../net/wire/bytes.ts";
+import { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, icmpv4ChecksumValid, icmpv4SetEcho } from "../net/wire/icmpv4.ts";
+import { ICMPV6_ECHO_REPLY, ICMPV6_ECHO_REQUEST } from "../net/wire/icmpv6.ts";
 import { checkIpv4, ipv4HeaderLength, ipv4TotalLength } from "../net/wire/ipv4.ts";
 import { openFlowSocket } from "../net/linux/descriptors.ts";
 import {
   AF_INET,
+  AF_INET6,
   EACCES,
   EPERM,
   EPROTONOSUPPORT,
+  ICMP6_FILTER,
   ICMP_FILTER,
   IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  type Libc,
   SOCK_DGRAM,
   SOCK_RAW,
   SOL_RAW,
@@ -39,15 +38,56 @@ import { type DatagramOwner, type DatagramUser, LinuxDatagramSocket } from "./li
 import { hostError } from "./linux_error.ts";
 import type { QueuedError } from "./linux_error_queue.ts";
 
-/** Every type but echo replies. */
-const ALL_BUT_REPLIES = new Uint8Array(new Uint32Array([~(1 << ICMP_ECHO_REPLY)]).buffer);
+const HEADER_LENGTH = 8;
+const IDENTIFIER = 4;
+const SEQUENCE = 6;
 const IDENTIFIERS = 65536;
+
+/** What echo of one family is to the kernel. */
+interface EchoFamily {
+  readonly domain: number;
+  readonly protocol: number;
+  readonly request: number;
+  readonly reply: number;
+  /** Lets a raw socket have echo replies alone. */
+  filter(libc: Libc, fd: number): void;
+}
+
+const FAMILIES: { readonly 4: EchoFamily; readonly 6: EchoFamily } = {
+  4: {
+    domain: AF_INET,
+    protocol: IPPROTO_ICMP,
+    request: ICMP_ECHO_REQUEST,
+    reply: ICMP_ECHO_REPLY,
+    filter(libc, fd) {
+      const filter = allBut(1, ICMP_ECHO_REPLY);
+      libc.setsockopt(fd, SOL_RAW, ICMP_FILTER, filter, filter.length);
+    },
+  },
+  6: {
+    domain: AF_INET6,
+    protocol: IPPROTO_ICMPV6,
+    request: ICMPV6_ECHO_REQUEST,
+    reply: ICMPV6_ECHO_REPLY,
+    filter(libc, fd) {
+      const filter = allBut(8, ICMPV6_ECHO_REPLY);
+      libc.setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, filter, filter.length);
+    },
+  },
+};
+
+/** A filter of so many words, of which every bit but that of `type` is set. */
+function allBut(words: number, type: number): Uint8Array {
+  const filter = new Uint32Array(words).fill(0xffffffff);
+  filter[type >>> 5]! &= ~(1 << (type & 31));
+  return new Uint8Array(filter.buffer);
+}
 
 /** The ping sockets of a host. */
 export class LinuxPing {
   readonly #owner: DatagramOwner;
   readonly #sockets = new Set<PingSocket>();
-  #raw: RawSocket | undefined;
+  readonly #raw = new Map<EchoFamily, RawSocket>();
 
   /** Opens nothing yet. */
   constructor(owner: DatagramOwner) {
@@ -55,9 +95,9 @@ export class LinuxPing {
   }
 
   /** Opens a socket, or answers why the host has none. */
-  open(handler: HostPingHandler): HostPingSocket | HostError {
-    const socket = this.#openPing(handler);
-    if (typeof socket === "string") return socket === "prohibited" ? this.#openRaw(handler) : socket;
+  open(version: 4 | 6, handler: HostPingHandler): HostPingSocket | HostError {
+    const family = FAMILIES[version], socket = this.#openPing(family, handler);
+    if (typeof socket === "string") return socket === "prohibited" ? this.#openRaw(family, handler) : socket;
     this.#sockets.add(socket);
     return socket;
   }
@@ -65,28 +105,29 @@ export class LinuxPing {
   /** Closes every socket. */
   close(): void {
     for (const socket of this.#sockets) socket.close();
-    this.#raw?.close();
+    for (const socket of this.#raw.values()) socket.close();
   }
 
-  #openPing(handler: HostPingHandler): PingSocket | HostError {
+  #openPing(family: EchoFamily, handler: HostPingHandler): PingSocket | HostError {
     const gone = (socket: PingSocket) => void this.#sockets.delete(socket);
-    return this.#create(SOCK_DGRAM, (fd) => new PingSocket(this.#owner, fd, handler, gone));
+    return this.#create(family, SOCK_DGRAM, (fd) => new PingSocket(this.#owner, fd, { family, handler, gone }));
   }
 
-  #openRaw(handler: HostPingHandler): HostPingSocket | HostError {
-    if (this.#raw === undefined) {
+  #openRaw(family: EchoFamily, handler: HostPingHandler): HostPingSocket | HostError {
+    let raw = this.#raw.get(family);
+    if (raw === undefined) {
       const gone = (socket: RawSocket) => {
-        if (this.#raw === socket) this.#raw = undefined;
+        if (this.#raw.get(family) === socket) this.#raw.delete(family);
       };
-      const raw = this.#create(SOCK_RAW, (fd) => new RawSocket(this.#owner, fd, gone));
-      if (typeof raw === "string") return raw;
-      this.#raw = raw;
+      const created = this.#create(family, SOCK_RAW, (fd) => new RawSocket(this.#owner, fd, { family, gone }));
+      if (typeof created === "string") return created;
+      this.#raw.set(family, raw = created);
     }
-    return this.#raw.share(handler);
+    return raw.share(handler);
   }
 
-  #create<T>(type: number, wrap: (fd: number) => T): T | HostError {
-    const { libc } = this.#owner, fd = openFlowSocket(libc, AF_INET, type, IPPROTO_ICMP);
+  #create<T>(family: EchoFamily, type: number, wrap: (fd: number) => T): T | HostError {
+    const { libc } = this.#owner, fd = openFlowSocket(libc, family.domain, type, family.protocol);
     if (fd < 0) {
       const code = -fd;
       return code === EACCES || code === EPERM || code === EPROTONOSUPPORT ? "prohibited" : hostError(code);
@@ -102,17 +143,25 @@ export class LinuxPing {
 
 /** A socket whose replies the kernel has sorted. */
 class PingSocket implements HostPingSocket, DatagramUser {
+  readonly #family: EchoFamily;
   readonly #handler: HostPingHandler;
   readonly #socket: LinuxDatagramSocket;
   readonly #gone: (socket: PingSocket) => void;
 
-  constructor(owner: DatagramOwner, fd: number, handler: HostPingHandler, gone: (socket: PingSocket) => void) {
+  constructor(
+    owner: DatagramOwner,
+    fd: number,
+    { family, handler, gone }: { family: EchoFamily; handler: HostPingHandler; gone: (socket: PingSocket) => void },
+  ) {
+    this.#family = family;
     this.#handler = handler;
     this.#gone = gone;
     this.#socket = new LinuxDatagramSocket(owner, fd, this, handler.payer);
   }
 
   send(bytes: Uint8Array, start: number, end: number, to: IpAddress): boolean {
+    bytes[start] = this.#family.request;
+    bytes[start + 1] = 0;
     return this.#socket.send(bytes, start, end, { address: to, port: 0 });
   }
 
@@ -122,7 +171,7 @@ class PingSocket implements HostPingSocket, DatagramUser {
   }
 
   datagramReceived(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void {
-    if (isReply(bytes, start, end)) this.#handler.hostEchoReply(bytes, start, end, from.address);
+    if (isEcho(this.#family.reply, bytes, start, end)) this.#handler.hostEchoReply(bytes, start, end, from.address);
   }
 
   datagramFailed(error: QueuedError): void {
@@ -130,16 +179,22 @@ class PingSocket implements HostPingSocket, DatagramUser {
   }
 }
 
-/** A socket for all replies that come to the host. */
+/** A socket for all replies of a family that come to the host. */
 class RawSocket implements DatagramUser {
+  readonly #family: EchoFamily;
   readonly #socket: LinuxDatagramSocket;
   readonly #gone: (socket: RawSocket) => void;
   readonly #handlers = new Map<number, HostPingHandler>();
   #nextIdentifier = crypto.getRandomValues(new Uint16Array(1))[0]!;
 
-  constructor(owner: DatagramOwner, fd: number, gone: (socket: RawSocket) => void) {
+  constructor(
+    owner: DatagramOwner,
+    fd: number,
+    { family, gone }: { family: EchoFamily; gone: (socket: RawSocket) => void },
+  ) {
+    this.#family = family;
     this.#gone = gone;
-    owner.libc.setsockopt(fd, SOL_RAW, ICMP_FILTER, ALL_BUT_REPLIES, ALL_BUT_REPLIES.length);
+    family.filter(owner.libc, fd);
     this.#socket = new LinuxDatagramSocket(owner, fd, this);
   }
 
@@ -154,7 +209,7 @@ class RawSocket implements DatagramUser {
     return {
       send: (bytes, start, end, to) => {
         if (handlers.get(identifier) !== handler) return false;
-        icmpv4SetIdentifier(bytes, start, end, identifier);
+        this.#prepare(bytes, start, end, identifier);
         return this.#socket.send(bytes, start, end, { address: to, port: 0 });
       },
       close: () => {
@@ -169,30 +224,40 @@ class RawSocket implements DatagramUser {
     this.#gone(this);
   }
 
-  datagramReceived(bytes: Uint8Array, ip: number, last: number, from: HostEndpoint): void {
-    if (!checkIpv4(bytes, ip, last)) return;
-    const start = ip + ipv4HeaderLength(bytes, ip), end = ip + ipv4TotalLength(bytes, ip);
-    if (!isReply(bytes, start, end)) return;
-    const handler = this.#handlers.get(icmpv4Identifier(bytes, start));
-    // Raw sockets get a message before the kernel has looked at its checksum.
-    if (handler !== undefined && icmpv4ChecksumValid(bytes, start, end)) {
-      handler.hostEchoReply(bytes, start, end, from.address);
+  datagramReceived(bytes: Uint8Array, at: number, last: number, from: HostEndpoint): void {
+    let start = at, end = last;
+    if (this.#family.domain === AF_INET) {
+      if (!checkIpv4(bytes, at, last)) return;
+      start = at + ipv4HeaderLength(bytes, at);
+      end = at + ipv4TotalLength(bytes, at);
+      // A raw socket of IPv4 gets a message before the kernel has looked at its checksum.
+      if (end - start < HEADER_LENGTH || !icmpv4ChecksumValid(bytes, start, end)) return;
     }
+    if (!isEcho(this.#family.reply, bytes, start, end)) return;
+    this.#handlers.get(readUint16(bytes, start + IDENTIFIER))?.hostEchoReply(bytes, start, end, from.address);
   }
 
   datagramFailed(error: QueuedError): void {
     const { data, dataLength } = error;
-    if (!checkIcmpv4(data, 0, dataLength) || icmpv4Type(data, 0) !== ICMP_ECHO_REQUEST) return;
-    const handler = this.#handlers.get(icmpv4Identifier(data, 0));
+    if (!isEcho(this.#family.request, data, 0, dataLength)) return;
+    const handler = this.#handlers.get(readUint16(data, IDENTIFIER));
     if (handler !== undefined) tellFailure(handler, error);
+  }
+
+  #prepare(bytes: Uint8Array, start: number, end: number, identifier: number): void {
+    const { domain, request } = this.#family;
+    if (domain === AF_INET) return icmpv4SetEcho(bytes, start, end, request, identifier);
+    bytes[start] = request;
+    bytes[start + 1] = 0;
+    writeUint16(bytes, start + IDENTIFIER, identifier);
   }
 }
 
-function isReply(bytes: Uint8Array, start: number, end: number): boolean {
-  return checkIcmpv4(bytes, start, end) && icmpv4Type(bytes, start) === ICMP_ECHO_REPLY;
+function isEcho(type: number, bytes: Uint8Array, start: number, end: number): boolean {
+  return end - start >= HEADER_LENGTH && bytes[start] === type;
 }
 
 function tellFailure(handler: HostPingHandler, { error, to, mtu, data, dataLength }: QueuedError): void {
-  const sequence = checkIcmpv4(data, 0, dataLength) ? icmpv4Sequence(data, 0) : 0;
+  const sequence = dataLength >= HEADER_LENGTH ? readUint16(data, SEQUENCE) : 0;
   handler.hostEchoFailed(error, to.address, { mtu, sequence });
 }

@@ -161,7 +161,7 @@ export interface HostUdpHandler extends HostSocketOwner {
   hostDatagram(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void;
   /**
    * A datagram sent to `to` did not arrive, where the host can tell. `mtu` is what the path carries with `tooLarge`,
-   * where that is known; else 0.
+   * where that is known, in bytes of a packet of the family of `to`; else 0.
    */
   hostDatagramFailed(error: HostError, to: HostEndpoint, mtu: number): void;
 }
@@ -183,19 +183,20 @@ export interface HostBoundUdpSocket extends HostUdpSocket, AsyncDisposable {
 /** What a ping socket tells its owner. */
 export interface HostPingHandler extends HostSocketOwner {
   /**
-   * An ICMP echo reply came, whose message is `bytes[start, end)`, with whatever identifier the host uses and a correct
-   * checksum. The bytes are valid until this returns, and they and all in front of them may be overwritten.
+   * An ICMP echo reply came, whose message is `bytes[start, end)`: sequence number and data are the peer's, identifier
+   * and checksum mean nothing, and the type is that of the socket's family. The bytes are valid until this returns, and
+   * they and all in front of them may be overwritten.
    */
   hostEchoReply(bytes: Uint8Array, start: number, end: number, from: IpAddress): void;
   /** A request to `to` with this sequence number did not arrive. `mtu` is as in `HostUdpHandler`. */
   hostEchoFailed(error: HostError, to: IpAddress, details: { mtu: number; sequence: number }): void;
 }
 
-/** A socket for ICMP echo over IPv4, with an identifier of its own. */
+/** A socket for ICMP echo over IPv4 or IPv6, with an identifier of its own. */
 export interface HostPingSocket {
   /**
-   * Sends the echo request `bytes[start, end)` with the host's identifier in the place of its own; returns whether the
-   * host took it. The bytes may be overwritten.
+   * Sends the echo message `bytes[start, end)` as a request of the socket's family, with the host's identifier in the
+   * place of its own; returns whether the host took it. The bytes may be overwritten.
    */
   send(bytes: Uint8Array, start: number, end: number, to: IpAddress): boolean;
   /** Closes the socket. */
@@ -235,8 +236,8 @@ export interface HostNetwork extends AsyncDisposable {
    */
   bindUdp(local: HostEndpoint, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError;
   /**
-   * Opens a ping socket. Returns the error where the host has none: `exhausted` for now, another one for good. Absent
-   * from a host that never has.
+   * Opens a ping socket of this family. Returns the error where the host has none: `exhausted` for now, another one for
+   * good. Absent from a host that never has.
    */
-  openPing?(handler: HostPingHandler): HostPingSocket | HostError;
+  openPing?(family: 4 | 6, handler: HostPingHandler): HostPingSocket | HostError;
 }

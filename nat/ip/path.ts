@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { icmpv4SetIdentifier } from "../../net/wire/icmpv4.ts";
+import { ICMP_ECHO_REPLY, icmpv4SetEcho } from "../../net/wire/icmpv4.ts";
 import { encodeIpv4, IPV4_HEADER_LENGTH, Ipv4Header, PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
 import type { Icmpv4Error } from "../../net/wire/icmpv4.ts";
 import type { IpAddress } from "../../net/wire/address.ts";
@@ -27,7 +27,10 @@ export interface Path extends TcpLower {
    * Returns whether IP can carry so much.
    */
   udp(bytes: Uint8Array, start: number, end: number, fromPort: number, toPort: number): boolean;
-  /** Sends the echo reply `bytes[start, end)`, whose identifier becomes `identifier`. */
+  /**
+   * Sends `bytes[start, end)`, an echo message of either family, as an echo reply of this one. Its identifier becomes
+   * `identifier`; sequence number and data stay.
+   */
   echoReply(bytes: Uint8Array, start: number, end: number, identifier: number): void;
   /**
    * Tells the guest by ICMP what became of a packet that it sent on this path: `transport` is the beginning of its
@@ -102,7 +105,7 @@ export class Ipv4Path extends IpPath implements Path {
 
   /** Sends an echo reply. */
   echoReply(bytes: Uint8Array, start: number, end: number, identifier: number): void {
-    icmpv4SetIdentifier(bytes, start, end, identifier);
+    icmpv4SetEcho(bytes, start, end, ICMP_ECHO_REPLY, identifier);
     this.sender.packet(bytes, start, end, PROTOCOL_ICMP, this.ends);
   }
 

@@ -10,13 +10,24 @@
  */
 import type { DropReason } from "../base/counters.ts";
 import type { Mapping } from "../flow/flow.ts";
+import type { IpAddress } from "../../net/wire/address.ts";
 import type { HostError } from "../host.ts";
+import { familyOf, type IpFamily } from "../rules/policy.ts";
 import type { Target } from "../rules/translate.ts";
 import { DatagramFlow } from "./datagram_flow.ts";
 import { type Peer, Peers } from "./peers.ts";
 
 /** Bytes of a transport header that an ICMP error quotes. */
 export const QUOTED_TRANSPORT = 8;
+
+/** How much longer an IPv6 header is than an IPv4 header. */
+const IPV6_SURPLUS = 20;
+
+/** The packets of `family` that carry what packets of `mtu` bytes to `target`, perhaps of the other family, can. */
+export function mtuIn(family: IpFamily, mtu: number, target: IpAddress): number {
+  if (mtu === 0 || familyOf(target) === family) return mtu;
+  return family === 6 ? mtu + IPV6_SURPLUS : Math.max(0, mtu - IPV6_SURPLUS);
+}
 
 /** A guest's mapping and its host sockets. The remote address and port of its key are 0. */
 export abstract class DatagramRelay extends DatagramFlow implements Mapping {
@@ -64,6 +75,7 @@ export abstract class DatagramRelay extends DatagramFlow implements Mapping {
   #tell(error: HostError, peer: Peer, { mtu, sequence }: { mtu: number; sequence: number }): boolean {
     const transport = new Uint8Array(QUOTED_TRANSPORT);
     this.quote(transport, 0, peer, sequence);
-    return peer.path.error(error, mtu, this.key.protocol, transport);
+    const { path, target } = peer;
+    return path.error(error, mtuIn(path.family, mtu, target.address), this.key.protocol, transport);
   }
 }

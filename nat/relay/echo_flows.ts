@@ -1,7 +1,8 @@
 /**
  * The ICMP echo flows of a gateway: one mapping for each identifier of a guest (`echo_relay.ts`).
  *
- * If the host has no ping sockets for this user, that is said once in the log and every request is dropped.
+ * If the host has no ping sockets of a family for this user, that is said once in the log and every request that leads
+ * to an address of that family is dropped.
  *
  * @module
  */
@@ -11,7 +12,7 @@ import type { GuestSide } from "../flow/flow.ts";
 import { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
 import type { Packet } from "../ip/packet.ts";
-import { familyOf } from "../rules/policy.ts";
+import { familyOf, type IpFamily } from "../rules/policy.ts";
 import { destinationOf, translate } from "../rules/translate.ts";
 import { EchoRelay } from "./echo_relay.ts";
 import { enterMapping } from "./mappings.ts";
@@ -22,8 +23,8 @@ export class EchoFlows {
   #context: FlowsContext;
   #mappings: FlowTable<EchoRelay>;
   #key = new FlowKey();
-  /** Whether the host has no ping sockets, which was then said in the log. */
-  #pingless = false;
+  /** Families of which the host has no ping sockets, which was then said in the log. */
+  #pingless = new Set<IpFamily>();
 
   /** None yet. */
   constructor(context: FlowsContext) {
@@ -43,28 +44,23 @@ export class EchoFlows {
     if (known !== undefined && peer !== undefined && context.hostGuard.permits(peer)) return known.send(packet, peer);
     const translation = translate(context.rules, destinationOf(key));
     if ("refusal" in translation) return refuseDatagram(context, guest, key, translation);
-    const target = translation.targets[0]!;
-    // A ping socket asks over its own family, and replies look like the request.
-    if (familyOf(target.address) !== key.family) return "icmpNotRelayed";
-    const relay = known ?? this.#open(guest, key);
-    return typeof relay === "string" ? relay : relay.send(packet, relay.peers.add(key, guest.path(key), target));
+    const target = translation.targets[0]!, family = familyOf(target.address);
+    if (this.#pingless.has(family)) return "icmpNotRelayed";
+    const limit = known === undefined ? context.quotas.refusesNew(guest.use, context.now()) : null;
+    if (limit !== null) return context.registry.refused(key, guest.use, limit.reason, limit.why);
+    const relay = known ?? new EchoRelay(context, { guest, key: this.#key.clone() });
+    const error = relay.openSocket(family);
+    if (error !== null) return error === "exhausted" ? "hostExhausted" : this.#hasNone(family);
+    if (known === undefined) enterMapping(context, this.#mappings, relay);
+    return relay.send(packet, relay.peers.add(key, guest.path(key), target));
   }
 
-  #open(guest: GuestSide, key: FlowKey): EchoRelay | DropReason {
-    const context = this.#context;
-    if (this.#pingless) return "icmpNotRelayed";
-    const limit = context.quotas.refusesNew(guest.use, context.now());
-    if (limit !== null) return context.registry.refused(key, guest.use, limit.reason, limit.why);
-    const relay = new EchoRelay(context, { guest, key: this.#key.clone() });
-    const socket = context.host.openPing?.(relay) ?? "other";
-    if (typeof socket !== "string") {
-      relay.use(socket);
-      return enterMapping(context, this.#mappings, relay);
-    }
-    if (socket === "exhausted") return "hostExhausted";
-    this.#pingless = true;
-    context.logger.warn(
-      `Echo requests beyond the gateway are dropped: the host (${context.host.name}) has no ping socket for this user`,
+  #hasNone(family: IpFamily): DropReason {
+    const { logger, host } = this.#context;
+    this.#pingless.add(family);
+    logger.warn(
+      `Echo requests to IPv${family} beyond the gateway are dropped: ` +
+        `the host (${host.name}) has no ping socket of IPv${family} for this user`,
     );
     return "icmpNotRelayed";
   }

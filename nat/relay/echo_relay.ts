@@ -1,11 +1,12 @@
 /**
- * ICMP echo beyond the gateway: one ping socket of the host for each identifier of a guest, whatever it asks (RFC 5508
- * section 3.1).
+ * ICMP echo beyond the gateway, of either family: one ping socket of the host for each identifier of a guest and family
+ * of its targets, whatever it asks (RFC 5508 section 3.1).
  *
  * A request goes out of the mapping's socket to the translated address. The host's identifier is another one, as a port
- * would be; towards the guest a reply has the guest's own again, and sequence number and data as they came. A reply is
- * taken as `peers.ts` says, and cut up where the guest's link demands it. Nothing is answered that the host did not
- * hear: where it has no ping sockets, requests are dropped (`Nat.sendEcho`), never forged.
+ * would be, and the message has the form of the target's family; towards the guest a reply has the guest's own again,
+ * and sequence number and data as they came. A reply is taken as `peers.ts` says, and cut up where the guest's link
+ * demands it. Nothing is answered that the host did not hear: where it has no ping sockets, requests are dropped
+ * (`echo_flows.ts`), never forged.
  *
  * **Time.** A mapping lives 60 s after its last message (RFC 5508 REQ-2).
  *
@@ -13,41 +14,51 @@
  * exceeded.
  *
  * **Left out.** Requests leave with the host's TTL, whatever the guest's was, so a traceroute in the guest sees the
- * gateway and then the target. IPv6 targets have no socket.
+ * gateway and then the target.
  *
  * @module
  */
 import type { IpAddress } from "../../net/wire/address.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
-import { encodeIcmpv4Echo, ICMP_ECHO_REQUEST, ICMPV4_HEADER_LENGTH } from "../../net/wire/icmpv4.ts";
+import { writeUint16 } from "../../net/wire/bytes.ts";
+import { ICMP_ECHO_REQUEST } from "../../net/wire/icmpv4.ts";
+import { ICMPV6_ECHO_REQUEST } from "../../net/wire/icmpv6.ts";
 import { copyBytes } from "../base/buffers.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { FlowInfo } from "../flow/flow.ts";
 import type { HostError, HostPingHandler, HostPingSocket } from "../host.ts";
 import { DatagramRelay } from "./datagram_relay.ts";
 import type { Packet } from "../ip/packet.ts";
+import { familyOf, type IpFamily } from "../rules/policy.ts";
 import type { Peer } from "./peers.ts";
 
 /** Life of a mapping after its last message, in milliseconds. */
 export const ECHO_MS = 60_000;
 
-/** One identifier of a guest, and its ping socket. */
-export class EchoRelay extends DatagramRelay implements HostPingHandler {
-  #socket: HostPingSocket | null = null;
+/** Of an echo message of either family, in front of its data. */
+const ECHO_HEADER_LENGTH = 8;
 
-  /** Takes the socket, which was opened for this relay. */
-  use(socket: HostPingSocket): void {
-    this.#socket = socket;
+/** One identifier of a guest, and its ping sockets. */
+export class EchoRelay extends DatagramRelay implements HostPingHandler {
+  #sockets: { 4: HostPingSocket | null; 6: HostPingSocket | null } = { 4: null, 6: null };
+
+  /** Has a socket for targets of this family. Returns why the host has none, or null. */
+  openSocket(family: IpFamily): HostError | null {
+    if (this.#sockets[family] !== null) return null;
+    const socket = this.context.host.openPing?.(family, this) ?? "other";
+    if (typeof socket === "string") return socket;
+    this.#sockets[family] = socket;
+    return null;
   }
 
   /** Sends the guest's echo request to a peer. Returns why not, or null. */
   send({ bytes, transport: start, end }: Packet, peer: Peer): DropReason | null {
     this.used();
     // The socket writes its identifier into the request, and the frame is the guest's.
-    const request = this.context.tcp.scratch, at = SEGMENT_HEADROOM;
+    const request = this.context.tcp.scratch, at = SEGMENT_HEADROOM, { address } = peer.target;
     copyBytes(bytes, start, end, request, at);
-    if (!this.#socket!.send(request, at, at + end - start, peer.target.address)) return "echoNotSent";
-    this.bytesFromGuest += end - start - ICMPV4_HEADER_LENGTH;
+    if (!this.#sockets[familyOf(address)]!.send(request, at, at + end - start, address)) return "echoNotSent";
+    this.bytesFromGuest += end - start - ECHO_HEADER_LENGTH;
     return null;
   }
 
@@ -67,7 +78,7 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
     }
     const length = end - start;
     peer.path.echoReply(reply, at, at + length, this.key.guestPort);
-    this.bytesToGuest += length - ICMPV4_HEADER_LENGTH;
+    this.bytesToGuest += length - ECHO_HEADER_LENGTH;
   }
 
   /** The host has learnt that a request did not arrive. */
@@ -97,11 +108,14 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
 
   /** Closes what is open. */
   protected override release(): void {
-    this.#socket?.close();
+    this.#sockets[4]?.close();
+    this.#sockets[6]?.close();
   }
 
   /** Eight bytes of the guest's transport header. */
   protected override quote(into: Uint8Array, at: number, _peer: Peer, sequence: number): void {
-    encodeIcmpv4Echo(into, at, { type: ICMP_ECHO_REQUEST, identifier: this.key.guestPort, sequence });
+    into[at] = this.key.family === 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST;
+    writeUint16(into, at + 4, this.key.guestPort);
+    writeUint16(into, at + 6, sequence);
   }
 }

@@ -36,7 +36,7 @@ import type { Packet } from "../ip/packet.ts";
 import type { Path } from "../ip/path.ts";
 import type { HostEndpoint, HostError, HostUdpHandler, HostUdpSocket } from "../host.ts";
 import { RecencyList, type Recent } from "../base/recency_list.ts";
-import { QUOTED_TRANSPORT } from "./datagram_relay.ts";
+import { mtuIn, QUOTED_TRANSPORT } from "./datagram_relay.ts";
 import { DatagramFlow } from "./datagram_flow.ts";
 import { sendToGuest, udpLifeMs } from "./udp_relay.ts";
 
@@ -163,7 +163,8 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
   tellGuest(error: HostError, mtu: number): boolean {
     const { guestPort, remotePort } = this.key, transport = new Uint8Array(QUOTED_TRANSPORT);
     encodeUdp(transport, 0, guestPort, remotePort, UDP_HEADER_LENGTH);
-    return this.#path.error(error, mtu, PROTOCOL_UDP, transport);
+    const path = this.#path;
+    return path.error(error, mtuIn(path.family, mtu, this.#client.address), PROTOCOL_UDP, transport);
   }
 
   /** Sends a datagram of the guest to the client. Returns why not, or null. */

@@ -235,10 +235,14 @@ export const IPPROTO_ICMP = 1;
 export const IPPROTO_TCP = 6;
 /** setsockopt(2): options of IPv6. */
 export const IPPROTO_IPV6 = 41;
+/** socket(2): ICMPv6; setsockopt(2): options of its raw sockets. */
+export const IPPROTO_ICMPV6 = 58;
 /** setsockopt(2): options of raw sockets. */
 export const SOL_RAW = 255;
 /** Types of ICMP that a raw socket does not get, a bit each. */
 export const ICMP_FILTER = 1;
+/** Types of ICMPv6 that a raw socket does not get, a bit each. */
+export const ICMP6_FILTER = 1;
 /** Send small segments at once. */
 export const TCP_NODELAY = 1;
 /** After how many seconds of silence a peer is asked whether it is there. */

@@ -9,7 +9,7 @@
  * @module
  */
 import { readUint16, writeUint16 } from "./bytes.ts";
-import { checksum, checksumUpdate16 } from "./checksum.ts";
+import { checksum } from "./checksum.ts";
 import { DecodeError } from "./decode_error.ts";
 import { IPV4_HEADER_LENGTH, ipv4HeaderLength, ipv4TotalLength } from "./ipv4.ts";
 
@@ -163,17 +163,15 @@ export function icmpv4Quoted(bytes: Uint8Array, start: number, end: number): num
 }
 
 /**
- * Gives the echo that fills `bytes[start, end)` another identifier and its checksum the same difference (RFC 1624), so
- * that damage stays visible.
+ * Makes of `bytes[start, end)`, an echo message of either family, one of IPv4 with this type and identifier. Sequence
+ * number and data stay where they are.
  */
-export function icmpv4SetIdentifier(bytes: Uint8Array, start: number, end: number, identifier: number): void {
-  const before = readUint16(bytes, start + IDENTIFIER);
-  const updated = checksumUpdate16(icmpv4Checksum(bytes, start), before, identifier);
+export function icmpv4SetEcho(bytes: Uint8Array, start: number, end: number, type: number, identifier: number): void {
+  bytes[start] = type;
+  bytes[start + CODE] = 0;
   writeUint16(bytes, start + IDENTIFIER, identifier);
   writeUint16(bytes, start + CHECKSUM, 0);
-  // All zero, and only that, has a sum of +0 where the update makes it -0 (RFC 1624 section 3).
-  const isZero = updated === 0 && checksum(bytes, start, end) === 0xffff;
-  writeUint16(bytes, start + CHECKSUM, isZero ? 0xffff : updated);
+  writeUint16(bytes, start + CHECKSUM, checksum(bytes, start, end));
 }
 
 /** Decodes the message that fills `bytes[start, end)`. Throws a `DecodeError`, but not for a wrong checksum. */

@@ -97,16 +97,23 @@ test("tells what ICMP says, which is more than the error number", () => {
   );
 });
 
-test("takes ICMPv6 and what this host itself refused, an MTU as IPv4 has it", () => {
+test("takes ICMPv6 and what this host itself refused, with the MTU of the datagram's family", () => {
   const icmpv6 = { origin: 3, level: 41, option: 25, to: "2001:db8::7" };
   assertEquals(
     take(
       { ...icmpv6, type: 1, code: 4, errno: 111 },
       { ...icmpv6, type: 2, code: 0, errno: 90, info: 1280 },
       { ...icmpv6, type: 3, code: 0, errno: 113 },
+      { ...icmpv6, type: 1, code: 1, errno: 13 },
       { origin: 1, type: 3, code: 13, errno: 90, info: 1400 },
     ).map((line) => line.trimEnd()),
-    ["refused 2001:db8::7 0", "tooLarge 2001:db8::7 1260", "expired 2001:db8::7 0", "tooLarge 192.0.2.7 1400"],
+    [
+      "refused 2001:db8::7 0",
+      "tooLarge 2001:db8::7 1280",
+      "expired 2001:db8::7 0",
+      "prohibited 2001:db8::7 0",
+      "tooLarge 192.0.2.7 1400",
+    ],
   );
 });
 

@@ -150,7 +150,7 @@ limitTest("LinuxHost opens no socket of a flow that would take a descriptor whic
   await withFewDescriptors(KEPT, (release) => {
     assertEquals(door.host.openUdp(4, udp), "exhausted");
     assertEquals(door.host.openUdp(6, udp), "exhausted");
-    assertEquals(door.host.openPing({ hostEchoReply() {}, hostEchoFailed() {} }), "exhausted");
+    assertEquals(door.host.openPing(6, { hostEchoReply() {}, hostEchoFailed() {} }), "exhausted");
     door.host.connectTcp(door.listener.local, tcp);
     door.run();
     assertEquals(failed, ["exhausted"]);

@@ -8,10 +8,12 @@ import type { IpAddress } from "../../net/wire/address.ts";
 import {
   encodeIcmpv4Echo,
   ICMP_ECHO_REPLY,
+  ICMP_ECHO_REQUEST,
   ICMPV4_HEADER_LENGTH,
   icmpv4Sequence,
-  icmpv4SetIdentifier,
+  icmpv4SetEcho,
 } from "../../net/wire/icmpv4.ts";
+import { ICMPV6_ECHO_REPLY, ICMPV6_ECHO_REQUEST } from "../../net/wire/icmpv6.ts";
 import type { ScriptEndpoint } from "./script_host.ts";
 
 /** A datagram that the owner sent. */
@@ -121,6 +123,8 @@ export interface ScriptEcho {
 
 /** A ping socket and, in the methods whose names begin with `host`, who is asked. */
 export class ScriptPingSocket implements HostPingSocket {
+  /** 4 or 6. */
+  readonly family: 4 | 6;
   /** The host's identifier. */
   readonly identifier: number;
   /** What the owner sent and the socket took. */
@@ -134,15 +138,19 @@ export class ScriptPingSocket implements HostPingSocket {
   readonly #handler: HostPingHandler;
   readonly #events = new ScriptEvents();
 
-  constructor(handler: HostPingHandler, identifier: number) {
+  constructor(family: 4 | 6, handler: HostPingHandler, identifier: number) {
+    this.family = family;
     this.#handler = handler;
     this.identifier = identifier;
   }
 
   send(bytes: Uint8Array, start: number, end: number, to: IpAddress): boolean {
     if (this.closed) throw new Error("Cannot send an echo request: the socket is closed");
+    if ((this.family === 4) !== to.isIpv4) {
+      throw new TypeError(`Cannot send an echo request to ${to}: the socket is of family ${this.family}`);
+    }
     if (!this.takes) return false;
-    icmpv4SetIdentifier(bytes, start, end, this.identifier);
+    icmpv4SetEcho(bytes, start, end, this.family === 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST, this.identifier);
     this.sent.push({ bytes: bytes.slice(start, end), to });
     return true;
   }
@@ -157,6 +165,9 @@ export class ScriptPingSocket implements HostPingSocket {
     const reply = new Uint8Array(request.bytes.length), sequence = icmpv4Sequence(request.bytes, 0);
     const payload = request.bytes.subarray(ICMPV4_HEADER_LENGTH);
     encodeIcmpv4Echo(reply, 0, { type: ICMP_ECHO_REPLY, identifier: this.identifier, sequence, payload });
+    if (this.family === 6) reply[0] = ICMPV6_ECHO_REPLY;
+    // Checksum and identifier are of no meaning to the owner.
+    reply.fill(0xee, 2, 6);
     this.#events.addBytes(
       reply,
       this.front,

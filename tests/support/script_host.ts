@@ -146,10 +146,10 @@ export class ScriptHost implements HostNetwork {
     return socket;
   }
 
-  openPing(handler: HostPingHandler): ScriptPingSocket | HostError {
+  openPing(family: 4 | 6, handler: HostPingHandler): ScriptPingSocket | HostError {
     this.pingOpens++;
     if (this.pingError !== undefined) return this.pingError;
-    const socket = new ScriptPingSocket(handler, 0x9000 + this.pingSockets.length);
+    const socket = new ScriptPingSocket(family, handler, 0x9000 + this.pingSockets.length);
     this.pingSockets.push(socket);
     return socket;
   }

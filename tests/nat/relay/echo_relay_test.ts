@@ -13,6 +13,7 @@ import {
   icmpv4Quoted,
   icmpv4Sequence,
 } from "../../../net/wire/icmpv4.ts";
+import { ICMPV6_ECHO_REQUEST } from "../../../net/wire/icmpv6.ts";
 import { PROTOCOL_ICMP } from "../../../net/wire/ipv4.ts";
 import { DatagramScript, GUEST } from "../../support/datagram_script.ts";
 import { noise } from "../../support/packet_bytes.ts";
@@ -171,9 +172,49 @@ Deno.test("Nat whose host has run out of descriptors asks again for the next ech
   script.assertEmptyAfterClose();
 });
 
-Deno.test("Nat drops an echo request to what leads to IPv6", () => {
+Deno.test("EchoRelay asks a target of the other family by a socket of that family, in that family's form", () => {
+  const script = new DatagramScript({ rules: { maps: ["10.0.2.9=::1", "10.0.2.10=192.0.2.9"] } });
+  for (const to of ["10.0.2.9", "10.0.2.10", "10.0.2.9"]) script.echo(7, 1, noise(56, 1), { to });
+  const [six, four] = script.host.pingSockets;
+  assertEquals([six!.family, six!.sent.length, four!.family, four!.sent.length], [6, 2, 4, 1]);
+  assertEquals([`${six!.sent[0]!.to}`, six!.sent[0]!.bytes[0]], ["::1", ICMPV6_ECHO_REQUEST]);
+  six!.hostReplies(six!.sent[0]!);
+  four!.hostReplies(four!.sent[0]!);
+  script.host.run();
+  const replies = script.take().map(({ header, payload }) => ({ from: formatIpv4(header.source), payload }));
+  assertEquals(replies.map(({ from }) => from), ["10.0.2.9", "10.0.2.10"]);
+  for (const { payload } of replies) {
+    const { type, identifier, sequence, checksumValid } = decodeIcmpv4(payload);
+    assertEquals([type, identifier, sequence, checksumValid], [ICMP_ECHO_REPLY, 7, 1, true]);
+    assertEquals(payload.slice(8), noise(56, 1));
+  }
+  assertEquals(script.nat.flows().length, 1);
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("EchoRelay tells the MTU of an IPv6 path as IPv4 has it, and of an IPv4 path as it is", () => {
+  for (const [to, mtu] of [["10.0.2.9", 1260], ["10.0.2.10", 1280]] as const) {
+    const script = new DatagramScript({ rules: { maps: ["10.0.2.9=::1", "10.0.2.10=192.0.2.9"] } });
+    script.echo(7, 1, noise(1400, 1), { to });
+    const socket = script.host.pingSockets[0]!;
+    socket.hostFails(socket.sent[0]!, "tooLarge", 1280);
+    script.host.run();
+    assertEquals(script.take().map(({ payload }) => decodeIcmpv4(payload).sequence), [mtu]);
+    script.assertEmptyAfterClose();
+  }
+});
+
+Deno.test("Nat whose host has no ping sockets of one family drops what leads there alone", () => {
   const script = new DatagramScript({ rules: { maps: ["10.0.2.9=::1"] } });
-  script.echo(1, 1, new Uint8Array(8), { to: "10.0.2.9" });
-  assertEquals([script.counted, script.host.pingOpens], [{ icmpNotRelayed: 1 }, 0]);
+  script.echo(1, 1, new Uint8Array(8));
+  script.host.pingError = "prohibited";
+  for (let i = 0; i < 3; i++) script.echo(1, 2, new Uint8Array(8), { to: "10.0.2.9" });
+  script.echo(1, 3, new Uint8Array(8));
+  assertEquals([script.counted, script.host.pingOpens, script.warnings.length], [{ icmpNotRelayed: 3 }, 2, 1]);
+  assertStringIncludes(script.warnings[0]!, "no ping socket of IPv6");
+  assertEquals(script.host.pingSockets.map(({ sent }) => sent.length), [2]);
+  script.host.pingError = "exhausted";
+  script.echo(9, 1, new Uint8Array(8), { to: "10.0.2.9" });
+  assertEquals(script.nat.flows().length, 1);
   script.assertEmptyAfterClose();
 });

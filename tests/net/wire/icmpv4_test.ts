@@ -18,7 +18,7 @@ import {
   icmpv4Mtu,
   icmpv4Quoted,
   icmpv4Sequence,
-  icmpv4SetIdentifier,
+  icmpv4SetEcho,
   icmpv4Type,
 } from "../../../net/wire/icmpv4.ts";
 import { encodeIpv4, Ipv4Header, ipv4Protocol } from "../../../net/wire/ipv4.ts";
@@ -183,26 +183,23 @@ Deno.test("formatIcmpv4 is one line in tcpdump's manner", () => {
   assertStrictEquals(formatIcmpv4(decodeIcmpv4(broken)), "ICMP type 3 code 1, bad cksum, length 40");
 });
 
-Deno.test("icmpv4SetIdentifier gives a reply that is all zero the checksum of zeros, and leaves the wrong one of another wrong", () => {
-  const bytes = painted(9);
-  encodeIcmpv4Echo(bytes, 0, { type: ICMP_ECHO_REPLY, identifier: 7, sequence: 0, payload: new Uint8Array(1) });
-  icmpv4SetIdentifier(bytes, 0, 9, 0);
-  assertEquals([...bytes], [0, 0, 0xff, 0xff, 0, 0, 0, 0, 0]);
-  icmpv4SetIdentifier(bytes, 0, 9, 7);
-  bytes[8] = 1;
-  icmpv4SetIdentifier(bytes, 0, 9, 0);
-  assertEquals(decodeIcmpv4(bytes).checksumValid, false);
-});
-
-Deno.test("icmpv4SetIdentifier changes the checksum with it, and a wrong one stays wrong", () => {
-  for (const [payload, flip] of [[noise(7, 1), 0], [noise(64, 2), 0], [noise(64, 3), 1]] as const) {
-    const bytes = painted(8 + payload.length);
+Deno.test("icmpv4SetEcho makes an echo of either family one of IPv4, with another identifier and a right checksum", () => {
+  for (const payload of [new Uint8Array(0), new Uint8Array(1), noise(7, 1), noise(64, 2)]) {
+    const bytes = painted(8 + payload.length), end = 8 + payload.length;
     encodeIcmpv4Echo(bytes, 0, { type: ICMP_ECHO_REQUEST, identifier: 0xfffe, sequence: 3, payload });
-    bytes[bytes.length - 1]! ^= flip;
+    bytes[0] = 128;
+    bytes[1] = 9;
     for (const identifier of [0, 1, 0xffff, 0x1234]) {
-      icmpv4SetIdentifier(bytes, 0, 8 + payload.length, identifier);
-      const message = decodeIcmpv4(bytes);
-      assertEquals([message.identifier, message.sequence, message.checksumValid], [identifier, 3, flip === 0]);
+      icmpv4SetEcho(bytes, 0, end, ICMP_ECHO_REPLY, identifier);
+      const { type, code, sequence, checksumValid, payloadStart, ...message } = decodeIcmpv4(bytes);
+      assertEquals([type, code, message.identifier, sequence, checksumValid], [0, 0, identifier, 3, true]);
+      assertEquals(bytes.slice(payloadStart), payload);
     }
   }
+});
+
+Deno.test("icmpv4SetEcho gives a reply that is all zero the checksum of zeros", () => {
+  const bytes = painted(9).fill(0);
+  icmpv4SetEcho(bytes, 0, 9, ICMP_ECHO_REPLY, 0);
+  assertEquals([...bytes], [0, 0, 0xff, 0xff, 0, 0, 0, 0, 0]);
 });
