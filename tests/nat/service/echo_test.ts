@@ -1,6 +1,8 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import { echoReply } from "../../../nat/service/echo.ts";
-import { checksum } from "../../../net/wire/checksum.ts";
+import { echoReply, echoReply6 } from "../../../nat/service/echo.ts";
+import { addressSum, checksum } from "../../../net/wire/checksum.ts";
+import { IpAddress } from "../../../net/wire/address.ts";
+import { decodeIcmpv6, encodeIcmpv6Echo, ICMPV6_ECHO_REPLY, ICMPV6_ECHO_REQUEST } from "../../../net/wire/icmpv6.ts";
 import { decodeIcmpv4, encodeIcmpv4Echo, ICMP_ECHO_REQUEST } from "../../../net/wire/icmpv4.ts";
 
 function bytesOf(hex: string): Uint8Array {
@@ -86,4 +88,33 @@ Deno.test("echoReply without room for the reply answers nothing instead of throw
   assertEquals(echoReply(bytes, start, end, new Uint8Array(107), 0), 0);
   assertEquals(echoReply(bytes, start, end, new Uint8Array(110), 3), 0);
   assertEquals(echoReply(bytes, start, end, new Uint8Array(108), 0), 108);
+});
+
+Deno.test("echoReply6 answers a literal request with literal bytes", () => {
+  // From fd00::15 to fd00::2.
+  const into = new Uint8Array(20).fill(0xa5);
+  assertEquals(echoReply6(bytesOf("8000 0b04 1234 0001 6869 0000"), 0, 10, into, 4), 10);
+  assertEquals(into, bytesOf("a5a5a5a5 8100 0a04 1234 0001 6869 a5a5a5a5a5a5"));
+});
+
+Deno.test("echoReply6 keeps the checksum right at every value it can have", () => {
+  const sum = addressSum(IpAddress.parse("fd00::15")) + addressSum(IpAddress.parse("fd00::2"));
+  const bytes = new Uint8Array(16), into = new Uint8Array(16);
+  for (let word = 0; word <= 0xffff; word++) {
+    const echo = { type: ICMPV6_ECHO_REQUEST, identifier: word, sequence: 7, payload: Uint8Array.of(1, 2) } as const;
+    const length = encodeIcmpv6Echo(bytes, 2, echo, sum);
+    if (echoReply6(bytes, 2, 2 + length, into, 3) !== length) throw new Error(`no reply for word ${word}`);
+    const { type, checksumValid, identifier } = decodeIcmpv6(into, 3, 3 + length, sum);
+    if (type !== ICMPV6_ECHO_REPLY || checksumValid !== true || identifier !== word) throw new Error(`word ${word}`);
+  }
+});
+
+Deno.test("echoReply6 answers no reply, error, other code, cut off header or request without room", () => {
+  const into = new Uint8Array(10);
+  for (const hex of ["8100 1c72 1234 0001", "0100 0000 0000 0000", "8001 1d71 1234 0001", "0800 7d61 1234 0001"]) {
+    assertEquals(echoReply6(bytesOf(hex), 0, 8, into, 0), 0, hex);
+  }
+  assertEquals(echoReply6(bytesOf("8000 1d72 1234 00"), 0, 7, into, 0), 0);
+  assertEquals(echoReply6(bytesOf("8000 1d72 1234 0001 6869 00"), 0, 10, into, 1), 0);
+  assertEquals(into, new Uint8Array(10));
 });
