@@ -13,36 +13,64 @@ import type { RelayContext } from "../flow/relay_context.ts";
 import { type Flow, type FlowInfo, type FlowPlace, type ForwardTarget, type GuestSide, NOWHERE } from "../flow/flow.ts";
 import { type Timed, Timer } from "../base/timers.ts";
 
+/** The state of a flow of datagrams, times in `now()` time. */
+export interface DatagramRecord {
+  /** When it began. */
+  readonly since: number;
+  /** When it was last used. */
+  usedAt: number;
+  /** When a datagram of the guest came last, or the flow began. */
+  heardAt: number;
+  /** Whether the guest knows of it. */
+  known: boolean;
+  /** Whether a datagram has passed. */
+  opened: boolean;
+  /** Whether it is over. */
+  ended: boolean;
+  /** Datagrams of the guest. */
+  fromGuest: number;
+  /** Datagrams of the host. */
+  fromHost: number;
+  /** Payload bytes that the host took. */
+  bytesFromGuest: number;
+  /** Payload bytes that were sent to the guest. */
+  bytesToGuest: number;
+}
+
 /** A flow without connections. */
 export abstract class DatagramFlow implements Flow, Timed {
   /** The flow's key. */
   readonly key: FlowKey;
   /** The forward whose client began; `null`: the guest did. */
   abstract readonly forward: ForwardTarget | null;
-  /** Whether the guest knows of it. */
-  abstract readonly known: boolean;
-  /** When it was last used, in `now()` time. */
-  usedAt: number;
   /** The gateway. */
   protected readonly context: RelayContext;
   /** The guest. */
   readonly guest: GuestSide;
   /** Where it is found. */
   place: FlowPlace = NOWHERE;
-  /** Payload bytes that the host took. */
-  bytesFromGuest = 0;
-  /** Payload bytes that were sent to the guest. */
-  bytesToGuest = 0;
+  /** All of its state but the values that name it; the timer is armed from it. */
+  readonly record: DatagramRecord;
   #timer: Timer;
-  #since: number;
-  #ended = false;
 
   /** A flow without a datagram. */
-  constructor(context: RelayContext, flow: { guest: GuestSide; key: FlowKey }) {
+  constructor(context: RelayContext, flow: { guest: GuestSide; key: FlowKey; known: boolean }) {
     this.context = context;
     this.guest = flow.guest;
     this.key = flow.key;
-    this.usedAt = this.#since = context.now();
+    const now = context.now();
+    this.record = {
+      since: now,
+      usedAt: now,
+      heardAt: now,
+      known: flow.known,
+      opened: false,
+      ended: false,
+      fromGuest: 0,
+      fromHost: 0,
+      bytesFromGuest: 0,
+      bytesToGuest: 0,
+    };
     this.#timer = new Timer(this);
   }
 
@@ -54,6 +82,21 @@ export abstract class DatagramFlow implements Flow, Timed {
 
   /** Gives back what it holds. */
   protected abstract release(): void;
+
+  /** Whether the guest knows of it. */
+  get known(): boolean {
+    return this.record.known;
+  }
+
+  /** Payload bytes that the host took. */
+  get bytesFromGuest(): number {
+    return this.record.bytesFromGuest;
+  }
+
+  /** Payload bytes that were sent to the guest. */
+  get bytesToGuest(): number {
+    return this.record.bytesToGuest;
+  }
 
   /** Whose time the host's work for it takes. */
   get payer(): object | undefined {
@@ -70,7 +113,7 @@ export abstract class DatagramFlow implements Flow, Timed {
 
   /** What `flows()` shows. */
   info(): FlowInfo {
-    const now = this.context.now();
+    const { record } = this, now = this.context.now();
     return {
       number: this.place.number,
       ...this.describe(),
@@ -78,26 +121,26 @@ export abstract class DatagramFlow implements Flow, Timed {
       guest: formatEndpoint(this.key.guestAddress, this.key.guestPort),
       openedBy: this.forward === null ? "guest" : "host",
       state: "open",
-      bytesFromGuest: this.bytesFromGuest,
-      bytesToGuest: this.bytesToGuest,
-      bytesToHost: this.bytesFromGuest,
-      bytesFromHost: this.bytesToGuest,
+      bytesFromGuest: record.bytesFromGuest,
+      bytesToGuest: record.bytesToGuest,
+      bytesToHost: record.bytesFromGuest,
+      bytesFromHost: record.bytesToGuest,
       retransmissions: 0,
-      ageMs: now - this.#since,
-      idleMs: now - this.usedAt,
+      ageMs: now - record.since,
+      idleMs: now - record.usedAt,
     };
   }
 
   /** It may have been idle for long enough. */
   timerFired(now: number): void {
-    if (now - this.usedAt >= this.lifeMs) this.abort("idle");
+    if (now - this.record.usedAt >= this.lifeMs) this.abort("idle");
     else this.#arm();
   }
 
   /** Gives back what it holds and is forgotten. */
   abort(ending: FlowEnding): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.record.ended) return;
+    this.record.ended = true;
     this.context.timers.cancel(this.#timer);
     this.release();
     this.forget();
@@ -108,6 +151,6 @@ export abstract class DatagramFlow implements Flow, Timed {
   endTurn(): void {}
 
   #arm(): void {
-    this.context.timers.schedule(this.#timer, this.usedAt + this.lifeMs);
+    this.context.timers.schedule(this.#timer, this.record.usedAt + this.lifeMs);
   }
 }

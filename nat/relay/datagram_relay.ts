@@ -9,8 +9,10 @@
  * @module
  */
 import type { DropReason } from "../base/counters.ts";
-import type { Mapping } from "../flow/flow.ts";
 import type { IpAddress } from "../../net/wire/address.ts";
+import type { ForwardTarget, GuestSide, Mapping } from "../flow/flow.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
+import type { RelayContext } from "../flow/relay_context.ts";
 import type { HostError } from "../host.ts";
 import { familyOf, type IpFamily } from "../rules/policy.ts";
 import type { Target } from "../rules/translate.ts";
@@ -32,16 +34,18 @@ export function mtuIn(family: IpFamily, mtu: number, target: IpAddress): number 
 /** A guest's mapping and its host sockets. The remote address and port of its key are 0. */
 export abstract class DatagramRelay extends DatagramFlow implements Mapping {
   /** It is the guest's. */
-  override readonly forward = null;
-  /** The guest began it. */
-  override readonly known = true;
+  override readonly forward: ForwardTarget | null = null;
   /** What the guest has asked. */
   readonly peers: Peers = new Peers();
   /** For the list of mappings by use. */
   newer: Mapping | null = null;
   /** For the list of mappings by use. */
   older: Mapping | null = null;
-  #opened = false;
+
+  /** A mapping without a datagram. */
+  constructor(context: RelayContext, flow: { guest: GuestSide; key: FlowKey }) {
+    super(context, { ...flow, known: true });
+  }
 
   /**
    * Writes 8 bytes of transport header to `into[at]`, as the guest sent them to `peer`. `sequence` is what the host
@@ -59,10 +63,11 @@ export abstract class DatagramRelay extends DatagramFlow implements Mapping {
 
   /** A datagram passes. */
   protected used(): void {
-    this.usedAt = this.context.now();
+    const { record } = this;
+    record.usedAt = this.context.now();
     this.guest.use.mappings.use(this);
-    if (this.#opened) return;
-    this.#opened = true;
+    if (record.opened) return;
+    record.opened = true;
     this.context.registry.opened(this);
   }
 

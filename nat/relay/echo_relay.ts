@@ -29,7 +29,7 @@ import type { FlowInfo } from "../flow/flow.ts";
 import type { HostError, HostPingHandler, HostPingSocket } from "../host.ts";
 import { DatagramRelay } from "./datagram_relay.ts";
 import type { Packet } from "../ip/packet.ts";
-import { familyOf, type IpFamily } from "../rules/policy.ts";
+import type { IpFamily } from "../rules/policy.ts";
 import type { Peer } from "./peers.ts";
 
 /** Life of a mapping after its last message, in milliseconds. */
@@ -40,14 +40,16 @@ const ECHO_HEADER_LENGTH = 8;
 
 /** One identifier of a guest, and its ping sockets. */
 export class EchoRelay extends DatagramRelay implements HostPingHandler {
-  #sockets: { 4: HostPingSocket | null; 6: HostPingSocket | null } = { 4: null, 6: null };
+  #socket4: HostPingSocket | null = null;
+  #socket6: HostPingSocket | null = null;
 
   /** Has a socket for targets of this family. Returns why the host has none, or null. */
   openSocket(family: IpFamily): HostError | null {
-    if (this.#sockets[family] !== null) return null;
+    if ((family === 4 ? this.#socket4 : this.#socket6) !== null) return null;
     const socket = this.context.host.openPing?.(family, this) ?? "other";
     if (typeof socket === "string") return socket;
-    this.#sockets[family] = socket;
+    if (family === 4) this.#socket4 = socket;
+    else this.#socket6 = socket;
     return null;
   }
 
@@ -57,8 +59,9 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
     // The socket writes its identifier into the request, and the frame is the guest's.
     const request = this.context.tcp.scratch, at = SEGMENT_HEADROOM, { address } = peer.target;
     copyBytes(bytes, start, end, request, at);
-    if (!this.#sockets[familyOf(address)]!.send(request, at, at + end - start, address)) return "echoNotSent";
-    this.bytesFromGuest += end - start - ECHO_HEADER_LENGTH;
+    const socket = address.isIpv4 ? this.#socket4 : this.#socket6;
+    if (!socket!.send(request, at, at + end - start, address)) return "echoNotSent";
+    this.record.bytesFromGuest += end - start - ECHO_HEADER_LENGTH;
     return null;
   }
 
@@ -78,7 +81,7 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
     }
     const length = end - start;
     peer.path.echoReply(reply, at, at + length, this.key.guestPort);
-    this.bytesToGuest += length - ECHO_HEADER_LENGTH;
+    this.record.bytesToGuest += length - ECHO_HEADER_LENGTH;
   }
 
   /** The host has learnt that a request did not arrive. */
@@ -108,8 +111,8 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
 
   /** Closes what is open. */
   protected override release(): void {
-    this.#sockets[4]?.close();
-    this.#sockets[6]?.close();
+    this.#socket4?.close();
+    this.#socket6?.close();
   }
 
   /** Eight bytes of the guest's transport header. */

@@ -120,8 +120,6 @@ export class UdpForward implements HostUdpHandler {
 export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlow> {
   /** The forward. */
   override readonly forward: ForwardTarget;
-  /** Whether the guest has answered. */
-  override known = false;
   /** For the forward's list of clients by use. */
   newer: UdpForwardFlow | null = null;
   /** For the forward's list of clients by use. */
@@ -130,30 +128,27 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
   #client: HostEndpoint;
   #path: Path;
   #owner: UdpForward;
-  #asked = 0;
-  #answered = 0;
-  #answeredAt: number;
 
   /** A flow without a datagram. */
   constructor(
     context: UdpForwardContext,
     flow: { guest: GuestSide; key: FlowKey; client: HostEndpoint; owner: UdpForward; forward: ForwardTarget },
   ) {
-    super(context, flow);
+    super(context, { ...flow, known: false });
     this.forward = flow.forward;
     this.#client = flow.client;
     this.#path = flow.guest.path(flow.key);
     this.#owner = flow.owner;
-    this.#answeredAt = context.now();
   }
 
   /** Sends a datagram of the client. */
   sendToGuest(bytes: Uint8Array, start: number, end: number): void {
-    this.#asked++;
+    const { record } = this;
+    record.fromHost++;
     this.#used();
     const { remotePort, guestPort } = this.key;
-    this.bytesToGuest += sendToGuest(this.context, this.#path, bytes, start, end, remotePort, guestPort);
-    if (this.usedAt - this.#answeredAt >= SILENT_MS) this.#path.ask();
+    record.bytesToGuest += sendToGuest(this.context, this.#path, bytes, start, end, remotePort, guestPort);
+    if (record.usedAt - record.heardAt >= SILENT_MS) this.#path.ask();
   }
 
   /**
@@ -169,18 +164,19 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
 
   /** Sends a datagram of the guest to the client. Returns why not, or null. */
   answer({ bytes, payload, end }: Packet): DropReason | null {
-    this.known = true;
-    this.#answered++;
+    const { record } = this;
+    record.known = true;
+    record.fromGuest++;
     this.#used();
-    this.#answeredAt = this.usedAt;
+    record.heardAt = record.usedAt;
     if (!this.#owner.socket?.send(bytes, payload, end, this.#client)) return "udpNotSent";
-    this.bytesFromGuest += end - payload;
+    record.bytesFromGuest += end - payload;
     return null;
   }
 
   /** How long it lives after its last datagram. */
   protected override get lifeMs(): number {
-    return udpLifeMs(this.#asked, this.#answered);
+    return udpLifeMs(this.record.fromHost, this.record.fromGuest);
   }
 
   /** What is its own in `flows()`. */
@@ -198,7 +194,7 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
   }
 
   #used(): void {
-    this.usedAt = this.context.now();
+    this.record.usedAt = this.context.now();
     this.#owner.used(this);
   }
 }

@@ -43,21 +43,20 @@ export function udpLifeMs(asked: number, answered: number): number {
 
 /** One guest address and port, and its host socket. */
 export class UdpRelay extends DatagramRelay implements HostUdpHandler {
-  #sockets: { 4: HostUdpSocket | null; 6: HostUdpSocket | null } = { 4: null, 6: null };
-  #sent = 0;
-  #received = 0;
+  #socket4: HostUdpSocket | null = null;
+  #socket6: HostUdpSocket | null = null;
 
   /** Sends a datagram of the guest to a peer. Returns why not, or null. */
   send({ bytes, payload, end }: Packet, peer: Peer): DropReason | null {
     const target = peer.target, socket = this.#socketFor(target);
     if (socket === null) {
-      if (this.#sockets[4] === null && this.#sockets[6] === null) this.abort("hostExhausted");
+      if (this.#socket4 === null && this.#socket6 === null) this.abort("hostExhausted");
       return "hostExhausted";
     }
-    this.#sent++;
+    this.record.fromGuest++;
     this.used();
     if (!socket.send(bytes, payload, end, target)) return "udpNotSent";
-    this.bytesFromGuest += end - payload;
+    this.record.bytesFromGuest += end - payload;
     return null;
   }
 
@@ -68,10 +67,10 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
       this.context.counters.udpUnasked++;
       return;
     }
-    this.#received++;
+    this.record.fromHost++;
     this.used();
     const fromPort = exact === undefined ? from.port : peer.port, toPort = this.key.guestPort;
-    this.bytesToGuest += sendToGuest(this.context, peer.path, bytes, start, end, fromPort, toPort);
+    this.record.bytesToGuest += sendToGuest(this.context, peer.path, bytes, start, end, fromPort, toPort);
   }
 
   /** The host has learnt that a datagram did not arrive. */
@@ -81,7 +80,7 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
 
   /** How long it lives after its last datagram. */
   protected override get lifeMs(): number {
-    return udpLifeMs(this.#sent, this.#received);
+    return udpLifeMs(this.record.fromGuest, this.record.fromHost);
   }
 
   /** The counter of what fails and cannot be told. */
@@ -101,8 +100,8 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
 
   /** Closes what is open. */
   protected override release(): void {
-    this.#sockets[4]?.close();
-    this.#sockets[6]?.close();
+    this.#socket4?.close();
+    this.#socket6?.close();
   }
 
   /** Eight bytes of the guest's transport header. */
@@ -111,12 +110,13 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
   }
 
   #socketFor(target: Target): HostUdpSocket | null {
-    const family = target.address.isIpv4 ? 4 : 6;
-    const open = this.#sockets[family];
-    if (open !== null) return open;
+    if (target.address.isIpv4) return this.#socket4 ??= this.#open(4);
+    return this.#socket6 ??= this.#open(6);
+  }
+
+  #open(family: 4 | 6): HostUdpSocket | null {
     const socket = this.context.host.openUdp(family, this);
-    if (typeof socket === "string") return null;
-    return this.#sockets[family] = socket;
+    return typeof socket === "string" ? null : socket;
   }
 }
 

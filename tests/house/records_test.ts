@@ -11,7 +11,7 @@ function classWith(...members: string[]): { path: string; text: string }[] {
   ];
 }
 
-Deno.test("what makes a TCP flow keeps its state in records", async () => {
+Deno.test("what makes a flow keeps its state in records", async () => {
   const tree = await readTree();
   assertGreater(tree.filter(({ text }) => /^ {2}readonly record: \w+Record\b/m.test(text)).length, 12);
   assertEquals(stateInRecords(tree), []);
@@ -64,6 +64,8 @@ Deno.test("stateInRecords lets records, references and methods be, and other fol
     "readonly part: Part = new Part();",
     "#part = new Part();",
     "#part: Part | null = null;",
+    "#parts: Part<Other>;",
+    "#parts = new Part<Other>();",
     "place: Other = NOWHERE;",
     "get count(): number {",
     "  return 1;",

@@ -233,7 +233,7 @@ export class PairSide implements TcpLower, TcpUser {
     this.#write();
     this.endpoint.endTurn();
     this.check();
-    if (this.ended !== null && this.endpoint.state === "CLOSED" && this.endpoint.receive.queue.length === 0) {
+    if (this.ended !== null && this.endpoint.state === "CLOSED" && this.endpoint.queued === 0) {
       this.endpoint.dispose();
       this.#over = true;
     }
@@ -278,7 +278,7 @@ export class PairSide implements TcpLower, TcpUser {
   }
 
   tcpReceived(bytes: Uint8Array, start: number, end: number): number {
-    assertEquals(this.endpoint.receive.queue.length, 0);
+    assertEquals(this.endpoint.queued, 0);
     assert(start < end, "nothing was received");
     this.tcpTurnDue();
     return this.#take(bytes, start, end);

@@ -84,7 +84,7 @@ Deno.test("TcpEndpoint keeps what was received before a RST for the user who has
   script.send({ payload: "kept" });
   script.take();
   script.send({ flags: TCP_RST });
-  assertEquals(script.endpoint.receive.queue.length, 4);
+  assertEquals(script.endpoint.queued, 4);
   script.endpoint.dispose();
   script.assertEmpty();
 });

@@ -10,8 +10,8 @@ Deno.test("TcpEndpoint never moves its window's right edge back, whatever the us
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
     const room = edge - ((script.seq - start) >>> 0);
     if (seed % 3 && room > 0) script.send({ payload: pattern(Math.min(room, 1 + seed % 1460)) });
-    else if (script.endpoint.receive.queue.length > 0) {
-      script.consume(1 + seed % script.endpoint.receive.queue.length);
+    else if (script.endpoint.queued > 0) {
+      script.consume(1 + seed % script.endpoint.queued);
     } else script.send();
     for (const { ack, window } of script.take()) {
       const right = ((ack - start) >>> 0) + window;
@@ -45,7 +45,7 @@ Deno.test("TcpEndpoint that answers a probe of its shut window takes no byte and
     script.send({ payload: "x", seq: script.seq });
     script.expect({ ack: script.seq, window: 0 });
   }
-  assertEquals(script.endpoint.receive.queue.length, 1000);
+  assertEquals(script.endpoint.queued, 1000);
   finish(script);
 });
 
@@ -66,7 +66,7 @@ Deno.test("TcpEndpoint promises less while buffers are scarce, and keeps its ear
       right = Math.max(right, now);
     }
   }
-  assertEquals(script.endpoint.receive.queue.length, 300_000);
+  assertEquals(script.endpoint.queued, 300_000);
   assert(script.pool.isScarce);
   const before = right;
   script.consume(100_000);
@@ -85,7 +85,7 @@ Deno.test("TcpEndpoint drops unacknowledged what full buffers cannot hold, and t
   for (let sent = 0; sent < 60_000; sent += 1000) {
     script.send({ payload: bytes.subarray(sent, sent + 1000), seq: (start + sent) >>> 0 });
   }
-  const held = script.endpoint.receive.queue.length;
+  const held = script.endpoint.queued;
   assert(held >= 16_000 && held < 24_000, `${held} bytes`);
   assertEquals(script.take().at(-1)!.ack, (start + held) >>> 0);
   assert(script.drops.memoryLimit > 0);
