@@ -16,7 +16,7 @@
  */
 import type { IpAddress } from "../../net/wire/address.ts";
 import { IPV6_MINIMUM_MTU } from "../../net/wire/ipv6.ts";
-import { ALL_NODES, NDP_ROUTER_ADVERTISEMENT, type NdpRouterAdvertisement } from "../../net/wire/ndp.ts";
+import { NDP_ROUTER_ADVERTISEMENT, type NdpRouterAdvertisement } from "../../net/wire/ndp.ts";
 import { NAT64_PREFIX } from "../rules/policy.ts";
 import { ROUTER_LINK_LOCAL, type Segment } from "../rules/segment.ts";
 import { writeNdpPacket } from "./neighbour_replies.ts";
@@ -68,12 +68,12 @@ export function routerAdvertisement(options: RouterOptions, hasRoute: boolean): 
   };
 }
 
-/** Writes a packet with an advertisement to `to`, or to all nodes, at `into[at]` and returns its length. */
+/** Writes a packet with an advertisement to `destination` at `into[at]` and returns its length. */
 export function writeRouterAdvertisement(
   into: Uint8Array,
   at: number,
   message: NdpRouterAdvertisement,
-  to: IpAddress | null,
+  destination: IpAddress,
 ): number {
-  return writeNdpPacket(into, at, message, { source: ROUTER_LINK_LOCAL, destination: to ?? ALL_NODES });
+  return writeNdpPacket(into, at, message, { source: ROUTER_LINK_LOCAL, destination });
 }

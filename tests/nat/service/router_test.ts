@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { Cidr, IpAddress, parseMac } from "../../../net/wire/address.ts";
 import { icmpv6ChecksumValid } from "../../../net/wire/icmpv6.ts";
 import { decodeIpv6, ipv6AddressSum } from "../../../net/wire/ipv6.ts";
-import { checkNdp, decodeNdp, ndpFitsHeader } from "../../../net/wire/ndp.ts";
+import { ALL_NODES, checkNdp, decodeNdp, ndpFitsHeader } from "../../../net/wire/ndp.ts";
 import { segmentIn } from "../../../nat/rules/segment.ts";
 import { routerAdvertisement, type RouterOptions, writeRouterAdvertisement } from "../../../nat/service/router.ts";
 import { painted, toHex } from "../../support/packet_bytes.ts";
@@ -17,7 +17,7 @@ const OPTIONS: RouterOptions = {
 
 Deno.test("an advertisement says prefix, MTU, DNS server and MAC address, and that there is DHCPv6, byte by byte", () => {
   const into = painted(400);
-  const length = writeRouterAdvertisement(into, 14, routerAdvertisement(OPTIONS, true), null), end = 14 + length;
+  const length = writeRouterAdvertisement(into, 14, routerAdvertisement(OPTIONS, true), ALL_NODES), end = 14 + length;
   const { payloadStart } = decodeIpv6(into, 14, end);
   assert(checkNdp(into, payloadStart, end) && ndpFitsHeader(into, 14, payloadStart, end));
   assert(icmpv6ChecksumValid(into, payloadStart, end, ipv6AddressSum(into, 14)));

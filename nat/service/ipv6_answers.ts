@@ -1,0 +1,182 @@
+/**
+ * What the gateway answers to one guest over IPv6 by itself: neighbour discovery (`neighbour_replies.ts`), router
+ * solicitations (`router.ts`, `router_timer.ts`) and DHCPv6 (`dhcpv6.ts`). It also asks the guest's addresses for their
+ * MAC address, and tells the guest when the host's default route comes or goes.
+ *
+ * Answers come from the router's link-local address to link-local ones, and to others from the gateway's.
+ *
+ * @module
+ */
+import { formatMac, IpAddress } from "../../net/wire/address.ts";
+import { addressSum } from "../../net/wire/checksum.ts";
+import {
+  checkDhcpv6,
+  decodeDhcpv6,
+  DHCPV6_CLIENT_PORT,
+  DHCPV6_SERVER_PORT,
+  dhcpv6LengthOf,
+  encodeDhcpv6,
+} from "../../net/wire/dhcpv6.ts";
+import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
+import { icmpv6Type } from "../../net/wire/icmpv6.ts";
+import { PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
+import { encodeIpv6, IPV6_HEADER_LENGTH, ipv6Destination, ipv6Source } from "../../net/wire/ipv6.ts";
+import { ALL_NODES, NDP_NEIGHBOUR_ADVERTISEMENT, NDP_ROUTER_SOLICITATION, ndpTarget } from "../../net/wire/ndp.ts";
+import { encodeUdp, UDP_HEADER_LENGTH, udpSetChecksum } from "../../net/wire/udp.ts";
+import type { TimerWheel } from "../base/timers.ts";
+import { isGroupAddress, LINK_LOCAL, ROUTER_LINK_LOCAL, type Segment } from "../rules/segment.ts";
+import type { TranslationRules } from "../rules/translate.ts";
+import type { DhcpExtras } from "./dhcp_options.ts";
+import { dhcpv6Lease, Dhcpv6Server } from "./dhcpv6.ts";
+import { neighbourReply, neighbourRequest, type NeighbourSegment } from "./neighbour_replies.ts";
+import { routerAdvertisement, type RouterOptions, writeRouterAdvertisement } from "./router.ts";
+import { RouterTimer } from "./router_timer.ts";
+
+/** The groups of all DHCPv6 servers: on the link, and in the site (RFC 8415 section 7.1). */
+const DHCP_GROUPS = ["ff02::1:2", "ff05::1:3"].map(IpAddress.parse);
+
+/** What the answers need of the gateway and the guest. */
+export interface Ipv6AnswersParts {
+  /** What addresses mean. */
+  readonly rules: TranslationRules;
+  /** The guest's network, that of `rules`. */
+  readonly segment: Segment;
+  /** The gateway's MAC address. */
+  readonly mac: number;
+  /** The link's MTU. */
+  readonly mtu: number;
+  /** What DHCP tells beside addresses. */
+  readonly extras: DhcpExtras;
+  /** The timers that it shares. */
+  readonly timers: TimerWheel;
+  /** A large buffer; used within one call. */
+  readonly scratch: Uint8Array;
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** An unpredictable unsigned 32-bit number. */
+  random(): number;
+  /** Whether the host has a default route for IPv6. */
+  hasRoute(): boolean;
+  /** The MAC address of the guest, as its last frame has it. */
+  guestMac(): number;
+  /** Whether the guest was asked for `address` and has not answered yet; it has now. */
+  isAnswer(address: IpAddress): boolean;
+  /** Sends the packet `bytes[ip, end)` to an address of the guest or to a group that it is in. */
+  send(bytes: Uint8Array, ip: number, end: number, destination: IpAddress): void;
+  /** DHCPv6 has given the guest an address. */
+  leaseGiven(address: string, mac: string): void;
+}
+
+/** A packet that was checked. */
+export interface Ipv6Question {
+  /** The buffer. */
+  readonly bytes: Uint8Array;
+  /** Offset of the IPv6 header. */
+  readonly ip: number;
+  /** Offset of the header of UDP or ICMPv6. */
+  readonly transport: number;
+  /** Offset after the last byte. */
+  readonly end: number;
+}
+
+/** The answers on one guest's link. */
+export class Ipv6Answers {
+  readonly #parts: Ipv6AnswersParts;
+  readonly #neighbours: NeighbourSegment;
+  readonly #router: RouterOptions;
+  readonly #timer: RouterTimer;
+  readonly #dhcp: Dhcpv6Server;
+
+  /** Silent until the guest speaks. */
+  constructor(parts: Ipv6AnswersParts) {
+    const { rules, segment, mac, mtu, extras } = parts, { gateway, subnet } = segment;
+    const dns = rules.dnsServers === null ? null : segment.dns;
+    const mapped = rules.maps.map((map) => map.guest).filter((address) => !address.isIpv4);
+    this.#parts = parts;
+    this.#neighbours = { mac, taken: [gateway, segment.dns, ROUTER_LINK_LOCAL, ...mapped] };
+    this.#router = { mac, mtu, segment, dns, nat64: rules.nat64 };
+    this.#timer = new RouterTimer({
+      timers: parts.timers,
+      now: () => parts.now(),
+      random: () => parts.random(),
+      advertise: (to) => this.#advertise(to),
+    });
+    const { domainSearch } = extras;
+    this.#dhcp = new Dhcpv6Server({
+      mac,
+      subnet,
+      guestAddress: segment.guest,
+      dns,
+      ...(domainSearch !== undefined && { domainSearch }),
+    });
+  }
+
+  /**
+   * Takes a router solicitation, a neighbour solicitation or a neighbour advertisement that has passed `checkNdp`,
+   * `ndpFitsHeader` and its checksum. Returns why it has no effect, or null.
+   */
+  neighbourMessage({ bytes, ip, transport }: Ipv6Question): "ndpIgnored" | null {
+    const type = icmpv6Type(bytes, transport);
+    if (type === NDP_ROUTER_SOLICITATION) {
+      const source = ipv6Source(bytes, ip), isUnspecified = (source.w0 | source.w1 | source.w2 | source.w3) === 0;
+      this.#timer.solicited(isUnspecified ? null : source);
+      return null;
+    }
+    this.#timer.begin();
+    if (type === NDP_NEIGHBOUR_ADVERTISEMENT) {
+      return this.#parts.isAnswer(ndpTarget(bytes, transport)) ? null : "ndpIgnored";
+    }
+    const into = this.#parts.scratch, at = SEGMENT_HEADROOM;
+    const reply = neighbourReply(this.#neighbours, bytes, { ip, icmp: transport }, into, at);
+    if (reply === null) return "ndpIgnored";
+    this.#parts.send(into, at, at + reply.length, reply.destination);
+    return null;
+  }
+
+  /** Takes a datagram to port 547 that has passed its checks. Returns why it has no answer, or null. */
+  dhcpMessage({ bytes, ip, transport, end }: Ipv6Question): "dhcpMalformed" | "dhcpIgnored" | null {
+    const start = transport + UDP_HEADER_LENGTH;
+    if (!checkDhcpv6(bytes, start, end)) return "dhcpMalformed";
+    const { rules, segment, scratch: into, guestMac, leaseGiven } = this.#parts, asked = ipv6Destination(bytes, ip);
+    const isGroup = isGroupAddress(rules, asked);
+    if (isGroup && !DHCP_GROUPS.some((group) => group.equals(asked))) return "dhcpIgnored";
+    const destination = ipv6Source(bytes, ip), answer = this.#dhcp.answer(decodeDhcpv6(bytes, start, end), !isGroup);
+    if (answer === null) return "dhcpIgnored";
+    const source = LINK_LOCAL.contains(destination) ? ROUTER_LINK_LOCAL : segment.gateway;
+    const at = SEGMENT_HEADROOM, udp = at + IPV6_HEADER_LENGTH;
+    const payloadLength = UDP_HEADER_LENGTH + dhcpv6LengthOf(answer);
+    encodeDhcpv6(into, udp + UDP_HEADER_LENGTH, answer);
+    encodeUdp(into, udp, DHCPV6_SERVER_PORT, DHCPV6_CLIENT_PORT, payloadLength);
+    // Complete on every link: who has no address yet may read it from a packet socket.
+    udpSetChecksum(into, udp, addressSum(source) + addressSum(destination));
+    encodeIpv6(into, at, { payloadLength, nextHeader: PROTOCOL_UDP, source, destination });
+    const lease = dhcpv6Lease(answer);
+    if (lease !== null) leaseGiven(`${lease}`, formatMac(guestMac()));
+    this.#parts.send(into, at, udp + payloadLength, destination);
+    return null;
+  }
+
+  /** Asks the guest for the MAC address of `target`. */
+  request(target: IpAddress): void {
+    const { mac, scratch: into } = this.#parts, at = SEGMENT_HEADROOM;
+    const { length, destination } = neighbourRequest(mac, target, into, at);
+    this.#parts.send(into, at, at + length, destination);
+  }
+
+  /** The host's default route has come or gone. */
+  routeChanged(): void {
+    this.#timer.changed();
+  }
+
+  /** The link has ended. */
+  dispose(): void {
+    this.#timer.dispose();
+  }
+
+  #advertise(to: IpAddress | null): void {
+    const { scratch: into, hasRoute } = this.#parts, at = SEGMENT_HEADROOM;
+    const message = routerAdvertisement(this.#router, hasRoute()), destination = to ?? ALL_NODES;
+    const length = writeRouterAdvertisement(into, at, message, destination);
+    this.#parts.send(into, at, at + length, destination);
+  }
+}
