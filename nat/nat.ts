@@ -172,7 +172,10 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
     this.logger = options.logger;
     this.#resolvers = options.rules.dnsServers === null ? null : options.resolvers ?? null;
     this.dns = options.rules.dnsServers === null ? null : new DnsService(this, {
-      gateway: this.gateway,
+      gateways: [options.rules.ipv4, options.rules.ipv6].flatMap((segment) =>
+        segment === null ? [] : [segment.gateway]
+      ),
+      nat64: options.rules.nat64,
       random: options.random,
       servers: () => this.#findResolvers() ?? [],
     });

@@ -2,8 +2,9 @@
  * Names that the gateway answers by itself, because they mean the gateway: they are never sent to a resolver.
  *
  * `gateway.hawser.internal` and `host.hawser.internal` are Hawser's own, `host.docker.internal` and the like those that
- * people have in their configuration already. All are the gateway's address, which leads to the host's loopback; all
- * have an A record and nothing else: another type gets an answer without records (NODATA). Under `hawser.internal`
+ * people have in their configuration already. All are the gateway's addresses, which lead to the host's loopback: an A
+ * and an AAAA record, as far as guests have these families, and nothing else: another type gets an answer without
+ * records (NODATA). Under `hawser.internal`
  * there is nothing else (NXDOMAIN); of the other domains only these names are taken. `internal` is reserved for private
  * use, so no such name can exist outside.
  *
@@ -11,6 +12,7 @@
  *
  * @module
  */
+import type { IpAddress } from "../../net/wire/address.ts";
 import { writeUint32 } from "../../net/wire/bytes.ts";
 import {
   DNS_AA,
@@ -20,9 +22,11 @@ import {
   DNS_NOERROR,
   DNS_NXDOMAIN,
   DNS_TYPE_A,
+  DNS_TYPE_AAAA,
   DNS_TYPE_ANY,
   DNS_TYPE_SOA,
   dnsOpcode,
+  type DnsRecordFields,
   encodeDnsName,
 } from "../../net/wire/dns.ts";
 import { type DnsQuery, encodeDnsAnswer } from "./dns_query.ts";
@@ -50,26 +54,35 @@ const DOMAIN = wireForm(LOCAL_DNS_DOMAIN);
 const SOA_TAIL = soaTail("nobody.invalid", [1, 3600, 1200, 604_800, TTL]);
 
 /**
- * Writes the answer to a query for a local name at `into[at]` and returns its length; 0 where the name is not local.
+ * Writes the answer to a query for a local name at `into[at]` and returns its length; 0 if the name is not local.
+ * `gateways` are the gateway's addresses, at most one of each family.
  */
-export function encodeLocalDnsAnswer(into: Uint8Array, at: number, query: DnsQuery, gateway: number): number {
+export function encodeLocalDnsAnswer(
+  into: Uint8Array,
+  at: number,
+  query: DnsQuery,
+  gateways: readonly IpAddress[],
+): number {
   if (dnsOpcode(query.flags) !== 0) return 0;
   const { name, type, question } = query;
   const isName = NAMES.has(name),
     inDomain = name.endsWith(DOMAIN) && isLabelBoundary(name, name.length - DOMAIN.length);
   if (!isName && !inDomain) return 0;
   const isInternet = question.at(-1) === DNS_CLASS_IN && question.at(-2) === 0;
-  if (isName && isInternet && (type === DNS_TYPE_A || type === DNS_TYPE_ANY)) {
-    const data = new Uint8Array(4);
-    writeUint32(data, 0, gateway);
-    const answer = { name: DNS_HEADER_LENGTH, type: DNS_TYPE_A, class: DNS_CLASS_IN, ttl: TTL, data };
-    return encodeDnsAnswer(into, at, query, { flags: DNS_AA, answer });
-  }
+  const records = isName && isInternet ? gateways.map(recordOf) : [];
+  const answers = records.filter((record) => record.type === type || type === DNS_TYPE_ANY);
+  if (answers.length > 0) return encodeDnsAnswer(into, at, query, { flags: DNS_AA, answers });
   const zone = DNS_HEADER_LENGTH + (inDomain ? name.length - DOMAIN.length : 0);
   const data = Uint8Array.of(0xc0 | (zone >>> 8), zone & 0xff, ...SOA_TAIL);
   const authority = { name: zone, type: DNS_TYPE_SOA, class: DNS_CLASS_IN, ttl: TTL, data };
   const exists = isName || name === DOMAIN;
   return encodeDnsAnswer(into, at, query, { flags: DNS_AA | (exists ? DNS_NOERROR : DNS_NXDOMAIN), authority });
+}
+
+function recordOf(address: IpAddress): DnsRecordFields {
+  const data = new Uint8Array(16), length = address.writeTo(data, 0);
+  const type = address.isIpv4 ? DNS_TYPE_A : DNS_TYPE_AAAA;
+  return { name: DNS_HEADER_LENGTH, type, class: DNS_CLASS_IN, ttl: TTL, data: data.subarray(0, length) };
 }
 
 /** Whether a label of the name in wire form begins at `at`. */

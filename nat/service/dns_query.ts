@@ -121,29 +121,45 @@ export function dnsNameText(name: string): string {
 export interface DnsAnswerFields {
   /** Response code and flags of its own, such as `DNS_TC`. */
   readonly flags: number;
-  /** The record that answers. */
-  readonly answer?: DnsRecordFields;
+  /** The records that answer. */
+  readonly answers?: readonly DnsRecordFields[];
   /** A SOA record: there is no answer for so long. */
   readonly authority?: DnsRecordFields;
 }
 
-/** Writes an answer to `query` at `into[at]` and returns its length: at most 512 bytes. */
+/**
+ * Writes an answer to `query` at `into[at]` and returns its length. With one record and a short name that is at most
+ * 512 bytes.
+ */
 export function encodeDnsAnswer(into: Uint8Array, at: number, query: DnsQuery, fields: DnsAnswerFields): number {
-  const { answer, authority } = fields;
+  const { answers = [], authority } = fields;
   let end = at + encodeDnsHeader(into, at, {
     id: query.id,
     flags: DNS_QR | DNS_RA | (query.flags & (OPCODE_MASK | DNS_RD | DNS_CD)) | fields.flags,
     questions: query.question.length > 0 ? 1 : 0,
-    answers: answer ? 1 : 0,
+    answers: answers.length,
     authorities: authority ? 1 : 0,
     additionals: query.edns ? 1 : 0,
   });
   into.set(query.question, end);
   end += query.question.length;
-  if (answer) end += encodeDnsRecord(into, end, answer);
+  for (const answer of answers) end += encodeDnsRecord(into, end, answer);
   if (authority) end += encodeDnsRecord(into, end, authority);
   if (query.edns) {
     const opt = { name: ".", type: DNS_TYPE_OPT, class: EDNS_SIZE, ttl: query.ednsFlags, data: EMPTY };
+    end += encodeDnsRecord(into, end, opt);
+  }
+  return end - at;
+}
+
+/** Writes a query with a key as resolvers are asked it, and returns its length. */
+export function encodeDnsQuery(into: Uint8Array, at: number, query: DnsQuery): number {
+  const counts = { questions: 1, answers: 0, authorities: 0, additionals: query.edns ? 1 : 0 };
+  let end = at + encodeDnsHeader(into, at, { id: query.id, flags: query.flags, ...counts });
+  into.set(query.question, end);
+  end += query.question.length;
+  if (query.edns) {
+    const opt = { name: ".", type: DNS_TYPE_OPT, class: query.sizeLimit, ttl: query.ednsFlags, data: EMPTY };
     end += encodeDnsRecord(into, end, opt);
   }
   return end - at;

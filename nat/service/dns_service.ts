@@ -1,12 +1,12 @@
 /**
- * DNS at the gateway's .3: local names, a cache, and the host's resolvers behind it.
+ * DNS at the gateway's .3 and ::3: local names, a cache, and the host's resolvers behind it.
  *
  * **Goal.** A guest asks one address, whatever resolvers the host has and however often they change. Nothing of a
  * message is understood that need not be: what the gateway cannot answer is passed on byte by byte, and so is what
  * comes back.
  *
  * **A query** (`dns_query.ts`) goes, in this order,
- * 1. to the gateway itself, if it is for a local name (`dns_local.ts`);
+ * 1. to the gateway itself, if it is for a local name (`dns_local.ts`), or one of NAT64 (`dns64.ts`);
  * 2. to the cache (`dns_cache.ts`), which is empty again when the host's resolvers have changed;
  * 3. to an exchange that is under way for the same question, so that no question is open twice (RFC 5452 section 5);
  * 4. to an exchange of its own (`dns_exchange.ts`), over the transport by which the guest asked.
@@ -19,6 +19,9 @@
  * one asked it: a guest that mixes upper and lower case to recognise forgeries finds its own letters. An answer larger
  * than the guest takes over UDP, which its query says, is replaced by an empty one with the flag TC, and the guest asks
  * over TCP. One that the guest takes and its link does not carry whole goes in fragments.
+ *
+ * **NAT64.** If a name has no IPv6 address, the exchange is followed by one for its IPv4 addresses, under the same key,
+ * and what follows from both is the answer (`dns64.ts`). If nothing does, it is what the first exchange has found.
  *
  * **Failure.** Where there is no resolver, or none answers in time, the guest gets SERVFAIL, which is not kept.
  *
@@ -36,12 +39,14 @@
  *
  * @module
  */
-import { formatEndpoint } from "../../net/wire/address.ts";
+import { formatEndpoint, type IpAddress } from "../../net/wire/address.ts";
 import {
   DNS_HEADER_LENGTH,
+  DNS_NAME_MAX,
   DNS_NOTIMP,
   DNS_PORT,
   DNS_SERVFAIL,
+  DNS_TC,
   DNS_TYPE_AXFR,
   DNS_TYPE_IXFR,
   dnsFlags,
@@ -60,13 +65,30 @@ import { greediest } from "../flow/quota.ts";
 import type { Packet } from "../ip/packet.ts";
 import type { Path } from "../ip/path.ts";
 import type { Target } from "../rules/translate.ts";
+import {
+  DNS64_MOST,
+  type DnsBytes,
+  encodeDns64Answer,
+  encodeIpv4OnlyAnswer,
+  ipv4QueryOf,
+  isForDns64,
+  lacksIpv6,
+  lackTtl,
+} from "./dns64.ts";
 import { DnsCache } from "./dns_cache.ts";
-import { DNS_ATTEMPT_MS, type DnsExchange, type DnsWaiter } from "./dns_exchange.ts";
+import { DNS_ATTEMPT_MS, type DnsExchange, type DnsExchangeOptions, type DnsWaiter } from "./dns_exchange.ts";
 import { encodeLocalDnsAnswer } from "./dns_local.ts";
 import { DnsStream } from "./dns_stream.ts";
 import { DnsTcpExchange } from "./dns_tcp_exchange.ts";
 import { DnsUdpExchange } from "./dns_udp_exchange.ts";
-import { dnsNameText, type DnsQuery, encodeDnsAnswer, encodeTruncatedDnsAnswer, readDnsQuery } from "./dns_query.ts";
+import {
+  dnsNameText,
+  type DnsQuery,
+  encodeDnsAnswer,
+  encodeDnsQuery,
+  encodeTruncatedDnsAnswer,
+  readDnsQuery,
+} from "./dns_query.ts";
 
 /** Exchanges that may be under way at once. */
 export const MAX_DNS_PENDING = 256;
@@ -87,14 +109,18 @@ export interface DnsClient {
 
 /** What the service is told once. */
 export interface DnsServiceOptions {
-  /** The gateway's address, which local names stand for, as a 32-bit number. */
-  readonly gateway: number;
+  /** The gateway's addresses, which local names stand for, at most one of each family. */
+  readonly gateways: readonly IpAddress[];
+  /** Whether guests reach IPv4 by NAT64. Default false. */
+  readonly nat64?: boolean;
   /** Gives an unpredictable unsigned 32-bit number. */
   readonly random: () => number;
   /** The resolvers as they are now, best first; the same array as long as they have not changed. */
   readonly servers: () => readonly Target[];
 }
 
+/** Bytes of a question and an OPT record behind it, at most. */
+const MOST_QUESTION = DNS_NAME_MAX + 4 + 11;
 const TOO_MANY = ["dnsPendingLimit", "too many are under way"] as const;
 
 interface Asker {
@@ -109,6 +135,8 @@ interface Pending {
   /** The guest that is charged for it: the one that asked first. */
   readonly owner: GuestSide;
   readonly beganAt: number;
+  /** What was found out about IPv6 addresses, if IPv4 ones are being asked for. */
+  readonly withoutIpv6: Uint8Array | null;
 }
 
 /** The DNS service of a gateway. */
@@ -145,7 +173,8 @@ export class DnsService implements DnsWaiter {
       this.#context.counters.dnsNotQuery++;
       return this.#send(asker, encodeDnsAnswer(into, at, query, { flags: DNS_NOTIMP }));
     }
-    const local = encodeLocalDnsAnswer(into, at, query, this.#options.gateway);
+    const local = encodeLocalDnsAnswer(into, at, query, this.#options.gateways) ||
+      (this.#options.nat64 ? encodeIpv4OnlyAnswer(into, at, query) : 0);
     if (local > 0) return this.#send(asker, local);
     const servers = this.#options.servers();
     if (servers !== this.#servers) this.#cache.clear();
@@ -192,8 +221,38 @@ export class DnsService implements DnsWaiter {
 
   /** A resolver has answered. */
   dnsAnswered(exchange: DnsExchange, bytes: Uint8Array, start: number, end: number): void {
-    const askers = this.#take(exchange), { key, type } = askers[0]!.query, now = this.#context.now();
-    if (key !== null) this.#cache.put(key, { bytes, start, end, type }, now);
+    const pending = this.#take(exchange), { withoutIpv6 } = pending, { query } = pending.askers[0]!;
+    if (withoutIpv6 !== null) return this.#answerFromIpv4(pending, withoutIpv6, { bytes, start, end });
+    if (this.#options.nat64 && isForDns64(query) && lacksIpv6({ bytes, start, end })) {
+      return this.#askIpv4(pending, bytes.slice(start, end));
+    }
+    this.#answerAll(pending.askers, bytes, start, end);
+  }
+
+  /** A name has no IPv6 address, as `withoutIpv6` says: asks for its IPv4 addresses, in the place of the exchange. */
+  #askIpv4({ exchange: { key }, askers, owner, beganAt }: Pending, withoutIpv6: Uint8Array): void {
+    const query = ipv4QueryOf(askers[0]!.query), message = new Uint8Array(DNS_HEADER_LENGTH + MOST_QUESTION);
+    const length = encodeDnsQuery(message, 0, query);
+    const exchange = this.#exchange(askers[0]!, { key, query, message: message.slice(0, length) });
+    this.#pending.set(key, { exchange, askers, owner, beganAt, withoutIpv6 });
+    exchange.start();
+  }
+
+  #answerFromIpv4({ askers }: Pending, withoutIpv6: Uint8Array, ipv4: DnsBytes): void {
+    const { query } = askers[0]!, answer = new Uint8Array(DNS64_MOST);
+    const found = { bytes: withoutIpv6, start: 0, end: withoutIpv6.length };
+    if (dnsFlags(ipv4.bytes, ipv4.start) & DNS_TC) {
+      for (const asker of askers) this.#send(asker, this.#truncate(asker.query));
+      return;
+    }
+    const length = encodeDns64Answer(answer, 0, { query, ipv4, ttl: lackTtl(found) });
+    if (length > 0) this.#answerAll(askers, answer, 0, length);
+    else this.#answerAll(askers, withoutIpv6, 0, withoutIpv6.length);
+  }
+
+  #answerAll(askers: readonly Asker[], bytes: Uint8Array, start: number, end: number): void {
+    const { key, type } = askers[0]!.query;
+    if (key !== null) this.#cache.put(key, { bytes, start, end, type }, this.#context.now());
     for (const asker of askers) {
       this.#context.tcp.scratch.set(bytes.subarray(start, end), SEGMENT_HEADROOM);
       this.#answer(asker, end - start);
@@ -204,7 +263,7 @@ export class DnsService implements DnsWaiter {
   dnsUnanswered(exchange: DnsExchange): void {
     const asked = exchange.asked.map(({ address, port }) => formatEndpoint(address, port)).join(", ");
     const cause = exchange.exhausted ? "the host has no socket left" : `no answer from ${asked}`;
-    this.#fail(this.#take(exchange), exchange.exhausted ? "hostExhausted" : "dnsUnanswered", cause);
+    this.#fail(this.#take(exchange).askers, exchange.exhausted ? "hostExhausted" : "dnsUnanswered", cause);
   }
 
   #lookUp(asker: Asker, message: Uint8Array): DropReason | null {
@@ -219,14 +278,19 @@ export class DnsService implements DnsWaiter {
       this.#pending.delete(key);
     }
     if (this.#pending.size >= MAX_DNS_PENDING && !this.#makeRoom(client.guest)) return "dnsPendingLimit";
-    const id = this.#options.random() & 0xffff, servers = this.#servers;
-    const options = { key, query, message, servers, id, waiter: this, payer: client.guest.payer };
-    const exchange = client.stream === undefined
-      ? new DnsUdpExchange(this.#context, options)
-      : new DnsTcpExchange(this.#context, options);
-    this.#pending.set(key, { exchange, askers: [asker], owner: client.guest, beganAt: this.#context.now() });
+    const exchange = this.#exchange(asker, { key, query, message }), beganAt = this.#context.now();
+    this.#pending.set(key, { exchange, askers: [asker], owner: client.guest, beganAt, withoutIpv6: null });
     exchange.start();
     return null;
+  }
+
+  /** An exchange over the transport by which `client` asked. */
+  #exchange({ client }: Asker, about: Pick<DnsExchangeOptions, "key" | "query" | "message">): DnsExchange {
+    const id = this.#options.random() & 0xffff, servers = this.#servers;
+    const options = { ...about, servers, id, waiter: this, payer: client.guest.payer };
+    return client.stream === undefined
+      ? new DnsUdpExchange(this.#context, options)
+      : new DnsTcpExchange(this.#context, options);
   }
 
   /** One more waits for what is under way; one that waits already wants it to be asked again. */
@@ -253,15 +317,15 @@ export class DnsService implements DnsWaiter {
     const oldest = all.find(({ owner }) => owner === most)!;
     if (most === guest && this.#context.now() - oldest.beganAt < DNS_ATTEMPT_MS) return false;
     oldest.exchange.abort();
-    this.#fail(this.#take(oldest.exchange), ...TOO_MANY);
+    this.#fail(this.#take(oldest.exchange).askers, ...TOO_MANY);
     return true;
   }
 
-  /** Takes an exchange that is over out, and returns who waited. */
-  #take({ key }: DnsExchange): readonly Asker[] {
-    const askers = this.#pending.get(key)!.askers;
+  /** Takes an exchange that is over out. */
+  #take({ key }: DnsExchange): Pending {
+    const pending = this.#pending.get(key)!;
     this.#pending.delete(key);
-    return askers;
+    return pending;
   }
 
   /** Sends the resolver's answer of `length` bytes that stands in the scratch buffer. */

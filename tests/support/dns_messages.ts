@@ -4,6 +4,7 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
+import { IpAddress } from "../../net/wire/address.ts";
 import {
   decodeDns,
   DNS_QR,
@@ -67,6 +68,13 @@ export function aRecord(ttl: number, address: readonly number[] = [192, 0, 2, 7]
   return { name: 12, type: TYPE.A, class: 1, ttl, data: Uint8Array.from(address) };
 }
 
+/** An AAAA record; its name is the question's. */
+export function aaaaRecord(ttl: number, address: string): DnsRecordFields {
+  const data = new Uint8Array(16), { w0, w1, w2, w3 } = IpAddress.parse(address), view = new DataView(data.buffer);
+  [w0, w1, w2, w3].forEach((word, i) => view.setUint32(4 * i, word));
+  return { name: 12, type: TYPE.AAAA, class: 1, ttl, data };
+}
+
 /** A CNAME record for the question's name. */
 export function cnameRecord(ttl: number, target: string): DnsRecordFields {
   const data = new Uint8Array(255);
@@ -94,9 +102,15 @@ export function optRecord(size = 1232, flags = 0, options: readonly number[] = [
 export function dnsText(bytes: Uint8Array): string {
   const message = decodeDns(bytes);
   const records = message.records.map(({ name, type, ttl, dataStart, dataEnd }) =>
-    `${name} ${type} ${ttl} ${type === TYPE.A ? bytes.subarray(dataStart, dataEnd).join(".") : dataEnd - dataStart}`
+    `${name} ${type} ${ttl} ${dataText(type, bytes.subarray(dataStart, dataEnd))}`
   );
   return [formatDns(message), ...records].join("; ");
+}
+
+/** An address as text; of other data how long it is. */
+function dataText(type: number, data: Uint8Array): string {
+  const isAddress = (type === TYPE.A && data.length === 4) || (type === TYPE.AAAA && data.length === 16);
+  return isAddress ? `${IpAddress.fromBytes(data)}` : `${data.length}`;
 }
 
 /** Asserts that two messages are the same but for their ids. */

@@ -8,7 +8,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Guest } from "../../nat/guest.ts";
 import { Nat } from "../../nat/nat.ts";
 import type { Target } from "../../nat/rules/translate.ts";
-import { createTranslationRules } from "../../nat/rules/translation_options.ts";
+import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
 import { formatEndpoint, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
 import type { Frame } from "../../net/wire/frame.ts";
 import { PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
@@ -47,10 +47,12 @@ export class DnsScript {
   #seen = 0;
   #nextId = 0x7000;
 
-  constructor(options: { servers?: readonly Target[]; guests?: number; mtu?: number } = {}) {
+  constructor(
+    options: { servers?: readonly Target[]; guests?: number; mtu?: number; rules?: TranslationOptions } = {},
+  ) {
     this.servers = options.servers ?? SERVERS.slice(0, 1);
     const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
-    const rules = createTranslationRules({ dnsServers: [] });
+    const rules = createTranslationRules({ dnsServers: [], ...options.rules });
     const random = () => (this.ids.shift() ?? this.#nextId++) + 0xabcd0000;
     const resolvers = () => this.servers;
     this.nat = new Nat({ host: this.host, rules, logger, random, maxFlows: 8, resolvers });

@@ -1,14 +1,14 @@
 import { assertEquals } from "@std/assert";
 import { encodeLocalDnsAnswer, LOCAL_DNS_NAMES } from "../../../nat/service/dns_local.ts";
 import { readDnsQuery } from "../../../nat/service/dns_query.ts";
-import { parseIpv4 } from "../../../net/wire/address.ts";
+import { IpAddress } from "../../../net/wire/address.ts";
 import { dnsQuery, dnsText, type MessageFields, optRecord } from "../../support/dns_messages.ts";
 import { painted } from "../../support/packet_bytes.ts";
 
 /** The answer in one line, or null where the name is not local. */
-function answer(question: string, fields: MessageFields = {}): string | null {
+function answer(question: string, fields: MessageFields = {}, gateways = ["10.0.2.2", "fd00::2"]): string | null {
   const message = dnsQuery(question, fields), query = readDnsQuery(message, 0, message.length)!;
-  const into = painted(600), length = encodeLocalDnsAnswer(into, 7, query, parseIpv4("10.0.2.2"));
+  const into = painted(600), length = encodeLocalDnsAnswer(into, 7, query, gateways.map(IpAddress.parse));
   assertEquals([into[6], into[7 + length]], [0xa5, 0xa5]);
   return length === 0 ? null : dnsText(into.slice(7, 7 + length));
 }
@@ -17,10 +17,13 @@ Deno.test("encodeLocalDnsAnswer gives the gateway's address for every local name
   assertEquals(LOCAL_DNS_NAMES.length, 6);
   for (const name of LOCAL_DNS_NAMES) {
     assertEquals(answer(`${name} A`), `DNS answer 1 NOERROR, A? ${name}., 1/0/0 records; ${name}. 1 60 10.0.2.2`);
+    const ipv6 = `DNS answer 1 NOERROR, AAAA? ${name}., 1/0/0 records; ${name}. 28 60 fd00::2`;
+    assertEquals(answer(`${name} AAAA`), ipv6);
   }
   assertEquals(
     answer("host.hawser.internal ANY", { additionals: [optRecord(4096, 0x8000, [0, 10, 0, 1, 7])] }),
-    "DNS answer 1 NOERROR, ANY? host.hawser.internal., 1/0/1 records; host.hawser.internal. 1 60 10.0.2.2; . 41 32768 0",
+    "DNS answer 1 NOERROR, ANY? host.hawser.internal., 2/0/1 records; host.hawser.internal. 1 60 10.0.2.2; " +
+      "host.hawser.internal. 28 60 fd00::2; . 41 32768 0",
   );
 });
 
@@ -32,7 +35,7 @@ Deno.test("encodeLocalDnsAnswer keeps the letters as they were asked", () => {
 });
 
 Deno.test("encodeLocalDnsAnswer says of another type or class that there is none, with a SOA record", () => {
-  for (const [type, name] of [["AAAA", "AAAA"], ["TXT", "TXT"], ["65", "HTTPS"], ["SOA", "SOA"]]) {
+  for (const [type, name] of [["TXT", "TXT"], ["65", "HTTPS"], ["SOA", "SOA"]]) {
     assertEquals(
       answer(`host.docker.internal ${type}`),
       `DNS answer 1 NOERROR, ${name}? host.docker.internal., 0/1/0 records; host.docker.internal. 6 60 38`,
@@ -41,6 +44,17 @@ Deno.test("encodeLocalDnsAnswer says of another type or class that there is none
   const soa = "0/1/0 records; hawser.internal. 6 60 38";
   assertEquals(answer("host.hawser.internal A 3"), `DNS answer 1 NOERROR, A? host.hawser.internal., ${soa}`);
   assertEquals(answer("Hawser.internal A"), `DNS answer 1 NOERROR, A? Hawser.internal., ${soa.replace("h", "H")}`);
+});
+
+Deno.test("encodeLocalDnsAnswer has no address of a family that guests have not", () => {
+  const none = (type: string) =>
+    `DNS answer 1 NOERROR, ${type}? host.hawser.internal., 0/1/0 records; hawser.internal. 6 60 38`;
+  assertEquals(answer("host.hawser.internal AAAA", {}, ["10.0.2.2"]), none("AAAA"));
+  assertEquals(answer("host.hawser.internal A", {}, ["fd00::2"]), none("A"));
+  assertEquals(
+    answer("host.hawser.internal ANY", {}, ["fd00::2"]),
+    "DNS answer 1 NOERROR, ANY? host.hawser.internal., 1/0/0 records; host.hawser.internal. 28 60 fd00::2",
+  );
 });
 
 Deno.test("encodeLocalDnsAnswer says that there is no other name under hawser.internal", () => {
