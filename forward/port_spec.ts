@@ -4,13 +4,14 @@
  * ```
  * SPEC   = [ADDRESS/]ITEM[,ITEM…]         the address covers the whole list; without one it is 127.0.0.1
  * ITEM   = PORTS[:TARGET]                 without a target the guest's ports are the host's
- * TARGET = [GUESTADDRESS/]PORTS | GUESTADDRESS
+ * TARGET = [GUESTADDRESS/]PORTS | GUESTADDRESS       an IPv6 address in brackets
  * PORTS  = N | N-M
  * ```
  *
- * `8080`, `8080:80`, `127.0.0.1/8080:80`, `[::1]/8080:80`, `8000-8009:9000-9009`, `80,443:8443`, `8080:10.0.2.20/80`.
- * Host port 0 takes a free one. This is what pasta understands, less what depends on the state of the host (`auto`,
- * `all`, `~N`, `%IFACE`): these are refused by name. The form for programs has `tcp:` or `udp:` in front.
+ * `8080`, `8080:80`, `127.0.0.1/8080:80`, `[::1]/8080:80`, `8000-8009:9000-9009`, `80,443:8443`, `8080:10.0.2.20/80`,
+ * `8080:[fd00::20]/80`. Host port 0 takes a free one. This is what pasta understands, less what depends on the state of
+ * the host (`auto`, `all`, `~N`, `%IFACE`): these are refused by name. The form for programs has `tcp:` or `udp:` in
+ * front.
  *
  * A range becomes one forward a port. `[::]` takes clients of both families, `0.0.0.0` those of IPv4.
  *
@@ -181,21 +182,28 @@ function parseTarget(text: string, host: Range): Target {
       ports: parseRange(ports, 1, "guest port"),
     };
   }
-  if (tryParse(text) !== undefined) {
+  if (tryParse(unbracketed(text)) !== undefined) {
     if (host.first === 0) throw new TypeError(`host port 0 takes a free one, so name the guest's: 0:${text}/80`);
     return { guestAddress: parseGuestAddress(text), ports: host };
   }
   if (/\/(tcp|udp)$/.test(text)) {
     throw new TypeError(`${text} names a protocol, which each kind of forward has already`);
   }
-  throw new TypeError(`"${text}" is no port of the guest, write 80, 9000-9009 or 10.0.2.20/80`);
+  throw new TypeError(`"${text}" is no port of the guest, write 80, 9000-9009, 10.0.2.20/80 or [fd00::20]/80`);
 }
 
 function parseGuestAddress(text: string): IpAddress {
-  const address = tryParse(text);
-  if (address === undefined) throw new TypeError(`"${text}" is no address of a guest, write 10.0.2.20/80`);
-  if (!address.isIpv4) throw new TypeError(`the guest's address ${text} is not IPv4, which alone is relayed`);
+  const inside = unbracketed(text), address = tryParse(inside);
+  if (address === undefined || (inside !== text && address.isIpv4)) {
+    throw new TypeError(`"${text}" is no address of a guest, write 10.0.2.20/80 or [fd00::20]/80`);
+  }
+  if (inside === text && !address.isIpv4) throw new TypeError(`brackets are missing, write [${text}]/80`);
   return address;
+}
+
+/** What stands in the brackets of an IPv6 address, or the text itself. */
+function unbracketed(text: string): string {
+  return /^\[(.*)\]$/s.exec(text)?.[1] ?? text;
 }
 
 function parseRange(text: string, least: number, what: string): Range {

@@ -38,7 +38,7 @@ export const MAX_SEEKERS = 256;
 
 /** A guest as forwards see it. */
 export interface ForwardGuest extends GuestSide {
-  /** The address of a family that it spoke from last; null until it has spoken. */
+  /** The address of a family that it spoke from last, of the subnet if there is one of it; null: none yet. */
   address(family: IpFamily): IpAddress | null;
   /** Whether it has spoken from `address`; from any at all, if that is null. */
   has(address: IpAddress | null): boolean;

@@ -5,16 +5,23 @@
  * names a guest port, and maybe the guest's address.
  *
  * **Which guest.** The only one; of several the owner of the named address, or of none in particular
- * (`address_owner.ts`). Without a named address it is reached at the address that it spoke from last, or at the one
- * that DHCP would give it. While the owner is being looked for, a TCP client waits, `connectTimeoutMs` at most; a
+ * (`address_owner.ts`). While the owner is being looked for, a TCP client waits, `connectTimeoutMs` at most; a
  * datagram goes to the one that it has been, or is dropped (`guestUnresolved`), because UDP clients ask again. Without
  * a guest the client is reset. UDP flows to a guest that has lost the address end, so that their clients' next
  * datagrams go to its new owner.
  *
+ * **At which address.** The named one. Without one, at the address that the guest spoke from last, of the family of
+ * the client, if it has spoken over that one, else of the other; or, if it has not spoken at all, at the one that DHCP
+ * would give it, of IPv4 if it has that. Over IPv6 an address of the subnet goes before one of the link alone.
+ *
+ * **Whichever family its server listens on.** If a guest that has spoken over both families refuses a TCP client over
+ * one, it is asked over the other, in a flow of its own, before the client hears anything. UDP has no such answer: a
+ * datagram goes over one family, and a server of the other one does not get it.
+ *
  * **As whom the guest sees the client.** With its own address and port, so that the guest can tell clients apart and
- * log them. As the gateway where the guest could not answer that address: loopback, IPv6, what is never relayed, and
- * the guest's own subnet. Where the key is taken, by another client or a connection of the guest, another port is
- * drawn.
+ * log them. As the gateway if the guest could not answer that address: one of the other family, loopback, what is never
+ * relayed, and the guest's own subnet. A guest that is asked at a link-local address sees the router's. If the key is
+ * taken, by another client or a connection of the guest, another port is drawn.
  *
  * **Limits** are those of all flows, of which clients leave a share to the guest itself (`flow/quota.ts`).
  *
@@ -29,8 +36,10 @@ import type { Events } from "./flow/events.ts";
 import type { ForwardTarget, GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
 import type { HostEndpoint, HostError, HostTcpHandler, HostTcpSocket } from "./host.ts";
-import { findReserved } from "./rules/policy.ts";
+import { familyOf, findReserved, type IpFamily } from "./rules/policy.ts";
 import type { TcpFlows } from "./relay/tcp_flows.ts";
+import type { TcpRetry } from "./relay/tcp_relay.ts";
+import { LINK_LOCAL, ROUTER_LINK_LOCAL, segmentOf } from "./rules/segment.ts";
 import type { TranslationRules } from "./rules/translate.ts";
 
 /** Ports that are drawn where the client's own is taken: those that need no privilege. */
@@ -103,24 +112,31 @@ export class Forwards {
 
   /** A client has come to a TCP forward: begins a flow, or resets the client and answers null. */
   acceptTcp(forward: ForwardTarget, socket: HostTcpSocket, client: HostEndpoint): HostTcpHandler | null {
-    const owner = this.#ownerFor(forward), guest = owner.find(), arrived = { forward, socket, client };
-    if (guest !== null) return this.openTcp(guest, arrived);
-    if (this.#context.guests().length === 0) return this.turnAway(arrived, NO_GUEST);
+    const owner = this.#ownerFor(forward), guest = owner.find();
     const deadline = this.#context.now() + this.#context.tcp.config.connectTimeoutMs;
-    const waiting = new WaitingClient(this, { ...arrived, owner, deadline });
-    if (owner.wait(waiting)) return waiting;
+    const arrived = new ArrivedClient(this, { forward, socket, client, owner, deadline });
+    if (guest !== null) return arrived.open(guest);
+    if (this.#context.guests().length === 0) return this.turnAway(arrived, NO_GUEST);
+    if (owner.wait(arrived)) return arrived;
     return this.turnAway(arrived, `${MAX_SEEKERS} clients wait for its guest already`);
   }
 
-  /** For a client that has waited: begins its flow to `guest`, or resets it and answers null. */
-  openTcp(guest: ForwardGuest, { forward, socket, client }: ForwardClient): HostTcpHandler | null {
-    const key = this.#keyFor(forward, PROTOCOL_TCP, client, guest);
+  /**
+   * For a client that has come: begins its flow to `guest` over `family`, or resets it and answers null. `retry` is for
+   * a guest that refuses.
+   */
+  openTcp(
+    guest: ForwardGuest,
+    { forward, socket, client }: ForwardClient,
+    { family, retry }: { family: IpFamily; retry: TcpRetry },
+  ): HostTcpHandler | null {
+    const key = this.#keyFor(forward, PROTOCOL_TCP, { client, guest, family });
     if (typeof key === "string") {
       this.#context.counters[key]++;
       socket.reset();
       return null;
     }
-    return this.#context.tcpFlows.accept({ guest, key, forward, socket, client });
+    return this.#context.tcpFlows.accept({ guest, key, forward, socket, client, retry });
   }
 
   /** Resets a client for which there is no guest. */
@@ -145,7 +161,8 @@ export class Forwards {
   ): { guest: ForwardGuest; key: FlowKey } | DropReason {
     const owner = this.#ownerFor(forward), guest = owner.find() ?? owner.known;
     if (guest !== null) {
-      const key = this.#keyFor(forward, protocol, client, guest);
+      const [family] = this.familiesFor(forward, client, guest);
+      const key = this.#keyFor(forward, protocol, { client, guest, family: family! });
       return typeof key === "string" ? key : { guest, key };
     }
     if (this.#context.guests().length > 0) return "guestUnresolved";
@@ -170,21 +187,27 @@ export class Forwards {
     for (const owner of this.#owners.values()) owner.gone(guest);
   }
 
+  /** Over which families a client reaches `guest`, best first. */
+  familiesFor({ guestAddress }: ForwardTarget, { address }: HostEndpoint, guest: ForwardGuest): readonly IpFamily[] {
+    if (guestAddress !== null) return [familyOf(guestAddress)];
+    const { rules } = this.#context, families: readonly IpFamily[] = address.isIpv4 ? [4, 6] : [6, 4];
+    const heard = families.filter((family) => segmentOf(rules, family) !== null && guest.address(family) !== null);
+    return heard.length > 0 ? heard : [rules.ipv4 === null ? 6 : 4];
+  }
+
   #keyFor(
     forward: ForwardTarget,
     protocol: number,
-    client: HostEndpoint,
-    guest: ForwardGuest,
+    { client, guest, family }: { client: HostEndpoint; guest: ForwardGuest; family: IpFamily },
   ): FlowKey | DropReason {
     const refusal = this.#context.refusesClient(guest);
     if (refusal !== null) {
       this.#warn(forward, "there are too many flows (--max-flows)");
       return refusal;
     }
-    const { rules } = this.#context;
-    const address = forward.guestAddress ?? guest.address(4) ?? leasedAddress(rules);
-    const key = this.#freeKey(guest, protocol, { address, port: forward.guestPort }, client);
-    return key ?? "forwardNoPort";
+    const { guestAddress, guestPort: port } = forward;
+    const address = guestAddress ?? guest.address(family) ?? segmentOf(this.#context.rules, family)!.guest;
+    return this.#freeKey(guest, protocol, { address, port }, client) ?? "forwardNoPort";
   }
 
   #ownerFor(forward: ForwardTarget): AddressOwner {
@@ -211,7 +234,9 @@ export class Forwards {
   }
 
   #freeKey(guest: ForwardGuest, protocol: number, target: HostEndpoint, client: HostEndpoint): FlowKey | null {
-    const context = this.#context, key = new FlowKey(), seen = seenAddress(context.rules, client.address);
+    const context = this.#context,
+      key = new FlowKey(),
+      seen = seenAddress(context.rules, client.address, target.address);
     const set = (port: number) => key.set(guest.number, protocol, target.address, target.port, seen, port);
     if (!context.isTaken(set(client.port))) return key;
     const start = context.random();
@@ -221,16 +246,18 @@ export class Forwards {
 }
 
 /**
- * A TCP client for which the guest is being looked for; its socket is not read. Then it stands between the socket and
- * the relay.
+ * A TCP client on its way to a guest. Until that is found its socket is not read. Then this stands between the socket
+ * and the relay, of which there may be a second one over the other family.
  */
-class WaitingClient implements HostTcpHandler, Seeker, ForwardClient {
+class ArrivedClient implements HostTcpHandler, Seeker, ForwardClient, TcpRetry {
   readonly deadline: number;
   readonly forward: ForwardTarget;
   readonly socket: HostTcpSocket;
   readonly client: HostEndpoint;
   readonly #forwards: Forwards;
   readonly #owner: AddressOwner;
+  readonly #tried: IpFamily[] = [];
+  #guest: ForwardGuest | null = null;
   #relay: HostTcpHandler | null = null;
 
   constructor(forwards: Forwards, parts: ForwardClient & { owner: AddressOwner; deadline: number }) {
@@ -242,8 +269,34 @@ class WaitingClient implements HostTcpHandler, Seeker, ForwardClient {
     this.#owner = parts.owner;
   }
 
+  get payer(): object | undefined {
+    return this.#relay?.payer;
+  }
+
+  /** Begins its flow to `guest`. Returns who is told of its socket from now on; null: it was reset. */
+  open(guest: ForwardGuest): HostTcpHandler | null {
+    const [family] = this.#familiesLeft(guest);
+    this.#guest = guest;
+    this.#tried.push(family!);
+    this.#relay = this.#forwards.openTcp(guest, this, { family: family!, retry: this });
+    return this.#relay === null ? null : this;
+  }
+
+  isPossible(): boolean {
+    return this.#familiesLeft(this.#guest!).length > 0;
+  }
+
+  retry(): void {
+    this.open(this.#guest!);
+  }
+
+  #familiesLeft(guest: ForwardGuest): IpFamily[] {
+    const families = this.#forwards.familiesFor(this.forward, this.client, guest);
+    return families.filter((family) => !this.#tried.includes(family));
+  }
+
   found(guest: ForwardGuest): void {
-    this.#relay = this.#forwards.openTcp(guest, this);
+    this.open(guest);
   }
 
   notFound(why: string): void {
@@ -271,13 +324,11 @@ function addressOf(forward: ForwardTarget): string {
   return forward.guestAddress?.toString() ?? ANY_ADDRESS;
 }
 
-/** As which address a guest sees a client of the host. */
-export function seenAddress({ ipv4 }: TranslationRules, client: IpAddress): IpAddress {
-  const answerable = client.isIpv4 && findReserved(4, client) === undefined && !ipv4!.subnet.contains(client);
-  return answerable ? client : ipv4!.gateway;
-}
-
-/** The address that DHCP gives a guest. */
-function leasedAddress({ ipv4 }: TranslationRules): IpAddress {
-  return ipv4!.guest;
+/** As which address a guest that is asked at `guest` sees a client of the host. */
+export function seenAddress(rules: TranslationRules, client: IpAddress, guest: IpAddress): IpAddress {
+  if (LINK_LOCAL.contains(guest)) return ROUTER_LINK_LOCAL;
+  const family = familyOf(guest), { gateway, subnet } = segmentOf(rules, family)!;
+  const isAnswerable = familyOf(client) === family && findReserved(family, client) === undefined &&
+    !subnet.contains(client);
+  return isAnswerable ? client : gateway;
 }

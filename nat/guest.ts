@@ -159,7 +159,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
 
   /** The address of a family that it spoke from last; null until it has spoken. */
   address(family: IpFamily): IpAddress | null {
-    return this.#identity.addresses(family).latest;
+    return this.#identity.addresses(family).widest;
   }
 
   /** The address that it would have by DHCP. */

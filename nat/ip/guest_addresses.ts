@@ -10,6 +10,7 @@
  */
 import type { IpAddress } from "../../net/wire/address.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
+import { LINK_LOCAL } from "../rules/segment.ts";
 
 /** Addresses that are remembered of a guest, for each family. */
 export const MAX_GUEST_ADDRESSES = 32;
@@ -26,6 +27,11 @@ export class GuestAddresses {
   /** The address that was used last. */
   get latest(): IpAddress | null {
     return this.#known[0] ?? null;
+  }
+
+  /** The address that was used last, one of a subnet before one that is valid on the link alone. */
+  get widest(): IpAddress | null {
+    return this.#known.find((address) => !LINK_LOCAL.contains(address)) ?? this.latest;
   }
 
   /** Whether the guest has spoken from `address`. */

@@ -15,7 +15,7 @@ import { FlowTable } from "../flow/flow_table.ts";
 import type { HostEndpoint, HostTcpSocket } from "../host.ts";
 import type { Packet } from "../ip/packet.ts";
 import { destinationOf, translate } from "../rules/translate.ts";
-import { TcpRelay } from "./tcp_relay.ts";
+import { TcpRelay, type TcpRetry } from "./tcp_relay.ts";
 import { TcpGuestOpening } from "./tcp_guest_opening.ts";
 import { TcpHostOpening } from "./tcp_host_opening.ts";
 
@@ -31,6 +31,8 @@ export interface TcpClient {
   readonly socket: HostTcpSocket;
   /** Where it is. */
   readonly client: HostEndpoint;
+  /** Another way to the guest, if it refuses this one. */
+  readonly retry: TcpRetry;
 }
 
 /** The TCP flows. */
@@ -66,8 +68,8 @@ export class TcpFlows {
   }
 
   /** Begins a flow for a client of the host. */
-  accept({ guest, key, forward, socket, client }: TcpClient): TcpRelay {
-    const context = this.#context, opening = new TcpHostOpening(context, socket);
+  accept({ guest, key, forward, socket, client, retry }: TcpClient): TcpRelay {
+    const context = this.#context, opening = new TcpHostOpening(context, socket, retry);
     return this.#begin(new TcpRelay(context, { guest, key, hostEnd: client, forward, opening }));
   }
 

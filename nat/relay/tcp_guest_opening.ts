@@ -77,6 +77,11 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
     this.#context.timers.cancel(this.#timer);
   }
 
+  /** The guest has asked, so it does not refuse. */
+  refused(): null {
+    return null;
+  }
+
   /** The host is connected: the guest gets its SYN-ACK. */
   hostConnected(): void {
     this.cancel();

@@ -52,10 +52,20 @@ import { abortedAs, type Direction, ENDINGS, type GuestEnd, stageOf, verdict } f
 /** Reads of a host socket in one turn. */
 const READS_PER_TURN = 16;
 
+/** Another way for a connected host socket to a guest that has refused the first. */
+export interface TcpRetry {
+  /** Whether there is one. */
+  isPossible(): boolean;
+  /** Takes it. */
+  retry(): void;
+}
+
 /** What begins a flow. */
 export interface TcpOpening {
   /** Gives `relay` its host socket, now or later, and sets its endpoint going. */
   begin(relay: TcpRelay): void;
+  /** The guest has refused. Returns who uses the host socket once the flow is over; null: it is closed. */
+  refused(): TcpRetry | null;
   /** The flow is over; what is still under way is given up. */
   cancel(): void;
 }
@@ -435,6 +445,12 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   /** The guest's side is over: closes the socket as the table says, and ends with it or leaves the relay to drain. */
   #settle(): void {
     const { record } = this;
+    const again = record.guestEnd === "refused" && !record.toHost.failed ? this.#opening.refused() : null;
+    if (again !== null) {
+      this.#socket = null;
+      this.#finish();
+      return again.retry();
+    }
     const end = record.guestEnd!, toHost = stageOf(record.toHost, this.endpoint.queued > 0);
     const what = verdict(end, toHost, record.toGuest.finished);
     if (end === "timedOut" && what !== "drain" && record.ending === "guestSilent") {

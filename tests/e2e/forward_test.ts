@@ -231,7 +231,7 @@ Deno.test({
     assertEquals([code, stdout], [2, ""]);
     assertEquals(
       stderr,
-      'hawser run: bad --tcp-ports 8080:http: "http" is no port of the guest, write 80, 9000-9009 or 10.0.2.20/80\n',
+      'hawser run: bad --tcp-ports 8080:http: "http" is no port of the guest, write 80, 9000-9009, 10.0.2.20/80 or [fd00::20]/80\n',
     );
   },
 });

@@ -52,3 +52,14 @@ Deno.test("GuestAddresses stays within its bound whatever comes", () => {
   assertEquals(addresses.size, MAX_GUEST_ADDRESSES);
   assertEquals(Array.from({ length: 257 }, (_, i) => addresses.has(nth(i))).filter(Boolean).length, 32);
 });
+
+Deno.test("GuestAddresses prefers an address of a subnet to one of the link alone, whichever was used last", () => {
+  const addresses = new GuestAddresses(), use = (text: string) => addresses.use(IpAddress.parse(text));
+  assertEquals(addresses.widest, null);
+  use("fe80::1");
+  assertEquals(`${addresses.widest}`, "fe80::1");
+  use("fd00::15");
+  use("fd00::16");
+  use("fe80::1");
+  assertEquals([`${addresses.latest}`, `${addresses.widest}`], ["fe80::1", "fd00::16"]);
+});
