@@ -1,5 +1,5 @@
 /**
- * Flows that go through a `SocketFilter`: in a gateway, and over a scripted host for the cases of `host_cases.ts`.
+ * Flows that go through a `SocketFilter`: in a gateway, and over any host for the cases of `host_cases.ts`.
  *
  * @module
  */
@@ -24,7 +24,6 @@ import { type FirstBytesJudge, type FirstBytesVerdict, SocketFilter } from "../.
 import { TCP_DEFAULTS } from "../../nat/tcp/context.ts";
 import { type Client, type HostWorld, type PeerListener, type ResettingListener, ScriptWorld } from "./host_peers.ts";
 import type { UdpClient, UdpEcho } from "./host_peers.ts";
-import type { ScriptHost } from "./script_host.ts";
 
 /** How flows are filtered. */
 export interface Filtering {
@@ -63,18 +62,18 @@ export function filterFlows(nat: Nat, { judge, connectsLate = false }: Filtering
   Object.assign(nat, { connectors });
 }
 
-/** A scripted host whose connections go through filters, which end their turns with the host's. */
+/** A host whose connections go through filters, which end their turns with the host's. */
 export class FilteredHost implements HostNetwork {
   readonly name = "filtered";
   readonly timers: TimerWheel;
   readonly pool: BufferPool = new BufferPool();
   readonly tcp = { config: TCP_DEFAULTS } as Nat["tcp"];
-  readonly #host: ScriptHost;
+  readonly #host: HostNetwork;
   readonly #filtering: Filtering;
   #due: EndsTurn[] = [];
 
   /** Over `host`. */
-  constructor(host: ScriptHost, filtering: Filtering) {
+  constructor(host: HostNetwork, filtering: Filtering) {
     this.#host = host;
     this.#filtering = filtering;
     this.timers = new TimerWheel(host.now());
@@ -116,7 +115,7 @@ export class FilteredHost implements HostNetwork {
     return this.#host.bindUdp(local, handler);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): PromiseLike<void> {
     return this.#host[Symbol.asyncDispose]();
   }
 }

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
 import { type Gatherer, Gathering } from "../../../nat/relay/gathering.ts";
 import { NatScript } from "../../support/nat_script.ts";
-import { relayTest } from "../../support/relay_test.ts";
+import { relayTest } from "../../support/relay_cases.ts";
 
 const MSS = 1460;
 

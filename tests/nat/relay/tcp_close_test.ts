@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
 import { bytesOf, NatScript } from "../../support/nat_script.ts";
-import { relayTest } from "../../support/relay_test.ts";
+import { relayTest } from "../../support/relay_cases.ts";
 
 const FIN = TCP_FIN | TCP_ACK;
 

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
 import { TcpRelay } from "../../../nat/relay/tcp_relay.ts";
 import { bytesOf, NatScript } from "../../support/nat_script.ts";
-import { relayTest } from "../../support/relay_test.ts";
+import { relayTest } from "../../support/relay_cases.ts";
 
 function pattern(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => i * 31 + (i >> 8));

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
 import { GUEST_ISN, NatScript } from "../../support/nat_script.ts";
-import { relayTest } from "../../support/relay_test.ts";
+import { relayTest } from "../../support/relay_cases.ts";
 
 relayTest("TcpRelay answers SYN only after the host's connect succeeded, and absorbs repetitions", () => {
   const script = new NatScript();

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
 import { bytesOf, NatScript } from "../../support/nat_script.ts";
-import { relayTest } from "../../support/relay_test.ts";
+import { relayTest } from "../../support/relay_cases.ts";
 import type { ScriptTcpSocket } from "../../support/script_host.ts";
 
 const FIN = TCP_FIN | TCP_ACK;
