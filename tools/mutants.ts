@@ -37,7 +37,7 @@ const SWAPS: Readonly<Record<string, readonly string[]>> = {
 const OPERATOR = /(?<=[^=\s] )(<=|>=|<|>|===|!==|&&|\|\|)(?=\s)/g;
 /** Begins something whose absence would not parse, or would say nothing of the tests. */
 const NO_STATEMENT =
-  /^(import|export|const|let|var|type|interface|class|function|static|readonly|override|private|abstract|case|default|break|throw|return \S|[})\].?:&|]|#?\w+(: [^=]+)? = .*(new|create)\b.*;$)/;
+  /^(import|export|const|let|var|type|interface|class|function|static|readonly|override|private|protected|abstract|case|default|break|throw|return \S|[})\].?:&|]|#?\w+(: [^=]+)? = .*(new|create)\b.*;$)/;
 
 /** Every fault of these kinds in a file, in the order of its lines. */
 export function mutantsOf(path: string, text: string): Mutant[] {

@@ -316,7 +316,7 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
   /** Writes what is held, then what is to follow it. Returns whether everything goes straight through from now on. */
   #flush(): boolean {
     const host = this.#host;
-    if (host === null) return false;
+    if (host === null || this.hasFailed) return false;
     while (this.#from < this.#end) {
       const count = host.write(this.#held!, this.#from, this.#end);
       if (count < 0) return this.#cannotFlush(host, count);
@@ -341,7 +341,6 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
     this.#drop();
     if (this.#closes) this.#endLinger();
     else this.fail(host.error);
-    this.#setHostInterest();
     return false;
   }
 

@@ -142,6 +142,16 @@ Deno.test("GatewaySocket says nothing more when a handler closes, though it was 
   }
 });
 
+Deno.test("GatewaySocket that is closed before the end of the turn says nothing of what came in it", () => {
+  const { socket, told, run } = connected();
+  run();
+  socket.setInterest(READ);
+  socket.write(BYTES, 0, 4);
+  socket.close();
+  run();
+  assertEquals(told, ["connected"]);
+});
+
 Deno.test("GatewaySocket that fails gives what it had, then FAILED and not EOF, and tells of it once", () => {
   const { socket, told, script, run } = connected(), into = new Uint8Array(9);
   run();
