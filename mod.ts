@@ -122,6 +122,11 @@ export interface GatewayOptions {
    */
   readonly forwards?: readonly string[];
   /**
+   * Whether guests are told that the gateway leads to IPv6 beyond their link. Default: if the host has a default route
+   * for IPv6, followed as that changes. Only a `LinuxHost` can tell; with another host the default is false.
+   */
+  readonly ipv6Route?: boolean;
+  /**
    * What guests are told by DHCP beside addresses, as `NAME=VALUE`: `bootfile-name`, `next-server`, `tftp-server-name`,
    * `host-name`, `domain-name`, `domain-search`; see `DhcpExtras`. Default nothing.
    */
@@ -216,6 +221,7 @@ export class Gateway implements AsyncDisposable {
       maxFlows,
       ...(maxNewFlows !== undefined && { maxNewFlows }),
       ...(shared !== undefined && { shared }),
+      ...(options.ipv6Route !== undefined && { ipv6Route: options.ipv6Route }),
       ...(tcp && { tcp }),
       ...(maxBufferBytes !== undefined && { maxBufferBytes }),
     };

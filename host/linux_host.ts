@@ -25,9 +25,11 @@ import type {
   HostTcpSocket,
   HostUdpHandler,
   HostUdpSocket,
+  Ipv6Routes,
   Turn,
 } from "../nat/host.ts";
 import type { EventLoop } from "../net/linux/event_loop.ts";
+import { LinuxIpv6Routes } from "../net/linux/ipv6_routes.ts";
 import { libc } from "../net/linux/libc.ts";
 import { type LinuxListenOwner, listenLinuxTcp } from "./linux_listener.ts";
 import { LinuxPing } from "./linux_ping.ts";
@@ -51,6 +53,7 @@ export class LinuxHost implements HostNetwork {
   readonly #tcp: LinuxListenOwner;
   readonly #udp: LinuxUdpOwner;
   readonly #ping: LinuxPing;
+  readonly #routes: LinuxIpv6Routes;
   #endTurns: (() => void) | undefined;
 
   /** Uses `loop`, which stays the caller's to run and to dispose of. */
@@ -59,6 +62,12 @@ export class LinuxHost implements HostNetwork {
     this.#tcp = { loop, libc: libc(), open: new Set(), listeners: new Set() };
     this.#udp = { loop, libc: libc(), open: new Set(), batch: new UdpBatch(loop) };
     this.#ping = new LinuxPing({ loop, libc: libc() });
+    this.#routes = new LinuxIpv6Routes(loop);
+  }
+
+  /** Whether there is a default route for IPv6, as the kernel tells. */
+  get ipv6Routes(): Ipv6Routes {
+    return this.#routes;
   }
 
   /** Monotonic milliseconds, read once a turn. */
@@ -115,6 +124,7 @@ export class LinuxHost implements HostNetwork {
     for (const socket of this.#tcp.open) socket.close();
     for (const socket of this.#udp.open) socket.close();
     this.#ping.close();
+    this.#routes[Symbol.dispose]();
     await this.#loop.allClosed();
   }
 }

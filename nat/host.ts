@@ -85,6 +85,19 @@ export interface HostAddresses {
   has(address: IpAddress): boolean;
 }
 
+/** Whether the host has a default route for IPv6, as it is at any time. */
+export interface Ipv6Routes {
+  /** Whether it has one now. */
+  has(): boolean;
+  /** Has `listener` called when that has changed, never from within this call. Returns what ends that. */
+  changed(listener: () => void): () => void;
+}
+
+/** Routes that stay as they are. */
+export function fixedIpv6Routes(has: boolean): Ipv6Routes {
+  return { has: () => has, changed: () => () => {} };
+}
+
 /** Who owns a socket of the host. */
 export interface HostSocketOwner {
   /** Whose time the socket's work takes (`FrameSink.payer`), for a host that shares its time among guests. */
@@ -240,4 +253,6 @@ export interface HostNetwork extends AsyncDisposable {
    * good. Absent from a host that never has.
    */
   openPing?(family: 4 | 6, handler: HostPingHandler): HostPingSocket | HostError;
+  /** Its routes. Absent from a host that cannot read them. */
+  readonly ipv6Routes?: Ipv6Routes;
 }

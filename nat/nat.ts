@@ -34,7 +34,7 @@ import { FlowRegistry } from "./flow/flow_registry.ts";
 import { Quotas } from "./flow/quota.ts";
 import { Forwards } from "./forwards.ts";
 import { Guest, type GuestContext } from "./guest.ts";
-import type { HostNetwork } from "./host.ts";
+import { fixedIpv6Routes, type HostNetwork, type Ipv6Routes } from "./host.ts";
 import type { FrameSink } from "./ip/frame_sender.ts";
 import type { Packet } from "./ip/packet.ts";
 import { GatewayConnectors } from "./relay/connectors.ts";
@@ -82,6 +82,8 @@ export interface NatOptions {
    * Default false: as soon as there are two.
    */
   readonly shared?: boolean;
+  /** Whether guests are told of a way to everywhere by IPv6. Default as the host's routes are, if it can read them. */
+  readonly ipv6Route?: boolean;
   /** What DHCP tells beside addresses. Default nothing. */
   readonly dhcp?: DhcpExtras;
   /** Other limits and times than `TCP_DEFAULTS`. */
@@ -92,6 +94,8 @@ export interface NatOptions {
 export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
   /** The host. */
   readonly host: HostNetwork;
+  /** Whether IPv6 leads anywhere beyond the gateway. */
+  readonly ipv6Routes: Ipv6Routes;
   /** The gateway's timers. */
   readonly timers: TimerWheel;
   /** Buffers of all flows. */
@@ -154,6 +158,8 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
   /** An empty gateway. */
   constructor(options: NatOptions) {
     this.host = options.host;
+    const { ipv6Route } = options, routes = ipv6Route === undefined ? options.host.ipv6Routes : undefined;
+    this.ipv6Routes = routes ?? fixedIpv6Routes(ipv6Route ?? false);
     this.pool = new BufferPool(options.maxBufferBytes ?? MAX_BUFFER_BYTES);
     this.timers = new TimerWheel(options.host.now());
     this.log = new RateLimitedLog(options.logger, () => options.host.now());
