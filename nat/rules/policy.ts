@@ -96,6 +96,7 @@ export function isLoopback(address: IpAddress): boolean {
 
 /** The IPv4 addresses at which packets to the IPv6 `address` may end: none for most, several where that is unknown. */
 export function ipv4Inside(address: IpAddress): readonly IpAddress[] {
+  if (address.isIpv4) return NOTHING;
   const { w0, w1, w3 } = address;
   if (NAT64_PREFIX.contains(address)) return [IpAddress.fromIpv4(w3)];
   if (SIX_TO_FOUR.range.contains(address)) return [IpAddress.fromIpv4((w0 << 16) | (w1 >>> 16))];

@@ -43,8 +43,9 @@ import {
   ipv4Inside,
   isLoopback,
   NAT64_PREFIX,
+  type ReservedRange,
 } from "./policy.ts";
-import { type Segment, segmentOf, type Segments } from "./segment.ts";
+import { LINK_LOCAL, type Segment, segmentOf, type Segments } from "./segment.ts";
 
 /** An address and port of the host's side. */
 export interface Target {
@@ -52,6 +53,8 @@ export interface Target {
   readonly address: IpAddress;
   /** The port; 0 where the protocol has none. */
   readonly port: number;
+  /** The number of the interface behind which a link-local address of a resolver is. */
+  readonly zone?: number;
 }
 
 /** A guest-visible address that stands for an address of the host's side. */
@@ -115,7 +118,12 @@ export type Translation = Translated | Refusal;
 
 /** The same rules with the host's resolvers as they are now. Those that are never relayed are left out. */
 export function withDnsServers(rules: TranslationRules, servers: readonly Target[]): TranslationRules {
-  return { ...rules, dnsServers: servers.filter(({ address }) => findForbiddenTarget(address) === undefined) };
+  return { ...rules, dnsServers: servers.filter((server) => findForbidden(server) === undefined) };
+}
+
+/** The range that forbids a translation to lead to a target. A link-local address leads somewhere with its zone. */
+function findForbidden({ address, zone }: Target): ReservedRange | undefined {
+  return zone !== undefined && LINK_LOCAL.contains(address) ? undefined : findForbiddenTarget(address);
 }
 
 /** Where `destination` leads under `rules`. Never throws. */
@@ -127,7 +135,7 @@ export function translate(rules: TranslationRules, destination: Destination): Tr
   const answer = isDns ? translateDns(rules, destination) : translateAddress(rules, address, port);
   if ("refusal" in answer) return answer;
   for (const target of answer.targets) {
-    const forbidden = findForbiddenTarget(target.address);
+    const forbidden = findForbidden(target);
     if (forbidden !== undefined) return { refusal: "neverRelayed", rule: forbidden.rule };
   }
   if (isDns) return answer;

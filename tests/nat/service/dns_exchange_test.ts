@@ -89,7 +89,7 @@ Deno.test("DnsExchange asks the next resolver when one is silent, and takes a la
   script.advance(DNS_ATTEMPT_MS - 1);
   assertEquals(first.socket.sent.length, 1);
   script.advance(1);
-  assertEquals(first.socket.sent.map(({ to }) => to), [SERVERS[0], SERVERS[1]], "both are IPv4: one socket");
+  assertEquals(first.socket.sent.map(({ to }) => to), SERVERS.slice(0, 2), "both are IPv4: one socket");
   script.advance(DNS_ATTEMPT_MS);
   const second = script.upstream();
   assertEquals([second.socket.family, second.to, second.id], [6, "[::1]:53", first.id]);

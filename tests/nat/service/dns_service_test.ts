@@ -3,7 +3,9 @@ import { MAX_DNS_PENDING, MAX_DNS_WAITERS } from "../../../nat/service/dns_servi
 import { DNS_ATTEMPT_MS, DNS_QUERY_MS } from "../../../nat/service/dns_exchange.ts";
 import { LOCAL_DNS_NAMES } from "../../../nat/service/dns_local.ts";
 import { Nat } from "../../../nat/nat.ts";
-import { createTranslationRules } from "../../../nat/rules/translation_options.ts";
+import { FlowKey } from "../../../nat/flow/flow_key.ts";
+import { createTranslationRules, type TranslationOptions } from "../../../nat/rules/translation_options.ts";
+import { IpAddress } from "../../../net/wire/address.ts";
 import { DNS_QR, DNS_RD } from "../../../net/wire/dns.ts";
 import {
   aRecord,
@@ -45,6 +47,21 @@ Deno.test("DnsService answers from the cache with the query's id, its letters, a
   script.ask(dnsQuery(QUESTION, { id: 7 }));
   assertEquals(script.take(), []);
   script.upstream();
+});
+
+Deno.test("Nat knows its DNS by the address of either family, as far as guests have it", () => {
+  const answers = (address: string, options: TranslationOptions = {}, port = 53) => {
+    const { nat } = new DnsScript({ guests: 0, rules: options }), remote = IpAddress.parse(address);
+    const own = IpAddress.parse(remote.isIpv4 ? "10.0.2.15" : "fd00::15");
+    return nat.dnsFor(new FlowKey().set(1, 17, own, 40_000, remote, port)) !== null;
+  };
+  assertEquals([answers("10.0.2.3"), answers("fd00::3"), answers("fd12:3::3", { subnet6: "fd12:3::/64" })], [
+    true,
+    true,
+    true,
+  ]);
+  assertEquals([answers("10.0.2.2"), answers("fd00::2"), answers("fd00::3", {}, 54)], [false, false, false]);
+  assertEquals([answers("fd00::3", { families: "ipv4" }), answers("10.0.2.3", { families: "ipv6" })], [false, false]);
 });
 
 Deno.test("DnsService gives every guest its own letters back, also where the resolver changes them", () => {
