@@ -1,9 +1,10 @@
 /**
  * One guest: its link, its addresses, and the way of a frame in and out.
  *
- * **In.** `receive` looks at Ethernet and hands the rest to ARP or to an input (`ip/ipv4_input.ts`), which checks a
- * packet and gives it back as a `Packet`; from there protocols are told apart once. A TCP segment ends in the endpoint
- * of its flow, a datagram in its relay. What fails a check increments one counter and is dropped; nothing throws.
+ * **In.** `receive` looks at Ethernet and hands the rest to ARP or to the input of its family (`ip/ipv4_input.ts`,
+ * `ip/ipv6_input.ts`), which checks a packet and gives it back as a `Packet`; from there protocols are told apart once.
+ * A TCP segment ends in the endpoint of its flow, a datagram in its relay. What fails a check increments one counter
+ * and is dropped; nothing throws.
  *
  * **Out.** Relays are given a `Path`. An MTU that the guest reports is believed for `PATH_MTU_MS` (RFC 1191 section
  * 6.3).
@@ -26,11 +27,13 @@ import {
   ETHERTYPE_IPV6,
   ETHERTYPE_QINQ,
   ETHERTYPE_VLAN,
+  isIpv6MulticastMac,
   isPriorityTagged,
   VLAN_TAG_LENGTH,
 } from "../net/wire/ethernet.ts";
 import { type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import type { Icmpv4Error } from "../net/wire/icmpv4.ts";
+import type { Icmpv6Error } from "../net/wire/icmpv6.ts";
 import { PROTOCOL_TCP } from "../net/wire/ipv4.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, tcpFlags } from "../net/wire/tcp.ts";
 import type { ForwardGuest } from "./address_owner.ts";
@@ -44,11 +47,15 @@ import { FrameLength } from "./ip/frame_length.ts";
 import { FrameSender, type FrameSink } from "./ip/frame_sender.ts";
 import { Ipv4Input, type Ipv4InputContext, type Ipv4InputGuest } from "./ip/ipv4_input.ts";
 import { Ipv4Sender } from "./ip/ipv4_sender.ts";
+import { Ipv6Input, type Ipv6InputContext, type Ipv6InputGuest, type Ipv6Services } from "./ip/ipv6_input.ts";
+import { Ipv6Sender } from "./ip/ipv6_sender.ts";
 import { NeighbourResolver } from "./ip/neighbour_resolver.ts";
 import type { Packet } from "./ip/packet.ts";
-import { Ipv4Path, type Path, type PathGuest } from "./ip/path.ts";
+import { Ipv4Path, Ipv6Path, type Path, type PathGuest } from "./ip/path.ts";
+import { Reassembly } from "./ip/reassembly.ts";
 import { familyOf, type IpFamily } from "./rules/policy.ts";
 import type { DhcpExtras } from "./service/dhcp_options.ts";
+import { neighbourRequest } from "./service/neighbour_replies.ts";
 import { Services } from "./service/services.ts";
 import type { TcpEndpoint } from "./tcp/endpoint.ts";
 import { encodeStrayReset } from "./tcp/stray.ts";
@@ -75,7 +82,7 @@ export interface GuestWatcher {
 }
 
 /** What a guest needs of the gateway. */
-export interface GuestContext extends Ipv4InputContext {
+export interface GuestContext extends Ipv4InputContext, Ipv6InputContext {
   /** The gateway's MAC address. */
   readonly mac: number;
   /** What DHCP tells beside addresses. */
@@ -95,15 +102,19 @@ export interface GuestContext extends Ipv4InputContext {
 }
 
 const arpKey = new FlowKey();
+/** Nobody answers on the guest's link over IPv6 but for echo. */
+const NO_SERVICES: Ipv6Services = { neighbourMessage: () => "ndpIgnored", dhcpMessage: () => "dhcpIgnored" };
 
 /** A guest on its link. */
-export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
+export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, PathGuest, Timed {
   /** Its number in flow keys; never used again while the gateway lives. */
   readonly number: number;
   /** Frames to it. */
   readonly out: FrameSender;
   /** IPv4 packets to it. */
   readonly ipv4: Ipv4Sender;
+  /** IPv6 packets to it. */
+  readonly ipv6: Ipv6Sender;
   /** What it uses of the gateway's limits. */
   readonly use: GuestUse;
   /** Whose time the host's work for its flows takes. */
@@ -114,7 +125,10 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   #identity: GuestIdentity;
   #length: FrameLength;
   #resolver: NeighbourResolver;
-  #ipv4Input: Ipv4Input;
+  /** Null: the family is switched off. */
+  #ipv4Input: Ipv4Input | null;
+  #ipv6Input: Ipv6Input | null;
+  #reassembly: Reassembly;
   #mtuTimer: Timer;
   /** Its IPv4 addresses, for ARP. */
   #own = { has: (address: number) => this.has(IpAddress.fromIpv4(address)) };
@@ -138,7 +152,10 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
       unresolved: (frame, destination) => this.#resolver.hold(frame, destination),
     });
     this.ipv4 = new Ipv4Sender(this.out);
-    this.#ipv4Input = new Ipv4Input(nat, this, this.#services);
+    this.ipv6 = new Ipv6Sender(this.out);
+    const { ipv4, ipv6 } = nat.rules, reassembly = this.#reassembly = new Reassembly(nat), services = this.#services;
+    this.#ipv4Input = ipv4 && new Ipv4Input(nat, this, { segment: ipv4, services, reassembly });
+    this.#ipv6Input = ipv6 && new Ipv6Input(nat, this, { segment: ipv6, services: NO_SERVICES, reassembly });
     this.#resolver = new NeighbourResolver({
       timers: nat.timers,
       dropped: () => void nat.counters.guestUnresolved++,
@@ -193,7 +210,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   /** Its link has ended: what was kept for it is gone too. */
   dispose(): void {
     this.#resolver.dispose();
-    this.#ipv4Input.dispose();
+    this.#reassembly.clear();
     this.#nat.timers.cancel(this.#mtuTimer);
   }
 
@@ -217,15 +234,22 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
       type = ethernetTaggedType(bytes, start);
       payload += VLAN_TAG_LENGTH;
     }
-    if (type === ETHERTYPE_IPV6) return this.#drop("ipv6NotRelayed");
-    if (destination !== this.#nat.mac && destination !== MAC_BROADCAST) return this.#drop("notForGateway");
-    if (type === ETHERTYPE_IPV4) this.#ipv4Input.take(frame, payload);
-    else if (type === ETHERTYPE_ARP) this.#receiveArp(bytes, payload, end);
+    if (destination !== this.#nat.mac && destination !== MAC_BROADCAST) {
+      if (type !== ETHERTYPE_IPV6 || !isIpv6MulticastMac(destination)) return this.#drop("notForGateway");
+    }
+    if (type === ETHERTYPE_IPV4) {
+      if (this.#ipv4Input === null) this.#drop("ipv4Disabled");
+      else this.#ipv4Input.take(frame, payload);
+    } else if (type === ETHERTYPE_IPV6) {
+      if (this.#ipv6Input === null) this.#drop("ipv6Disabled");
+      else this.#ipv6Input.take(frame, payload);
+    } else if (type === ETHERTYPE_ARP) this.#receiveArp(bytes, payload, end);
     else if (type === ETHERTYPE_VLAN || type === ETHERTYPE_QINQ) this.#drop("vlan");
     else this.#drop("etherTypeUnknown");
   }
 
   #receiveArp(bytes: Uint8Array, arp: number, end: number): void {
+    if (this.#ipv4Input === null) return this.#drop("ipv4Disabled");
     if (!checkArp(bytes, arp, end)) return this.#drop("arpMalformed");
     const sender = arpSenderIp(bytes, arp);
     // A probe has no sender address yet (RFC 5227 section 2.1.1).
@@ -243,7 +267,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   packetArrived(packet: Packet): void {
     if (packet.key.protocol === PROTOCOL_TCP) return this.#segmentArrived(packet);
     const refusal = this.#nat.sendDatagram(this, packet);
-    if (refusal !== null) this.#ipv4Input.refuse(refusal, packet);
+    if (refusal !== null) (packet.key.family === 6 ? this.#ipv6Input : this.#ipv4Input)!.refuse(refusal, packet);
   }
 
   #segmentArrived(packet: Packet): void {
@@ -272,23 +296,35 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   // --- out ---
 
   #requestMac(address: IpAddress): void {
-    const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = this.#services.arpRequest(address.ipv4, into, at);
+    const into = this.#nat.scratch, at = SEGMENT_HEADROOM;
+    if (!address.isIpv4) {
+      const { length, destination } = neighbourRequest(this.#nat.mac, address, into, at);
+      return this.ipv6.whole(into, at, at + length, destination);
+    }
+    const length = this.#services.arpRequest(address.ipv4, into, at);
     this.out.ethernet(into, at, at + length, ETHERTYPE_ARP, MAC_BROADCAST);
   }
 
   /** The way between the two addresses of a flow with this key. */
-  path({ guestAddress, remoteAddress }: FlowKey): Path {
-    return new Ipv4Path(this, guestAddress, remoteAddress);
+  path({ family, guestAddress, remoteAddress }: FlowKey): Path {
+    return family === 6
+      ? new Ipv6Path(this, guestAddress, remoteAddress)
+      : new Ipv4Path(this, guestAddress, remoteAddress);
   }
 
   /** For paths: sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning. */
   sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source?: IpAddress): void {
-    this.#ipv4Input.sendIcmpError(error, packet, source);
+    this.#ipv4Input?.sendIcmpError(error, packet, source);
+  }
+
+  /** For paths: the same for an IPv6 packet of the guest. */
+  sendIcmpv6Error(error: Icmpv6Error, packet: Uint8Array, source?: IpAddress): void {
+    this.#ipv6Input?.sendIcmpError(error, packet, source);
   }
 
   /** The guest has reported the MTU of the path to it. Returns whether that is news. */
-  pathMtuIs(mtu: number): boolean {
-    const isNews = this.ipv4.lowerMtu(mtu);
+  pathMtuIs(mtu: number, family: IpFamily): boolean {
+    const isNews = (family === 6 ? this.ipv6 : this.ipv4).lowerMtu(mtu);
     if (isNews) this.#nat.timers.schedule(this.#mtuTimer, this.#nat.now() + PATH_MTU_MS);
     return isNews;
   }
@@ -296,6 +332,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, PathGuest, Timed {
   /** The reported MTU is old: the path may have become wider. */
   timerFired(): void {
     this.ipv4.resetMtu();
+    this.ipv6.resetMtu();
   }
 
   /** Answers a segment of no connection with RST (RFC 9293 section 3.10.7.1). */

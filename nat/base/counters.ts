@@ -10,8 +10,8 @@
 export const DROP_REASONS = {
   /** A frame shorter than an Ethernet header, or than the length in it. */
   frameTooShort: "frame shorter than an Ethernet header, or than the length in it",
-  /** A frame longer than the link's MTU allows, and not filled by one IPv4 packet. */
-  frameTooLong: "frame longer than the link's MTU allows, and not filled by one IPv4 packet",
+  /** A frame longer than the link's MTU allows, and not filled by one IP packet. */
+  frameTooLong: "frame longer than the link's MTU allows, and not filled by one IP packet",
   /** A frame of a VLAN (802.1Q with a VID, 802.1ad), or tagged and neither IP nor ARP. */
   vlan: "frame of a VLAN",
   /** An EtherType that is neither IPv4, IPv6 nor ARP. */
@@ -34,8 +34,11 @@ export const DROP_REASONS = {
   ttlExceeded: "packet whose time to live ends at the gateway",
   /** A fragment of something else than UDP and ICMP. */
   ipv4Fragment: "IPv4 fragment of something else than UDP and ICMP",
-  /** A fragment that is empty, or whose length is no multiple of 8 though others follow. */
-  fragmentMalformed: "fragment that is empty or of a length that none has",
+  /**
+   * A fragment that is empty, or whose length is no multiple of 8 though others follow; of IPv6 also one with headers
+   * that are not followed, or the first without all of them.
+   */
+  fragmentMalformed: "fragment that is empty, of a length that none has, or with flawed headers",
   /** A fragment, not the last, that is shorter than any router makes one. */
   fragmentTiny: "fragment shorter than any router makes one",
   /** A fragment that reaches past the longest packet. */
@@ -48,8 +51,30 @@ export const DROP_REASONS = {
   fragmentLimit: "fragment or incomplete datagram beyond the bounds of reassembly",
   /** A datagram that was not whole in time. */
   fragmentTimeout: "datagram in fragments that was not whole in time",
-  /** An IPv6 packet: not relayed yet. */
-  ipv6NotRelayed: "IPv6 packet",
+  /** A packet of IPv4 or ARP while IPv4 is switched off. */
+  ipv4Disabled: "IPv4 or ARP, which is switched off",
+  /** A packet of IPv6 while IPv6 is switched off. */
+  ipv6Disabled: "IPv6, which is switched off",
+  /** An IPv6 header that is truncated or contradicts itself. */
+  ipv6Malformed: "IPv6 header truncated or contradictory",
+  /** An IPv6 packet from or to an IPv4-mapped address. */
+  ipv6Mapped: "IPv6 packet from or to an IPv4-mapped address",
+  /** IPv6 extension headers that are cut off, too many or not followed: a routing header, an unknown option. */
+  ipv6ExtensionRefused: "IPv6 extension headers that are cut off, too many or not followed",
+  /** A fragment of TCP over IPv6. */
+  ipv6Fragment: "IPv6 fragment of TCP",
+  /** A message of neighbour discovery that is truncated, contradicts itself, or comes in fragments. */
+  ndpMalformed: "neighbour discovery truncated, contradictory or in fragments",
+  /** A message of neighbour discovery with a hop limit other than 255: it is not of this link. */
+  ndpHopLimit: "neighbour discovery with a hop limit other than 255",
+  /** A router advertisement or a redirect of the guest. */
+  ndpNotBelieved: "router advertisement or redirect of the guest",
+  /** A message of neighbour discovery that asks for nothing the gateway answers. */
+  ndpIgnored: "neighbour discovery that asks for nothing the gateway answers",
+  /** A message of multicast listener discovery, which tells a router what it does not need to know here. */
+  mldReport: "multicast listener discovery",
+  /** A message of multicast listener discovery that is truncated or contradicts itself. */
+  mldMalformed: "multicast listener discovery truncated or contradictory",
   /** An IP protocol other than TCP, UDP and ICMP. */
   protocolNotRelayed: "IP protocol other than TCP, UDP and ICMP",
   /** ICMP truncated. */
@@ -77,6 +102,8 @@ export const DROP_REASONS = {
   udpMalformed: "UDP header truncated or contradictory",
   /** A wrong UDP checksum. */
   udpChecksum: "wrong UDP checksum",
+  /** A datagram over IPv6 without a checksum. */
+  udpWithoutChecksum: "datagram over IPv6 without a checksum",
   /** A datagram that the host did not take, or that came back with an error that the guest cannot be told. */
   udpNotSent: "datagram that the host did not take",
   /** A datagram from an address the guest has not asked. */

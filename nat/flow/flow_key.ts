@@ -21,7 +21,7 @@
  */
 import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
-import { PROTOCOL_ICMPV6 } from "../../net/wire/ipv6.ts";
+import { ipv6DestinationWord, ipv6SourceWord, PROTOCOL_ICMPV6 } from "../../net/wire/ipv6.ts";
 
 /** Words of a key. */
 export const FLOW_KEY_WORDS = 10;
@@ -61,6 +61,34 @@ export class FlowKey {
   }
 
   /**
+   * Fills the key of an IPv6 flow, but for its ports, from the header at `bytes[ip]` of a packet to the guest or, as a
+   * rule, from it. The numbers have the ranges of `setIpv4`.
+   */
+  setIpv6(guest: number, protocol: number, bytes: Uint8Array, ip: number, isToGuest: boolean = false): this {
+    const words = this.words, source = isToGuest ? 6 : 2, destination = isToGuest ? 2 : 6;
+    words[0] = (guest << GUEST_SHIFT) | IPV6 | protocol;
+    words[1] = 0;
+    for (let i = 0; i < 4; i++) {
+      words[source + i] = ipv6SourceWord(bytes, ip, i);
+      words[destination + i] = ipv6DestinationWord(bytes, ip, i);
+    }
+    return this;
+  }
+
+  /** Whether one of the addresses is the IPv4-mapped form of one, which in a packet of IPv6 is a forgery. */
+  get isMapped(): boolean {
+    const words = this.words;
+    return (words[4] === IPV4_MAPPED && words[3] === 0 && words[2] === 0) ||
+      (words[8] === IPV4_MAPPED && words[7] === 0 && words[6] === 0);
+  }
+
+  /** Whether the guest's address is the unspecified one. */
+  get isFromNobody(): boolean {
+    const words = this.words;
+    return words[5] === 0 && words[4] === 0 && words[3] === 0 && words[2] === 0;
+  }
+
+  /**
    * Fills the key of a flow of either family, which is the guest address's own unless told otherwise. The numbers have
    * the ranges of `setIpv4`.
    */
@@ -84,6 +112,12 @@ export class FlowKey {
     words[7] = remoteAddress.w1;
     words[8] = remoteAddress.w2;
     words[9] = remoteAddress.w3;
+    return this;
+  }
+
+  /** Fills in the protocol alone. */
+  setProtocol(protocol: number): this {
+    this.words[0] = (this.words[0]! & ~0xff) | protocol;
     return this;
   }
 

@@ -2,7 +2,7 @@
  * Frames that are shorter or longer than a link's frames are.
  *
  * Such a frame never ends a link. Too short is what has no whole Ethernet header; it is skipped. Too long is what
- * exceeds the MTU, its header and a VLAN tag. One IPv4 packet that fills such a frame is taken nevertheless: the guest
+ * exceeds the MTU, its header and a VLAN tag. One IP packet that fills such a frame is taken nevertheless: the guest
  * has a larger MTU, or leaves segmentation to its network card, and the gateway, at which its packets end, loses
  * nothing by that. It answers within its own MTU, and its TCP asks for segments of that size. Any other frame that is
  * too long is skipped.
@@ -17,10 +17,12 @@ import {
   ETHERNET_HEADER_LENGTH,
   ethernetType,
   ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
   LONGEST_FRAME,
   VLAN_TAG_LENGTH,
 } from "../../net/wire/ethernet.ts";
 import { checkIpv4, ipv4TotalLength } from "../../net/wire/ipv4.ts";
+import { checkIpv6, IPV6_HEADER_LENGTH, ipv6PayloadLength } from "../../net/wire/ipv6.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { RateLimitedLog } from "../base/rate_limited_log.ts";
 
@@ -59,7 +61,7 @@ export class FrameLength {
   #isLong(bytes: Uint8Array, start: number, end: number): DropReason | null {
     const { mtu, offload } = this.#link, fits = end - start <= LONGEST_FRAME;
     if (offload && fits) return null;
-    const isTaken = fits && isFilledByIpv4(bytes, start, end);
+    const isTaken = fits && isFilledByPacket(bytes, start, end);
     if (!this.#warnedOfLong) {
       this.#warnedOfLong = true;
       this.#log.warn(() => {
@@ -72,8 +74,9 @@ export class FrameLength {
   }
 }
 
-function isFilledByIpv4(bytes: Uint8Array, start: number, end: number): boolean {
-  const ip = start + ETHERNET_HEADER_LENGTH;
-  return ethernetType(bytes, start) === ETHERTYPE_IPV4 && checkIpv4(bytes, ip, end) &&
-    ip + ipv4TotalLength(bytes, ip) === end;
+function isFilledByPacket(bytes: Uint8Array, start: number, end: number): boolean {
+  const ip = start + ETHERNET_HEADER_LENGTH, type = ethernetType(bytes, start);
+  if (type === ETHERTYPE_IPV4) return checkIpv4(bytes, ip, end) && ip + ipv4TotalLength(bytes, ip) === end;
+  return type === ETHERTYPE_IPV6 && checkIpv6(bytes, ip, end) &&
+    ip + IPV6_HEADER_LENGTH + ipv6PayloadLength(bytes, ip) === end;
 }

@@ -1,5 +1,5 @@
 /**
- * ICMP errors, both ways (RFC 792, RFC 1122 section 3.2.2).
+ * ICMP errors of IPv4, both ways (RFC 792, RFC 1122 section 3.2.2).
  *
  * **To the guest**: which message tells it what the host has learnt of a packet's fate.
  *
@@ -44,6 +44,7 @@ import { udpDestinationPort, udpSourcePort } from "../../net/wire/udp.ts";
 import type { DropReason } from "../base/counters.ts";
 import { FlowKey } from "../flow/flow_key.ts";
 import type { HostError } from "../host.ts";
+import type { IpFamily } from "../rules/policy.ts";
 
 /** No MTU is less (RFC 791 section 3.2); a host that does not know it says 0. */
 const LEAST_MTU = 68;
@@ -62,8 +63,8 @@ export interface SentPackets {
 export interface ErrorSource {
   /** Its number in flow keys. */
   readonly number: number;
-  /** The path to it carries no more than `mtu` bytes. Returns whether that is news. */
-  pathMtuIs(mtu: number): boolean;
+  /** The path to it carries packets of a family of no more than `mtu` bytes. Returns whether that is news. */
+  pathMtuIs(mtu: number, family: IpFamily): boolean;
 }
 
 /** The message that tells a guest of an error of the host, or null where there is none. `mtu` is for `tooLarge`. */
@@ -103,7 +104,7 @@ export function takeIcmpError(
   if (icmpv4Type(bytes, icmp) !== ICMP_UNREACHABLE || icmpv4Code(bytes, icmp) !== ICMP_FRAGMENTATION_NEEDED) {
     return "icmpErrorSoft";
   }
-  const isNews = guest.pathMtuIs(icmpv4Mtu(bytes, icmp)), isTcp = ipv4Protocol(bytes, quoted) === PROTOCOL_TCP;
+  const isNews = guest.pathMtuIs(icmpv4Mtu(bytes, icmp), 4), isTcp = ipv4Protocol(bytes, quoted) === PROTOCOL_TCP;
   return (isTcp && sent.tcpFlow(key)?.pathMtuChanged()) || isNews ? null : "icmpErrorSoft";
 }
 

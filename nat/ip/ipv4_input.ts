@@ -3,7 +3,7 @@
  *
  * `take` goes down the layers, a check at each: the header, the source, the time to live, then TCP, UDP or ICMP. A
  * packet that fails a check increments one counter and is dropped; nothing throws. What passes is a `Packet`. Fragments
- * of UDP and ICMP wait in `ipv4_reassembly.ts` until their datagram is whole; those of TCP, which nobody sends, are
+ * of UDP and ICMP wait in `reassembly.ts` until their datagram is whole; those of TCP, which nobody sends, are
  * dropped.
  *
  * What is for the gateway alone is answered from here: DHCP, echo requests to its own addresses, ICMP errors. A packet
@@ -34,9 +34,12 @@ import {
 import {
   checkIpv4,
   ipv4Destination,
+  ipv4FragmentOffset,
   ipv4HeaderLength,
   ipv4HeaderValid,
+  ipv4Identification,
   ipv4IsFragment,
+  ipv4MoreFragments,
   ipv4Protocol,
   ipv4Source,
   ipv4TotalLength,
@@ -47,16 +50,19 @@ import {
 } from "../../net/wire/ipv4.ts";
 import { checkUdp, UDP_HEADER_LENGTH, udpDestinationPort, udpLength } from "../../net/wire/udp.ts";
 import type { DropReason } from "../base/counters.ts";
-import { isGroupAddress, isOnSubnet } from "../rules/segment.ts";
+import { isGroupAddress, isOnSubnet, type Segment } from "../rules/segment.ts";
 import type { TranslationRules } from "../rules/translate.ts";
 import type { Events } from "../flow/events.ts";
 import type { Services } from "../service/services.ts";
 import { type ErrorSource, type SentPackets, takeIcmpError } from "./icmp_error.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import { Ends, type IpSender } from "./ip_sender.ts";
-import { Ipv4Reassembly, type ReassemblyContext, type ReassemblyUser } from "./ipv4_reassembly.ts";
+import { Fragment, type Reassembly, type ReassemblyContext, type ReassemblyUser } from "./reassembly.ts";
 import { Packet } from "./packet.ts";
 import { flawOfTcp, flawOfUdp } from "./transport_checks.ts";
+
+/** Bytes of a packet that every router passes on whole (RFC 791 section 3.2). */
+const LEAST_PACKET = 68;
 
 /** What the input needs of the gateway. */
 export interface Ipv4InputContext extends ReassemblyContext, SentPackets {
@@ -88,21 +94,21 @@ export class Ipv4Input implements ReassemblyUser {
   #guest: Ipv4InputGuest;
   #services: Services;
   #gateway: IpAddress;
-  #reassembly: Ipv4Reassembly;
+  #reassembly: Reassembly;
   #packet = new Packet();
+  #fragment = new Fragment();
 
-  /** For the packets of `guest`, on whose segment `services` answer. */
-  constructor(context: Ipv4InputContext, guest: Ipv4InputGuest, services: Services) {
+  /** For the packets of `guest` on `segment`, where `services` answer. */
+  constructor(
+    context: Ipv4InputContext,
+    guest: Ipv4InputGuest,
+    parts: { segment: Segment; services: Services; reassembly: Reassembly },
+  ) {
     this.#context = context;
     this.#guest = guest;
-    this.#services = services;
-    this.#gateway = context.rules.ipv4!.gateway;
-    this.#reassembly = new Ipv4Reassembly(context, this);
-  }
-
-  /** Forgets fragments. */
-  dispose(): void {
-    this.#reassembly.clear();
+    this.#gateway = parts.segment.gateway;
+    this.#services = parts.services;
+    this.#reassembly = parts.reassembly;
   }
 
   /** Takes the packet at `ip` of a frame. */
@@ -160,7 +166,16 @@ export class Ipv4Input implements ReassemblyUser {
   #takeFragment({ bytes, ip, end, key }: Packet, protocol: number): void {
     if (!this.#guest.speaksFrom(key)) return this.#drop("spoofedAddress");
     if (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_ICMP) return this.#drop("ipv4Fragment");
-    const refusal = this.#reassembly.take(bytes, ip, end);
+    const fragment = this.#fragment, headerLength = ipv4HeaderLength(bytes, ip);
+    fragment.bytes = bytes;
+    fragment.start = ip + headerLength;
+    fragment.end = end;
+    fragment.offset = ipv4FragmentOffset(bytes, ip);
+    fragment.more = ipv4MoreFragments(bytes, ip);
+    fragment.least = (LEAST_PACKET - headerLength) & ~7;
+    fragment.identification = ipv4Identification(bytes, ip);
+    fragment.protocol = protocol;
+    const refusal = this.#reassembly.take(this, key, fragment);
     if (refusal !== null) this.#drop(refusal);
   }
 

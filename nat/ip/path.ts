@@ -11,11 +11,14 @@
 import { ICMP_ECHO_REPLY, icmpv4SetEcho } from "../../net/wire/icmpv4.ts";
 import { encodeIpv4, IPV4_HEADER_LENGTH, Ipv4Header, PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
 import type { Icmpv4Error } from "../../net/wire/icmpv4.ts";
+import { ICMPV6_ECHO_REPLY, type Icmpv6Error, icmpv6SetIdentifier } from "../../net/wire/icmpv6.ts";
+import { encodeIpv6, IPV6_HEADER_LENGTH, PROTOCOL_ICMPV6 } from "../../net/wire/ipv6.ts";
 import type { IpAddress } from "../../net/wire/address.ts";
 import type { HostError } from "../host.ts";
 import type { IpFamily } from "../rules/policy.ts";
 import type { TcpLower } from "../tcp/context.ts";
 import { icmpErrorFor } from "./icmp_error.ts";
+import { icmpv6ErrorFor } from "./icmpv6_error.ts";
 import { Ends, type IpSender } from "./ip_sender.ts";
 
 /** A way between two addresses; as a TCP endpoint's network it carries segments. */
@@ -46,10 +49,14 @@ export interface Path extends TcpLower {
 export interface PathGuest {
   /** IPv4 packets to it. */
   readonly ipv4: IpSender;
+  /** IPv6 packets to it. */
+  readonly ipv6: IpSender;
   /** Asks whether someone else has `address` by now. */
   ask(address: IpAddress): void;
   /** Sends an ICMP error about `packet`, an IPv4 packet of the guest or its beginning, from `source` or the gateway. */
   sendIcmpError(error: Icmpv4Error, packet: Uint8Array, source?: IpAddress): void;
+  /** The same for an IPv6 packet of the guest. */
+  sendIcmpv6Error(error: Icmpv6Error, packet: Uint8Array, source?: IpAddress): void;
 }
 
 /** What paths of both families have in common. */
@@ -122,6 +129,36 @@ export class Ipv4Path extends IpPath implements Path {
     packet.set(transport, IPV4_HEADER_LENGTH);
     // The port's refusal is its host's own word, everything else some router's.
     this.guest.sendIcmpError(icmp, packet, error === "refused" ? remote : undefined);
+    return true;
+  }
+}
+
+/** A path over IPv6. */
+export class Ipv6Path extends IpPath implements Path {
+  /** IPv6. */
+  readonly family = 6;
+
+  /** Between two addresses. */
+  constructor(guest: PathGuest, guestAddress: IpAddress, remoteAddress: IpAddress) {
+    super(guest, guest.ipv6, new Ends(remoteAddress, guestAddress));
+  }
+
+  /** Sends an echo message as a reply. Its checksum is made anew: it covers addresses other than the host's. */
+  echoReply(bytes: Uint8Array, start: number, end: number, identifier: number): void {
+    bytes[start] = ICMPV6_ECHO_REPLY;
+    icmpv6SetIdentifier(bytes, start, end, identifier, this.ends.addressSum);
+    this.sender.packet(bytes, start, end, PROTOCOL_ICMPV6, this.ends);
+  }
+
+  /** Tells the guest what became of a packet. */
+  error(error: HostError, mtu: number, protocol: number, transport: Uint8Array): boolean {
+    const icmp = icmpv6ErrorFor(error, mtu);
+    if (icmp === null) return false;
+    const packet = new Uint8Array(IPV6_HEADER_LENGTH + transport.length), { source: remote, destination } = this.ends;
+    const payloadLength = transport.length;
+    encodeIpv6(packet, 0, { payloadLength, nextHeader: protocol, source: destination, destination: remote });
+    packet.set(transport, IPV6_HEADER_LENGTH);
+    this.guest.sendIcmpv6Error(icmp, packet, error === "refused" ? remote : undefined);
     return true;
   }
 }

@@ -17,6 +17,7 @@ import {
 import {
   checkUdp,
   UDP_HEADER_LENGTH,
+  udpChecksum,
   udpChecksumPartial,
   udpChecksumValid,
   udpDestinationPort,
@@ -46,6 +47,8 @@ export function flawOfTcp(packet: Packet, addressSum: number, check: boolean): D
 export function flawOfUdp(packet: Packet, addressSum: number, check: boolean): DropReason | null {
   const { bytes, transport, end } = packet;
   if (!checkUdp(bytes, transport, end)) return "udpMalformed";
+  // Over IPv6 nothing else says that the addresses are right (RFC 8200 section 8.1).
+  if (packet.key.family === 6 && udpChecksum(bytes, transport) === 0) return "udpWithoutChecksum";
   if (
     check && !udpChecksumValid(bytes, transport, addressSum) && !udpChecksumPartial(bytes, transport, addressSum)
   ) return "udpChecksum";

@@ -90,8 +90,8 @@ export class ScriptGuest {
     const common = commonFields(fields), payload = payloadOf(fields);
     const number = (name: string, otherwise: number) => Number(fields.get(name) ?? otherwise);
     const port = number("port", FIRST_PORT) + repetition * number("portStep", 0);
-    const [address, toPort] = (fields.get("to") ?? "10.0.2.2:80").split(":");
-    const to = { destination: ipv4(address!), ...common };
+    const [, address, toPort] = /^\[?(.*?)\]?(?::(\d+))?$/.exec(fields.get("to") ?? "10.0.2.2:80")!;
+    const to = { destination: addressNamed(address!), ...common };
     switch (verb) {
       case "tcp":
         return this.#tcp(words[0] ?? "ACK", { fields, port, toPort: Number(toPort), repetition }, { ...to, payload });
@@ -168,10 +168,12 @@ export function hex(text: string): Uint8Array {
 
 function commonFields(fields: ReadonlyMap<string, string>): FrameFields {
   const common: FrameFields = {};
-  if (fields.has("src")) common.source = ipv4(fields.get("src")!);
-  if (fields.has("dst")) common.destination = ipv4(fields.get("dst")!);
+  if (fields.has("src")) common.source = addressNamed(fields.get("src")!);
+  if (fields.has("dst")) common.destination = addressNamed(fields.get("dst")!);
   if (fields.has("fromMac")) common.fromMac = parseInt(fields.get("fromMac")!, 16);
   if (fields.has("toMac")) common.toMac = parseInt(fields.get("toMac")!, 16);
+  if (fields.has("family")) common.family = fields.get("family") === "6" ? 6 : 4;
+  if (fields.has("ext")) common.extensions = fields.get("ext")!.split(",").map(extension);
   if (fields.has("ipopts")) common.ipOptions = hex(fields.get("ipopts")!);
   if (fields.has("frag")) common.fragment = parseInt(fields.get("frag")!, 16);
   if (fields.has("id")) common.identification = Number(fields.get("id"));
@@ -191,6 +193,16 @@ function* patches(text: string | undefined): Generator<[number, Uint8Array]> {
     const [at, bytes] = part.split(":");
     yield [Number(at), hex(bytes ?? "")];
   }
+}
+
+/** An extension header, as type and, in hexadecimal, all its bytes: `0:0000050200000100`. */
+function extension(text: string): { type: number; bytes: Uint8Array } {
+  const [type, bytes] = text.split(":");
+  return { type: Number(type), bytes: hex(bytes ?? "") };
+}
+
+function addressNamed(text: string): IpAddress {
+  return text === "gateway" || text === "guest" ? IpAddress.fromIpv4(ipv4(text)) : IpAddress.parse(text);
 }
 
 function ipv4(text: string): number {

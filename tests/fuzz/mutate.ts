@@ -41,6 +41,11 @@ export class Random {
 }
 
 const IP = ETHERNET_HEADER_LENGTH;
+/** Offsets from the IPv6 header of fields that decide something, by their size in bytes. */
+const IPV6_FIELDS: readonly [number, number][] = [[0, 1], [4, 2], [6, 1], [7, 1], [8, 4], [20, 4], [24, 4], [36, 4]];
+const IPV6_HEADER = 40;
+/** Numbers of what may follow an IPv6 header. */
+const NEXT_HEADERS = [0, 6, 17, 43, 44, 58, 59, 60, 132];
 /** Offsets from the IPv4 header of fields that decide something, by their size in bytes. */
 const IPV4_FIELDS: readonly [number, number][] = [[0, 1], [1, 1], [2, 2], [4, 2], [6, 2], [8, 1], [9, 1], [12, 4], [
   16,
@@ -112,6 +117,7 @@ function change(bytes: Uint8Array, random: Random): Uint8Array {
     case 4:
       return withOptions(bytes, random);
     case 5:
+      if (isIpv6(bytes)) return changedHeader6(bytes, random);
       // The gateway's own addresses and ports decide more than others do.
       setField(
         bytes,
@@ -128,8 +134,32 @@ function change(bytes: Uint8Array, random: Random): Uint8Array {
   }
 }
 
+/** Another address of the gateway's or a group, or another header that follows. */
+function changedHeader6(bytes: Uint8Array, random: Random): Uint8Array {
+  if (random.oneIn(2)) {
+    setField(bytes, IP + 6, 1, random.pick(NEXT_HEADERS));
+    return bytes;
+  }
+  const at = IP + random.pick([8, 24]);
+  setField(bytes, at, 4, random.pick([0xfd000000, 0xfe800000, 0xff020000, 0, 0x20010db8]));
+  for (const word of [4, 8]) setField(bytes, at + word, 4, 0);
+  setField(bytes, at + 12, 4, random.pick([0, 1, 2, 3, 0x15]));
+  return bytes;
+}
+
+function isIpv6(bytes: Uint8Array): boolean {
+  return bytes[12] === 0x86 && bytes[13] === 0xdd;
+}
+
+/** Makes the length field of the IP header right. */
+function setLength(bytes: Uint8Array): void {
+  if (isIpv6(bytes)) setField(bytes, IP + 4, 2, Math.max(0, bytes.length - IP - IPV6_HEADER));
+  else setField(bytes, IP + 2, 2, Math.max(0, bytes.length - IP));
+}
+
 function changedField(bytes: Uint8Array, random: Random): Uint8Array {
-  const inHeader = random.oneIn(3), [at, size] = random.pick(inHeader ? IPV4_FIELDS : TRANSPORT_FIELDS);
+  const headerFields = isIpv6(bytes) ? IPV6_FIELDS : IPV4_FIELDS;
+  const inHeader = random.oneIn(3), [at, size] = random.pick(inHeader ? headerFields : TRANSPORT_FIELDS);
   const value = random.oneIn(2) ? random.pick(NUMBERS) : random.below(0xffffffff);
   setField(bytes, at + (inHeader ? IP : transportAt(bytes)), size, value);
   return bytes;
@@ -150,7 +180,7 @@ function resized(bytes: Uint8Array, random: Random): Uint8Array {
   const length = Math.max(0, bytes.length + random.pick([-8, -1, 1, 7, 500, 1400]));
   const other = new Uint8Array(Math.min(length, 1514));
   other.set(bytes.subarray(0, other.length));
-  setField(other, IP + 2, 2, Math.max(0, other.length - IP));
+  setLength(other);
   return other;
 }
 
@@ -162,7 +192,7 @@ function withOptions(bytes: Uint8Array, random: Random): Uint8Array {
   other.set(bytes);
   for (let i = at + 20; i < end; i++) other[i] = random.oneIn(2) ? random.below(9) : random.below(256);
   other[at + 12] = (5 + words) << 4;
-  setField(other, IP + 2, 2, other.length - IP);
+  setLength(other);
   return other;
 }
 
@@ -171,6 +201,7 @@ function noise(random: Random): Uint8Array {
 }
 
 function transportAt(bytes: Uint8Array): number {
+  if (isIpv6(bytes)) return IP + IPV6_HEADER;
   return IP + (((bytes[IP] ?? 0x45) & 15) << 2);
 }
 

@@ -6,14 +6,14 @@
  * | verb      | what                                                                                                           |
  * | --------- | -------------------------------------------------------------------------------------------------------------- |
  * | `options` | how the gateway is set up, as the first line: `maxFlows`, `maxNewFlows`, `maxBufferBytes`, `receiveLimit`, |
- * |           | `sendLimit`, `mtu`, `dns`, `hostLoopback=no`, `hostAddresses=no`, `shared=yes`, `offload=yes`                                                                        |
+ * |           | `sendLimit`, `mtu`, `dns`, `families`, `hostLoopback=no`, `hostAddresses=no`, `shared=yes`, `offload=yes`      |
  * | `tcp`     | a segment: flags (`SYN,ACK`), `seq` and `ack` as distance from the expected (`+5`, `-1`; `seq=edge+1`: from the |
  * |           | window's edge), `len` or `text`, `win`, `opts` in hexadecimal, `port` of the guest, `to=ADDRESS:PORT`          |
  * | `udp`     | a datagram: `port`, `to`, `len`, `text` or `hex`; `length` for the field of the header                         |
- * | `icmp`    | `type`, `code`, `hex` for what follows the checksum                                                            |
+ * | `icmp`    | `type`, `code`, `hex` for what follows the checksum; ICMPv6 if the addresses are                               |
  * | `arp`     | `op`, `sender`, `target`, `senderMac`                                                                          |
  * | `dhcp`    | `type`, `operation`, `requested`, `server`, `client`                                                           |
- * | `ip`      | any IPv4 packet: `protocol`, `len` or `hex`                                                                    |
+ * | `ip`      | any packet: `protocol`, `len` or `hex`                                                                         |
  * | `ether`   | any frame: `type`, `len` or `hex`                                                                              |
  * | `frame`   | the bytes of a frame in hexadecimal; `vouched`: the link answers for its checksum                              |
  * | `host`    | `accept`, `refuse [ERROR]`, `send`, `eof`, `reset`, `budget=N`; `udp-send`, `udp-refuse` with `from`,          |
@@ -26,9 +26,11 @@
  * | `wait`    | milliseconds that pass                                                                                         |
  * | `expect`  | `NAME=N`: a counter since the beginning; `state=NAME` of the latest connection, `none` where there is none     |
  *
- * Every frame also takes `src`, `dst`, `fromMac`, `toMac`, `ipopts`, `frag` (flags and offset as one hexadecimal word),
- * `id`, `ttl`; `patch=AT:HEX` overwrites bytes and makes the checksums right again, `set=AT:HEX` leaves them; `cut=N`
- * keeps N bytes; `times=N` sends N of them, the port growing by `portStep` and seq by `seqStep`.
+ * A packet is of the family of its addresses (`to=[fd00::2]:80`), or of `family=6` between mapped ones. Every frame
+ * also takes `src`, `dst`, `fromMac`, `toMac`, `ipopts`, `ext` (extension headers of IPv6 as `TYPE:HEX`, joined by
+ * commas), `frag` (flags and offset as one hexadecimal word), `id`, `ttl`; `patch=AT:HEX` overwrites bytes and makes
+ * the checksums right again, `set=AT:HEX` leaves them; `cut=N` keeps N bytes; `times=N` sends N of them, the port
+ * growing by `portStep` and seq by `seqStep`.
  *
  * @module
  */

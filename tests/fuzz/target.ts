@@ -25,9 +25,11 @@ import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import {
   checkEthernet,
   decodeEthernet,
+  ethernetDestination,
   ethernetType,
   ETHERTYPE_ARP,
   ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
   ETHERTYPE_VLAN,
   isPriorityTagged,
   VLAN_TAG_LENGTH,
@@ -48,8 +50,29 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
+import {
+  checkIpv6,
+  decodeIpv6,
+  IPV6_HEADER_LENGTH,
+  ipv6AddressSum,
+  ipv6Destination,
+  ipv6PayloadLength,
+  PROTOCOL_ICMPV6,
+} from "../../net/wire/ipv6.ts";
+import { IPV6_CHAIN_OK, Ipv6Chain, walkIpv6 } from "../../net/wire/ipv6_extensions.ts";
+import { icmpv6ChecksumValid, icmpv6Type } from "../../net/wire/icmpv6.ts";
+import {
+  checkNdp,
+  isNdpType,
+  NDP_NEIGHBOUR_ADVERTISEMENT,
+  NDP_NEIGHBOUR_SOLICITATION,
+  ndpFitsHeader,
+  ndpTarget,
+} from "../../net/wire/ndp.ts";
+import { familyOf } from "../../nat/rules/policy.ts";
+import { segmentOf, type Segments } from "../../nat/rules/segment.ts";
 import { checkTcp, tcpChecksumValid, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
-import { decodeUdp, udpChecksumValid, udpSourcePort } from "../../net/wire/udp.ts";
+import { decodeUdp, udpChecksum, udpChecksumValid, udpSourcePort } from "../../net/wire/udp.ts";
 import type { HostAddresses } from "../../nat/host.ts";
 import { endpoint } from "../support/forward_script.ts";
 import { OtherGuest } from "../support/other_guest.ts";
@@ -85,8 +108,8 @@ export class FuzzTarget {
   #sent = 0;
   #linkTakes = true;
   #linkGone = false;
-  /** The addresses that the gateway has asked for by ARP and heard no reply about. */
-  #asked = new Set<number>();
+  /** The addresses that the gateway has asked for by ARP or a solicitation and heard no reply about. */
+  #asked = new Set<string>();
   #others: OtherGuest[] = [];
   /** Clients of forwards. */
   #clients: ScriptTcpSocket[] = [];
@@ -102,6 +125,7 @@ export class FuzzTarget {
       host: this.host,
       rules: createTranslationRules({
         dnsServers,
+        families: (options.get("families") ?? "both") as "both" | "ipv4" | "ipv6",
         hostLoopback: options.get("hostLoopback") !== "no",
         hostAddresses: options.get("hostAddresses") === "no" ? HOST : null,
       }),
@@ -159,13 +183,13 @@ export class FuzzTarget {
     // Clients that have waited for the guest are counted for themselves, where there are too many flows for them.
     // A segment to DNS may fill a gap. What it releases has at most as many messages as a receive window has room for
     // lengths, each of which is counted for itself.
-    const messages = asksDns(plain, this.nat.rules.ipv4!.dns.ipv4, PROTOCOL_TCP) ? LARGE_BUFFER >> 1 : 0;
+    const messages = asksDns(plain, this.nat.rules, PROTOCOL_TCP) ? LARGE_BUFFER >> 1 : 0;
     assert(moved <= 1 + messages + this.#turnedAway - turnedAway, `one frame moved counters ${moved} times`);
     const hasEffect = this.#signature(plain) !== before ||
-      asksDns(plain, this.nat.rules.ipv4!.dns.ipv4, PROTOCOL_UDP) ||
+      asksDns(plain, this.nat.rules, PROTOCOL_UDP) ||
       this.#isKept(plain) || answer;
     // One that was dropped, as a frame to another station is, answered nothing.
-    if (answer && moved === 0) this.#asked.delete(arpSenderIp(plain, 14));
+    if (answer && moved === 0) this.#asked.delete(answeredAddress(plain)!);
     assert(moved >= 1 || hasEffect, "the frame had no effect and moved no counter");
     assert(this.#sent <= MOST_FRAMES, `one frame brought about ${this.#sent}`);
     this.#checkBounds();
@@ -223,6 +247,8 @@ export class FuzzTarget {
     const client = endpoint(fields.get("from") ?? "127.0.0.1:5000"), socket = new ScriptTcpSocket(client);
     const guestPort = Number(fields.get("to") ?? this.script.port);
     const guestAddress = fields.has("at") ? IpAddress.parse(fields.get("at")!) : null;
+    // Nobody can set such a forward up.
+    if (guestAddress !== null && segmentOf(this.nat.rules, familyOf(guestAddress)) === null) return;
     const target = { name: "tcp 127.0.0.1:8080", guestAddress, guestPort };
     this.#clients.push(socket);
     const handler = this.nat.forwards.acceptTcp(target, this.host.addSocket(socket), client);
@@ -305,7 +331,9 @@ export class FuzzTarget {
    * whole.
    */
   #isKept(bytes: Uint8Array): boolean {
-    return this.nat.incompleteDatagrams > 0 && checkIpv4(bytes, 14, bytes.length) && ipv4IsFragment(bytes, 14);
+    if (this.nat.incompleteDatagrams === 0) return false;
+    if (checkIpv4(bytes, 14, bytes.length)) return ipv4IsFragment(bytes, 14);
+    return checkIpv6(bytes, 14, bytes.length) && walk(bytes).fragment >= 0;
   }
 
   /**
@@ -313,11 +341,8 @@ export class FuzzTarget {
    * where that was known.
    */
   #answersGateway(bytes: Uint8Array): boolean {
-    if (this.#asked.size === 0 || !checkEthernet(bytes, 0, bytes.length) || !checkArp(bytes, 14, bytes.length)) {
-      return false;
-    }
-    if (ethernetType(bytes, 0) !== ETHERTYPE_ARP) return false;
-    return arpOperation(bytes, 14) === ARP_REPLY && this.#asked.has(arpSenderIp(bytes, 14));
+    const address = this.#asked.size === 0 ? null : answeredAddress(bytes);
+    return address !== null && this.#asked.has(address);
   }
 
   /** Everything that a frame can change, but for counters. */
@@ -333,9 +358,9 @@ export class FuzzTarget {
       nat.flowCount > MANY_FLOWS || host.openSockets.map((s) => [s.receivedLength, s.closeWriteCalled, s.interest]),
       [...host.udpSockets, ...host.pingSockets].map((s) => [s.sent.length, s.closed]),
       nat.incompleteDatagrams,
-      guest.ipv4.mtu,
+      [guest.ipv4.mtu, guest.ipv6.mtu],
       nat.timers.size,
-      `${guest.address(4)}`,
+      `${guest.address(4)} ${guest.address(6)}`,
       guest.mac,
       this.#sent,
     ]);
@@ -348,7 +373,10 @@ export class FuzzTarget {
     if (ether.type === ETHERTYPE_ARP) {
       assert(addressed, "a frame for somebody else");
       const { operation, targetIp } = decodeArp(bytes, at, end);
-      if (operation === ARP_REQUEST) this.#asked.add(targetIp);
+      if (operation === ARP_REQUEST) this.#asked.add(`${IpAddress.fromIpv4(targetIp)}`);
+    } else if (ether.type === ETHERTYPE_IPV6) {
+      assert(addressed, "a packet for somebody else");
+      this.#checkPacket6(frame, at);
     } else {
       assertEquals(ether.type, ETHERTYPE_IPV4);
       // A DHCP client says itself which card it asks for (RFC 2131 section 4.1).
@@ -357,6 +385,36 @@ export class FuzzTarget {
       this.#checkPacket(frame, at);
     }
     return this.#linkTakes;
+  }
+
+  #checkPacket6({ bytes, start, end, checksum, segmentSize }: Frame, at: number): void {
+    const packet = decodeIpv6(bytes, at, end), chain = new Ipv6Chain(), addressSum = ipv6AddressSum(bytes, at);
+    assertEquals(packet.payloadEnd, end, "bytes behind the packet");
+    assert(end - at <= this.#mtu || segmentSize > 0, `a packet of ${end - at} bytes`);
+    assertEquals(walkIpv6(bytes, at, end, chain), IPV6_CHAIN_OK, "headers that nobody follows");
+    const { protocol, transport } = chain;
+    if (chain.fragment >= 0) return;
+    if (protocol === PROTOCOL_TCP) {
+      this.script.received(bytes, transport, end);
+      assert(
+        checksum === CHECKSUM_PARTIAL || tcpChecksumValid(bytes, transport, end, addressSum),
+        "a wrong TCP checksum",
+      );
+    } else if (protocol === PROTOCOL_UDP) {
+      decodeUdp(bytes, transport, end);
+      const right = udpChecksum(bytes, transport) !== 0 && udpChecksumValid(bytes, transport, addressSum);
+      assert(checksum === CHECKSUM_PARTIAL || right, "a wrong UDP checksum");
+    } else {
+      assertEquals(protocol, PROTOCOL_ICMPV6);
+      assert(icmpv6ChecksumValid(bytes, transport, end, addressSum), "a wrong ICMPv6 checksum");
+      if (!isNdpType(icmpv6Type(bytes, transport))) return;
+      assert(checkNdp(bytes, transport, end) && ndpFitsHeader(bytes, at, transport, end), "a bad neighbour message");
+      const isGroup = isGroupMac(ethernetDestination(bytes, start));
+      assertEquals(isGroup, bytes[at + 24] === 0xff, "a group's address and another MAC address");
+      if (icmpv6Type(bytes, transport) === NDP_NEIGHBOUR_SOLICITATION) {
+        this.#asked.add(`${ndpTarget(bytes, transport)}`);
+      }
+    }
   }
 
   #checkPacket({ bytes, end, checksum, segmentSize }: Frame, at: number): void {
@@ -387,6 +445,12 @@ export class FuzzTarget {
 /** The key of the flow that a frame is of, if it is TCP at all. */
 function tcpKey(guest: number, frame: Uint8Array): FlowKey {
   const key = new FlowKey(), ip = 14, tcp = ip + ipv4HeaderLength(frame, ip);
+  if (checkIpv6(frame, ip, frame.length)) {
+    const { protocol, transport } = walk(frame);
+    if (protocol !== PROTOCOL_TCP || !checkTcp(frame, transport, frame.length)) return key;
+    const guestPort = tcpSourcePort(frame, transport), remotePort = tcpDestinationPort(frame, transport);
+    return key.setIpv6(guest, PROTOCOL_TCP, frame, ip).setPorts(guestPort, remotePort);
+  }
   if (!checkIpv4(frame, ip, frame.length) || !checkTcp(frame, tcp, frame.length)) return key;
   const source = ipv4Source(frame, ip), destination = ipv4Destination(frame, ip);
   return key.setIpv4(
@@ -424,7 +488,32 @@ function withoutPriority(frame: Uint8Array): Uint8Array {
 }
 
 /** Whether a frame goes to the DNS service, where one that waits for an answer with others leaves no trace. */
-function asksDns(frame: Uint8Array, dns: number, protocol: number): boolean {
-  const ip = 14, isOf = checkIpv4(frame, ip, frame.length) && ipv4Protocol(frame, ip) === protocol;
-  return isOf && ipv4Destination(frame, ip) === dns;
+function asksDns(frame: Uint8Array, { ipv4, ipv6 }: Segments, protocol: number): boolean {
+  const ip = 14;
+  if (checkIpv6(frame, ip, frame.length)) {
+    return walk(frame).protocol === protocol && ipv6 !== null && ipv6Destination(frame, ip).equals(ipv6.dns);
+  }
+  const isOf = checkIpv4(frame, ip, frame.length) && ipv4Protocol(frame, ip) === protocol;
+  return isOf && ipv4Destination(frame, ip) === ipv4?.dns.ipv4;
+}
+
+/** The extension headers of the IPv6 packet in a frame; none of a chain that is not followed. */
+function walk(frame: Uint8Array): Ipv6Chain {
+  const chain = new Ipv6Chain();
+  walkIpv6(frame, 14, 14 + IPV6_HEADER_LENGTH + ipv6PayloadLength(frame, 14), chain);
+  return chain;
+}
+
+/** The address that a frame says who has, in reply to a question or of its own accord. */
+function answeredAddress(frame: Uint8Array): string | null {
+  if (!checkEthernet(frame, 0, frame.length)) return null;
+  const type = ethernetType(frame, 0);
+  if (type === ETHERTYPE_ARP && checkArp(frame, 14, frame.length) && arpOperation(frame, 14) === ARP_REPLY) {
+    return `${IpAddress.fromIpv4(arpSenderIp(frame, 14))}`;
+  }
+  if (type !== ETHERTYPE_IPV6 || !checkIpv6(frame, 14, frame.length)) return null;
+  const { protocol, transport } = walk(frame);
+  const isAnswer = protocol === PROTOCOL_ICMPV6 && checkNdp(frame, transport, frame.length) &&
+    icmpv6Type(frame, transport) === NDP_NEIGHBOUR_ADVERTISEMENT;
+  return isAnswer ? `${ndpTarget(frame, transport)}` : null;
 }

@@ -15,7 +15,7 @@ const SPOILT: readonly [DropReason, (frame: Uint8Array) => Uint8Array][] = [
   ["vlan", (frame) => set(frame, 12, 0x81, 0x00)],
   ["vlan", (frame) => set(frame, 12, 0x88, 0xa8)],
   ["etherTypeUnknown", (frame) => set(frame, 12, 0x88, 0xcc)],
-  ["ipv6NotRelayed", (frame) => set(frame, 12, 0x86, 0xdd)],
+  ["ipv6Malformed", (frame) => set(frame, 12, 0x86, 0xdd)],
   ["arpMalformed", (frame) => set(frame, 12, 0x08, 0x06)],
   ["ipv4Malformed", (frame) => frame.subarray(0, 33)],
   ["ipv4Malformed", (frame) => set(frame, 14, 0x44)],

@@ -84,5 +84,5 @@ export class ForwardScript extends NatScript {
 /** `ADDR:PORT` as an endpoint; an IPv6 address without brackets. */
 export function endpoint(text: string): ScriptEndpoint {
   const at = text.lastIndexOf(":");
-  return { address: IpAddress.parse(text.slice(0, at)), port: Number(text.slice(at + 1)) };
+  return { address: IpAddress.parse(text.slice(0, at).replace(/^\[|\]$/g, "")), port: Number(text.slice(at + 1)) };
 }

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { parseIpv4 } from "../../../net/wire/address.ts";
+import { IpAddress, parseIpv4 } from "../../../net/wire/address.ts";
 import { TCP_SYN } from "../../../net/wire/tcp.ts";
 import { arpFrame, etherFrame, GATEWAY_IP, GUEST_IP, tcpFrame, udpFrame } from "../../support/frames.ts";
 import { NatScript } from "../../support/nat_script.ts";
@@ -45,6 +45,16 @@ Deno.test("FrameLength lets a guest with a larger MTU be heard: a packet that fi
   assertEquals(script.host.udpSockets[0]!.sent.map(({ bytes }) => bytes.length), [1477, 8972, 65_507]);
   assertEquals(script.warnings.length, 1);
   assertMatch(script.warnings[0]!, /a frame of 1519 bytes, and the MTU is 1500 here: taken, but answers are no longer/);
+});
+
+Deno.test("FrameLength takes an IPv6 packet that fills a frame which is too long, and none with anything behind it", () => {
+  const script = new NatScript(), to = { destination: IpAddress.parse("2001:db8::1") };
+  const whole = udpFrame({ source: 5000, destination: 7 }, new Uint8Array(8938), to);
+  script.frame(whole);
+  script.frame(padded(whole, 9001));
+  script.frame(whole.subarray(0, 8999));
+  assertEquals(script.host.udpSockets[0]!.sent.map(({ bytes }) => bytes.length), [8938]);
+  assertEquals(drops(script), [["frameTooLong", 2]]);
 });
 
 Deno.test("FrameLength takes no packet that its frame does not end with, and none that is beyond IPv4", () => {

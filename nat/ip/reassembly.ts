@@ -1,19 +1,21 @@
 /**
- * Datagrams of a guest that come in fragments, put together (RFC 791 section 3.2, RFC 1122 section 3.3.2).
+ * Datagrams of a guest that come in fragments, put together: those of IPv4 (RFC 791 section 3.2, RFC 1122 section
+ * 3.3.2) and of IPv6 (RFC 8200 section 4.5) in one store with the same bounds.
  *
  * **Goal.** Whoever relays a datagram sees all of it or nothing, so rules cannot be walked around by cutting headers up
- * (RFC 1858). What is whole is handed on with a header without options, as if it had come in one piece.
+ * (RFC 1858). What is whole is handed on with a header without options or extensions, as if it had come in one piece.
  *
  * **How.** Each datagram has a buffer as large as the largest packet, into which a fragment's bytes are copied where
  * they belong, and the ranges that are there, in order and merged, which say the same as RFC 815's list of holes. It is
  * whole when one range reaches from the beginning to the end that the last fragment told.
  *
  * **Refused.** Fragments of one datagram never overlap in earnest, only in attacks, which live on hosts that resolve
- * the overlap in another way than a filter does (RFC 5722 says so for IPv6). A datagram with an overlap, or with two
- * ends, is refused whole: its buffer goes back, and what else comes of it is dropped until it would have timed out. A
- * fragment that repeats bytes that are there changes nothing. Refused alone is a fragment that is empty, whose length
- * is no multiple of 8 though others follow, that reaches past the longest packet ("ping of death"), or that is shorter
- * than anything a router would make of a packet (RFC 791: 68 bytes pass whole).
+ * the overlap in another way than a filter does (RFC 5722). A datagram with an overlap, or with two ends, is refused
+ * whole: its buffer goes back, and what else comes of it is dropped until it would have timed out. A fragment that
+ * repeats bytes that are there changes nothing. Refused alone is a fragment that is empty, whose length is no multiple
+ * of 8 though others follow, that reaches past the longest packet ("ping of death"), or that is shorter than anything a
+ * router or host would make of a packet (RFC 791: 68 bytes pass whole). The first fragment of IPv6 holds all headers,
+ * or its input has refused it (RFC 7112).
  *
  * **Limits.** `MAX_DATAGRAMS_PER_GUEST` at once, where the oldest makes room; `MAX_DATAGRAMS` at once on a gateway,
  * where a guest makes room among its own; `MAX_FRAGMENT_RANGES` ranges a datagram. `REASSEMBLY_MS` after the first
@@ -24,21 +26,12 @@
  */
 import { ETHERNET_HEADER_LENGTH } from "../../net/wire/ethernet.ts";
 import { Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
-import {
-  encodeIpv4,
-  IPV4_HEADER_LENGTH,
-  ipv4Destination,
-  ipv4FragmentOffset,
-  Ipv4Header,
-  ipv4HeaderLength,
-  ipv4Identification,
-  ipv4MoreFragments,
-  ipv4Protocol,
-  ipv4Source,
-} from "../../net/wire/ipv4.ts";
+import { encodeIpv4, IPV4_HEADER_LENGTH, Ipv4Header } from "../../net/wire/ipv4.ts";
+import { encodeIpv6, IPV6_HEADER_LENGTH } from "../../net/wire/ipv6.ts";
 import { type BufferPool, copyBytes } from "../base/buffers.ts";
 import type { Counters, DropReason } from "../base/counters.ts";
 import { type Timed, Timer, type TimerWheel } from "../base/timers.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
 
 /** How long a datagram may stay incomplete, in milliseconds. */
 export const REASSEMBLY_MS = 30_000;
@@ -48,10 +41,8 @@ export const MAX_DATAGRAMS_PER_GUEST = 16;
 export const MAX_DATAGRAMS = 64;
 /** Separate ranges of one datagram. */
 export const MAX_FRAGMENT_RANGES = 64;
-/** Bytes of a packet that every router passes on whole (RFC 791 section 3.2). */
-const LEAST_PACKET = 68;
-/** Payload of the largest packet. */
-const MAX_PAYLOAD = 65535 - IPV4_HEADER_LENGTH;
+/** Payload of the largest packet, by family. */
+const MAX_PAYLOAD = { 4: 65535 - IPV4_HEADER_LENGTH, 6: 65535 };
 
 /** What reassembly needs of the gateway. */
 export interface ReassemblyContext {
@@ -70,7 +61,7 @@ export interface ReassemblyContext {
 /** Who gets what was put together, and learns what was not. */
 export interface ReassemblyUser {
   /**
-   * A datagram is whole: an IPv4 packet without options behind room for an Ethernet header. Valid until this returns.
+   * A datagram is whole: a packet with a plain header, behind room for an Ethernet header. Valid until this returns.
    */
   datagramWhole(frame: Frame): void;
   /**
@@ -80,14 +71,35 @@ export interface ReassemblyUser {
   datagramExpired(packet: Uint8Array): void;
 }
 
-const header = Object.assign(new Ipv4Header(), { dontFragment: false });
+const ipv4 = Object.assign(new Ipv4Header(), { dontFragment: false });
+
+/** A fragment, to be filled again and again. */
+export class Fragment {
+  /** The buffer. */
+  bytes: Uint8Array = new Uint8Array(0);
+  /** Offset of its data. */
+  start = 0;
+  /** Offset after it. */
+  end = 0;
+  /** Where the data belongs in that of the packet. */
+  offset = 0;
+  /** Whether others follow it. */
+  more = false;
+  /** The fewest bytes that are taken of a fragment that others follow. */
+  least = 0;
+  /** What tells packets between the same addresses apart. */
+  identification = 0;
+  /** The protocol of the packet, as the first fragment says it. */
+  protocol = 0;
+}
 
 /** A datagram of which something is missing. */
 class Incomplete implements Timed {
-  readonly source: number;
-  readonly destination: number;
-  readonly protocol: number;
+  readonly user: ReassemblyUser;
+  /** Of what is the same in all its fragments: both addresses, and in IPv4 the protocol. */
+  readonly key: FlowKey;
   readonly identification: number;
+  protocol: number;
   /** Null once it is refused. */
   buffer: Uint8Array | null;
   /** Start and end of each range, in order, with gaps between. */
@@ -97,79 +109,81 @@ class Incomplete implements Timed {
   readonly timer: Timer;
   readonly #expired: (datagram: Incomplete) => void;
 
-  constructor(bytes: Uint8Array, ip: number, buffer: Uint8Array, expired: (datagram: Incomplete) => void) {
-    this.source = ipv4Source(bytes, ip);
-    this.destination = ipv4Destination(bytes, ip);
-    this.protocol = ipv4Protocol(bytes, ip);
-    this.identification = ipv4Identification(bytes, ip);
-    this.buffer = buffer;
+  constructor(
+    user: ReassemblyUser,
+    key: FlowKey,
+    { identification, protocol }: Fragment,
+    parts: { buffer: Uint8Array; expired: (datagram: Incomplete) => void },
+  ) {
+    this.user = user;
+    this.key = key.clone();
+    this.identification = identification;
+    this.protocol = protocol;
+    this.buffer = parts.buffer;
     this.timer = new Timer(this);
-    this.#expired = expired;
+    this.#expired = parts.expired;
   }
 
   timerFired(): void {
     this.#expired(this);
   }
 
-  /** Whether the fragment with its header at `bytes[ip]` is one of this datagram (RFC 791 section 3.2). */
-  holds(bytes: Uint8Array, ip: number): boolean {
-    return this.identification === ipv4Identification(bytes, ip) && this.protocol === ipv4Protocol(bytes, ip) &&
-      this.destination === ipv4Destination(bytes, ip) && this.source === ipv4Source(bytes, ip);
-  }
-
   /** Writes a header in front of the first `length` bytes and returns its offset. */
   writeHeader(buffer: Uint8Array, length: number): number {
-    header.source = this.source;
-    header.destination = this.destination;
-    header.protocol = this.protocol;
-    header.identification = this.identification;
-    header.totalLength = IPV4_HEADER_LENGTH + length;
-    const ip = SEGMENT_HEADROOM - IPV4_HEADER_LENGTH;
-    encodeIpv4(buffer, ip, header);
-    return ip;
+    const { key, protocol } = this, source = key.guestAddress, destination = key.remoteAddress;
+    if (key.family === 6) {
+      const ip = SEGMENT_HEADROOM - IPV6_HEADER_LENGTH;
+      encodeIpv6(buffer, ip, { payloadLength: length, nextHeader: protocol, source, destination });
+      return ip;
+    }
+    ipv4.source = source.ipv4;
+    ipv4.destination = destination.ipv4;
+    ipv4.protocol = protocol;
+    ipv4.identification = this.identification;
+    ipv4.totalLength = IPV4_HEADER_LENGTH + length;
+    encodeIpv4(buffer, SEGMENT_HEADROOM - IPV4_HEADER_LENGTH, ipv4);
+    return SEGMENT_HEADROOM - IPV4_HEADER_LENGTH;
   }
 }
 
 /** The incomplete datagrams of one guest. */
-export class Ipv4Reassembly {
+export class Reassembly {
   #context: ReassemblyContext;
-  #user: ReassemblyUser;
   /** The oldest first. */
   #datagrams: Incomplete[] = [];
   #whole = new Frame();
   #expired = (datagram: Incomplete): void => this.#expire(datagram);
 
   /** None yet. */
-  constructor(context: ReassemblyContext, user: ReassemblyUser) {
+  constructor(context: ReassemblyContext) {
     this.#context = context;
-    this.#user = user;
   }
 
   /**
-   * Takes a fragment whose header is at `bytes[ip]` and whose payload ends at `end`. Returns why it has no effect, or
+   * Takes a fragment for `user`. `key` has its addresses, and in IPv4 its protocol. Returns why it has no effect, or
    * null.
    */
-  take(bytes: Uint8Array, ip: number, end: number): DropReason | null {
-    const headerLength = ipv4HeaderLength(bytes, ip), payload = ip + headerLength, more = ipv4MoreFragments(bytes, ip);
-    const from = ipv4FragmentOffset(bytes, ip), to = from + end - payload;
+  take(user: ReassemblyUser, key: FlowKey, fragment: Fragment): DropReason | null {
+    const { bytes, start, end, offset: from, more } = fragment, to = from + end - start;
     if (to === from || (more && (to & 7) !== 0)) return "fragmentMalformed";
-    if (more && to - from < ((LEAST_PACKET - headerLength) & ~7)) return "fragmentTiny";
-    if (to > MAX_PAYLOAD) return "fragmentTooLong";
-    const datagram = this.#find(bytes, ip) ?? this.#begin(bytes, ip);
+    if (more && to - from < fragment.least) return "fragmentTiny";
+    if (to > MAX_PAYLOAD[key.family]) return "fragmentTooLong";
+    const datagram = this.#find(key, fragment.identification) ?? this.#begin(user, key, fragment);
     if (datagram === null) return "fragmentLimit";
     const buffer = datagram.buffer;
     if (buffer === null) return "fragmentOverlap";
     if (contradicts(datagram, to, more)) return this.#refuse(datagram, "fragmentOverlap");
     const gap = gapFor(datagram.ranges, from, to);
     if (gap < 0) {
-      return repeats(datagram.ranges, from, to) && sameBytes(bytes, payload, end, buffer, SEGMENT_HEADROOM + from)
+      return repeats(datagram.ranges, from, to) && sameBytes(bytes, start, end, buffer, SEGMENT_HEADROOM + from)
         ? "fragmentRepeated"
         : this.#refuse(datagram, "fragmentOverlap");
     }
     addRange(datagram.ranges, gap, from, to);
     if (datagram.ranges.length > 2 * MAX_FRAGMENT_RANGES) return this.#refuse(datagram, "fragmentLimit");
     if (!more) datagram.length = to;
-    copyBytes(bytes, payload, end, buffer, SEGMENT_HEADROOM + from);
+    if (from === 0) datagram.protocol = fragment.protocol;
+    copyBytes(bytes, start, end, buffer, SEGMENT_HEADROOM + from);
     if (datagram.ranges[0] === 0 && datagram.ranges[1] === datagram.length) this.#deliver(datagram, buffer);
     return null;
   }
@@ -179,13 +193,16 @@ export class Ipv4Reassembly {
     while (this.#datagrams.length > 0) this.#forget(this.#datagrams[0]!);
   }
 
-  #find(bytes: Uint8Array, ip: number): Incomplete | undefined {
+  #find(key: FlowKey, identification: number): Incomplete | undefined {
     const datagrams = this.#datagrams;
-    for (let i = datagrams.length - 1; i >= 0; i--) if (datagrams[i]!.holds(bytes, ip)) return datagrams[i];
+    for (let i = datagrams.length - 1; i >= 0; i--) {
+      const datagram = datagrams[i]!;
+      if (datagram.identification === identification && datagram.key.equals(key)) return datagram;
+    }
     return undefined;
   }
 
-  #begin(bytes: Uint8Array, ip: number): Incomplete | null {
+  #begin(user: ReassemblyUser, key: FlowKey, fragment: Fragment): Incomplete | null {
     const context = this.#context;
     if (this.#datagrams.length >= MAX_DATAGRAMS_PER_GUEST || context.incompleteDatagrams >= MAX_DATAGRAMS) {
       const oldest = this.#datagrams[0];
@@ -193,7 +210,8 @@ export class Ipv4Reassembly {
       context.counters.fragmentLimit++;
       this.#forget(oldest);
     }
-    const datagram = new Incomplete(bytes, ip, context.pool.takeLarge(), this.#expired);
+    const buffer = context.pool.takeLarge();
+    const datagram = new Incomplete(user, key, fragment, { buffer, expired: this.#expired });
     this.#datagrams.push(datagram);
     context.incompleteDatagrams++;
     context.timers.schedule(datagram.timer, context.now() + REASSEMBLY_MS);
@@ -210,7 +228,7 @@ export class Ipv4Reassembly {
     const ip = datagram.writeHeader(buffer, datagram.length), end = SEGMENT_HEADROOM + datagram.length;
     datagram.buffer = null;
     this.#forget(datagram);
-    this.#user.datagramWhole(this.#whole.set(buffer, ip - ETHERNET_HEADER_LENGTH, end));
+    datagram.user.datagramWhole(this.#whole.set(buffer, ip - ETHERNET_HEADER_LENGTH, end));
     this.#context.pool.give(buffer);
   }
 
@@ -220,7 +238,7 @@ export class Ipv4Reassembly {
     // RFC 1122 section 3.3.2: told where the first fragment has come.
     if (buffer !== null && first > 0) {
       const ip = datagram.writeHeader(buffer, first);
-      this.#user.datagramExpired(buffer.subarray(ip, SEGMENT_HEADROOM + first));
+      datagram.user.datagramExpired(buffer.subarray(ip, SEGMENT_HEADROOM + first));
     }
     this.#forget(datagram);
   }

@@ -5,7 +5,7 @@ import {
   MAX_DATAGRAMS_PER_GUEST,
   MAX_FRAGMENT_RANGES,
   REASSEMBLY_MS,
-} from "../../../nat/ip/ipv4_reassembly.ts";
+} from "../../../nat/ip/reassembly.ts";
 import { Frame } from "../../../net/wire/frame.ts";
 import { decodeIcmpv4, icmpv4Quoted } from "../../../net/wire/icmpv4.ts";
 import { PROTOCOL_TCP } from "../../../net/wire/ipv4.ts";
@@ -25,7 +25,7 @@ function shuffled<T>(items: readonly T[], seed: number): T[] {
   return mixed;
 }
 
-Deno.test("Ipv4Reassembly puts a datagram together in whatever order its fragments come", () => {
+Deno.test("Reassembly puts a datagram together in whatever order its fragments come", () => {
   const script = new DatagramScript();
   for (let seed = 1; seed <= 50; seed++) {
     const fragments = script.fragments(script.datagram(PAYLOAD), 48 + 8 * (seed % 9), { identification: seed });
@@ -37,7 +37,7 @@ Deno.test("Ipv4Reassembly puts a datagram together in whatever order its fragmen
   script.assertEmptyAfterClose();
 });
 
-Deno.test("Ipv4Reassembly keeps datagrams apart whose fragments mingle", () => {
+Deno.test("Reassembly keeps datagrams apart whose fragments mingle", () => {
   const script = new DatagramScript();
   const of = (identification: number, fields: { to?: string; port?: number } = {}) =>
     script.fragments(script.datagram(noise(3000, identification), fields), 1000, { ...fields, identification });
@@ -48,7 +48,7 @@ Deno.test("Ipv4Reassembly keeps datagrams apart whose fragments mingle", () => {
   script.assertEmptyAfterClose();
 });
 
-Deno.test("Ipv4Reassembly takes a datagram whose checksum is wrong once whole for what it is", () => {
+Deno.test("Reassembly takes a datagram whose checksum is wrong once whole for what it is", () => {
   const script = new DatagramScript();
   const datagram = script.datagram(PAYLOAD);
   datagram[4000]! ^= 1;
@@ -117,7 +117,7 @@ const ATTACKS: [name: string, counted: Partial<Record<DropReason, number>>, (s: 
 ];
 
 for (const [name, counted, attack] of ATTACKS) {
-  Deno.test(`Ipv4Reassembly survives ${name}, counts it and lets nothing of it pass`, () => {
+  Deno.test(`Reassembly survives ${name}, counts it and lets nothing of it pass`, () => {
     const script = new DatagramScript();
     for (const frame of attack(script)) script.frame(frame);
     assertEquals([sent(script), script.counted], [[], counted]);
@@ -129,7 +129,7 @@ for (const [name, counted, attack] of ATTACKS) {
   });
 }
 
-Deno.test("Ipv4Reassembly lets a fragment that comes twice do no harm", () => {
+Deno.test("Reassembly lets a fragment that comes twice do no harm", () => {
   const script = new DatagramScript(), fragments = script.fragments(script.datagram(PAYLOAD), 1480);
   for (const frame of fragments.slice(1)) {
     script.frame(frame);
@@ -140,7 +140,7 @@ Deno.test("Ipv4Reassembly lets a fragment that comes twice do no harm", () => {
   script.assertEmptyAfterClose();
 });
 
-Deno.test("Ipv4Reassembly gives a datagram up in time, and tells the guest where its beginning had come", () => {
+Deno.test("Reassembly gives a datagram up in time, and tells the guest where its beginning had come", () => {
   const script = new DatagramScript(), fragments = script.fragments(script.datagram(PAYLOAD), 1480);
   script.frame(fragments[0]!);
   script.frame(script.fragments(script.datagram(PAYLOAD), 1480, { identification: 2 })[1]!);
@@ -158,7 +158,7 @@ Deno.test("Ipv4Reassembly gives a datagram up in time, and tells the guest where
   script.assertEmptyAfterClose();
 });
 
-Deno.test("Ipv4Reassembly holds so many datagrams of a guest, and the oldest makes room", () => {
+Deno.test("Reassembly holds so many datagrams of a guest, and the oldest makes room", () => {
   const script = new DatagramScript();
   const of = (identification: number) => script.fragments(script.datagram(PAYLOAD), 1480, { identification });
   for (let i = 0; i < 100; i++) script.frame(of(i)[0]!);
@@ -170,7 +170,7 @@ Deno.test("Ipv4Reassembly holds so many datagrams of a guest, and the oldest mak
   script.assertEmptyAfterClose();
 });
 
-Deno.test("Ipv4Reassembly holds so many datagrams of all guests, each making room among its own", () => {
+Deno.test("Reassembly holds so many datagrams of all guests, each making room among its own", () => {
   const script = new DatagramScript(),
     link = { name: "other", mtu: 1500, offload: false, send: () => true, flush() {} };
   const first = (identification: number) => {
@@ -190,7 +190,7 @@ Deno.test("Ipv4Reassembly holds so many datagrams of all guests, each making roo
   script.assertEmptyAfterClose();
 });
 
-Deno.test("Ipv4Reassembly never throws and keeps its bounds, whatever fragments come", () => {
+Deno.test("Reassembly never throws and keeps its bounds, whatever fragments come", () => {
   const script = new DatagramScript();
   let seed = 99;
   const random = (n: number) => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 8) % n;
