@@ -40,6 +40,7 @@ import {
   WOULD_BLOCK,
   WRITE,
 } from "../nat/host.ts";
+import { hostnameOf } from "./deno_hostname.ts";
 import { hostErrorOf } from "./deno_error.ts";
 import type { Dispatchable } from "./deno_reactor.ts";
 
@@ -140,7 +141,8 @@ export class DenoTcpSocket implements HostTcpSocket, Dispatchable {
     this.#connecting = "target" in from;
     if ("target" in from) {
       this.#handler = this.#connectHandler = from.handler;
-      this.#connect(from.target.address.toString(), from.target.port);
+      const { address, port, zone } = from.target;
+      this.#connect(hostnameOf(address, zone), port);
     } else {
       this.#take(from.accepted);
     }

@@ -26,6 +26,7 @@ import type {
 } from "../nat/host.ts";
 import { IpAddress } from "../net/wire/address.ts";
 import { hostErrorOf, listenErrorOf } from "./deno_error.ts";
+import { hostnameOf } from "./deno_hostname.ts";
 
 /** Most bytes of datagrams that wait to be sent. */
 export const SEND_QUEUE_BYTES = 262144;
@@ -135,9 +136,9 @@ export class DenoUdpSocket implements HostUdpSocket {
     if (this.#sending || next === undefined) return;
     this.#sending = true;
     try {
-      const { address, port } = next.to;
+      const { address, port, zone } = next.to;
       // A socket of both families names a peer of IPv4 in its mapped form (RFC 4291 section 2.5.5.2).
-      const to = this.#takesBoth && address.isIpv4 ? `::ffff:${address}` : address.toString();
+      const to = this.#takesBoth && address.isIpv4 ? `::ffff:${address}` : hostnameOf(address, zone);
       this.#socket.send(next.bytes, 0, next.bytes.length, port, to, this.#onSent);
     } catch (error) {
       queueMicrotask(() => this.#onSent(error));

@@ -17,7 +17,7 @@
  */
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import { IpAddress } from "../net/wire/address.ts";
-import type { HostEndpoint } from "../nat/host.ts";
+import type { HostEndpoint, HostError } from "../nat/host.ts";
 import {
   EAGAIN,
   errno,
@@ -32,7 +32,7 @@ import {
 } from "../net/linux/libc.ts";
 import { BROKEN, type EventLoop, READABLE, type Watch } from "../net/linux/event_loop.ts";
 import { CMSG_HEADER, type MessageHeader } from "../net/linux/msghdr.ts";
-import { readSockaddr, SOCKADDR_SIZE, writeSockaddr } from "../net/linux/sockaddr.ts";
+import { readSockaddr, scopeOf, SOCKADDR_SIZE, writeSockaddr } from "../net/linux/sockaddr.ts";
 import { hostError } from "./linux_error.ts";
 import { ERROR_DATA_SIZE, type QueuedError, takeError } from "./linux_error_queue.ts";
 
@@ -118,7 +118,10 @@ export class LinuxDatagramSocket {
   /** Sends `bytes[start, end)`; returns whether it was taken or its failure will be told. */
   send(bytes: Uint8Array, start: number, end: number, to: HostEndpoint): boolean {
     if (this.#closed) return false;
-    const { libc } = this.#owner, length = writeSockaddr(target, to.address, to.port), size = BigInt(end - start);
+    const { libc } = this.#owner, scope = to.zone === undefined ? 0 : scopeOf(to.zone);
+    // Without its interface a link-local address would be looked for on another one.
+    if (to.zone !== undefined && scope === 0) return this.#fail("networkUnreachable", bytes, start, end, to);
+    const length = writeSockaddr(target, to.address, to.port, scope), size = BigInt(end - start);
     const datagram = start === 0 ? bytes : bytes.subarray(start, end);
     if (libc.sendto(this.#fd, datagram, size, 0, target, length) >= 0) return true;
     if (errno() === EAGAIN) return false;
@@ -126,9 +129,15 @@ export class LinuxDatagramSocket {
     this.#watch.raise(BROKEN);
     if (libc.sendto(this.#fd, datagram, size, 0, target, length) >= 0) return true;
     const code = errno();
-    if (code === EAGAIN || this.#failed !== undefined) return false;
+    return code !== EAGAIN && this.#fail(hostError(code), bytes, start, end, to);
+  }
+
+  /** Returns whether the failure will be told. */
+  #fail(error: HostError, bytes: Uint8Array, start: number, end: number, to: HostEndpoint): boolean {
+    if (this.#failed !== undefined) return false;
     const data = bytes.slice(start, Math.min(end, start + ERROR_DATA_SIZE));
-    this.#failed = { error: hostError(code), to, mtu: 0, data, dataLength: data.length };
+    this.#failed = { error, to, mtu: 0, data, dataLength: data.length };
+    this.#watch.raise(BROKEN);
     return true;
   }
 
@@ -156,6 +165,7 @@ export class LinuxDatagramSocket {
   }
 
   #sendAtOnce({ message, end, size }: Segments, to: HostEndpoint): boolean {
+    if (to.zone !== undefined) return false;
     message.nameLength = writeSockaddr(message.name, to.address, to.port);
     message.bufferLength = end;
     message.control.setUint16(CMSG_HEADER, size, true);

@@ -58,7 +58,7 @@ import {
 } from "../net/linux/libc.ts";
 import { openFlowSocket } from "../net/linux/descriptors.ts";
 import { BROKEN, type EventLoop, MORE_BEHIND, READABLE, type Watch, WRITABLE } from "../net/linux/event_loop.ts";
-import { SOCKADDR_SIZE, writeSockaddr } from "../net/linux/sockaddr.ts";
+import { scopeOf, SOCKADDR_SIZE, writeSockaddr } from "../net/linux/sockaddr.ts";
 import { hostError } from "./linux_error.ts";
 
 const ENABLE = new Uint8Array([1, 0, 0, 0]);
@@ -227,15 +227,20 @@ export class LinuxTcpSocket implements HostTcpSocket {
     this.#owner.loop.release(this.#watch);
   }
 
-  #connect({ address, port }: HostEndpoint): number {
-    const { libc } = this.#owner;
+  #connect({ address, port, zone }: HostEndpoint): number {
+    const { libc } = this.#owner, scope = zone === undefined ? 0 : scopeOf(zone);
+    // Without its interface a link-local address would be looked for on another one.
+    if (zone !== undefined && scope === 0) {
+      this.#startError = "networkUnreachable";
+      return -1;
+    }
     const fd = openFlowSocket(libc, address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM, 0);
     if (fd < 0) {
       this.#startError = hostError(-fd);
       return -1;
     }
     setTcpOptions(libc, fd);
-    if (libc.connect(fd, sockaddr, writeSockaddr(sockaddr, address, port)) < 0) {
+    if (libc.connect(fd, sockaddr, writeSockaddr(sockaddr, address, port, scope)) < 0) {
       const code = errno();
       if (code !== EINPROGRESS && code !== EINTR) {
         this.#startError = hostError(code);

@@ -7,15 +7,15 @@
  * descriptors have run out; one that may not be read is never tried again, because Deno could ask for the permission on
  * the terminal each time.
  *
- * What is used of it: the first three `nameserver` lines, as the C library does. Left out: addresses that are never
- * relayed, link-local ones with a zone, `search` and `options`.
+ * What is used of it: the first three `nameserver` lines, as the C library does; a link-local address with its zone
+ * (`fe80::1%eth0`), as a router announces itself. Left out: addresses that are never relayed, link-local ones without a
+ * zone, `search` and `options`.
  *
  * @module
  */
 import { hostErrorOf } from "./deno_error.ts";
-import { findForbiddenTarget } from "../nat/rules/policy.ts";
-import type { Target } from "../nat/rules/translate.ts";
-import { IpAddress } from "../net/wire/address.ts";
+import { isUsableDnsServer, type Target } from "../nat/rules/translate.ts";
+import { parseZoned } from "../net/wire/address.ts";
 import { DNS_PORT } from "../net/wire/dns.ts";
 
 /** Where resolvers are named on Unix. */
@@ -31,8 +31,8 @@ export function parseResolvers(text: string): readonly Target[] {
   for (const line of text.split("\n")) {
     const [keyword, value = ""] = line.trim().split(/\s+/);
     if (keyword !== "nameserver" || found.length === MAX_RESOLVERS) continue;
-    const address = tryParse(value);
-    if (address !== null && findForbiddenTarget(address) === undefined) found.push({ address, port: DNS_PORT });
+    const server = tryParse(value);
+    if (server !== null && isUsableDnsServer(server)) found.push(server);
   }
   return found;
 }
@@ -75,9 +75,9 @@ export class HostResolvers {
   }
 }
 
-function tryParse(text: string): IpAddress | null {
+function tryParse(text: string): Target | null {
   try {
-    return IpAddress.parse(text);
+    return { ...parseZoned(text), port: DNS_PORT };
   } catch {
     return null;
   }

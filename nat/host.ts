@@ -75,6 +75,8 @@ export interface HostEndpoint {
   readonly address: IpAddress;
   /** The port. */
   readonly port: number;
+  /** Of a link-local address of IPv6 that is connected or sent to: the interface, by name or number. */
+  readonly zone?: string;
 }
 
 /** The host's own addresses, as they are at any time. */

@@ -53,8 +53,8 @@ export interface Target {
   readonly address: IpAddress;
   /** The port; 0 where the protocol has none. */
   readonly port: number;
-  /** The number of the interface behind which a link-local address of a resolver is. */
-  readonly zone?: number;
+  /** The interface behind which a link-local address of a resolver is, by name or number. */
+  readonly zone?: string;
 }
 
 /** A guest-visible address that stands for an address of the host's side. */
@@ -118,7 +118,12 @@ export type Translation = Translated | Refusal;
 
 /** The same rules with the host's resolvers as they are now. Those that are never relayed are left out. */
 export function withDnsServers(rules: TranslationRules, servers: readonly Target[]): TranslationRules {
-  return { ...rules, dnsServers: servers.filter((server) => findForbidden(server) === undefined) };
+  return { ...rules, dnsServers: servers.filter(isUsableDnsServer) };
+}
+
+/** Whether DNS may be asked there. */
+export function isUsableDnsServer(server: Target): boolean {
+  return findForbidden(server) === undefined;
 }
 
 /** The range that forbids a translation to lead to a target. A link-local address leads somewhere with its zone. */

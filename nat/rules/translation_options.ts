@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { Cidr, IpAddress } from "../../net/wire/address.ts";
+import { Cidr, IpAddress, parseZoned } from "../../net/wire/address.ts";
 import { DNS_PORT } from "../../net/wire/dns.ts";
 import type { HostAddresses } from "../host.ts";
 import { EgressRules } from "./egress.ts";
@@ -201,12 +201,13 @@ function parseDnsServer(text: string): Target {
   const right = `it is ADDR, ADDR:PORT or ${NO_DNS}, such as 192.0.2.53:5353 or [2001:db8::53]:53`;
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text), dotted = /^([\d.]+)(?::(.*))?$/.exec(text);
   const [, part = text, port] = bracketed ?? dotted ?? [];
-  const address = tryAddress(part);
-  if (!address || (bracketed && address.isIpv4)) throw new TypeError(right);
+  const server = tryParse(() => parseZoned(part));
+  if (!server || (bracketed && server.address.isIpv4)) throw new TypeError(right);
   if (port !== undefined && (!/^\d{1,5}$/.test(port) || Number(port) < 1 || Number(port) > 65535)) {
     throw new RangeError("its port is a whole number from 1 to 65535");
   }
-  return { address: checkTarget(address), port: port === undefined ? DNS_PORT : Number(port) };
+  if (server.zone === undefined) checkTarget(server.address);
+  return { ...server, port: port === undefined ? DNS_PORT : Number(port) };
 }
 
 function parseTarget(text: string): IpAddress {

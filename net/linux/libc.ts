@@ -81,6 +81,8 @@ export interface Libc {
   setsockopt(fd: number, level: number, option: number, value: Uint8Array, length: number): number;
   /** getsockopt(2); `length` holds one 32-bit length in and out. */
   getsockopt(fd: number, level: number, option: number, value: Uint8Array, length: Uint32Array): number;
+  /** if_nametoindex(3): 0 if no interface has the name. */
+  interfaceIndex(name: Uint8Array): number;
   /** getrlimit(2); `limits` holds the soft and the hard one. */
   getrlimit(resource: number, limits: BigUint64Array): number;
   /** poll(2), for one descriptor and without waiting. */
@@ -420,6 +422,7 @@ const SYMBOLS = {
   access: { parameters: ["buffer", "i32"], result: "i32" },
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   recvAsync: { name: "recv", parameters: ["i32", "buffer", "usize", "i32"], result: "i32", nonblocking: true },
+  interfaceIndex: { name: "if_nametoindex", parameters: ["buffer"], result: "u32" },
   getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   posixSpawn: {

@@ -2,31 +2,43 @@
  * Socket addresses as the kernel wants them: `struct sockaddr_in` (16 bytes), `struct sockaddr_in6` (28 bytes) and
  * `struct sockaddr_un` (a family and a path).
  *
- * The family is in the machine's byte order (little-endian on both machines Deno runs on), port and address are
- * big-endian. Flow information and scope of IPv6 are 0.
+ * The family and the scope of IPv6, which is the number of an interface, are in the machine's byte order (little-endian
+ * on both machines Deno runs on), port and address are big-endian. Flow information of IPv6 is 0.
  *
  * @module
  */
 import { IpAddress } from "../wire/address.ts";
 import { readUint16, readUint32, writeUint16 } from "../wire/bytes.ts";
-import { AF_INET, AF_INET6, AF_UNIX } from "./libc.ts";
+import { AF_INET, AF_INET6, AF_UNIX, cString, libc } from "./libc.ts";
 
 /** Bytes that hold an address of either family. */
 export const SOCKADDR_SIZE = 28;
+
+const SCOPE = 24;
 
 /** Bytes that hold the address of a unix socket. */
 export const SOCKADDR_UN_SIZE = 110;
 /** Bytes of the longest path of a unix socket; a zero byte follows it. */
 export const LONGEST_SOCKET_PATH = 107;
 
-/** Writes an address at the start of `bytes` and returns its length: 16 for IPv4, 28 for IPv6. */
-export function writeSockaddr(bytes: Uint8Array, address: IpAddress, port: number): number {
+/**
+ * Writes an address at the start of `bytes` and returns its length: 16 for IPv4, 28 for IPv6. `scope` is the interface
+ * of a link-local address.
+ */
+export function writeSockaddr(bytes: Uint8Array, address: IpAddress, port: number, scope: number = 0): number {
   const isIpv4 = address.isIpv4;
   bytes.fill(0, 0, isIpv4 ? 16 : 28);
   bytes[0] = isIpv4 ? AF_INET : AF_INET6;
   writeUint16(bytes, 2, port);
   address.writeTo(bytes, isIpv4 ? 4 : 8);
-  return isIpv4 ? 16 : 28;
+  if (isIpv4) return 16;
+  for (let i = 0; i < 4; i++) bytes[SCOPE + i] = scope >>> (8 * i);
+  return 28;
+}
+
+/** The number of the interface that a zone names, by name or number; 0 if there is none. */
+export function scopeOf(zone: string): number {
+  return /^\d+$/.test(zone) ? Number(zone) >>> 0 : libc().interfaceIndex(cString(zone));
 }
 
 /** Reads the address that the kernel wrote at `offset`; `undefined` for a family other than IPv4 and IPv6. */

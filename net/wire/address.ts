@@ -131,6 +131,29 @@ export function formatEndpoint(address: IpAddress, port: number): string {
   return address.isIpv4 ? `${address}:${port}` : `[${address}]:${port}`;
 }
 
+/** An address, and of a link-local one perhaps the interface through which it is reached. */
+export interface ZonedAddress {
+  /** The address. */
+  readonly address: IpAddress;
+  /** The interface, by name or number (RFC 4007 section 11.2). */
+  readonly zone?: string;
+}
+
+/**
+ * Reads an address that may have a zone: `fe80::1%eth0`, `192.0.2.53`. Throws a `TypeError`, for a zone of an address
+ * that is not link-local too.
+ */
+export function parseZoned(text: string): ZonedAddress {
+  const percent = text.indexOf("%");
+  if (percent < 0) return { address: IpAddress.parse(text) };
+  const address = IpAddress.parse(text.slice(0, percent)), zone = text.slice(percent + 1);
+  // fe80::/10 (RFC 4291 section 2.5.6). The name of an interface has up to 15 bytes, neither a slash nor white space.
+  if (address.w0 >>> 22 !== 0xfe80 >>> 6 || !/^[^\s/%\]]{1,15}$/.test(zone)) {
+    throw new TypeError(`Cannot parse IP address: "${text}" is not a link-local address with an interface behind it`);
+  }
+  return { address, zone };
+}
+
 function parseIpv6(text: string): IpAddress {
   const fail = () => new TypeError(`Cannot parse IPv6 address: "${text}" is not RFC 4291 text`);
   let hex = text;

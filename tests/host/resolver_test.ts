@@ -34,8 +34,17 @@ Deno.test("parseResolvers takes the first three name servers in order", () => {
   assertEquals(text(parseResolvers(conf)), "127.0.0.53:53 [::1]:53 192.0.2.2:53");
 });
 
-Deno.test("parseResolvers leaves out what is no address, has a zone or is never relayed", () => {
-  const bad = ["localhost", "", "fe80::1%eth0", "0.0.0.0", "224.0.0.251", "::", "1.2.3", "192.0.2.1:53"];
+Deno.test("parseResolvers takes a link-local name server with the interface behind it", () => {
+  const conf = "nameserver fe80::1%eth0\nnameserver fe80::2\nnameserver fe80::3%2 # by number\n";
+  assertEquals(parseResolvers(conf).map(({ address, port, zone }) => [`${address}`, port, zone]), [
+    ["fe80::1", 53, "eth0"],
+    ["fe80::3", 53, "2"],
+  ]);
+});
+
+Deno.test("parseResolvers leaves out what is no address, has a zone that is none or is never relayed", () => {
+  const zones = ["fe80::1", "fe80::1%", "fe80::1%a/b", "fe80::1%longer-than-any-", "2001:db8::1%eth0", "ff02::1%eth0"];
+  const bad = [...zones, "localhost", "", "0.0.0.0", "224.0.0.251", "::", "1.2.3", "192.0.2.1:53"];
   const conf = bad.map((address) => `nameserver ${address}\n`).join("") + "nameserver 192.0.2.9";
   assertEquals(text(parseResolvers(conf)), "192.0.2.9:53");
   assertEquals(parseResolvers("").length, 0);

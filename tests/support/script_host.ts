@@ -45,6 +45,7 @@ const DIGEST_START = 0x811c9dc5;
 export interface ScriptEndpoint {
   address: IpAddress;
   port: number;
+  zone?: string;
 }
 
 /** A host whose other side is the test. */

@@ -101,8 +101,8 @@ Deno.test("withDnsServers changes the resolvers in a copy, and leaves out what i
 
 Deno.test("withDnsServers takes a link-local resolver whose interface is known, and no other", () => {
   const address = IpAddress.parse("fe80::1"), loopback = { address: IpAddress.parse("::1"), port: 53 };
-  const rules = withDnsServers(DEFAULTS, [{ address, port: 53 }, { address, port: 5353, zone: 2 }, loopback]);
-  assertEquals(rules.dnsServers, [{ address, port: 5353, zone: 2 }, loopback]);
+  const rules = withDnsServers(DEFAULTS, [{ address, port: 53 }, { address, port: 5353, zone: "eth0" }, loopback]);
+  assertEquals(rules.dnsServers, [{ address, port: 5353, zone: "eth0" }, loopback]);
   assertEquals(ask(rules, "fd00::3", { protocol: UDP, port: 53 }), "[fe80::1]:5353 [::1]:53");
   assertEquals(
     ask(rules, "fe80::1", { protocol: UDP, port: 53 }),

@@ -81,6 +81,11 @@ Deno.test("parseDns reads an address with or without a port, or none", () => {
     "[::1]:53",
     "[2001:db8::53]:5353",
   ]);
+  // A link-local address is one only with its interface.
+  for (const text of ["fe80::1%eth0", "[fe80::1%eth0]:5353"]) {
+    const { address, port, zone } = parseDns(text)!;
+    assertEquals([`${address}`, port, zone], ["fe80::1", text.startsWith("[") ? 5353 : 53, "eth0"]);
+  }
   const shape = "it is ADDR, ADDR:PORT or none, such as 192.0.2.53:5353 or [2001:db8::53]:53";
   refuses(parseDns, [
     ...["localhost", "[127.0.0.1]:53", "[::1]x", "[::1", "1.2.3", "", "None"].map((
@@ -91,6 +96,8 @@ Deno.test("parseDns reads an address with or without a port, or none", () => {
     ),
     ["0.0.0.0", "0.0.0.0/8 (this host on this network) is never relayed, lead to another address"],
     ["ff02::fb", "ff00::/8 (multicast) is never relayed"],
+    ["fe80::1", "fe80::/10 (link-local) is never relayed"],
+    ["2001:db8::1%eth0", shape],
   ]);
 });
 

@@ -9,6 +9,7 @@ import {
   MAC_BROADCAST,
   parseIpv4,
   parseMac,
+  parseZoned,
   readMac,
   writeMac,
 } from "../../../net/wire/address.ts";
@@ -50,6 +51,21 @@ Deno.test("parseMac refuses anything but six bytes joined by colons", () => {
     ]
   ) {
     assertThrows(() => parseMac(text), TypeError, "Cannot parse MAC address");
+  }
+});
+
+Deno.test("parseZoned reads the interface behind a link-local address, and refuses any other", () => {
+  for (const text of ["fe80::1%eth0", "febf::1%2", "fe80::1%veth-1.2_3@x"]) {
+    const { address, zone } = parseZoned(text);
+    assertStrictEquals(`${address}%${zone}`, text);
+  }
+  assertEquals(parseZoned("192.0.2.1"), { address: IpAddress.parse("192.0.2.1") });
+  const long = "fe80::1%sixteen-letters-",
+    empty = ["fe80::1%", "%eth0", "fe80::1%a b", "fe80::1%a%b", "fe80::1%a/b", "fe80::1%a]"];
+  for (
+    const text of [long, ...empty, "fe80%eth0", "fec0::1%eth0", "fe7f::1%eth0", "2001:db8::1%eth0", "192.0.2.1%eth0"]
+  ) {
+    assertThrows(() => parseZoned(text), TypeError);
   }
 });
 
