@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { FAILED, type HostConnectHandler, READ, WOULD_BLOCK, WRITE } from "../../../nat/host.ts";
+import { FAILED, type HostConnectHandler, type HostError, READ, WOULD_BLOCK, WRITE } from "../../../nat/host.ts";
 import { GatewaySocket } from "../../../nat/relay/gateway_socket.ts";
 import { FilteredHost, PASS_ALL } from "../../support/filters.ts";
 import { ScriptHost } from "../../support/script_host.ts";
@@ -50,8 +50,12 @@ class Echo extends GatewaySocket {
     this.accept();
   }
 
-  break(): void {
-    this.fail("reset");
+  break(error: HostError = "reset"): void {
+    this.fail(error);
+  }
+
+  poke(): void {
+    this.notify();
   }
 }
 
@@ -175,6 +179,11 @@ Deno.test("GatewaySocket that fails says so once to an owner without interest, a
   idle.run();
   idle.socket.setInterest(READ | WRITE);
   idle.run();
+  idle.socket.setInterest(0);
+  idle.socket.break("timedOut");
+  idle.socket.poke();
+  idle.run();
+  assertEquals(idle.socket.error, "reset");
   assertEquals(idle.told, ["connected", "failed reset"]);
 
   const writer = connected();

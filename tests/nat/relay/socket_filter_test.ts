@@ -214,11 +214,28 @@ for (const readsLate of [false, true]) {
   );
 }
 
+filterTest("leaves a guest time to read what a host has sent that broke before the verdict", (script, socket) => {
+  script.send({ payload: "ok", window: 4 });
+  socket.hostSends("0123456789");
+  socket.hostResets();
+  script.host.run();
+  assertEquals(script.receiveAll(), bytesOf("0123"));
+  script.send({ window: 0 });
+  script.advance(2 * VERDICT_MS);
+  script.take();
+  script.send({ window: 100 });
+  assertEquals(script.receiveAll(), bytesOf("456789"));
+  script.send({ window: 100 });
+  expectReset(script);
+  script.assertEmpty();
+});
+
 filterTest("waits for a slow host to take what was held, and everything comes in order, then FIN", (script, socket) => {
   script.send({ payload: "ok" });
   socket.budget = 0;
   script.send({ payload: "!" });
   script.send({ flags: FIN, payload: " behind" });
+  script.advance(2 * VERDICT_MS);
   for (let i = 1; i <= 10; i++) {
     assertEquals([socket.receivedLength, socket.closeWriteCalled], [i - 1, false]);
     socket.budget = 1;
@@ -337,7 +354,8 @@ lateTest("connects to nobody for a guest that resets", (script) => {
 });
 
 lateTest("passes on a whole conversation that was over before it has connected", (script) => {
-  script.send({ flags: FIN, payload: "ok!" });
+  script.send({ payload: "ok" });
+  script.send({ flags: FIN, payload: "!" });
   const socket = script.host.onlyConnect();
   script.advance(1000);
   socket.accept();
@@ -435,6 +453,56 @@ Deno.test("SocketFilter tells a refusal to an owner by what it is interested in,
     filter.close();
     assertEquals([host.timers.size, host.pool.takenBytes, inner.openSockets], [0, 0, []]);
   }
+});
+
+/** A filter by `PASS_OK` that is connected, and its owner. */
+function connected() {
+  const inner = new ScriptHost(), host = new FilteredHost(inner, { judge: PASS_OK }), owner = silent();
+  host.start(() => Infinity);
+  const filter = host.connectTcp(TARGET, owner), socket = inner.onlyConnect();
+  socket.accept();
+  inner.run();
+  const run = () => (inner.wake(), inner.run());
+  return { inner, host, owner, filter, socket, run };
+}
+
+Deno.test("SocketFilter that is closed before the verdict asks for it, and delivers or resets", () => {
+  for (const [text, isOk] of [["ok", true], ["no", false]] as const) {
+    const { host, filter, socket, run } = connected();
+    assertEquals(filter.write(bytesOf(text), 0, 2), 2);
+    filter.close();
+    run();
+    assertEquals([socket.receivedLength, socket.closed, socket.wasReset], [isOk ? 2 : 0, true, !isOk]);
+    assertEquals([host.timers.size, host.pool.takenBytes], [0, 0]);
+  }
+});
+
+Deno.test("SocketFilter writes what was held when the host has room, whatever its owner is interested in", () => {
+  const { filter, socket, run, owner } = connected();
+  socket.budget = 0;
+  filter.write(bytesOf("ok"), 0, 2);
+  filter.closeWrite();
+  run();
+  assertEquals(socket.receivedLength, 0);
+  socket.budget = 9;
+  run();
+  assertEquals([socket.received, socket.closeWriteCalled, owner.told], [bytesOf("ok"), true, ["connected"]]);
+});
+
+Deno.test("SocketFilter whose host breaks while it writes what was held calls a reader until he has read FAILED", () => {
+  const { filter, socket, run, owner } = connected(), got: number[] = [];
+  socket.budget = 0;
+  filter.write(bytesOf("ok!"), 0, 2);
+  filter.write(bytesOf("!"), 0, 1);
+  owner.act = () => {
+    got.push(filter.read(new Uint8Array(1), 0, 1));
+    if (got.at(-1) === FAILED) filter.setInterest(0);
+  };
+  filter.setInterest(READ);
+  socket.hostSends("abc");
+  socket.hostResets();
+  run();
+  assertEquals([got, filter.error, owner.told.length], [[1, 1, 1, FAILED], "reset", 5]);
 });
 
 /** An owner that notes what it is told, and does `act` when it may read or write. */
