@@ -94,18 +94,21 @@ class EndpointPair {
 }
 
 for (const length of LENGTHS) {
-  const pair = new EndpointPair(), gateway = new FlowGateway(), flow = gateway.open(1);
+  const pair = new EndpointPair();
   const received = `a segment of ${length} bytes from the peer`, sent = `a segment of ${length} bytes to the peer`;
   Deno.bench(`endpoint_receive ${length}`, { group: received, baseline: true }, () => pair.receive(length));
-  Deno.bench(`gateway_receive ${length}`, { group: received }, () => {
-    flow.sendData(length);
-    gateway.turn();
-  });
   Deno.bench(`endpoint_send ${length}, and its ACK`, { group: sent, baseline: true }, () => pair.send(length));
-  Deno.bench(`gateway_send ${length}, and its ACK`, { group: sent }, () => {
-    flow.hostSends(length);
-    gateway.turn();
-    flow.sendData(0);
-    gateway.turn();
-  });
+  for (const family of [4, 6] as const) {
+    const gateway = new FlowGateway({ family }), flow = gateway.open(1);
+    Deno.bench(`gateway_receive ${length} over IPv${family}`, { group: received }, () => {
+      flow.sendData(length);
+      gateway.turn();
+    });
+    Deno.bench(`gateway_send ${length} over IPv${family}, and its ACK`, { group: sent }, () => {
+      flow.hostSends(length);
+      gateway.turn();
+      flow.sendData(0);
+      gateway.turn();
+    });
+  }
 }

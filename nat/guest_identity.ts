@@ -158,12 +158,12 @@ export class GuestIdentity {
 function problemOf(rules: TranslationRules, address: IpAddress): string {
   const segment = segmentOf(rules, familyOf(address));
   if (segment === null) return "of a family that is switched off here";
-  const { subnet, gateway, dns, guest } = segment;
+  const { family, subnet, gateway, dns, guest } = segment, option = family === 6 ? "--subnet6" : "--subnet";
   const isTaken = (whose: string) => `which is ${whose}: give it another address of ${subnet}, e.g. ${guest}`;
   if (address.equals(gateway)) return isTaken("the gateway's");
   if (address.equals(dns)) return isTaken("the DNS server's");
   const map = rules.maps.find((map) => map.guest.equals(address));
   if (map !== undefined) return isTaken(`mapped to ${map.host}`);
   if (subnet.contains(address)) return isTaken("nobody's");
-  return `which is not of ${subnet}: give it an address of that network, e.g. ${guest}, or the gateway that of the guest (--subnet)`;
+  return `which is not of ${subnet}: give it an address of that network, e.g. ${guest}, or the gateway that of the guest (${option})`;
 }

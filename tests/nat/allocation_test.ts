@@ -21,6 +21,11 @@ const MOST: Record<string, number> = {
   sendFull: 128 + VIEW,
   // A buffer that is taken over.
   sendBurst: 128,
+  // Over IPv6 the same.
+  receiveFull6: 32 + VIEW,
+  sendSmall6: 128,
+  sendFull6: 128 + VIEW,
+  sendBurst6: 128,
 };
 const SLACK = 15;
 

@@ -2,7 +2,8 @@
  * A gateway with open flows between a guest and a host that cost nothing themselves: for benchmarks, and to count what
  * a segment allocates. Unlike `NatScript` nothing is recorded, decoded or copied here.
  *
- * The guest is 10.0.2.15, each of its flows leads from a port of its own to 10.0.2.2:80. The host's sockets take
+ * The guest is 10.0.2.15 or fd00::15, each of its flows leads from a port of its own to port 80 of the gateway. The
+ * host's sockets take
  * whatever is written, and give as many bytes (whatever the buffer held) as `FlowEnd.hostSends` was told of. The
  * guest's link vouches for checksums, as a TAP with offload does, so that a frame is built once and only its numbers
  * change.
@@ -17,13 +18,15 @@ import { createTranslationRules } from "../../nat/rules/translation_options.ts";
 import { readUint16, readUint32, writeUint16, writeUint32 } from "../../net/wire/bytes.ts";
 import { CHECKSUM_VERIFIED, Frame } from "../../net/wire/frame.ts";
 import { ipv4TotalLength } from "../../net/wire/ipv4.ts";
+import { ipv6PayloadLength } from "../../net/wire/ipv6.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, tcpFlags, tcpHeaderLength } from "../../net/wire/tcp.ts";
-import { repairHeader, tcpFrame } from "./frames.ts";
+import { GATEWAY_IP, GATEWAY_IP6, repairHeader, tcpFrame } from "./frames.ts";
 import { filterFlows, PASS_ALL } from "./filters.ts";
 import { type ScriptEndpoint, ScriptHost, ScriptTcpSocket } from "./script_host.ts";
 
-const IP = 14, TCP = 34, PAYLOAD = 54;
-const SOURCE_PORT = TCP, SEQ = TCP + 4, ACK = TCP + 8, FLAGS = TCP + 13, WINDOW = TCP + 14;
+const IP = 14, TCP_HEADER = 20;
+/** Distances from the TCP header. */
+const SEQ = 4, ACK = 8, FLAGS = 13, WINDOW = 14;
 const ISN = 0xffff0000;
 
 /** A socket that takes everything, and gives as much as it is told to. */
@@ -72,6 +75,8 @@ export interface FlowGatewayOptions {
   offload?: boolean;
   /** Flows at once. Default 65536. */
   maxFlows?: number;
+  /** The version of the guest's packets. Default 4. */
+  family?: 4 | 6;
   /** Whether flows go through a filter that lets everything pass. Default false. */
   filtered?: boolean;
 }
@@ -87,16 +92,22 @@ export class FlowGateway {
   readonly ends: FlowEnd[] = [];
   readonly #syn: Frame;
   readonly #data: Frame;
+  readonly #family: 4 | 6;
+  /** Offset of the TCP header in a frame. */
+  readonly #tcp: number;
 
   constructor(options: FlowGatewayOptions = {}) {
-    const { mtu = 1500, offload = true, maxFlows = 65536, filtered = false } = options,
-      rules = createTranslationRules();
+    const { mtu = 1500, offload = true, maxFlows = 65536, filtered = false, family = 4 } = options;
+    const rules = createTranslationRules(), destination = family === 6 ? GATEWAY_IP6 : GATEWAY_IP;
+    this.#family = family;
+    this.#tcp = family === 6 ? IP + 40 : IP + 20;
     this.nat = new Nat({ host: this.host, rules, logger: SILENT, random: () => 7, maxFlows });
     if (filtered) filterFlows(this.nat, { judge: PASS_ALL });
     const send = (frame: Frame) => this.#take(frame);
     this.guest = this.nat.attach({ name: "flows", mtu, offload, send, flush() {} });
-    this.#syn = verified(tcpFrame({ flags: TCP_SYN, seq: ISN, ack: 0, mss: mtu - 40, windowShift: 7 }));
-    this.#data = verified(tcpFrame({ flags: TCP_ACK, seq: ISN, ack: 0 }), 65536);
+    const mss = mtu - this.#tcp + IP - TCP_HEADER;
+    this.#syn = verified(tcpFrame({ destination, flags: TCP_SYN, seq: ISN, ack: 0, mss, windowShift: 7 }));
+    this.#data = verified(tcpFrame({ destination, flags: TCP_ACK, seq: ISN, ack: 0 }), 65536);
   }
 
   /** Time passes and the turn ends. */
@@ -107,18 +118,20 @@ export class FlowGateway {
 
   /** The SYN of a flow from `port`. */
   syn(port: number): void {
-    writeUint16(this.#syn.bytes, SOURCE_PORT, port);
-    this.#syn.bytes[FLAGS] = TCP_SYN;
+    const tcp = this.#tcp;
+    writeUint16(this.#syn.bytes, tcp, port);
+    this.#syn.bytes[tcp + FLAGS] = TCP_SYN;
     this.guest.receive(this.#syn);
   }
 
   /** The guest gives up a flow that it has only asked for. */
   resetSyn(port: number): void {
-    writeUint16(this.#syn.bytes, SOURCE_PORT, port);
-    this.#syn.bytes[FLAGS] = TCP_RST;
-    writeUint32(this.#syn.bytes, SEQ, (ISN + 1) >>> 0);
+    const tcp = this.#tcp;
+    writeUint16(this.#syn.bytes, tcp, port);
+    this.#syn.bytes[tcp + FLAGS] = TCP_RST;
+    writeUint32(this.#syn.bytes, tcp + SEQ, (ISN + 1) >>> 0);
     this.guest.receive(this.#syn);
-    writeUint32(this.#syn.bytes, SEQ, ISN);
+    writeUint32(this.#syn.bytes, tcp + SEQ, ISN);
     this.turn();
   }
 
@@ -137,24 +150,25 @@ export class FlowGateway {
 
   /** For `FlowEnd`: a segment of the guest. */
   segment(from: FlowEnd, length: number, flags: number): void {
-    const frame = this.#data, bytes = frame.bytes;
-    if (frame.end !== PAYLOAD + length) {
-      writeUint16(bytes, IP + 2, 40 + length);
-      frame.end = PAYLOAD + length;
+    const frame = this.#data, bytes = frame.bytes, tcp = this.#tcp, end = tcp + TCP_HEADER + length;
+    if (frame.end !== end) {
+      if (this.#family === 6) writeUint16(bytes, IP + 4, TCP_HEADER + length);
+      else writeUint16(bytes, IP + 2, end - IP);
+      frame.end = end;
       repairHeader(bytes);
     }
-    writeUint16(bytes, SOURCE_PORT, from.port);
-    writeUint32(bytes, SEQ, from.seq);
-    writeUint32(bytes, ACK, from.ack);
-    bytes[FLAGS] = flags;
-    writeUint16(bytes, WINDOW, from.window);
+    writeUint16(bytes, tcp, from.port);
+    writeUint32(bytes, tcp + SEQ, from.seq);
+    writeUint32(bytes, tcp + ACK, from.ack);
+    bytes[tcp + FLAGS] = flags;
+    writeUint16(bytes, tcp + WINDOW, from.window);
     this.guest.receive(frame);
   }
 
   #take(frame: Frame): boolean {
     this.frames++;
-    const bytes = frame.bytes, tcp = frame.start + TCP;
-    const end = frame.start + IP + ipv4TotalLength(bytes, frame.start + IP);
+    const bytes = frame.bytes, ip = frame.start + IP, tcp = frame.start + this.#tcp;
+    const end = this.#family === 6 ? tcp + ipv6PayloadLength(bytes, ip) : ip + ipv4TotalLength(bytes, ip);
     const length = end - tcp - tcpHeaderLength(bytes, tcp), flags = tcpFlags(bytes, tcp);
     const to = this.ends[readUint16(bytes, tcp + 2)];
     if (to === undefined) return true;

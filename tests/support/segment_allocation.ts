@@ -122,16 +122,16 @@ function wireIpv6Path(): Path {
   };
 }
 
-function receivePath(length: number): Path {
-  const gateway = new FlowGateway(), flow = gateway.open(1);
+function receivePath(length: number, family: 4 | 6 = 4): Path {
+  const gateway = new FlowGateway({ family }), flow = gateway.open(1);
   return (i) => {
     flow.sendData(length);
     if (i % 32 === 31) gateway.turn();
   };
 }
 
-function sendPath(length: number): Path {
-  const gateway = new FlowGateway(), flow = gateway.open(1);
+function sendPath(length: number, family: 4 | 6 = 4): Path {
+  const gateway = new FlowGateway({ family }), flow = gateway.open(1);
   return () => {
     flow.hostSends(length);
     gateway.turn();
@@ -150,5 +150,9 @@ if (import.meta.main) {
     sendFull: sendPath(1460),
     // Whole segments, as many as are handed to an offloading link at once.
     sendBurst: sendPath(44 * 1460),
+    receiveFull6: receivePath(1440, 6),
+    sendSmall6: sendPath(1, 6),
+    sendFull6: sendPath(1440, 6),
+    sendBurst6: sendPath(44 * 1440, 6),
   })));
 }

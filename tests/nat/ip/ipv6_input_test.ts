@@ -270,6 +270,25 @@ for (const [name, reason, frame, error = null] of DROPPED) {
   });
 }
 
+Deno.test("a guest is warned about an IPv6 address that it may not have, in words that say what to do", () => {
+  const cases: [string, string | null][] = [
+    ["fd00::2", "which is the gateway's: give it another address of fd00::/64, e.g. fd00::15"],
+    ["fd00::3", "which is the DNS server's: give it another address of fd00::/64, e.g. fd00::15"],
+    [
+      "2001:db8::1",
+      "which is not of fd00::/64: give it an address of that network, e.g. fd00::15, or the gateway that of the guest " +
+      "(--subnet6)",
+    ],
+    ["::", null],
+  ];
+  for (const [source, problem] of cases) {
+    const script = new PacketScript6();
+    script.frame(datagram({ source }), datagram({ source }));
+    assertEquals(script.warnings, problem === null ? [] : [`Guest 1 on script uses ${source}, ${problem}`]);
+    assertEquals(script.counted, { spoofedAddress: 2 });
+  }
+});
+
 Deno.test("Ipv6Input survives every frame here cut off anywhere, with one counter for each", () => {
   for (const [name, , frame] of DROPPED) {
     for (let length = 0; length < frame.length; length++) {
