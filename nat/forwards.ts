@@ -21,7 +21,8 @@
  * **As whom the guest sees the client.** With its own address and port, so that the guest can tell clients apart and
  * log them. As the gateway if the guest could not answer that address: one of the other family, loopback, what is never
  * relayed, and the guest's own subnet. A guest that is asked at a link-local address sees the router's. If the key is
- * taken, by another client or a connection of the guest, another port is drawn.
+ * taken, by another client or a connection of the guest, another port is drawn. While guests are told of no way to
+ * IPv6 beyond the gateway, because the host has none (`service/router.ts`), that is who all clients of IPv6 are.
  *
  * **Limits** are those of all flows, of which clients leave a share to the guest itself (`flow/quota.ts`).
  *
@@ -35,7 +36,7 @@ import { AddressOwner, type ForwardGuest, MAX_SEEKERS, type Seeker } from "./add
 import type { Events } from "./flow/events.ts";
 import type { ForwardTarget, GuestSide } from "./flow/flow.ts";
 import { FlowKey } from "./flow/flow_key.ts";
-import type { HostEndpoint, HostError, HostTcpHandler, HostTcpSocket } from "./host.ts";
+import type { HostEndpoint, HostError, HostTcpHandler, HostTcpSocket, Ipv6Routes } from "./host.ts";
 import { familyOf, findReserved, type IpFamily } from "./rules/policy.ts";
 import type { TcpFlows } from "./relay/tcp_flows.ts";
 import type { TcpRetry } from "./relay/tcp_relay.ts";
@@ -52,6 +53,8 @@ const NO_GUEST = "there is no guest for it";
 export interface ForwardContext extends RelayContext {
   /** What addresses mean. */
   readonly rules: TranslationRules;
+  /** Whether guests have a way to IPv6 beyond the gateway. */
+  readonly ipv6Routes: Ipv6Routes;
   /** The guests that are attached, the newest last. */
   guests(): ForwardGuest[];
   /** The TCP flows. */
@@ -236,7 +239,7 @@ export class Forwards {
   #freeKey(guest: ForwardGuest, protocol: number, target: HostEndpoint, client: HostEndpoint): FlowKey | null {
     const context = this.#context,
       key = new FlowKey(),
-      seen = seenAddress(context.rules, client.address, target.address);
+      seen = seenAddress(context, client.address, target.address);
     const set = (port: number) => key.set(guest.number, protocol, target.address, target.port, seen, port);
     if (!context.isTaken(set(client.port))) return key;
     const start = context.random();
@@ -325,10 +328,14 @@ function addressOf(forward: ForwardTarget): string {
 }
 
 /** As which address a guest that is asked at `guest` sees a client of the host. */
-export function seenAddress(rules: TranslationRules, client: IpAddress, guest: IpAddress): IpAddress {
+export function seenAddress(
+  { rules, ipv6Routes }: Pick<ForwardContext, "rules" | "ipv6Routes">,
+  client: IpAddress,
+  guest: IpAddress,
+): IpAddress {
   if (LINK_LOCAL.contains(guest)) return ROUTER_LINK_LOCAL;
   const family = familyOf(guest), { gateway, subnet } = segmentOf(rules, family)!;
   const isAnswerable = familyOf(client) === family && findReserved(family, client) === undefined &&
-    !subnet.contains(client);
+    !subnet.contains(client) && (family === 4 || ipv6Routes.has() || rules.nat64);
   return isAnswerable ? client : gateway;
 }

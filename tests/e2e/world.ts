@@ -48,8 +48,13 @@ export class World implements AsyncDisposable {
 
   /** Starts `fate_guest.ts` in the guest. */
   guest(): Program {
+    return this.inGuest("./fate_guest.ts", ["--allow-net=10.0.2.2"]);
+  }
+
+  /** Starts a program of this folder in the guest. */
+  inGuest(file: string, permissions: readonly string[]): Program {
     const before = ["nsenter", "--net", "--target", `${this.#shell.pid}`, "--"];
-    return this.#start("./fate_guest.ts", { before, permissions: ["--allow-net=10.0.2.2"] });
+    return this.#start(file, { before, permissions });
   }
 
   /** Starts `fate_host.ts` on the host. */

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { FlowKey } from "../../nat/flow/flow_key.ts";
+import { fixedIpv6Routes } from "../../nat/host.ts";
 import type { Path } from "../../nat/ip/path.ts";
 import { IpAddress } from "../../net/wire/address.ts";
 import {
@@ -31,6 +32,7 @@ class TwoFamilies {
 
   static async start(surroundings: Surroundings, spec = "tcp:[::]/8080:80"): Promise<TwoFamilies> {
     const script = await ForwardScript.start(spec, { silent: true, maxFlows: 64 });
+    Object.assign(script.nat, { ipv6Routes: fixedIpv6Routes(true) });
     const scene = new TwoFamilies(script, surroundings), addresses = { 4: "10.0.2.15", 6: "fd00::77" };
     script.guest.address = (family) =>
       surroundings.spoken.includes(`${family}`) ? IpAddress.parse(addresses[family]) : null;
@@ -180,6 +182,19 @@ Deno.test("Forwards show the guest a client's own address over its own family al
   crossing.visit("2001:db8::7:5000");
   assertEquals(crossing.asked, [AT4]);
   crossing.end();
+});
+
+Deno.test("Forwards show a guest without a way beyond the gateway that alone, and NAT64 is such a way", async () => {
+  const seen = async (nat64: boolean, client: string) => {
+    const scene = await TwoFamilies.start({ listens: "4 and 6", spoken: "4 and 6" }), { nat } = scene.script;
+    Object.assign(nat, { ipv6Routes: fixedIpv6Routes(false), rules: { ...nat.rules, nat64 } });
+    scene.visit(`${client}:5000`);
+    scene.end();
+    return scene.asked.join();
+  };
+  assertEquals(await seen(false, "2001:db8::7"), AT6);
+  assertEquals(await seen(true, "2001:db8::7"), "2001:db8::7 > fd00::77");
+  assertEquals(await seen(false, "192.0.2.7"), "192.0.2.7 > 10.0.2.15");
 });
 
 Deno.test("Forwards of UDP go over the client's family if the guest has spoken over it, else over the other", async () => {
