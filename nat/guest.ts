@@ -47,7 +47,7 @@ import { FrameLength } from "./ip/frame_length.ts";
 import { FrameSender, type FrameSink } from "./ip/frame_sender.ts";
 import { Ipv4Input, type Ipv4InputContext, type Ipv4InputGuest } from "./ip/ipv4_input.ts";
 import { Ipv4Sender } from "./ip/ipv4_sender.ts";
-import { Ipv6Input, type Ipv6InputContext, type Ipv6InputGuest, type Ipv6Services } from "./ip/ipv6_input.ts";
+import { Ipv6Input, type Ipv6InputContext, type Ipv6InputGuest } from "./ip/ipv6_input.ts";
 import { Ipv6Sender } from "./ip/ipv6_sender.ts";
 import { NeighbourResolver } from "./ip/neighbour_resolver.ts";
 import type { Packet } from "./ip/packet.ts";
@@ -55,7 +55,7 @@ import { Ipv4Path, Ipv6Path, type Path, type PathGuest } from "./ip/path.ts";
 import { Reassembly } from "./ip/reassembly.ts";
 import { familyOf, type IpFamily } from "./rules/policy.ts";
 import type { DhcpExtras } from "./service/dhcp_options.ts";
-import { neighbourRequest } from "./service/neighbour_replies.ts";
+import { Ipv6Answers, type Ipv6AnswersContext } from "./service/ipv6_answers.ts";
 import { Services } from "./service/services.ts";
 import type { TcpEndpoint } from "./tcp/endpoint.ts";
 import { encodeStrayReset } from "./tcp/stray.ts";
@@ -82,7 +82,7 @@ export interface GuestWatcher {
 }
 
 /** What a guest needs of the gateway. */
-export interface GuestContext extends Ipv4InputContext, Ipv6InputContext {
+export interface GuestContext extends Ipv4InputContext, Ipv6InputContext, Ipv6AnswersContext {
   /** The gateway's MAC address. */
   readonly mac: number;
   /** What DHCP tells beside addresses. */
@@ -102,8 +102,6 @@ export interface GuestContext extends Ipv4InputContext, Ipv6InputContext {
 }
 
 const arpKey = new FlowKey();
-/** Nobody answers on the guest's link over IPv6 but for echo. */
-const NO_SERVICES: Ipv6Services = { neighbourMessage: () => "ndpIgnored", dhcpMessage: () => "dhcpIgnored" };
 
 /** A guest on its link. */
 export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, PathGuest, Timed {
@@ -122,6 +120,8 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
 
   #nat: GuestContext;
   #services: Services;
+  /** Null: the family is switched off. */
+  #ipv6Answers: Ipv6Answers | null;
   #identity: GuestIdentity;
   #length: FrameLength;
   #resolver: NeighbourResolver;
@@ -155,7 +155,16 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
     this.ipv6 = new Ipv6Sender(this.out);
     const { ipv4, ipv6 } = nat.rules, reassembly = this.#reassembly = new Reassembly(nat), services = this.#services;
     this.#ipv4Input = ipv4 && new Ipv4Input(nat, this, { segment: ipv4, services, reassembly });
-    this.#ipv6Input = ipv6 && new Ipv6Input(nat, this, { segment: ipv6, services: NO_SERVICES, reassembly });
+    this.#ipv6Answers = ipv6 && new Ipv6Answers(nat, {
+      segment: ipv6,
+      mtu: link.mtu,
+      guestMac: () => this.mac,
+      isAnswer: (address) => this.#resolver.isAnswer(address),
+      send: (bytes, ip, end, destination) => this.ipv6.whole(bytes, ip, end, destination),
+      leaseGiven: (address, mac) =>
+        nat.events.emit("leaseGiven", () => ({ type: "leaseGiven", guestNumber: number, address, mac })),
+    });
+    this.#ipv6Input = ipv6 && new Ipv6Input(nat, this, { segment: ipv6, services: this.#ipv6Answers!, reassembly });
     this.#resolver = new NeighbourResolver({
       timers: nat.timers,
       dropped: () => void nat.counters.guestUnresolved++,
@@ -211,6 +220,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
   dispose(): void {
     this.#resolver.dispose();
     this.#reassembly.clear();
+    this.#ipv6Answers?.dispose();
     this.#nat.timers.cancel(this.#mtuTimer);
   }
 
@@ -296,12 +306,8 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
   // --- out ---
 
   #requestMac(address: IpAddress): void {
-    const into = this.#nat.scratch, at = SEGMENT_HEADROOM;
-    if (!address.isIpv4) {
-      const { length, destination } = neighbourRequest(this.#nat.mac, address, into, at);
-      return this.ipv6.whole(into, at, at + length, destination);
-    }
-    const length = this.#services.arpRequest(address.ipv4, into, at);
+    if (!address.isIpv4) return this.#ipv6Answers?.request(address);
+    const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = this.#services.arpRequest(address.ipv4, into, at);
     this.out.ethernet(into, at, at + length, ETHERTYPE_ARP, MAC_BROADCAST);
   }
 

@@ -24,6 +24,7 @@ import { encodeIpv6, IPV6_HEADER_LENGTH, ipv6Destination, ipv6Source } from "../
 import { ALL_NODES, NDP_NEIGHBOUR_ADVERTISEMENT, NDP_ROUTER_SOLICITATION, ndpTarget } from "../../net/wire/ndp.ts";
 import { encodeUdp, UDP_HEADER_LENGTH, udpSetChecksum } from "../../net/wire/udp.ts";
 import type { TimerWheel } from "../base/timers.ts";
+import type { Ipv6Routes } from "../host.ts";
 import { isGroupAddress, LINK_LOCAL, ROUTER_LINK_LOCAL, type Segment } from "../rules/segment.ts";
 import type { TranslationRules } from "../rules/translate.ts";
 import type { DhcpExtras } from "./dhcp_options.ts";
@@ -35,35 +36,39 @@ import { RouterTimer } from "./router_timer.ts";
 /** The groups of all DHCPv6 servers: on the link, and in the site (RFC 8415 section 7.1). */
 const DHCP_GROUPS = ["ff02::1:2", "ff05::1:3"].map(IpAddress.parse);
 
-/** What the answers need of the gateway and the guest. */
-export interface Ipv6AnswersParts {
+/** What the answers need of the gateway. */
+export interface Ipv6AnswersContext {
   /** What addresses mean. */
   readonly rules: TranslationRules;
-  /** The guest's network, that of `rules`. */
-  readonly segment: Segment;
   /** The gateway's MAC address. */
   readonly mac: number;
-  /** The link's MTU. */
-  readonly mtu: number;
   /** What DHCP tells beside addresses. */
-  readonly extras: DhcpExtras;
+  readonly dhcp: DhcpExtras;
   /** The timers that it shares. */
   readonly timers: TimerWheel;
   /** A large buffer; used within one call. */
   readonly scratch: Uint8Array;
+  /** Whether IPv6 leads anywhere beyond the gateway. */
+  readonly ipv6Routes: Ipv6Routes;
   /** Monotonic milliseconds. */
   now(): number;
   /** An unpredictable unsigned 32-bit number. */
   random(): number;
-  /** Whether the host has a default route for IPv6. */
-  hasRoute(): boolean;
-  /** The MAC address of the guest, as its last frame has it. */
+}
+
+/** What they need of the guest. */
+export interface Ipv6AnswersGuest {
+  /** Its network, that of the gateway's rules. */
+  readonly segment: Segment;
+  /** The link's MTU. */
+  readonly mtu: number;
+  /** Its MAC address, as its last frame has it. */
   guestMac(): number;
-  /** Whether the guest was asked for `address` and has not answered yet; it has now. */
+  /** Whether it was asked for `address` and has not answered yet; it has now. */
   isAnswer(address: IpAddress): boolean;
   /** Sends the packet `bytes[ip, end)` to an address of the guest or to a group that it is in. */
   send(bytes: Uint8Array, ip: number, end: number, destination: IpAddress): void;
-  /** DHCPv6 has given the guest an address. */
+  /** DHCPv6 has given it an address. */
   leaseGiven(address: string, mac: string): void;
 }
 
@@ -81,27 +86,31 @@ export interface Ipv6Question {
 
 /** The answers on one guest's link. */
 export class Ipv6Answers {
-  readonly #parts: Ipv6AnswersParts;
+  readonly #context: Ipv6AnswersContext;
+  readonly #guest: Ipv6AnswersGuest;
   readonly #neighbours: NeighbourSegment;
   readonly #router: RouterOptions;
   readonly #timer: RouterTimer;
   readonly #dhcp: Dhcpv6Server;
+  readonly #leaveRoutes: () => void;
 
   /** Silent until the guest speaks. */
-  constructor(parts: Ipv6AnswersParts) {
-    const { rules, segment, mac, mtu, extras } = parts, { gateway, subnet } = segment;
+  constructor(context: Ipv6AnswersContext, guest: Ipv6AnswersGuest) {
+    const { rules, mac } = context, { segment, mtu } = guest, { gateway, subnet } = segment;
     const dns = rules.dnsServers === null ? null : segment.dns;
     const mapped = rules.maps.map((map) => map.guest).filter((address) => !address.isIpv4);
-    this.#parts = parts;
+    this.#context = context;
+    this.#guest = guest;
     this.#neighbours = { mac, taken: [gateway, segment.dns, ROUTER_LINK_LOCAL, ...mapped] };
     this.#router = { mac, mtu, segment, dns, nat64: rules.nat64 };
     this.#timer = new RouterTimer({
-      timers: parts.timers,
-      now: () => parts.now(),
-      random: () => parts.random(),
+      timers: context.timers,
+      now: () => context.now(),
+      random: () => context.random(),
       advertise: (to) => this.#advertise(to),
     });
-    const { domainSearch } = extras;
+    this.#leaveRoutes = context.ipv6Routes.changed(() => this.#timer.changed());
+    const { domainSearch } = context.dhcp;
     this.#dhcp = new Dhcpv6Server({
       mac,
       subnet,
@@ -124,12 +133,12 @@ export class Ipv6Answers {
     }
     this.#timer.begin();
     if (type === NDP_NEIGHBOUR_ADVERTISEMENT) {
-      return this.#parts.isAnswer(ndpTarget(bytes, transport)) ? null : "ndpIgnored";
+      return this.#guest.isAnswer(ndpTarget(bytes, transport)) ? null : "ndpIgnored";
     }
-    const into = this.#parts.scratch, at = SEGMENT_HEADROOM;
+    const into = this.#context.scratch, at = SEGMENT_HEADROOM;
     const reply = neighbourReply(this.#neighbours, bytes, { ip, icmp: transport }, into, at);
     if (reply === null) return "ndpIgnored";
-    this.#parts.send(into, at, at + reply.length, reply.destination);
+    this.#guest.send(into, at, at + reply.length, reply.destination);
     return null;
   }
 
@@ -137,7 +146,7 @@ export class Ipv6Answers {
   dhcpMessage({ bytes, ip, transport, end }: Ipv6Question): "dhcpMalformed" | "dhcpIgnored" | null {
     const start = transport + UDP_HEADER_LENGTH;
     if (!checkDhcpv6(bytes, start, end)) return "dhcpMalformed";
-    const { rules, segment, scratch: into, guestMac, leaseGiven } = this.#parts, asked = ipv6Destination(bytes, ip);
+    const { rules, scratch: into } = this.#context, { segment } = this.#guest, asked = ipv6Destination(bytes, ip);
     const isGroup = isGroupAddress(rules, asked);
     if (isGroup && !DHCP_GROUPS.some((group) => group.equals(asked))) return "dhcpIgnored";
     const destination = ipv6Source(bytes, ip), answer = this.#dhcp.answer(decodeDhcpv6(bytes, start, end), !isGroup);
@@ -151,32 +160,28 @@ export class Ipv6Answers {
     udpSetChecksum(into, udp, addressSum(source) + addressSum(destination));
     encodeIpv6(into, at, { payloadLength, nextHeader: PROTOCOL_UDP, source, destination });
     const lease = dhcpv6Lease(answer);
-    if (lease !== null) leaseGiven(`${lease}`, formatMac(guestMac()));
-    this.#parts.send(into, at, udp + payloadLength, destination);
+    if (lease !== null) this.#guest.leaseGiven(`${lease}`, formatMac(this.#guest.guestMac()));
+    this.#guest.send(into, at, udp + payloadLength, destination);
     return null;
   }
 
   /** Asks the guest for the MAC address of `target`. */
   request(target: IpAddress): void {
-    const { mac, scratch: into } = this.#parts, at = SEGMENT_HEADROOM;
+    const { mac, scratch: into } = this.#context, at = SEGMENT_HEADROOM;
     const { length, destination } = neighbourRequest(mac, target, into, at);
-    this.#parts.send(into, at, at + length, destination);
-  }
-
-  /** The host's default route has come or gone. */
-  routeChanged(): void {
-    this.#timer.changed();
+    this.#guest.send(into, at, at + length, destination);
   }
 
   /** The link has ended. */
   dispose(): void {
     this.#timer.dispose();
+    this.#leaveRoutes();
   }
 
   #advertise(to: IpAddress | null): void {
-    const { scratch: into, hasRoute } = this.#parts, at = SEGMENT_HEADROOM;
-    const message = routerAdvertisement(this.#router, hasRoute()), destination = to ?? ALL_NODES;
+    const { scratch: into, ipv6Routes } = this.#context, at = SEGMENT_HEADROOM;
+    const message = routerAdvertisement(this.#router, ipv6Routes.has()), destination = to ?? ALL_NODES;
     const length = writeRouterAdvertisement(into, at, message, destination);
-    this.#parts.send(into, at, at + length, destination);
+    this.#guest.send(into, at, at + length, destination);
   }
 }

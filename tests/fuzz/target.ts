@@ -66,6 +66,7 @@ import {
   isNdpType,
   NDP_NEIGHBOUR_ADVERTISEMENT,
   NDP_NEIGHBOUR_SOLICITATION,
+  NDP_ROUTER_SOLICITATION,
   ndpFitsHeader,
   ndpTarget,
 } from "../../net/wire/ndp.ts";
@@ -187,7 +188,7 @@ export class FuzzTarget {
     assert(moved <= 1 + messages + this.#turnedAway - turnedAway, `one frame moved counters ${moved} times`);
     const hasEffect = this.#signature(plain) !== before ||
       asksDns(plain, this.nat.rules, PROTOCOL_UDP) ||
-      this.#isKept(plain) || answer;
+      asksRouter(plain) || this.#isKept(plain) || answer;
     // One that was dropped, as a frame to another station is, answered nothing.
     if (answer && moved === 0) this.#asked.delete(answeredAddress(plain)!);
     assert(moved >= 1 || hasEffect, "the frame had no effect and moved no counter");
@@ -485,6 +486,13 @@ function withoutPriority(frame: Uint8Array): Uint8Array {
   const plain = frame.slice(VLAN_TAG_LENGTH);
   plain.set(frame.subarray(0, ADDRESSES_LENGTH));
   return plain;
+}
+
+/** Whether the frame asks for a router: the answer may be an advertisement that is to come anyway. */
+function asksRouter(bytes: Uint8Array): boolean {
+  if (!checkIpv6(bytes, 14, bytes.length)) return false;
+  const { protocol, transport } = walk(bytes);
+  return protocol === PROTOCOL_ICMPV6 && icmpv6Type(bytes, transport) === NDP_ROUTER_SOLICITATION;
 }
 
 /** Whether a frame goes to the DNS service, where one that waits for an answer with others leaves no trace. */

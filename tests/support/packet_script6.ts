@@ -6,6 +6,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { DropReason } from "../../nat/base/counters.ts";
 import type { Guest } from "../../nat/guest.ts";
+import type { Ipv6Routes } from "../../nat/host.ts";
 import { Nat } from "../../nat/nat.ts";
 import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
 import { addressSum } from "../../net/wire/checksum.ts";
@@ -35,7 +36,8 @@ export class PacketScript6 {
   readonly #frames: Frame[] = [];
   #taken: number;
 
-  constructor(options: { mtu?: number; offload?: boolean; rules?: TranslationOptions } = {}) {
+  constructor(options: { mtu?: number; offload?: boolean; rules?: TranslationOptions; routes?: Ipv6Routes } = {}) {
+    if (options.routes !== undefined) Object.assign(this.host, { ipv6Routes: options.routes });
     const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
     const rules = createTranslationRules(options.rules);
     this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, maxFlows: 8 });

@@ -247,7 +247,6 @@ const DROPPED: readonly [string, DropReason, Uint8Array, ([number, number] | nul
       { source: GUEST_IP6, destination: "ff02::1:ff00:15", ttl: 255 },
     )[0]!,
   ],
-  ["a solicitation for the guest's own address", "ndpIgnored", solicitation()],
   ["a report of a group", "mldReport", report()],
   ["a report of a guest without address", "mldReport", report({ source: "::" })],
   ["a report that is cut off", "mldMalformed", report({}, 20)],

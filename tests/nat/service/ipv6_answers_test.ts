@@ -17,7 +17,7 @@ import {
 import { decodeUdp, encodeUdp, udpChecksumValid } from "../../../net/wire/udp.ts";
 import { TimerWheel } from "../../../nat/base/timers.ts";
 import { createTranslationRules, type TranslationOptions } from "../../../nat/rules/translation_options.ts";
-import { Ipv6Answers, type Ipv6Question } from "../../../nat/service/ipv6_answers.ts";
+import { Ipv6Answers, type Ipv6AnswersContext, type Ipv6Question } from "../../../nat/service/ipv6_answers.ts";
 
 const ip = IpAddress.parse, NOBODY = "::", LINK_LOCAL = "fe80::5054:ff:fe12:3456", GROUP = "ff02::1:2";
 const CLIENT = Uint8Array.of(0, 3, 0, 1, 0x52, 0x54, 0, 0x12, 0x34, 0x56);
@@ -26,6 +26,7 @@ const CLIENT = Uint8Array.of(0, 3, 0, 1, 0x52, 0x54, 0, 0x12, 0x34, 0x56);
 class Script {
   now = 0;
   hasRoute = true;
+  readonly listeners = new Set<() => void>();
   readonly timers = new TimerWheel(0);
   /** What was sent since the last look, in words: `source > destination: message`. */
   readonly sent: string[] = [];
@@ -36,17 +37,25 @@ class Script {
 
   constructor(options: TranslationOptions = {}) {
     const rules = createTranslationRules(options);
-    this.answers = new Ipv6Answers({
+    const context: Ipv6AnswersContext = {
       rules,
-      segment: rules.ipv6!,
       mac: parseMac("52:55:0a:00:02:02"),
-      mtu: 1500,
-      extras: { domainSearch: ["example.org"] },
+      dhcp: { domainSearch: ["example.org"] },
       timers: this.timers,
       scratch: new Uint8Array(4000),
+      ipv6Routes: {
+        has: () => this.hasRoute,
+        changed: (listener) => {
+          this.listeners.add(listener);
+          return () => this.listeners.delete(listener);
+        },
+      },
       now: () => this.now,
       random: () => 0,
-      hasRoute: () => this.hasRoute,
+    };
+    this.answers = new Ipv6Answers(context, {
+      segment: rules.ipv6!,
+      mtu: 1500,
       guestMac: () => parseMac("52:54:00:12:34:56"),
       isAnswer: (address) => `${address}` === this.asked,
       send: (bytes, start, end, destination) => void this.sent.push(describe(bytes, start, end, destination)),
@@ -72,6 +81,12 @@ class Script {
     encodeUdp(bytes, 54, 546, 547, payloadLength);
     encodeIpv6(bytes, 14, { payloadLength, nextHeader: 17, ...ends });
     return [this.answers.dhcpMessage(question(bytes, payloadLength)), ...this.sent.splice(0)];
+  }
+
+  /** The host's route comes or goes. */
+  setRoute(hasRoute: boolean): void {
+    this.hasRoute = hasRoute;
+    for (const listener of this.listeners) listener();
   }
 
   /** Goes on by some milliseconds; returns what was sent. */
@@ -152,13 +167,12 @@ Deno.test("who asks for a router is answered: first with everyone, then alone, w
 
 Deno.test("a route that goes and comes back is told within a second", () => {
   const script = new Script();
-  script.answers.routeChanged();
+  script.setRoute(true);
   assertEquals(script.wait(10_000), [], "the guest does not speak IPv6");
   script.neighbour(LINK_LOCAL, "ff02::2", ROUTER_SOLICITATION);
   script.wait(0);
   for (const [hasRoute, lifetime] of [[false, 0], [true, 1800]] as const) {
-    script.hasRoute = hasRoute;
-    script.answers.routeChanged();
+    script.setRoute(hasRoute);
     assertEquals(script.wait(1000), [`${ADVERTISED} ${lifetime} s`]);
   }
 });
@@ -167,9 +181,9 @@ Deno.test("nothing is said when the link has ended", () => {
   const script = new Script();
   script.neighbour(LINK_LOCAL, "ff02::2", ROUTER_SOLICITATION);
   script.answers.dispose();
-  script.answers.routeChanged();
+  script.setRoute(false);
   assertEquals(script.wait(1_000_000), []);
-  assertStrictEquals(script.timers.size, 0);
+  assertEquals([script.timers.size, script.listeners.size], [0, 0]);
 });
 
 Deno.test("DHCPv6 gives the address, from the router's port 547 to the client's 546, and says so", () => {
