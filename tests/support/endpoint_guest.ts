@@ -8,6 +8,7 @@ import { BufferPool, LARGE_BUFFER, LARGE_PAYLOAD } from "../../nat/base/buffers.
 import { FrameSender } from "../../nat/ip/frame_sender.ts";
 import { Ends } from "../../nat/ip/ip_sender.ts";
 import { Ipv4Sender } from "../../nat/ip/ipv4_sender.ts";
+import { Ipv6Sender } from "../../nat/ip/ipv6_sender.ts";
 import { GATEWAY_MAC } from "../../nat/nat.ts";
 import {
   createTcpDrops,
@@ -20,20 +21,18 @@ import {
 import { TcpEndpoint } from "../../nat/tcp/endpoint.ts";
 import { TimerWheel } from "../../nat/base/timers.ts";
 import type { Link } from "../../net/link/link.ts";
-import { ipv4AddressSum } from "../../net/wire/checksum.ts";
-import { IpAddress } from "../../net/wire/address.ts";
-import { ethernetType, ETHERTYPE_ARP } from "../../net/wire/ethernet.ts";
+import { ethernetType, ETHERTYPE_ARP, ETHERTYPE_IPV6 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
-import { ipv4TotalLength } from "../../net/wire/ipv4.ts";
+import { IPV4_HEADER_LENGTH, ipv4TotalLength, PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
+import { IPV6_HEADER_LENGTH, ipv6NextHeader, ipv6PayloadLength } from "../../net/wire/ipv6.ts";
 import { tcpChecksumValid } from "../../net/wire/tcp.ts";
+import { addressOf, GATEWAY_IP, GATEWAY_IP6, GUEST_IP, GUEST_IP6, GUEST_MAC } from "./frames.ts";
 import { assertExpected, type SimGuest, type SimGuestParts } from "./netsim.ts";
 import type { VirtualClock } from "../../net/link/virtual_clock.ts";
 
-const ADDRESS = 0x0a00020f, GATEWAY = 0x0a000202;
-const MAC = 0x525400123456;
 /** Just below the wrap. */
 const INITIAL = 0xffff0000;
-const IP = 14, TCP = 34;
+const IP = 14;
 
 /** A `SimGuest` around a `TcpEndpoint`. */
 export class EndpointGuest implements SimGuest, TcpUser {
@@ -44,11 +43,12 @@ export class EndpointGuest implements SimGuest, TcpUser {
   readonly #clock: VirtualClock;
   readonly #expected: Uint8Array;
   readonly #context: TcpContext;
+  readonly #ends: Ends;
   #unsaid = new Uint8Array(0);
   #finishing = false;
   #due = false;
 
-  constructor({ link, clock, expected }: SimGuestParts) {
+  constructor({ link, clock, expected, family }: SimGuestParts) {
     this.#link = link;
     this.#clock = clock;
     this.#expected = expected;
@@ -61,9 +61,11 @@ export class EndpointGuest implements SimGuest, TcpUser {
       scratch: new Uint8Array(LARGE_BUFFER),
       now: () => clock.now(),
     };
-    const frames = new FrameSender(link, { sourceMac: MAC, sent: () => {}, unresolved: () => {} });
+    const frames = new FrameSender(link, { sourceMac: GUEST_MAC, sent: () => {}, unresolved: () => {} });
     frames.destinationMac = GATEWAY_MAC;
-    const out = new Ipv4Sender(frames), ends = new Ends(IpAddress.fromIpv4(ADDRESS), IpAddress.fromIpv4(GATEWAY));
+    const out = family === 4 ? new Ipv4Sender(frames) : new Ipv6Sender(frames);
+    const ends = family === 4 ? new Ends(addressOf(GUEST_IP), addressOf(GATEWAY_IP)) : new Ends(GUEST_IP6, GATEWAY_IP6);
+    this.#ends = ends;
     const lower: TcpLower & TcpPorts = {
       localPort: 40000,
       peerPort: 80,
@@ -155,10 +157,12 @@ export class EndpointGuest implements SimGuest, TcpUser {
   }
 
   #receive({ bytes, start, checksum }: Frame): void {
-    // The gateway asks by ARP where a guest is that it has not heard for a second; what it sends next says so as well.
-    if (ethernetType(bytes, start) === ETHERTYPE_ARP) return;
-    const tcp = start + TCP, end = start + IP + ipv4TotalLength(bytes, start + IP);
-    if (checksum === CHECKSUM_COMPLETE && !tcpChecksumValid(bytes, tcp, end, ipv4AddressSum(GATEWAY, ADDRESS))) {
+    const type = ethernetType(bytes, start), ip = start + IP, isIpv6 = type === ETHERTYPE_IPV6;
+    // The gateway asks where a guest is that it has not heard for a second; what it sends next says so as well.
+    if (type === ETHERTYPE_ARP || (isIpv6 && ipv6NextHeader(bytes, ip) !== PROTOCOL_TCP)) return;
+    const tcp = ip + (isIpv6 ? IPV6_HEADER_LENGTH : IPV4_HEADER_LENGTH);
+    const end = isIpv6 ? tcp + ipv6PayloadLength(bytes, ip) : ip + ipv4TotalLength(bytes, ip);
+    if (checksum === CHECKSUM_COMPLETE && !tcpChecksumValid(bytes, tcp, end, this.#ends.addressSum)) {
       throw new Error("A segment of the gateway has a wrong checksum");
     }
     this.endpoint.segmentArrived(bytes, tcp, end);

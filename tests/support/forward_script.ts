@@ -6,8 +6,8 @@
 import { assert } from "@std/assert";
 import { type Forward, PortForwards } from "../../forward/port_forwards.ts";
 import type { TcpConfig } from "../../nat/tcp/context.ts";
-import { IpAddress, parseIpv4 } from "../../net/wire/address.ts";
-import { TCP_ACK, TCP_SYN } from "../../net/wire/tcp.ts";
+import { IpAddress } from "../../net/wire/address.ts";
+import { TCP_ACK, TCP_RST, TCP_SYN } from "../../net/wire/tcp.ts";
 import { NatScript, type SegmentFields, type SentSegment } from "./nat_script.ts";
 import type { ScriptUdpSocket } from "./script_datagram.ts";
 import type { ScriptEndpoint, ScriptTcpSocket } from "./script_host.ts";
@@ -18,15 +18,17 @@ export class ForwardScript extends NatScript {
   readonly forwards = new PortForwards(this.host, this.nat);
   readonly live: Forward[] = [];
 
-  /** With these forwards, and a guest that has made itself known by ARP unless it is `silent`. */
+  /** With these forwards, and a guest that has made itself known unless it is `silent`, by ARP or over IPv6. */
   static async start(
     specs: string | string[],
-    options: { tcp?: Partial<TcpConfig>; maxFlows?: number; silent?: boolean } = {},
+    options: { tcp?: Partial<TcpConfig>; maxFlows?: number; silent?: boolean; family?: 4 | 6 } = {},
   ): Promise<ForwardScript> {
     const script = new ForwardScript(options);
     script.live.push(...await script.forwards.add(specs));
     script.guestPort = Number(script.live[0]?.guest.split(":").at(-1));
-    if (!options.silent) script.sendArp(1);
+    if (options.silent) return script;
+    if (script.family === 4) script.sendArp(1);
+    else script.send({ flags: TCP_RST });
     return script;
   }
 
@@ -40,8 +42,8 @@ export class ForwardScript extends NatScript {
     return this.host.udpSockets.filter(({ local }) => local !== undefined)[index]!;
   }
 
-  /** A client connects, then a turn: its socket. */
-  connect(client = "127.0.0.1:5000", index = 0): ScriptTcpSocket {
+  /** A client connects, by default one of loopback of the script's family, then a turn: its socket. */
+  connect(client = this.family === 4 ? "127.0.0.1:5000" : "::1:5000", index = 0): ScriptTcpSocket {
     const socket = this.listener(index).clientConnects(endpoint(client));
     this.host.run();
     return socket;
@@ -50,10 +52,10 @@ export class ForwardScript extends NatScript {
   /** The SYN that must have been sent; from now on the guest's segments answer it. */
   expectSyn(): SentSegment {
     const syn = this.expect({ flags: TCP_SYN });
-    const [address, port] = syn.from.split(":");
-    this.remoteIp = parseIpv4(address!);
-    this.remotePort = Number(port);
-    this.guestPort = Number(syn.to.split(":")[1]);
+    const { address, port } = endpoint(syn.from);
+    this.remoteIp = address;
+    this.remotePort = port;
+    this.guestPort = endpoint(syn.to).port;
     this.ack = (syn.seq + 1) >>> 0;
     return syn;
   }

@@ -81,8 +81,8 @@ export class HostilePeer {
   /** Sockets whose peer has said its last. */
   #finished = new Set<ScriptTcpSocket>();
 
-  constructor({ receiveLimit, maxBufferBytes, opened }: HostileScript) {
-    this.script = new NatScript({ tcp: { receiveLimit, sendLimit: SEND_LIMIT }, maxBufferBytes });
+  constructor({ receiveLimit, maxBufferBytes, opened }: HostileScript, family: 4 | 6) {
+    this.script = new NatScript({ tcp: { receiveLimit, sendLimit: SEND_LIMIT }, maxBufferBytes, family });
     this.#maxBuffers = 4 * (receiveLimit + SEND_LIMIT + 4 * LARGE_BUFFER);
     if (!opened) return;
     this.#segment({ ...PLAIN, flags: TCP_SYN, from: "start" });
@@ -124,8 +124,9 @@ export class HostilePeer {
       if (flags & TCP_FIN) this.#note(finSentIn, end);
       if (seqDiff(end, this.#sentTo) > 0) this.#sentTo = end;
     }
-    const { window, options } = segment;
-    this.script.frame(tcpFrame({ seq, ack: seqAdd(this.script.ack, segment.ack), flags, window, options, payload }));
+    const { window, options } = segment, ends = { source: this.script.guestIp, destination: this.script.remoteIp };
+    const ack = seqAdd(this.script.ack, segment.ack);
+    this.script.frame(tcpFrame({ ...ends, seq, ack, flags, window, options, payload }));
     this.#check();
   }
 

@@ -2,7 +2,9 @@
  * A gateway between a scripted guest and a scripted host, on a virtual clock: literal segments in, decoded segments
  * out.
  *
- * The guest is 10.0.2.15:40000 and talks to 10.0.2.2:80. Its sequence numbers start just below the wrap.
+ * The guest is 10.0.2.15:40000 and talks to 10.0.2.2:80, or over IPv6 fd00::15 and fd00::2. Its sequence numbers start
+ * just below the wrap. Over IPv6 the link's MTU is larger by what the header is, so that segments are as large as over
+ * IPv4.
  *
  * @module
  */
@@ -11,19 +13,38 @@ import { Nat } from "../../nat/nat.ts";
 import type { Guest } from "../../nat/guest.ts";
 import type { TcpConfig } from "../../nat/tcp/context.ts";
 import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
-import { formatIpv4, MAC_BROADCAST, parseIpv4 } from "../../net/wire/address.ts";
+import { formatEndpoint, formatIpv4, MAC_BROADCAST, parseIpv4 } from "../../net/wire/address.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { ARP_REQUEST, decodeArp } from "../../net/wire/arp.ts";
-import { ethernetDestination, ethernetType, ETHERTYPE_ARP } from "../../net/wire/ethernet.ts";
+import {
+  ETHERNET_HEADER_LENGTH,
+  ethernetDestination,
+  ethernetType,
+  ETHERTYPE_ARP,
+  ETHERTYPE_IPV6,
+} from "../../net/wire/ethernet.ts";
 import { Frame } from "../../net/wire/frame.ts";
-import { ipv4Destination, ipv4Source, PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
-import { decodeTcp, TCP_ACK, TCP_SYN } from "../../net/wire/tcp.ts";
+import {
+  IPV4_HEADER_LENGTH,
+  ipv4Destination,
+  ipv4Source,
+  PROTOCOL_ICMP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+} from "../../net/wire/ipv4.ts";
+import { decodeIpv6, IPV6_HEADER_LENGTH, ipv6AddressSum, PROTOCOL_ICMPV6 } from "../../net/wire/ipv6.ts";
+import { decodeNdp, NDP_NEIGHBOUR_SOLICITATION } from "../../net/wire/ndp.ts";
+import { decodeTcp, TCP_ACK, TCP_SYN, tcpChecksumValid } from "../../net/wire/tcp.ts";
 import { udpChecksumValid, udpDestinationPort, udpSourcePort } from "../../net/wire/udp.ts";
 import {
+  type Address,
+  addressOf,
   arpFrame,
   type FrameFields,
   GATEWAY_IP,
+  GATEWAY_IP6,
   GUEST_IP,
+  GUEST_IP6,
   GUEST_MAC,
   packetFrame,
   tcpFrame,
@@ -74,6 +95,20 @@ export interface SentSegment {
 /** The gateway under test. */
 export class NatScript {
   static #filtering: Filtering | null = null;
+  static #family: 4 | 6 = 4;
+  static readonly #sentOver = new Set<4 | 6>();
+
+  /** Runs `body`, in which every gateway is used over this family. */
+  static over(family: 4 | 6, body: () => void): void {
+    NatScript.#family = family;
+    NatScript.#sentOver.clear();
+    try {
+      body();
+    } finally {
+      NatScript.#family = 4;
+    }
+    assertEquals([...NatScript.#sentOver], [family], "families of what the guests sent");
+  }
 
   /** Runs `body`, in which the TCP flows of every gateway go through filters. */
   static filtered(filtering: Filtering, body: () => void): void {
@@ -85,6 +120,7 @@ export class NatScript {
     }
   }
 
+  readonly family: 4 | 6;
   readonly host = new ScriptHost();
   readonly nat: Nat;
   readonly guest: Guest;
@@ -95,9 +131,9 @@ export class NatScript {
   /** What the guest has received in order. */
   ack = 0;
   /** The guest's address, its port, and where it sends to. */
-  guestIp = GUEST_IP;
+  guestIp: Address;
   guestPort = 40000;
-  remoteIp = GATEWAY_IP;
+  remoteIp: Address;
   remotePort = 80;
   guestMac = GUEST_MAC;
   #sent: SentSegment[] = [];
@@ -114,8 +150,12 @@ export class NatScript {
       maxFlows?: number;
       maxNewFlows?: number;
       maxBufferBytes?: number;
+      family?: 4 | 6;
     } = {},
   ) {
+    const family = this.family = options.family ?? NatScript.#family;
+    this.guestIp = family === 4 ? GUEST_IP : GUEST_IP6;
+    this.remoteIp = family === 4 ? GATEWAY_IP : GATEWAY_IP6;
     const logger = {
       debug() {},
       info: (line: string) => void this.infos.push(line),
@@ -129,12 +169,14 @@ export class NatScript {
     if (NatScript.#filtering !== null) filterFlows(this.nat, NatScript.#filtering);
     this.host.start(() => this.nat.turn());
     const send = (frame: Frame) => this.#take(frame);
-    this.guest = this.nat.attach({ name: "script", mtu: options.mtu ?? 1500, offload: false, send, flush() {} });
+    const mtu = (options.mtu ?? 1500) + (family === 4 ? 0 : IPV6_HEADER_LENGTH - IPV4_HEADER_LENGTH);
+    this.guest = this.nat.attach({ name: "script", mtu, offload: false, send, flush() {} });
     this.#taken = this.nat.pool.takenBytes;
   }
 
   /** A frame of the guest, then a turn. */
   frame(bytes: Uint8Array): void {
+    NatScript.#sentOver.add(ethernetType(bytes, 0) === ETHERTYPE_IPV6 ? 6 : 4);
     this.guest.receive(this.pointAt(bytes));
     this.host.wake();
     this.host.run();
@@ -179,7 +221,7 @@ export class NatScript {
 
   /** An ARP message of the guest to the gateway, then a turn. */
   sendArp(operation: number, targetIp: number = GATEWAY_IP): void {
-    const arp = { operation, senderIp: this.guestIp, targetMac: this.nat.mac, targetIp };
+    const arp = { operation, senderIp: addressOf(this.guestIp).ipv4, targetMac: this.nat.mac, targetIp };
     this.frame(arpFrame(arp, { fromMac: this.guestMac, toMac: this.nat.mac }));
   }
 
@@ -244,6 +286,16 @@ export class NatScript {
     this.host.advance(ms);
   }
 
+  /** The guest's address and port, as in `flows()` and log lines. */
+  get guestText(): string {
+    return formatEndpoint(addressOf(this.guestIp), this.guestPort);
+  }
+
+  /** Address and port that the guest talks to, likewise. */
+  get remoteText(): string {
+    return formatEndpoint(addressOf(this.remoteIp), this.remotePort);
+  }
+
   get #ends(): FrameFields {
     return { fromMac: this.guestMac, toMac: this.nat.mac, source: this.guestIp, destination: this.remoteIp };
   }
@@ -274,6 +326,7 @@ export class NatScript {
       this.#asked.push(formatIpv4(targetIp));
       return true;
     }
+    if (ethernetType(bytes, 0) === ETHERTYPE_IPV6) return this.#takeIpv6(bytes);
     const source = formatIpv4(ipv4Source(bytes, 14)), destination = formatIpv4(ipv4Destination(bytes, 14));
     if (bytes[23] === PROTOCOL_ICMP) this.#icmp.push({ type: bytes[34]!, code: bytes[35]! });
     if (bytes[23] === PROTOCOL_UDP) {
@@ -281,13 +334,32 @@ export class NatScript {
       assert(udpChecksumValid(bytes, 34, ipv4AddressSum(ipv4Source(bytes, 14), ipv4Destination(bytes, 14))));
       this.#udp.push({ payload: bytes.slice(42), guestPort, remote });
     }
-    if (bytes[23] !== PROTOCOL_TCP) return true;
-    const segment = decodeTcp(bytes, 34, bytes.length);
+    if (bytes[23] === PROTOCOL_TCP) this.#takeTcp(bytes, 34, source, destination);
+    return true;
+  }
+
+  #takeIpv6(bytes: Uint8Array): boolean {
+    const ip = ETHERNET_HEADER_LENGTH, at = ip + IPV6_HEADER_LENGTH;
+    const { source, destination, nextHeader } = decodeIpv6(bytes, ip, bytes.length);
+    if (nextHeader === PROTOCOL_TCP) {
+      assert(tcpChecksumValid(bytes, at, bytes.length, ipv6AddressSum(bytes, ip)), "a segment has a wrong checksum");
+      this.#takeTcp(bytes, at, `[${source}]`, `[${destination}]`);
+    } else if (nextHeader === PROTOCOL_ICMPV6 && bytes[at] === NDP_NEIGHBOUR_SOLICITATION) {
+      const message = decodeNdp(bytes, at, bytes.length);
+      assert(message.type === NDP_NEIGHBOUR_SOLICITATION);
+      this.#asked.push(`${message.target}`);
+    } else if (nextHeader === PROTOCOL_ICMPV6) {
+      this.#icmp.push({ type: bytes[at]!, code: bytes[at + 1]! });
+    }
+    return true;
+  }
+
+  #takeTcp(bytes: Uint8Array, at: number, source: string, destination: string): void {
+    const segment = decodeTcp(bytes, at, bytes.length);
     const { flags, seq, ack, window, payloadStart, payloadEnd } = segment;
     const from = `${source}:${segment.sourcePort}`, to = `${destination}:${segment.destinationPort}`;
     const mac = ethernetDestination(bytes, 0);
     this.#sent.push({ mac, from, to, flags, seq, ack, window, payload: bytes.slice(payloadStart, payloadEnd) });
-    return true;
   }
 }
 

@@ -24,7 +24,7 @@ import { VirtualClock } from "../../net/link/virtual_clock.ts";
 const MAX_STEPS = 2_000_000;
 const PATTERN_PERIOD = 65521;
 
-/** The guest of a simulation: one TCP connection to 10.0.2.2:80. It checks what it hears against `expected`. */
+/** The guest of a simulation: one TCP connection to the gateway's port 80. It checks what it hears. */
 export interface SimGuest {
   /** When it wants its turn, in the clock's time. */
   readonly deadline: number;
@@ -54,6 +54,8 @@ export interface SimGuestParts {
   readonly clock: VirtualClock;
   /** What it is to hear. */
   readonly expected: Uint8Array;
+  /** Over which family it connects. */
+  readonly family: 4 | 6;
 }
 
 /** A simulated network. */
@@ -70,6 +72,8 @@ export interface SimulationOptions {
   readonly seed: number;
   /** What the guest is to hear. */
   readonly expected: Uint8Array;
+  /** Over which family the guest connects; default 4. */
+  readonly family?: 4 | 6;
   /** Other limits and times than the gateway's. */
   readonly tcp?: Partial<TcpConfig>;
 }
@@ -91,7 +95,7 @@ export class Simulation {
     this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, maxFlows: 8, tcp });
     this.host.start(() => this.nat.turn());
     const schedule = (deliver: () => void) => void this.#deliveries.push(deliver);
-    const { mtu, offload = false, seed, expected } = options;
+    const { mtu, offload = false, seed, expected, family = 4 } = options;
     const [gatewayEnd, guestEnd] = memoryLinkPair({ mtu, offload, capacity: 8192, schedule });
     this.link = lossyLink(gatewayEnd, { ...options.impairment, seed, clock: this.clock, capacity: 8192 });
     const attached = this.nat.attach(this.link);
@@ -100,7 +104,7 @@ export class Simulation {
       flush: () => this.host.wake(),
       closed: () => this.nat.detach(attached),
     });
-    this.guest = options.guest({ link: guestEnd, clock: this.clock, expected });
+    this.guest = options.guest({ link: guestEnd, clock: this.clock, expected, family });
     this.#taken = this.nat.pool.takenBytes;
   }
 

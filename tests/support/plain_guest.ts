@@ -25,18 +25,39 @@ const FIN = 1, SYN = 2, PSH = 8, ACK = 16;
 /** Just below the wrap. */
 const INITIAL = 0xffff0000;
 
-/**
- * Ethernet, IPv4 from 10.0.2.15 to 10.0.2.2, TCP from port 40000 to 80 with a window of 65535; lengths, numbers, flags
- * and checksums are 0.
- */
-const HEADERS = hex(`
-  52 54 00 12 34 02  52 54 00 12 34 56  08 00
-  45 00 00 00  00 00 40 00  40 06 00 00  0a 00 02 0f  0a 00 02 02
-  9c 40 00 50  00 00 00 00  00 00 00 00  50 00 ff ff  00 00 00 00
-`);
-/** The addresses as both pseudo-headers have them, and the protocol. */
-const PSEUDO = hex("0a 00 02 0f  0a 00 02 02  00 06");
-const ETHERNET_LENGTH = 14, HEADERS_LENGTH = 54;
+/** Both MAC addresses. */
+const ETHERNET = "52 54 00 12 34 02  52 54 00 12 34 56";
+/** TCP from port 40000 to 80 with a window of 65535; numbers, flags and checksum are 0. */
+const TCP = "9c 40 00 50  00 00 00 00  00 00 00 00  50 00 ff ff  00 00 00 00";
+/** What is different between the families. Lengths and checksums are 0. */
+const FAMILIES = {
+  4: {
+    headers: hex(`${ETHERNET} 08 00  45 00 00 00  00 00 40 00  40 06 00 00  0a 00 02 0f  0a 00 02 02  ${TCP}`),
+    /** The addresses as both pseudo-headers have them, and the protocol. */
+    pseudo: hex("0a 00 02 0f  0a 00 02 02  00 06"),
+    etherType: 0x0800,
+    tcp: 34,
+    /** Where the protocol is told. */
+    protocol: 23,
+  },
+  6: {
+    headers: hex(`
+      ${ETHERNET} 86 dd  60 00 00 00  00 00 06 40
+      fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 15
+      fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 02
+      ${TCP}
+    `),
+    pseudo: hex(`
+      fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 15
+      fd 00 00 00 00 00 00 00 00 00 00 00 00 00 00 02
+      00 06
+    `),
+    etherType: 0x86dd,
+    tcp: 54,
+    protocol: 20,
+  },
+} as const;
+const TCP_LENGTH = 20;
 
 /** A `SimGuest` of its own make. */
 export class PlainGuest implements SimGuest {
@@ -46,6 +67,7 @@ export class PlainGuest implements SimGuest {
   readonly #link: Link;
   readonly #clock: VirtualClock;
   readonly #expected: Uint8Array;
+  readonly #family: 4 | 6;
   readonly #frame = new Frame();
   readonly #largest: number;
   /** What is to be said; FIN is behind it once `#finishing`. */
@@ -65,11 +87,12 @@ export class PlainGuest implements SimGuest {
   #early = new Map<number, Uint8Array>();
   #due = false;
 
-  constructor({ link, clock, expected }: SimGuestParts) {
+  constructor({ link, clock, expected, family }: SimGuestParts) {
     this.#link = link;
     this.#clock = clock;
     this.#expected = expected;
-    this.#largest = link.mtu - 40;
+    this.#family = family;
+    this.#largest = link.mtu - (FAMILIES[family].tcp - 14) - TCP_LENGTH;
     link.start({
       receive: (frame) => this.#receive(frame.bytes.subarray(frame.start, frame.end)),
       flush: () => void (this.#due = true),
@@ -138,32 +161,38 @@ export class PlainGuest implements SimGuest {
 
   #segment(flags: number, position: number, payload: Uint8Array): void {
     const options = flags & SYN ? hex(`02 04 ${this.#largest.toString(16).padStart(4, "0")}`) : new Uint8Array(0);
-    const length = HEADERS_LENGTH + options.length + payload.length;
+    const { headers, tcp } = FAMILIES[this.#family], length = headers.length + options.length + payload.length;
     const bytes = new Uint8Array(length), view = new DataView(bytes.buffer);
-    bytes.set(HEADERS);
-    bytes.set(options, HEADERS_LENGTH);
-    bytes.set(payload, HEADERS_LENGTH + options.length);
-    view.setUint16(16, length - ETHERNET_LENGTH);
-    view.setUint16(24, naiveChecksum(bytes, 14, 34));
-    view.setUint32(38, INITIAL + position);
-    if (flags & ACK) view.setUint32(42, this.#theirInitial + this.#wanted);
-    bytes[46] = (5 + options.length / 4) << 4;
-    bytes[47] = flags;
-    view.setUint16(50, checksumOf(bytes));
+    bytes.set(headers);
+    bytes.set(options, headers.length);
+    bytes.set(payload, headers.length + options.length);
+    if (this.#family === 4) {
+      view.setUint16(16, length - 14);
+      view.setUint16(24, naiveChecksum(bytes, 14, 34));
+    } else view.setUint16(18, length - tcp);
+    view.setUint32(tcp + 4, INITIAL + position);
+    if (flags & ACK) view.setUint32(tcp + 8, this.#theirInitial + this.#wanted);
+    bytes[tcp + 12] = (5 + options.length / 4) << 4;
+    bytes[tcp + 13] = flags;
+    view.setUint16(tcp + 16, this.#checksumOf(bytes));
     this.#link.send(this.#frame.set(bytes, 0, length));
   }
 
   #receive(bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    // The gateway asks by ARP where a guest is that it has not heard for a second; what it sends next says so as well.
-    if (view.getUint16(12) === 0x0806) return;
-    assert(naiveSum(bytes, 14, 34) === 0xffff, "an IPv4 header of the gateway has a wrong checksum");
-    assert(checksumOf(bytes) === 0, "a segment of the gateway has a wrong checksum");
-    const flags = bytes[47]!, payload = bytes.subarray(34 + (bytes[46]! >> 4) * 4);
-    if (flags & SYN) this.#theirInitial = view.getUint32(38);
+    const { etherType, tcp, protocol } = FAMILIES[this.#family];
+    // The gateway asks where a guest is that it has not heard for a second; what it sends next says so as well.
+    if (view.getUint16(12) === 0x0806 || bytes[protocol] !== 6) return;
+    assert(view.getUint16(12) === etherType, "the gateway sends a segment over the other family");
+    if (this.#family === 4) {
+      assert(naiveSum(bytes, 14, 34) === 0xffff, "an IPv4 header of the gateway has a wrong checksum");
+    } else assert(view.getUint16(18) === bytes.length - tcp, "an IPv6 header of the gateway has a wrong length");
+    assert(this.#checksumOf(bytes) === 0, "a segment of the gateway has a wrong checksum");
+    const flags = bytes[tcp + 13]!, payload = bytes.subarray(tcp + (bytes[tcp + 12]! >> 4) * 4);
+    if (flags & SYN) this.#theirInitial = view.getUint32(tcp + 4);
     if (this.#theirInitial < 0) return;
-    if (flags & ACK) this.#takeAck((view.getUint32(42) - INITIAL) >>> 0, view.getUint16(48), payload.length);
-    const position = (view.getUint32(38) - this.#theirInitial) >>> 0;
+    if (flags & ACK) this.#takeAck((view.getUint32(tcp + 8) - INITIAL) >>> 0, view.getUint16(tcp + 14), payload.length);
+    const position = (view.getUint32(tcp + 4) - this.#theirInitial) >>> 0;
     if (flags & SYN) this.#wanted = Math.max(this.#wanted, 1);
     if (flags & FIN) this.#theirFin = position + payload.length;
     if (payload.length > 0) this.#takePayload(position, payload);
@@ -210,11 +239,12 @@ export class PlainGuest implements SimGuest {
     this.heard += bytes.length - start;
     this.#wanted += bytes.length - start;
   }
-}
 
-/** The checksum to be written into a segment whose checksum field is 0; 0 where it holds the right one. */
-function checksumOf(bytes: Uint8Array): number {
-  const sum = naiveSum(PSEUDO, 0, PSEUDO.length) + (bytes.length - 34) + naiveSum(bytes, 34, bytes.length);
-  const once = (sum & 0xffff) + (sum >>> 16);
-  return 0xffff - (once & 0xffff) - (once >>> 16);
+  /** The checksum to be written into a segment whose checksum field is 0; 0 where it holds the right one. */
+  #checksumOf(bytes: Uint8Array): number {
+    const { pseudo, tcp } = FAMILIES[this.#family];
+    const sum = naiveSum(pseudo, 0, pseudo.length) + (bytes.length - tcp) + naiveSum(bytes, tcp, bytes.length);
+    const once = (sum & 0xffff) + (sum >>> 16);
+    return 0xffff - (once & 0xffff) - (once >>> 16);
+  }
 }

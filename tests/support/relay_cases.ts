@@ -1,14 +1,15 @@
 /**
- * Tests of a relay, each of which runs over the host's own sockets and through a filter that lets everything pass: that
- * makes no difference to anyone.
+ * Tests of a relay, each of which runs over the host's own sockets, through a filter that lets everything pass, and
+ * over IPv6: that makes no difference to anyone.
  *
  * @module
  */
 import { PASS_ALL } from "./filters.ts";
 import { NatScript } from "./nat_script.ts";
 
-/** Registers both. */
+/** Registers all three. */
 export function relayTest(name: string, body: () => void): void {
   Deno.test(name, body);
   Deno.test(`${name}, through a filter`, () => NatScript.filtered({ judge: PASS_ALL }, body));
+  Deno.test(`${name}, over IPv6`, () => NatScript.over(6, body));
 }

@@ -116,7 +116,7 @@ relayTest("TcpRelay drops what the host does not take while memory is full, whic
   finish(script);
 });
 
-relayTest("Gathering gives each owner its own bytes, and makes room for another by a flush", () => {
+Deno.test("Gathering gives each owner its own bytes, and makes room for another by a flush", () => {
   const gathering = new Gathering(), taken: string[] = [];
   const owner = (name: string): Gatherer => ({
     takeGathered: (bytes, end) => void taken.push(`${name} ${[...bytes.subarray(0, end)]}`),

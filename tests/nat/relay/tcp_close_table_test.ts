@@ -120,31 +120,33 @@ for (const [end, row] of Object.entries(FATES) as [keyof typeof END, typeof FATE
       const fate = row[stage][Number(hostFinished)]!;
       if (fate === null) continue;
       const when = `its direction ${stage}${hostFinished ? " and the host's EOF read" : ""}`;
-      Deno.test(`TcpRelay whose guest is ${end}, ${when}, lets the host socket ${fate}`, async () => {
-        const script = await ForwardScript.start("tcp:8080:80"), socket = script.openByClient();
-        await REACH[stage](script, socket);
-        script.take();
-        if (hostFinished) socket.hostEof();
-        script.host.run();
-        await END[end](script, socket);
-        script.take();
-        assertEquals(fateOf(script, socket), fate);
-        const silent = () => script.warnings.filter((line) => line.includes("fell silent")).length;
-        assertEquals(silent(), end === "timedOut" && stage !== "failed" && fate !== "drain" ? 1 : 0);
-        if (fate === "drain") {
-          // Whatever happens to the guest now, what it was acknowledged is written.
-          script.nat.detach(script.guest);
-          assertEquals(socket.closed, false);
-          socket.budget = Infinity;
+      for (const family of [4, 6] as const) {
+        Deno.test(`TcpRelay over IPv${family} whose guest is ${end}, ${when}, lets the host socket ${fate}`, async () => {
+          const script = await ForwardScript.start("tcp:8080:80", { family }), socket = script.openByClient();
+          await REACH[stage](script, socket);
+          script.take();
+          if (hostFinished) socket.hostEof();
           script.host.run();
-          assertEquals([socket.received, socket.closed], [bytesOf("owed"), true]);
-          assertEquals(socket.wasReset, stage === "owing");
-          assertEquals(silent(), end === "timedOut" ? 1 : 0);
-        }
-        script.take();
-        if (end !== "closed") script.advance(1100);
-        script.assertEmpty();
-      });
+          await END[end](script, socket);
+          script.take();
+          assertEquals(fateOf(script, socket), fate);
+          const silent = () => script.warnings.filter((line) => line.includes("fell silent")).length;
+          assertEquals(silent(), end === "timedOut" && stage !== "failed" && fate !== "drain" ? 1 : 0);
+          if (fate === "drain") {
+            // Whatever happens to the guest now, what it was acknowledged is written.
+            script.nat.detach(script.guest);
+            assertEquals(socket.closed, false);
+            socket.budget = Infinity;
+            script.host.run();
+            assertEquals([socket.received, socket.closed], [bytesOf("owed"), true]);
+            assertEquals(socket.wasReset, stage === "owing");
+            assertEquals(silent(), end === "timedOut" ? 1 : 0);
+          }
+          script.take();
+          if (end !== "closed") script.advance(1100);
+          script.assertEmpty();
+        });
+      }
     }
   }
 }

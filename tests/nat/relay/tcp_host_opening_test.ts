@@ -5,6 +5,11 @@ import { bytesOf, GUEST_MAC } from "../../support/nat_script.ts";
 
 const FIN = TCP_FIN | TCP_ACK, SYN_ACK = TCP_SYN | TCP_ACK, RST_ACK = TCP_RST | TCP_ACK;
 
+/** Registers a test for a guest of each family and a client of the same. */
+function openingTest(name: string, body: (family: 4 | 6) => Promise<void>): void {
+  for (const family of [4, 6] as const) Deno.test(`${name}, over IPv${family}`, () => body(family));
+}
+
 Deno.test("TcpHostOpening asks the guest at once, as the gateway for a client on loopback, with the client's port", async () => {
   const script = await ForwardScript.start("tcp:8080:80");
   script.connect("127.0.0.1:5000");
@@ -49,23 +54,26 @@ Deno.test("TcpHostOpening draws another port where the client's own is taken, by
   script.nat.close();
 });
 
-Deno.test("TcpHostOpening reads nothing of the client before the guest's SYN-ACK, and then all of it", async () => {
-  const script = await ForwardScript.start("tcp:8080:80");
-  const socket = script.connect();
-  socket.hostSends("early");
-  script.host.run();
-  assertEquals([socket.interest, socket.unreadLength, socket.readableCalls], [0, 5, 0]);
-  script.expectSyn();
-  script.send({ flags: SYN_ACK });
-  const [ack, data] = script.take();
-  assertEquals([ack!.flags, ack!.payload.length], [TCP_ACK, 0]);
-  assertEquals(data!.payload, bytesOf("early"));
-  assertEquals(script.state, "ESTABLISHED");
-  script.nat.close();
-});
+openingTest(
+  "TcpHostOpening reads nothing of the client before the guest's SYN-ACK, and then all of it",
+  async (family) => {
+    const script = await ForwardScript.start("tcp:8080:80", { family });
+    const socket = script.connect();
+    socket.hostSends("early");
+    script.host.run();
+    assertEquals([socket.interest, socket.unreadLength, socket.readableCalls], [0, 5, 0]);
+    script.expectSyn();
+    script.send({ flags: SYN_ACK });
+    const [ack, data] = script.take();
+    assertEquals([ack!.flags, ack!.payload.length], [TCP_ACK, 0]);
+    assertEquals(data!.payload, bytesOf("early"));
+    assertEquals(script.state, "ESTABLISHED");
+    script.nat.close();
+  },
+);
 
-Deno.test("TcpHostOpening resets the client at once when the guest refuses", async () => {
-  const script = await ForwardScript.start("tcp:8080:80");
+openingTest("TcpHostOpening resets the client at once when the guest refuses", async (family) => {
+  const script = await ForwardScript.start("tcp:8080:80", { family });
   const socket = script.connect();
   script.expectSyn();
   script.send({ flags: RST_ACK, seq: 0 });
@@ -74,25 +82,30 @@ Deno.test("TcpHostOpening resets the client at once when the guest refuses", asy
   script.assertEmpty();
 });
 
-Deno.test("TcpHostOpening repeats its SYN with backoff and resets the client of a silent guest after ten seconds", async () => {
-  const script = await ForwardScript.start("tcp:8080:80");
-  const socket = script.connect();
-  script.advance(7_500);
-  assertEquals(script.take().map(({ flags }) => flags), [TCP_SYN, TCP_SYN, TCP_SYN, TCP_SYN]);
-  assertEquals(socket.closed, false);
-  script.advance(2_450);
-  assertEquals(socket.closed, false);
-  script.advance(100);
-  assertEquals([socket.wasReset, script.nat.endings.guestSilent], [true, 1]);
-  assertEquals(script.warnings, [
-    "Flow tcp 10.0.2.15:80 > 10.0.2.2:5000 to 127.0.0.1:5000 ended: the guest does not answer",
-  ]);
-  script.take();
-  script.assertEmpty();
-});
+openingTest(
+  "TcpHostOpening repeats its SYN with backoff and resets the client of a silent guest after ten seconds",
+  async (family) => {
+    const script = await ForwardScript.start("tcp:8080:80", { family });
+    const socket = script.connect();
+    script.advance(7_500);
+    assertEquals(script.take().map(({ flags }) => flags), [TCP_SYN, TCP_SYN, TCP_SYN, TCP_SYN]);
+    assertEquals(socket.closed, false);
+    script.advance(2_450);
+    assertEquals(socket.closed, false);
+    script.advance(100);
+    assertEquals([socket.wasReset, script.nat.endings.guestSilent], [true, 1]);
+    const ends = {
+      4: "10.0.2.15:80 > 10.0.2.2:5000 to 127.0.0.1:5000",
+      6: "[fd00::15]:80 > [fd00::2]:5000 to [::1]:5000",
+    }[family];
+    assertEquals(script.warnings, [`Flow tcp ${ends} ended: the guest does not answer`]);
+    script.take();
+    script.assertEmpty();
+  },
+);
 
-Deno.test("TcpHostOpening follows connectTimeoutMs", async () => {
-  const script = await ForwardScript.start("tcp:8080:80", { tcp: { connectTimeoutMs: 1500 } });
+openingTest("TcpHostOpening follows connectTimeoutMs", async (family) => {
+  const script = await ForwardScript.start("tcp:8080:80", { family, tcp: { connectTimeoutMs: 1500 } });
   const socket = script.connect();
   script.advance(1490);
   assertEquals(socket.closed, false);
@@ -102,8 +115,8 @@ Deno.test("TcpHostOpening follows connectTimeoutMs", async () => {
   script.assertEmpty();
 });
 
-Deno.test("TcpHostOpening ends at once when the client resets before the guest has answered", async () => {
-  const script = await ForwardScript.start("tcp:8080:80");
+openingTest("TcpHostOpening ends at once when the client resets before the guest has answered", async (family) => {
+  const script = await ForwardScript.start("tcp:8080:80", { family });
   const socket = script.connect();
   script.expectSyn();
   socket.hostResets();
@@ -115,8 +128,8 @@ Deno.test("TcpHostOpening ends at once when the client resets before the guest h
   script.assertEmpty();
 });
 
-Deno.test("TcpHostOpening carries what a client said that has sent FIN before the guest answered", async () => {
-  const script = await ForwardScript.start("tcp:8080:80");
+openingTest("TcpHostOpening carries what a client said that has sent FIN before the guest answered", async (family) => {
+  const script = await ForwardScript.start("tcp:8080:80", { family });
   const socket = script.connect();
   socket.hostSends("hello");
   socket.hostEof();
@@ -132,51 +145,60 @@ Deno.test("TcpHostOpening carries what a client said that has sent FIN before th
   script.assertEmpty();
 });
 
-Deno.test("A forwarded flow that the guest half-closes carries the client's answer minutes later, whole", async () => {
-  const script = await ForwardScript.start("tcp:8080:80"), socket = script.openByClient();
-  script.send({ flags: FIN, payload: "all I have" });
-  assertEquals([socket.received, socket.closeWriteCalled, socket.closed], [bytesOf("all I have"), true, false]);
-  script.receiveAll();
-  script.advance(5 * 60_000);
-  socket.hostSends("thanks");
-  socket.hostEof();
-  script.host.run();
-  assertEquals(script.receiveAll(), bytesOf("thanks"));
-  script.send({});
-  assertEquals(socket.endedInOrder, true);
-  script.assertEmpty();
-});
+openingTest(
+  "A forwarded flow that the guest half-closes carries the client's answer minutes later, whole",
+  async (family) => {
+    const script = await ForwardScript.start("tcp:8080:80", { family }), socket = script.openByClient();
+    script.send({ flags: FIN, payload: "all I have" });
+    assertEquals([socket.received, socket.closeWriteCalled, socket.closed], [bytesOf("all I have"), true, false]);
+    script.receiveAll();
+    script.advance(5 * 60_000);
+    socket.hostSends("thanks");
+    socket.hostEof();
+    script.host.run();
+    assertEquals(script.receiveAll(), bytesOf("thanks"));
+    script.send({});
+    assertEquals(socket.endedInOrder, true);
+    script.assertEmpty();
+  },
+);
 
-Deno.test("A forwarded flow that the client half-closes carries the guest's answer minutes later, whole", async () => {
-  const script = await ForwardScript.start("tcp:8080:80"), socket = script.openByClient();
-  socket.hostSends("question");
-  socket.hostEof();
-  script.host.run();
-  assertEquals(script.receiveAll(), bytesOf("question"));
-  script.send({});
-  assertEquals(script.state, "FIN-WAIT-2");
-  script.advance(5 * 60_000);
-  script.send({ flags: FIN, payload: "answer" });
-  assertEquals([socket.received, socket.endedInOrder], [bytesOf("answer"), true]);
-  script.advance(1001);
-  script.take();
-  script.assertEmpty();
-});
+openingTest(
+  "A forwarded flow that the client half-closes carries the guest's answer minutes later, whole",
+  async (family) => {
+    const script = await ForwardScript.start("tcp:8080:80", { family }), socket = script.openByClient();
+    socket.hostSends("question");
+    socket.hostEof();
+    script.host.run();
+    assertEquals(script.receiveAll(), bytesOf("question"));
+    script.send({});
+    assertEquals(script.state, "FIN-WAIT-2");
+    script.advance(5 * 60_000);
+    script.send({ flags: FIN, payload: "answer" });
+    assertEquals([socket.received, socket.endedInOrder], [bytesOf("answer"), true]);
+    script.advance(1001);
+    script.take();
+    script.assertEmpty();
+  },
+);
 
-Deno.test("A forwarded flow passes resets on, the guest's at once and the client's after its last bytes", async () => {
-  const first = await ForwardScript.start("tcp:8080:80"), one = first.openByClient();
-  first.send({ flags: TCP_RST });
-  assertEquals(one.wasReset, true);
-  first.assertEmpty();
-  const second = await ForwardScript.start("tcp:8080:80"), two = second.openByClient();
-  two.hostSends("last words");
-  two.hostResets();
-  second.host.run();
-  assertEquals(second.receiveAll(), bytesOf("last words"));
-  second.send({});
-  assertEquals(second.take().at(-1)!.flags & TCP_RST, TCP_RST);
-  second.assertEmpty();
-});
+openingTest(
+  "A forwarded flow passes resets on, the guest's at once and the client's after its last bytes",
+  async (family) => {
+    const first = await ForwardScript.start("tcp:8080:80", { family }), one = first.openByClient();
+    first.send({ flags: TCP_RST });
+    assertEquals(one.wasReset, true);
+    first.assertEmpty();
+    const second = await ForwardScript.start("tcp:8080:80", { family }), two = second.openByClient();
+    two.hostSends("last words");
+    two.hostResets();
+    second.host.run();
+    assertEquals(second.receiveAll(), bytesOf("last words"));
+    second.send({});
+    assertEquals(second.take().at(-1)!.flags & TCP_RST, TCP_RST);
+    second.assertEmpty();
+  },
+);
 
 Deno.test("A forwarded client whose port comes again while its last flow is in TIME-WAIT gets another port", async () => {
   const script = await ForwardScript.start("tcp:8080:80"), socket = script.openByClient("127.0.0.1:5000");

@@ -17,28 +17,39 @@ relayTest("TcpRelay answers SYN only after the host's connect succeeded, and abs
   script.assertEmpty();
 });
 
-relayTest("TcpRelay refuses what the host refuses, after trying ::1 for the gateway's address", () => {
-  const script = new NatScript();
-  script.send({ flags: TCP_SYN, ack: 0 });
-  assertEquals(`${script.host.onlyConnect()}`.includes("127.0.0.1"), true);
-  script.host.onlyConnect().refuse();
-  script.host.run();
-  script.expectNothing();
-  assertEquals(`${script.host.onlyConnect()}`.includes("::1"), true);
-  script.host.onlyConnect().refuse();
-  script.host.run();
-  script.expect({ flags: TCP_RST | TCP_ACK, seq: 0, ack: script.seq });
-  script.assertEmpty();
-});
-
-relayTest("TcpRelay tells an unreachable host by ICMP, then RST", () => {
-  const codes = { networkUnreachable: 0, hostUnreachable: 1, timedOut: 1, prohibited: 13 } as const;
-  for (const [error, code] of Object.entries(codes)) {
+relayTest(
+  "TcpRelay refuses what the host refuses, after trying both of its loopback addresses for the gateway's",
+  () => {
     const script = new NatScript();
     script.send({ flags: TCP_SYN, ack: 0 });
-    script.host.onlyConnect().refuse(error as keyof typeof codes);
+    const loopback = script.family === 4 ? ["127.0.0.1", "::1"] : ["::1", "127.0.0.1"];
+    assertEquals(`${script.host.onlyConnect()}`.includes(loopback[0]!), true);
+    script.host.onlyConnect().refuse();
     script.host.run();
-    assertEquals(script.takeIcmp(), [{ type: 3, code }], error);
+    script.expectNothing();
+    assertEquals(`${script.host.onlyConnect()}`.includes(loopback[1]!), true);
+    script.host.onlyConnect().refuse();
+    script.host.run();
+    script.expect({ flags: TCP_RST | TCP_ACK, seq: 0, ack: script.seq });
+    script.assertEmpty();
+  },
+);
+
+relayTest("TcpRelay tells an unreachable host by ICMP, then RST", () => {
+  // Type and code over IPv4 and over IPv6 (RFC 792, RFC 4443).
+  const told = {
+    networkUnreachable: { 4: [3, 0], 6: [1, 0] },
+    hostUnreachable: { 4: [3, 1], 6: [1, 3] },
+    timedOut: { 4: [3, 1], 6: [1, 3] },
+    prohibited: { 4: [3, 13], 6: [1, 1] },
+  } as const;
+  for (const [error, by] of Object.entries(told)) {
+    const script = new NatScript();
+    script.send({ flags: TCP_SYN, ack: 0 });
+    script.host.onlyConnect().refuse(error as keyof typeof told);
+    script.host.run();
+    const [type, code] = by[script.family];
+    assertEquals(script.takeIcmp(), [{ type, code }], error);
     script.expect({ flags: TCP_RST | TCP_ACK });
     script.assertEmpty();
   }
@@ -50,7 +61,7 @@ relayTest("TcpRelay gives up a connect after ten seconds", () => {
   script.advance(9_990);
   script.expectNothing();
   script.advance(20);
-  assertEquals(script.takeIcmp(), [{ type: 3, code: 1 }]);
+  assertEquals(script.takeIcmp(), [script.family === 4 ? { type: 3, code: 1 } : { type: 1, code: 3 }]);
   script.expect({ flags: TCP_RST | TCP_ACK });
   script.assertEmpty();
 });

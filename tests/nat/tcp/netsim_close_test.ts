@@ -1,16 +1,22 @@
 import { assert, assertEquals } from "@std/assert";
 import type { LossyLinkOptions } from "../../../net/link/lossy.ts";
 import { EndpointGuest } from "../../support/endpoint_guest.ts";
-import { pattern, type SimGuest, type SimGuestParts, Simulation } from "../../support/netsim.ts";
+import { pattern, Simulation, type SimulationOptions } from "../../support/netsim.ts";
 import { PlainGuest } from "../../support/plain_guest.ts";
 
 const QUESTION = pattern(3000), ANSWER = pattern(150_000);
 const FIVE_MINUTES = 5 * 60_000;
 const SEEDS = 8;
 
-const GUESTS: Record<string, (parts: SimGuestParts) => SimGuest> = {
-  "our endpoint": (parts) => new EndpointGuest(parts),
-  "a plain peer": (parts) => new PlainGuest(parts),
+type Who = Pick<SimulationOptions, "guest" | "family">;
+
+const OURS: Who = { guest: (parts) => new EndpointGuest(parts) },
+  PLAIN: Who = { guest: (parts) => new PlainGuest(parts) };
+const GUESTS: Record<string, Who> = {
+  "our endpoint": OURS,
+  "a plain peer": PLAIN,
+  "our endpoint over IPv6": { ...OURS, family: 6 },
+  "a plain peer over IPv6": { ...PLAIN, family: 6 },
 };
 const NETWORKS: Record<string, LossyLinkOptions> = {
   "that loses nothing": { delayMs: 5 },
@@ -20,14 +26,14 @@ const NETWORKS: Record<string, LossyLinkOptions> = {
 
 /** Runs a conversation over networks of many seeds, each from the open connection to nothing left. */
 function converse(
-  guest: (parts: SimGuestParts) => SimGuest,
+  who: Who,
   impairment: LossyLinkOptions,
   talk: (sim: Simulation) => void,
 ): void {
   const seeds = impairment.loss === undefined ? 1 : SEEDS;
   let lost = 0;
   for (let seed = 1; seed <= seeds; seed++) {
-    const sim = new Simulation({ guest, mtu: 1500, impairment, seed, expected: ANSWER });
+    const sim = new Simulation({ ...who, mtu: 1500, impairment, seed, expected: ANSWER });
     sim.guest.connect();
     sim.run("the connection is open", () => sim.flow?.state === "ESTABLISHED");
     talk(sim);
@@ -103,7 +109,7 @@ for (const [who, guest] of Object.entries(GUESTS)) {
 
 Deno.test("netsim: a guest that goes away in the middle costs its flow and nothing else", () => {
   const sim = new Simulation({
-    guest: GUESTS["a plain peer"]!,
+    ...PLAIN,
     mtu: 1500,
     impairment: { delayMs: 5, loss: 0.05 },
     seed: 1,
@@ -121,7 +127,7 @@ Deno.test("netsim: a guest that goes away in the middle costs its flow and nothi
 Deno.test("netsim: a network that carries nothing any more ends the flow after the silence that is allowed", () => {
   let broken = false;
   const sim = new Simulation({
-    guest: GUESTS["our endpoint"]!,
+    ...OURS,
     mtu: 1500,
     impairment: { delayMs: 5 },
     seed: 1,

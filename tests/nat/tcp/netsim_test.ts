@@ -26,6 +26,7 @@ interface Cell {
   readonly to: "guest" | "host";
   readonly mtu: number;
   readonly offload?: boolean;
+  readonly family?: 4 | 6;
   readonly bytes: number;
   /** Transfers, each over a network of another seed. */
   readonly seeds: number;
@@ -150,6 +151,19 @@ section("From a plain peer, MTU 65520", () => lossTable({ ...plainLarge, to: "ho
 section("Offload: segments of 64 KiB are lost whole, MTU 1500", () => {
   return lossTable({ ...small, offload: true, to: "guest", bytes: 3 * MIB, seeds: 1 });
 });
+
+const small6 = { ...small, family: 6 } as const, plain6 = { ...plainSmall, family: 6 } as const;
+
+section("Over IPv6: to our endpoint, MTU 1500", () => lossTable({ ...small6, to: "guest", bytes: 1 * MIB, seeds: 1 }));
+
+section("Over IPv6: duplication, reordering and jitter, MTU 1500", () =>
+  disturbedTable({
+    "to our endpoint": { ...small6, to: "guest", bytes: 1 * MIB, seeds: 1 },
+    "in segments of 64 KiB": { ...small6, offload: true, to: "guest", bytes: 3 * MIB, seeds: 2 },
+    "from our endpoint": { ...small6, to: "host", bytes: 1 * MIB, seeds: 1 },
+    "to a plain peer": { ...plain6, to: "guest", bytes: 128 * KIB, seeds: 1 },
+    "from a plain peer": { ...plain6, to: "host", bytes: 128 * KIB, seeds: 1 },
+  }));
 
 section("Duplication, reordering and jitter, MTU 1500", () =>
   disturbedTable({
