@@ -163,9 +163,11 @@ export class Ipv4Input implements ReassemblyUser {
     this.sendIcmpError({ type: ICMP_TIME_EXCEEDED, code: ICMP_REASSEMBLY_EXCEEDED }, packet);
   }
 
-  #takeFragment({ bytes, ip, end, key }: Packet, protocol: number): void {
+  #takeFragment(packet: Packet, protocol: number): void {
+    const { bytes, ip, end, key } = packet;
     if (!this.#guest.speaksFrom(key)) return this.#drop("spoofedAddress");
     if (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_ICMP) return this.#drop("ipv4Fragment");
+    if (ipv4Ttl(bytes, ip) <= 1 && this.#isBeyond(ipv4Destination(bytes, ip))) return this.#expire(packet);
     const fragment = this.#fragment, headerLength = ipv4HeaderLength(bytes, ip);
     fragment.bytes = bytes;
     fragment.start = ip + headerLength;
@@ -240,9 +242,13 @@ export class Ipv4Input implements ReassemblyUser {
     return !isGroupAddress(rules, address) && !isOnSubnet(rules, address);
   }
 
-  /** The gateway is the hop at which the packet's time to live ends (RFC 1812 section 5.3.1). */
+  /**
+   * The gateway is the hop at which the packet's time to live ends (RFC 1812 section 5.3.1). Of one in fragments the
+   * first tells of it (RFC 1122 section 3.2.2).
+   */
   #expire(packet: Packet): void {
     this.#drop("ttlExceeded");
+    if (ipv4FragmentOffset(packet.bytes, packet.ip) > 0) return;
     this.#answer({ type: ICMP_TIME_EXCEEDED, code: ICMP_TTL_EXCEEDED }, packet);
   }
 

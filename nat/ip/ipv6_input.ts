@@ -168,8 +168,8 @@ export class Ipv6Input implements ReassemblyUser {
     }
     if (!this.#guest.speaksFrom(key)) return this.#drop("spoofedAddress");
     if (!isSound) return this.#refuseChain(packet, verdict === IPV6_CHAIN_PROBLEM);
-    if (!isWhole) return this.#takeFragment(packet, fragment);
     if (ipv6HopLimit(bytes, ip) <= 1 && this.#isBeyond(key)) return this.#expire(packet);
+    if (!isWhole) return this.#takeFragment(packet, fragment);
     if (protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP) {
       this.#takeTransport(packet, protocol, frame.checksum === CHECKSUM_COMPLETE);
     } else if (protocol === PROTOCOL_ICMPV6) this.#takeIcmp(packet);
@@ -301,6 +301,8 @@ export class Ipv6Input implements ReassemblyUser {
   /** The gateway is the hop at which the packet's hop limit ends (RFC 8200 section 3). */
   #expire(packet: Packet): void {
     this.#drop("ttlExceeded");
+    const { fragment } = this.#chain;
+    if (fragment >= 0 && ipv6FragmentOffset(packet.bytes, fragment) > 0) return;
     this.#answer({ type: ICMPV6_TIME_EXCEEDED, code: ICMPV6_HOP_LIMIT_EXCEEDED }, packet);
   }
 

@@ -54,6 +54,11 @@ export class PacketScript6 {
     this.host.run();
   }
 
+  /** How many frames were sent and not yet looked at. */
+  get frameCount(): number {
+    return this.#frames.length;
+  }
+
   /** The packets of IPv6 that were sent to the guest and not yet looked at. */
   take(): SentPacket6[] {
     return this.#frames.splice(0).map((frame) => {

@@ -436,6 +436,16 @@ Deno.test("Ipv6Input puts datagrams together that come in fragments, and an over
   script.assertEmptyAfterClose();
 });
 
+Deno.test("a datagram in fragments whose time to live ends at the gateway is told of once, over both families", () => {
+  for (const destination of [REMOTE, "192.0.2.7"]) {
+    const script = new PacketScript6(), fields = { destination, ttl: 1 };
+    script.frame(...fragmentFrames(datagram(fields, noise(3000, 4)), 1400, fields));
+    assertEquals([script.frameCount, script.counted], [1, { ttlExceeded: 3 }]);
+    assertEquals(script.nat.incompleteDatagrams, 0);
+    script.nat.close();
+  }
+});
+
 Deno.test("Ipv6Input tells the guest of a datagram that was not whole in time if its beginning had come", () => {
   const script = new PacketScript6(),
     fragments = fragmentFrames(datagram({}, noise(3000, 4)), 1400, {
