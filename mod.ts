@@ -305,6 +305,12 @@ export class Gateway implements AsyncDisposable {
     return this.#nat.registry.totals;
   }
 
+  /** Whether guests are told, now, that the gateway leads to IPv6 beyond their link. */
+  get ipv6Route(): boolean {
+    const { rules, ipv6Routes } = this.#nat;
+    return rules.ipv6 !== null && (rules.nat64 || ipv6Routes.has());
+  }
+
   /** How often a frame was dropped or refused, by reason, since the gateway was started. */
   counters(): Counters {
     return { ...this.#nat.counters };

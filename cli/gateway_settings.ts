@@ -11,13 +11,15 @@ import type { Gateway, GatewayOptions } from "../mod.ts";
 import { DEFAULT_DENY, parseDeny, parseEgressRule } from "../nat/rules/egress.ts";
 import type { HostAddresses, HostNetwork } from "../nat/host.ts";
 import { parseDhcpOption, parseDhcpOptions } from "../nat/service/dhcp_options.ts";
-import { DEFAULT_SUBNET } from "../nat/rules/segment.ts";
+import { DEFAULT_SUBNET, DEFAULT_SUBNET6 } from "../nat/rules/segment.ts";
 import type { TranslationRules } from "../nat/rules/translate.ts";
 import {
   createTranslationRules,
+  type Families,
   parseDns,
   parseMap,
   parseSubnet,
+  parseSubnet6,
   TranslationOptionError,
   type TranslationOptionName,
 } from "../nat/rules/translation_options.ts";
@@ -51,9 +53,13 @@ export interface GatewaySettings {
 /** How the command line calls what the library's errors name. */
 const OPTIONS: Partial<Record<TranslationOptionName, string>> = {
   subnet: "--subnet",
+  subnet6: "--subnet6",
+  nat64: "--nat64",
   dnsServers: "--dns",
   maps: "--map",
 };
+/** Least MTU of a link with IPv6 (RFC 8200 section 5): Linux has no IPv6 on one with less. */
+const LEAST_MTU6 = 1280;
 /** Stands for the host's addresses while options are checked. */
 const NOT_READ: HostAddresses = { version: () => 0, has: () => false };
 
@@ -80,6 +86,15 @@ export const GATEWAY_ROWS = {
     shown: DEFAULT_SUBNET,
     read: checkedBy(parseSubnet),
   },
+  "subnet6": {
+    metavar: "CIDR",
+    help: "the same of IPv6: ::2, ::3, ::15 (a /64)",
+    shown: DEFAULT_SUBNET6,
+    read: checkedBy(parseSubnet6),
+  },
+  "ipv4-only": { letter: "4", help: "guests have no IPv6" },
+  "ipv6-only": { letter: "6", help: "guests have no IPv4" },
+  "nat64": { help: "64:ff9b::/96 leads to IPv4, and names that have IPv4 alone lead there" },
   "dns": {
     letter: "D",
     metavar: "ADDR[:PORT]|none",
@@ -106,7 +121,7 @@ export const GATEWAY_ROWS = {
   },
   "deny": {
     metavar: "CIDR[:PORTS]|none",
-    help: "guests do not reach this; none: drop the default; repeatable",
+    help: "guests do not reach this; none: drop the default; repeatable\n",
     repeatable: true,
     shown: DEFAULT_DENY.join(", "),
     read: checkedBy(parseDeny),
@@ -133,7 +148,7 @@ export const GATEWAY_ROWS = {
 export function gatewaySettings(
   program: string,
   values: OptionValues<typeof GATEWAY_ROWS>,
-  defaults: { logLevel: LogLevel; shared: boolean },
+  defaults: { logLevel: LogLevel; shared: boolean; mtu: number | undefined },
 ): GatewaySettings {
   const gateway: PlainOptions = {
     forwards: [...values["tcp-ports"], ...values["udp-ports"]],
@@ -144,8 +159,11 @@ export function gatewaySettings(
     deny: values.deny,
     dhcpOptions: values["dhcp-option"],
     shared: defaults.shared,
+    nat64: values.nat64,
     ...given({
       subnet: values.subnet,
+      subnet6: values.subnet6,
+      families: familiesOf(program, { ...values, mtu: defaults.mtu }),
       dns: values.dns,
       maxFlows: values["max-flows"],
       maxNewFlows: values["max-new-flows"],
@@ -177,6 +195,27 @@ export function gatewayRules({ hostAddresses = true, ...options }: PlainOptions)
 /** Tells where each forward listens and leads, a line each, whatever is logged. */
 export function reportForwards(gateway: Gateway): void {
   for (const forward of gateway.forwards.list()) writeStderr(`forwarding ${forward}\n`);
+}
+
+/** Which families the guests have, if that was said. Throws a `UsageError` if options want one that is left out. */
+function familiesOf(
+  program: string,
+  { mtu, ...values }: OptionValues<typeof GATEWAY_ROWS> & { mtu: number | undefined },
+): Families | undefined {
+  const isNarrow = mtu !== undefined && mtu < LEAST_MTU6, only6 = values["ipv6-only"];
+  const needs6 = only6 ? "--ipv6-only" : values.nat64 ? "--nat64" : undefined;
+  if (isNarrow && needs6) throw new UsageError(program, `bad --mtu ${mtu}: ${needs6} needs ${LEAST_MTU6} at least`);
+  if (only6) {
+    if (values["ipv4-only"]) {
+      throw new UsageError(program, "--ipv4-only and --ipv6-only leave nothing, give one of them");
+    }
+    if (values.subnet === undefined) return "ipv6";
+    throw new UsageError(program, `bad --subnet ${values.subnet}: --ipv6-only leaves IPv4 out, leave out one of them`);
+  }
+  const why = values["ipv4-only"] ? "--ipv4-only" : isNarrow ? `--mtu ${mtu}` : undefined;
+  if (why === undefined) return undefined;
+  if (values.subnet6 === undefined) return "ipv4";
+  throw new UsageError(program, `bad --subnet6 ${values.subnet6}: ${why} leaves IPv6 out, leave out one of them`);
 }
 
 /** An error of the library as this program says it: as it says it of one option, or as `cannot forward …`. */

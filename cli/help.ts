@@ -27,8 +27,8 @@ Usage:
 Options end at -- or at the first word that is none:
 OPTIONS
 
-10.0.2.2 is the host's 127.0.0.1. COMMAND keeps the terminal, the process group, stdin, stdout and stderr. TERM, HUP, USR2 and
-CONT are passed on to it; PWR prints the open flows to stderr. What it leaves running in the namespace is ended with it.
+10.0.2.2 and fd00::2 are the host's loopback. COMMAND keeps the terminal, the process group, stdin, stdout and stderr. TERM,
+HUP, USR2 and CONT are passed on to it; PWR prints the open flows to stderr. What it leaves running in the namespace is ended with it.
 
 Exit codes: COMMAND's own, 128+n if signal n ended it, 126/127 if it cannot be executed or found, 125 if Hawser failed, 2
 for a usage error.

@@ -57,7 +57,7 @@ read -r answer || exit 125
 exec "$@"
 `;
 
-/** `sh -c INSIDE hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER`. */
+/** `sh -c INSIDE hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER ADDRESS6/PREFIX`. */
 const INSIDE = `
 read -r pid rest </proc/self/fd/8/self/stat
 echo "hawser:tun $pid"

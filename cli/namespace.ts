@@ -33,10 +33,10 @@ const SIGKILL = 9;
 
 /** What the namespace is to look like, and what runs there. */
 export interface NamespaceOptions {
-  /** Address and prefix length of eth0: `10.0.2.15/24`. */
-  readonly address: string;
-  /** Address of the default route. */
-  readonly gateway: string;
+  /** IPv4 address and prefix length of eth0, `10.0.2.15/24`, and where the default route leads; or none. */
+  readonly ipv4: { readonly address: string; readonly gateway: string } | undefined;
+  /** IPv6 address and prefix length of eth0, `fd00::15/64`; or none. */
+  readonly ipv6: string | undefined;
   /** MTU of eth0 in bytes. */
   readonly mtu: number;
   /** Address of the only name server, or `undefined` for none at all. */
@@ -68,6 +68,7 @@ export class Namespace {
   #step = "unshare";
   #unresolved = false;
   #strayed = false;
+  #lacksIpv6 = false;
   #running: Child | undefined;
   #isOver = false;
   /** How COMMAND ended, or which signal came before it was started. Never rejects. */
@@ -84,9 +85,9 @@ export class Namespace {
     this.#command = options.command;
     this.#isolation = options.isolation;
     this.#tools = tools;
-    const { address, gateway, mtu, resolver = "" } = options;
+    const { ipv4, ipv6 = "", mtu, resolver = "" } = options;
     const unshare = ["unshare", ...(asMappedRoot ? ["-r"] : []), "-n", "-m", "--"];
-    const words = ["hawser", address, gateway, String(mtu), resolver];
+    const words = ["hawser", ipv4?.address ?? "", ipv4?.gateway ?? "", String(mtu), resolver, ipv6];
     const isolated = this.#isolation?.holder({ tools, asMappedRoot, words });
     this.#socket = new LineSocket((line) => this.#hear(line));
     const { theirs } = this.#socket;
@@ -123,9 +124,12 @@ export class Namespace {
     return { pid: this.#tunPid, fd: TUN_FD };
   }
 
-  /** Has the namespace configured, and starts COMMAND unless a signal came first. Throws a `NamespaceError`. */
-  async proceed(): Promise<void> {
-    this.#socket.say("proceed");
+  /**
+   * Has the namespace configured, and starts COMMAND unless a signal came first. `ipv6Route` says whether the gateway
+   * advertises a default route. Throws a `NamespaceError`.
+   */
+  async proceed({ ipv6Route }: { readonly ipv6Route: boolean }): Promise<void> {
+    this.#socket.say(ipv6Route ? "proceed route" : "proceed");
     if (!await this.#reach("run")) {
       if (this.#isOver) return;
       await this.#orFail("run");
@@ -141,6 +145,11 @@ export class Namespace {
   /** Whether COMMAND was started in /, because this user may not enter the working directory, or it is covered. */
   get strayed(): boolean {
     return this.#strayed;
+  }
+
+  /** Whether IPv6 was asked for and left out, because the kernel has none here. */
+  get lacksIpv6(): boolean {
+    return this.#lacksIpv6;
   }
 
   /** Sends COMMAND a signal. Before it is started, a signal that would end it ends the waiting for it instead. */
@@ -230,6 +239,8 @@ export class Namespace {
       else this.#socket.finish();
     } else if (line === "hawser:strayed") {
       this.#strayed = true;
+    } else if (line === "hawser:lacking") {
+      this.#lacksIpv6 = true;
     } else if (line === "hawser:unresolved") {
       this.#unresolved = true;
     } else if (/^hawser:[a-z]+$/.test(line)) {

@@ -4,7 +4,7 @@
  * **The holder** is the shell that `unshare` becomes. It holds the new namespaces from the first moment to the last:
  *
  * 1. It opens /dev/net/tun, because the interface that Hawser makes of it appears where it was opened.
- * 2. It sets addresses, route and resolver as soon as the gateway serves the interface.
+ * 2. It sets addresses, routes and resolver as soon as the gateway serves the interface.
  * 3. It waits. COMMAND is no child of it: Hawser starts that in the namespaces of the holder.
  * 4. When its socket ends, because Hawser closes it or dies, by whatever signal, it kills everything in its network
  *    namespace, until there is nothing, and ends. Its end is in turn the end of the socket for Hawser.
@@ -23,11 +23,27 @@
  * sockets are covered: with /dev/null in their place, connecting is refused, as if the service did not run, and the
  * library goes on to DNS. Sockets are covered and not their folders, in which files lie that are needed.
  *
+ * **IPv6.** Nobody else is on the link, so eth0 has its addresses without duplicate address detection, which would
+ * take a second. Its default route comes and goes by the gateway's router advertisements, as the host's does. The
+ * kernel asks for one as soon as the interface is up, and mostly has it before the resolver is set. If it is late, and
+ * the line that lets the holder proceed says `proceed route`, the holder adds one that the kernel forgets after two
+ * seconds, so that COMMAND is not without. Addresses are not made up from advertisements, since there is one already.
+ * If /proc/sys cannot be written, as in some containers, the address alone is without detection and the rest takes its
+ * second. A kernel without IPv6 is no failure while there is IPv4: `hawser:lacking` says so.
+ *
+ * **Announcing itself.** The kernel tells both addresses when they are there (`arp_notify`, `ndisc_notify`), so that
+ * the gateway knows whither clients of forwards go.
+ *
+ * **One `ip`** does all of it, because starting programs is most of what this costs. That of busybox takes one command
+ * at a time.
+ *
  * **Leaving no trace.** resolv.conf comes from a tmpfs that exists in this mount namespace only, so no file has to be
  * removed: it is mounted on /tmp for as long as it takes to bind its one file elsewhere.
  *
  * @module
  */
+
+import { ROUTER_LINK_LOCAL } from "../nat/rules/segment.ts";
 
 /**
  * Sockets of the host by which a C library resolves names without DNS, and the word that brings it there in the line
@@ -53,7 +69,10 @@ const COVER_NAME_SOCKETS = NAME_SOCKETS.map(([path, service = ""]) => `cover ${p
 /** The descriptor of /dev/net/tun in the holder. */
 export const TUN_FD = 3;
 
-/** `sh -c SETUP hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER`; an empty RESOLVER means none. Steps 1 and 2. */
+/**
+ * `sh -c SETUP hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER ADDRESS6/PREFIX`: steps 1 and 2. An empty RESOLVER means
+ * none, an empty ADDRESS that the family is left out.
+ */
 export const SETUP = `
 trap '' HUP INT QUIT TERM TSTP TTIN TTOU USR1 USR2 ALRM PIPE
 PATH=$PATH:/usr/sbin:/sbin
@@ -64,7 +83,41 @@ echo hawser:ready
 read -r answer || exit 125
 exec ${TUN_FD}>&-
 echo hawser:address
-ip link set lo up && ip link set eth0 mtu "$3" up && ip addr add "$1" dev eth0 && ip route add default via "$2" || exit 125
+conf=/proc/sys/net/ipv6/conf/eth0 address6=$5 nodad=
+configure() {
+  { echo "$2" >"$conf/$1"; } 2>&-
+}
+configure ../../../ipv4/conf/eth0/arp_notify 1
+if [ "$address6" ]; then
+  configure disable_ipv6 0
+  disabled=1
+  [ -r "$conf/disable_ipv6" ] && read -r disabled <"$conf/disable_ipv6"
+  if [ "$disabled" = 0 ]; then
+    configure accept_ra 2
+    configure autoconf 0
+    configure ndisc_notify 1
+    configure accept_dad 0 || nodad=nodad
+  elif [ "$1" ]; then
+    echo hawser:lacking
+    address6=
+  else
+    echo "this kernel has no IPv6 here"
+    exit 125
+  fi
+else
+  configure disable_ipv6 1
+fi
+{
+  echo "link set lo up"
+  [ -z "$1" ] || echo "addr add $1 dev eth0"
+  echo "link set eth0 mtu $3 up"
+  [ -z "$1" ] || echo "route add default via $2"
+  [ -z "$address6" ] || echo "addr add $address6 dev eth0 $nodad"
+} | if why=$(echo | ip -batch - 2>&1); then
+  ip -batch -
+else
+  while read -r words; do ip $words || exit 125; done
+fi || exit 125
 echo hawser:resolver
 if file=$(readlink -f /etc/resolv.conf) && [ -f "$file" ]; then
   umask 022
@@ -83,9 +136,17 @@ cover() {
   mount --bind /dev/null "$1" || exit 125
 }
 ${COVER_NAME_SOCKETS}
+has_route() {
+  while read -r destination prefix rest; do
+    [ "$prefix" = 00 ] && [ "\${rest##* }" = eth0 ] && return
+  done </proc/net/ipv6_route
+}
+if [ "$address6" ] && [ "$answer" = "proceed route" ] && ! has_route; then
+  ip route add ::/0 via ${ROUTER_LINK_LOCAL} dev eth0 metric 2048 expires 2
+fi
 `;
 
-/** `sh -c HOLD hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER`. */
+/** `sh -c HOLD hawser ADDRESS/PREFIX GATEWAY MTU RESOLVER ADDRESS6/PREFIX`. */
 export const HOLD = `${SETUP}
 echo hawser:run
 last=

@@ -75,7 +75,7 @@ export function optionHelp(table: OptionTable): string {
     const letter = row.letter === undefined ? "    " : `-${row.letter}, `;
     const left = `  ${letter}--${name}${isValueRow(row) ? ` ${row.metavar}` : ""}`;
     const shown = isValueRow(row) && row.shown !== undefined ? ` [${row.shown}]` : "";
-    return { left, lines: `${row.help}${shown}`.split("\n") };
+    return { left, lines: `${row.help}${shown}`.split("\n").map((line) => line.trim()) };
   });
   const width = Math.max(...rows.map(({ left }) => left.length)) + 2;
   return rows.flatMap(({ left, lines }) => lines.map((line, i) => (i === 0 ? left : "").padEnd(width) + line)).join(

@@ -60,7 +60,13 @@ export type CommandLine =
 
 /** The options of `run`. */
 export const RUN_ROWS = {
-  "mtu": { letter: "m", metavar: "N", help: "MTU of eth0, 576 to 65520", shown: "65520", read: readMtu },
+  "mtu": {
+    letter: "m",
+    metavar: "N",
+    help: "MTU of eth0, 576 to 65520; below 1280 IPv4 alone",
+    shown: "65520",
+    read: readMtu,
+  },
   "no-offload": { help: "plain frames: no segmentation, no checksum offload" },
   "isolate": { help: "own processes, shared memory and /proc; the host's sockets are covered" },
   ...GATEWAY_ROWS,
@@ -162,7 +168,7 @@ function parseRun(args: readonly string[]): CommandLine {
   const program = "hawser run", { values, rest: command } = readOptions(program, RUN_ROWS, args);
   if (values.help) return { kind: "text", text: helpText("run", RUN_ROWS) };
   const options: RunOptions = {
-    ...gatewaySettings(program, values, { logLevel: "warn", shared: false }),
+    ...gatewaySettings(program, values, { logLevel: "warn", shared: false, mtu: values.mtu }),
     ...linkSettings(values),
     mtu: values.mtu ?? 65520,
     offload: !values["no-offload"],

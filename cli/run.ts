@@ -11,6 +11,7 @@
 import { gatewayRules } from "./gateway_settings.ts";
 import type { GatewayWorker } from "./gateway_worker.ts";
 import { harden } from "./hardening.ts";
+import type { Segment } from "../nat/rules/segment.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { readCommand, refusalOf } from "./command.ts";
 import { Isolation } from "./isolate.ts";
@@ -30,15 +31,15 @@ export async function run(
 ): Promise<number> {
   const command = readCommand(words), refusal = refusalOf(command);
   if (refusal !== undefined) return fail(refusal.message, refusal.code);
-  const { gateway, dns, guest, subnet } = gatewayRules(options.gateway).ipv4!;
+  const { ipv4, ipv6 } = gatewayRules(options.gateway);
   const hasDns = options.gateway.dns !== "none", logger = stderrLogger(options.logLevel);
   let namespace: Namespace;
   try {
     namespace = await Namespace.open({
-      address: `${guest}/${subnet.prefix}`,
-      gateway: gateway.toString(),
+      ipv4: ipv4 === null ? undefined : { address: addressOf(ipv4), gateway: `${ipv4.gateway}` },
+      ipv6: ipv6 === null ? undefined : addressOf(ipv6),
       mtu: options.mtu,
-      resolver: hasDns ? dns.toString() : undefined,
+      resolver: hasDns ? `${(ipv4 ?? ipv6)!.dns}` : undefined,
       command,
       isolation: options.isolate ? new Isolation(command, makeOwnFiles(options)) : undefined,
     });
@@ -51,18 +52,19 @@ export async function run(
   try {
     const { mtu, offload } = options, { tun } = namespace;
     const sources = [{ kind: "tap", name: "eth0", tun, mtu, offload } as const];
-    const started = worker.start({ kind: "start", sources, needsTap: false, settings: options }).then(() => undefined);
+    const started = worker.start({ kind: "start", sources, needsTap: false, settings: options });
     // A signal may come before COMMAND is there: that is no failure.
     const early = await Promise.race([started, failed, namespace.ended.then(exitCodeOf)]);
     if (typeof early === "number") return early;
-    if (early) return fail(`cannot start the gateway: ${early.message}`);
-    await namespace.proceed();
+    if ("message" in early) return fail(`cannot start the gateway: ${early.message}`);
+    await namespace.proceed(early);
     // COMMAND has just been started: nothing of this reaches it.
     harden(logger, ["kill"]);
     keepOnly(neededByGateway(options, sources), logger);
     if (namespace.unresolved && hasDns) {
       logger.warn("names will not resolve: there is no /etc/resolv.conf to replace");
     }
+    if (namespace.lacksIpv6) logger.info("the kernel has no IPv6 here: the command has IPv4 alone");
     if (namespace.strayed) {
       logger.warn("the command may not enter the working directory and starts in /");
     }
@@ -81,6 +83,11 @@ export async function run(
     // Its network and its kernel's half of each connection live as long as the TAP is open.
     await Promise.race([worker.stop({ guestsHaveEnded: true }), failed]);
   }
+}
+
+/** The address of the guest with the prefix of its network. */
+function addressOf({ guest, subnet }: Segment): string {
+  return `${guest}/${subnet.prefix}`;
 }
 
 /** The files that Hawser will write. They are made now, because only what is there can be hidden from COMMAND. */

@@ -42,6 +42,8 @@ export interface StartedMessage {
   readonly wakeFd: number | undefined;
   /** Where guests come from, with the real ports, in the order of the sources. */
   readonly addresses: readonly string[];
+  /** Whether guests are told of a default route for IPv6. */
+  readonly ipv6Route: boolean;
 }
 
 /** From the Worker: the answer to each of these, or that it has failed, which may come at any time. */

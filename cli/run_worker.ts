@@ -16,6 +16,7 @@ import type { HostNetwork } from "../nat/host.ts";
 import { SYSTEM_CLOCK } from "../net/link/clock.ts";
 import type { Link } from "../net/link/link.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
+import { LinuxIpv6Routes } from "../net/linux/ipv6_routes.ts";
 import { reportOf } from "./flow_report.ts";
 import { gatewayOptions, reportForwards } from "./gateway_settings.ts";
 import { type GuestSource, openSource, wantsLoop } from "./guest_source.ts";
@@ -52,7 +53,7 @@ async function serve({ sources, needsTap, settings }: StartMessage): Promise<voi
   const isFfi = settings.host === "ffi";
   const loop = isFfi || wantsAnyLoop(sources) ? resources.use(new EventLoop()) : undefined;
   if (!isFfi) loop?.start();
-  const host: HostNetwork = isFfi ? new LinuxHost(loop!) : new DenoHost();
+  const host: HostNetwork = isFfi ? new LinuxHost(loop!) : denoHost(loop && resources.use(new LinuxIpv6Routes(loop)));
   const logger = stderrLogger(settings.logLevel);
   const wrapper = resources.use(new LinkWrapper(settings, { clock: loop ?? SYSTEM_CLOCK, logger }));
   const gateway = resources.use(await Gateway.start(gatewayOptions(settings, host)));
@@ -83,8 +84,8 @@ async function serve({ sources, needsTap, settings }: StartMessage): Promise<voi
   }
   dropAllBut(logger, ["netAdmin", "netRaw", "netBindService", "dacOverride"]);
   reportForwards(gateway);
-  const addresses = opened.map(({ address }) => address);
-  scope.postMessage({ kind: "started", wakeFd: isFfi ? loop!.wakeFd : undefined, addresses });
+  const addresses = opened.map(({ address }) => address), { ipv6Route } = gateway;
+  scope.postMessage({ kind: "started", wakeFd: isFfi ? loop!.wakeFd : undefined, addresses, ipv6Route });
   let stop: StopMessage;
   for (;;) {
     if (isFfi) loop!.runBlocking();
@@ -111,6 +112,18 @@ async function serve({ sources, needsTap, settings }: StartMessage): Promise<voi
     if (isFfi) loop!.runBlocking(loop!.now() + LOOK_MS);
     else await delay(LOOK_MS);
   }
+}
+
+/** Deno's sockets, with the routes that Deno cannot read if there are some. */
+function denoHost(routes: LinuxIpv6Routes | undefined): HostNetwork {
+  const host = new DenoHost();
+  if (routes === undefined) return host;
+  const changed = (listener: () => void) =>
+    routes.changed(() => {
+      listener();
+      host.wake();
+    });
+  return Object.assign(host, { ipv6Routes: { has: () => routes.has(), changed } });
 }
 
 /** A loop of Linux serves these even where the gateway's own sockets are Deno's, if it can be had. */

@@ -39,7 +39,7 @@ export const SERVE_ROWS = {
   "mtu": {
     letter: "m",
     metavar: "N",
-    help: "MTU of the links, 576 to 65520",
+    help: "MTU of the links, 576 to 65520; below 1280 IPv4 alone",
     shown: "1500, TAP: 65520",
     read: readMtu,
   },
@@ -78,7 +78,7 @@ export function parseServe(args: readonly string[]): ServeOptions | undefined {
     throw new UsageError(program, "bad --exit-fd: it is that of --ready-fd, give two");
   }
   return {
-    ...gatewaySettings(program, values, { logLevel: "info", shared: true }),
+    ...gatewaySettings(program, values, { logLevel: "info", shared: true, mtu: values.mtu }),
     ...linkSettings(values),
     links,
     mtu: values.mtu,

@@ -13,6 +13,7 @@ const GATEWAY: PlainOptions = {
   allow: [],
   deny: [],
   dhcpOptions: [],
+  nat64: false,
 };
 const DEFAULTS: RunOptions = {
   gateway: GATEWAY,
@@ -51,6 +52,24 @@ const GOOD: [string[], Partial<RunOptions>, string[]][] = [
   [["-m", "576", "-m", "65520", "true"], { mtu: 65520 }, ["true"]],
   [["--subnet", "192.168.5.0/27", "true"], told({ subnet: "192.168.5.0/27" }), ["true"]],
   [["--subnet=10.0.0.0/8", "true"], told({ subnet: "10.0.0.0/8" }), ["true"]],
+  [["-4", "true"], told({ families: "ipv4" }), ["true"]],
+  [["--ipv4-only", "true"], told({ families: "ipv4" }), ["true"]],
+  [["-6", "true"], told({ families: "ipv6" }), ["true"]],
+  [["-m", "1280", "--ipv6-only", "true"], { ...told({ families: "ipv6" }), mtu: 1280 }, ["true"]],
+  [["-m", "1279", "true"], { ...told({ families: "ipv4" }), mtu: 1279 }, ["true"]],
+  [["--subnet6", "2001:db8:1:2::/64", "true"], told({ subnet6: "2001:db8:1:2::/64" }), ["true"]],
+  [["--nat64", "true"], told({ nat64: true }), ["true"]],
+  [["-6", "--nat64", "true"], told({ families: "ipv6", nat64: true }), ["true"]],
+  [["-t", "8080:[fd00::20]/80", "true"], told({ forwards: ["tcp:8080:[fd00::20]/80"] }), ["true"]],
+  [
+    ["--subnet6=fd11::/64", "-u[::1]/53:[fd11::5]", "true"],
+    told({
+      subnet6: "fd11::/64",
+      forwards: ["udp:[::1]/53:[fd11::5]"],
+    }),
+    ["true"],
+  ],
+  [["--map", "fd00::9=127.0.0.1", "true"], told({ maps: ["fd00::9=127.0.0.1"] }), ["true"]],
   [["--no-offload", "true"], { offload: false }, ["true"]],
   [["--no-offload", "false"], { offload: false }, ["false"]],
   [["--no-offload", "--", "true"], { offload: false }, ["true"]],
@@ -156,6 +175,37 @@ const BAD: [string[], string][] = [
   [["--subnet", "10.0.2.5/24", "x"], "it names an address in a network, write 10.0.2.0/24"],
   [["--subnet", "127.0.0.0/8", "x"], "it shares "],
   [["--subnet", "224.0.0.0/24", "x"], "it shares "],
+  [["--subnet", "fd00::/64", "--subnet6", "fd00::/64", "x"], "bad --subnet fd00::/64: it is an IPv4 network"],
+  [["--subnet6", "fd00::", "x"], "bad --subnet6 fd00::: it is an IPv6 network of 64 bits, such as fd00::/64"],
+  [["--subnet6", "10.0.2.0/24", "x"], "it is an IPv6 network of 64 bits"],
+  [["--subnet6", "fd00::/48", "x"], "bad --subnet6 fd00::/48: its prefix is /64, such as fd00::/64"],
+  [["--subnet6", "fd00::/65", "x"], "its prefix is /64"],
+  [["--subnet6", "fd00::/129", "x"], "it is an IPv6 network of 64 bits"],
+  [["--subnet6", "fd00::15/64", "x"], "it names an address in a network, write fd00::/64"],
+  [["--subnet6", "fe80::/64", "x"], "bad --subnet6 fe80::/64: it shares fe80::/10"],
+  [["--subnet6", "ff02::/64", "x"], "it shares ff00::/8"],
+  [["--subnet6", "::/64", "x"], "it shares "],
+  [["-4", "-6", "x"], "--ipv4-only and --ipv6-only leave nothing, give one of them"],
+  [["-4", "--subnet6", "fd11::/64", "x"], "bad --subnet6 fd11::/64: --ipv4-only leaves IPv6 out"],
+  [["-m", "1000", "--subnet6", "fd11::/64", "x"], "bad --subnet6 fd11::/64: --mtu 1000 leaves IPv6 out"],
+  [["-6", "--subnet", "10.9.0.0/24", "x"], "bad --subnet 10.9.0.0/24: --ipv6-only leaves IPv4 out"],
+  [["-6", "-m", "1279", "x"], "bad --mtu 1279: --ipv6-only needs 1280 at least"],
+  [["--nat64", "-m", "576", "x"], "bad --mtu 576: --nat64 needs 1280 at least"],
+  [["-4", "--nat64", "x"], "bad --nat64 with -4: it gives IPv4 to guests by way of IPv6"],
+  [["-46", "x"], "unknown option -46"],
+  [["-t", "80:[fd00::20/80", "x"], 'bad --tcp-ports 80:[fd00::20/80: "[fd00::20" is no address of a guest'],
+  [["-t", "[::1/80", "x"], "[::1 before the slash is no IP address"],
+  [
+    ["-t", "80:[fd11::5]/80", "x"],
+    "fd11::5 is no address of a guest, which is one of fd00::/64 other than fd00::2, fd00::3",
+  ],
+  [["-4", "-t", "80:[fd00::5]/80", "x"], "fd00::5 is no address of a guest, which has no IPv6"],
+  [["--allow", "[2001:db8::/32:80", "x"], "bad --allow [2001:db8::/32:80: it is CIDR"],
+  [["--allow", "2001:db8::/32]:80", "x"], "it is CIDR"],
+  [["--dns", "[2001:db8::53", "x"], "bad --dns [2001:db8::53: it is ADDR"],
+  [["--dns", "2001:db8::53]:53", "x"], "it is ADDR"],
+  [["--map", "[fd00::9]=::1", "x"], "it is GUESTADDR=HOSTADDR"],
+  [["--map", "fd00::3=::1", "x"], "fd00::3 is the DNS server's address"],
   [["--pcap", "-", "x"], "bad --pcap -: standard output is the command's, name a file"],
   [["--impair", "slow", "x"], "bad --impair slow: it is a list of loss, delay, "],
   [["--impair", "loss=2", "x"], "bad --impair loss=2: loss is a percentage from 0% to 100%, such as 1%"],
@@ -270,7 +320,7 @@ Deno.test("the help of a command names exactly the options that there are", () =
     assertEquals(named, Object.keys(rows));
   }
   const text = help("run");
-  assertMatch(text, /^ {2}-m, --mtu N +MTU of eth0, 576 to 65520 \[65520\]$/m);
+  assertMatch(text, /^ {2}-m, --mtu N +MTU of eth0, 576 to 65520; below 1280 IPv4 alone \[65520\]$/m);
   assertMatch(text, /^ {6}--log-level LEVEL +debug, info, warn or error \[warn\]$/m);
 });
 

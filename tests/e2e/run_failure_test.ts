@@ -32,6 +32,8 @@ Deno.test({
 Deno.test("hawser run with a bad command line is 2 and starts nothing", async () => {
   assertOneLine(await hawser(["run", "--mtu", "9", "touch", "/nowhere/x"]), 2, "bad --mtu 9: it is a whole number");
   assertOneLine(await hawser(["run"]), 2, "missing COMMAND");
+  assertOneLine(await hawser(["run", "-4", "-6", "true"]), 2, "--ipv4-only and --ipv6-only leave nothing, give one");
+  assertOneLine(await hawser(["run", "--subnet6", "fd00::/56", "true"]), 2, "its prefix is /64, such as fd00::/64");
 });
 
 Deno.test("hawser --help and --version write to stdout alone", async () => {

@@ -1,0 +1,109 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { hawser, OrdinaryUser } from "./run_support.ts";
+import { requires } from "../support/requirements.ts";
+
+const { ignore, reason } = requires("linux", "root", "tun", "unshare", "ip", "curl");
+
+/** A server of one page on a loopback address. */
+function serve(hostname: string): { port: number; [Symbol.asyncDispose](): Promise<void> } {
+  const server = Deno.serve({ hostname, port: 0, onListen: () => {} }, () => new Response(`from ${hostname}\n`));
+  return { port: server.addr.port, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
+const LOOK = "ip -o addr show dev eth0; ip -o -6 route; cat /etc/resolv.conf";
+
+Deno.test({
+  name: `hawser run has addresses of both families, none of them tentative, before the command starts${reason}`,
+  ignore,
+  fn: async () => {
+    for (const isolate of [[], ["--isolate"]]) {
+      const { stdout, stderr } = await hawser(["run", ...isolate, "sh", "-c", LOOK]);
+      assertEquals(stderr, "");
+      assertMatch(stdout, /eth0\s+inet 10\.0\.2\.15\/24/);
+      assertMatch(stdout, /eth0\s+inet6 fd00::15\/64 scope global/);
+      assertEquals(stdout.match(/inet6 fe80::/g)?.length, 1);
+      // No other address is made up from the prefix that is advertised.
+      assertEquals(stdout.match(/inet6 /g)?.length, 2, stdout);
+      assert(!/tentative|dadfailed/.test(stdout), stdout);
+      assertMatch(stdout, /^nameserver 10\.0\.2\.3\n$/m);
+    }
+  },
+});
+
+Deno.test({
+  name: `hawser run -6 has no IPv4, -4 and a small MTU no IPv6 on eth0, and --subnet6 says which${reason}`,
+  ignore,
+  fn: async () => {
+    const six = await hawser(["run", "-6", "--subnet6", "2001:db8:7:8::/64", "sh", "-c", LOOK]);
+    assertMatch(six.stdout, /eth0\s+inet6 2001:db8:7:8::15\/64/);
+    assert(!six.stdout.includes("inet 10."), six.stdout);
+    assertMatch(six.stdout, /^nameserver 2001:db8:7:8::3$/m);
+    for (const words of [["-4"], ["-m", "1279"]]) {
+      const four = await hawser(["run", ...words, "sh", "-c", LOOK]);
+      assertMatch(four.stdout, /eth0\s+inet 10\.0\.2\.15\/24/);
+      assert(!four.stdout.includes("inet6"), four.stdout);
+      assertEquals(four.code, 0);
+    }
+  },
+});
+
+Deno.test({
+  name: `hawser run reaches the host's loopback at fd00::2, as root and as an ordinary user${reason}`,
+  ignore,
+  fn: async () => {
+    await using six = serve("::1");
+    await using four = serve("127.0.0.1");
+    await using user = await OrdinaryUser.create();
+    const get = (port: number) => `curl -sS -6 -g -m 20 "http://[fd00::2]:${port}/"`;
+    const script = `${get(six.port)}; ${get(four.port)}; getent ahosts host.hawser.internal | grep STREAM`;
+    for (const run of [hawser, (words: string[]) => user.hawser(words)]) {
+      const { stdout, stderr, code } = await run(["run", "sh", "-c", script]);
+      assertEquals({ code, stderr }, { code: 0, stderr: "" });
+      assertStringIncludes(stdout, "from ::1\nfrom 127.0.0.1\n");
+      assertMatch(stdout, /^fd00::2 +STREAM/m);
+      assertMatch(stdout, /^10\.0\.2\.2 +STREAM/m);
+    }
+  },
+});
+
+Deno.test({
+  name: `hawser run in a namespace without an IPv6 default route has none itself${reason}`,
+  ignore,
+  fn: async () => {
+    const around = 'unshare -n sh -c "ip link set lo up; exec \\"\\$@\\"" sh "$@"';
+    const { stdout } = await hawser(["run", "sh", "-c", "sleep 0.5; ip -6 route show default"], { around });
+    assertEquals(stdout, "");
+  },
+});
+
+Deno.test({
+  name: `hawser run has the host's IPv6 default route when the command starts, and follows it${reason}`,
+  ignore,
+  fn: async () => {
+    // The host is a namespace whose route goes and comes back, each when the command asks for it.
+    const route = "default via 2001:db8:5::2 dev v0";
+    const change = `read -r _; ip -6 route del ${route}; read -r _; ip -6 route add ${route}`;
+    const around = `unshare -n sh -c '
+      ip link set lo up; ip link add v0 type veth peer name v1; ip link set v0 up; ip link set v1 up
+      ip addr add 2001:db8:5::1/64 dev v0 nodad; ip -6 route add ${route}
+      timeout 60 sh -c "${change}" <>"$FIFO" >/dev/null 2>&1 & exec "$@"' sh "$@"`;
+    const fifo = await Deno.makeTempDir();
+    try {
+      await new Deno.Command("mkfifo", { args: [`${fifo}/f`] }).output();
+      const wait = (what: string, condition: string) =>
+        `i=0; until ${condition}; do i=$((i+1)); [ $i -gt 200 ] && echo "not ${what}" && exit 1; sleep 0.05; done`;
+      const script = `has() { ip -6 route show default | grep -q fe80::2; }
+        has || { echo "no route at the start"; exit 1; }
+        echo >"$FIFO"; ${wait("gone", "! has")}
+        echo >"$FIFO"; ${wait("back", "has")}
+        echo followed`;
+      const env = { FIFO: `${fifo}/f` };
+      for (const host of ["ffi", "deno"]) {
+        const { stdout, stderr } = await hawser(["run", "--host", host, "sh", "-c", script], { around, env });
+        assertEquals(stdout, "followed\n", stderr);
+      }
+    } finally {
+      await Deno.remove(fifo, { recursive: true });
+    }
+  },
+});
