@@ -2,10 +2,11 @@ import { assertEquals } from "@std/assert";
 import { DROP_REASONS, type DropReason } from "../../nat/base/counters.ts";
 import { TCP_STATES, type TcpState } from "../../nat/tcp/transitions.ts";
 import { readCorpus } from "./corpus.ts";
+import { readTwins } from "./families.ts";
 import { parseScript } from "./script.ts";
 import { FuzzTarget } from "./target.ts";
 
-const corpus = readCorpus();
+const corpus = [...readCorpus(), ...readTwins()];
 const counted = new Set<string>(), states = new Set<string>();
 
 for (const { name, text } of corpus) {

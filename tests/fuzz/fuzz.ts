@@ -10,6 +10,7 @@
  */
 import { type CorpusEntry, CROWD_FOLDER, readCorpus, writeFailure } from "./corpus.ts";
 import { fuzzCrowds } from "./crowd_fuzz.ts";
+import { readTwins } from "./families.ts";
 import { HOST_DEEDS, mutate, Random } from "./mutate.ts";
 import { type Action, FRAME_VERBS, parseScript } from "./script.ts";
 import { FuzzTarget } from "./target.ts";
@@ -116,7 +117,7 @@ async function main(): Promise<number> {
   const seconds = option("seconds", 30), seed = option("seed", Date.now() % 1_000_000_007);
   const end = performance.now() + seconds * 1000, half = end - seconds * 500;
   console.log(`fuzzing for ${seconds} s with seed ${seed}`);
-  const { sessions, frames, failures } = fuzz(readCorpus(), seed, () => performance.now() < half);
+  const { sessions, frames, failures } = fuzz([...readCorpus(), ...readTwins()], seed, () => performance.now() < half);
   console.log(`${frames} frames in ${sessions} sessions, ${failures.size} failures`);
   const crowds = await fuzzCrowds(new Random(seed), () => performance.now() < end);
   console.log(`${crowds.lines} deeds of crowds in ${crowds.sessions} sessions, ${crowds.failures.size} failures`);

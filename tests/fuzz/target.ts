@@ -19,61 +19,41 @@ import { MAX_MAPPINGS } from "../../nat/relay/mappings.ts";
 import { MAX_DNS_PENDING } from "../../nat/service/dns_service.ts";
 import type { TcpState } from "../../nat/tcp/transitions.ts";
 import { createTranslationRules } from "../../nat/rules/translation_options.ts";
-import { IpAddress, isGroupMac } from "../../net/wire/address.ts";
-import { ARP_REPLY, ARP_REQUEST, arpOperation, arpSenderIp, checkArp, decodeArp } from "../../net/wire/arp.ts";
-import { ipv4AddressSum } from "../../net/wire/checksum.ts";
+import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
+import { ARP_REPLY, arpOperation, arpSenderIp, checkArp } from "../../net/wire/arp.ts";
 import {
   checkEthernet,
-  decodeEthernet,
-  ethernetDestination,
   ethernetType,
   ETHERTYPE_ARP,
-  ETHERTYPE_IPV4,
   ETHERTYPE_IPV6,
   ETHERTYPE_VLAN,
   isPriorityTagged,
   VLAN_TAG_LENGTH,
 } from "../../net/wire/ethernet.ts";
-import { DHCP_SERVER_PORT } from "../../net/wire/dhcpv4.ts";
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
-import { icmpv4ChecksumValid } from "../../net/wire/icmpv4.ts";
 import {
   checkIpv4,
-  decodeIpv4,
   ipv4Destination,
   ipv4HeaderLength,
-  ipv4HeaderValid,
   ipv4IsFragment,
   ipv4Protocol,
   ipv4Source,
-  PROTOCOL_ICMP,
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
 import {
   checkIpv6,
-  decodeIpv6,
   IPV6_HEADER_LENGTH,
-  ipv6AddressSum,
   ipv6Destination,
   ipv6PayloadLength,
   PROTOCOL_ICMPV6,
 } from "../../net/wire/ipv6.ts";
-import { IPV6_CHAIN_OK, Ipv6Chain, walkIpv6 } from "../../net/wire/ipv6_extensions.ts";
-import { icmpv6ChecksumValid, icmpv6Type } from "../../net/wire/icmpv6.ts";
-import {
-  checkNdp,
-  isNdpType,
-  NDP_NEIGHBOUR_ADVERTISEMENT,
-  NDP_NEIGHBOUR_SOLICITATION,
-  NDP_ROUTER_SOLICITATION,
-  ndpFitsHeader,
-  ndpTarget,
-} from "../../net/wire/ndp.ts";
+import { Ipv6Chain, walkIpv6 } from "../../net/wire/ipv6_extensions.ts";
+import { icmpv6Type } from "../../net/wire/icmpv6.ts";
+import { checkNdp, NDP_NEIGHBOUR_ADVERTISEMENT, NDP_ROUTER_SOLICITATION, ndpTarget } from "../../net/wire/ndp.ts";
 import { familyOf } from "../../nat/rules/policy.ts";
 import { segmentOf, type Segments } from "../../nat/rules/segment.ts";
-import { checkTcp, tcpChecksumValid, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
-import { decodeUdp, udpChecksum, udpChecksumValid, udpSourcePort } from "../../net/wire/udp.ts";
+import { checkTcp, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
 import type { HostAddresses } from "../../nat/host.ts";
 import { endpoint } from "../support/forward_script.ts";
 import { OtherGuest } from "../support/other_guest.ts";
@@ -81,9 +61,13 @@ import type { ScriptPingSocket, ScriptUdpSocket } from "../support/script_datagr
 import { ScriptHost, ScriptTcpSocket } from "../support/script_host.ts";
 import { payloadOf, ScriptGuest } from "./guest_script.ts";
 import { type Action, FRAME_VERBS } from "./script.ts";
+import { SentFrames } from "./sent_frames.ts";
 
-/** A host with one address beside loopback. */
-const HOST: HostAddresses = { version: () => 0, has: (address) => `${address}` === "192.0.2.9" };
+/** A host with one address of each family beside loopback. */
+const HOST: HostAddresses = {
+  version: () => 0,
+  has: (address) => ["192.0.2.9", "2001:db8:1::9"].includes(`${address}`),
+};
 /** Frames that one frame of the guest may bring about: what a window of data is cut into. */
 const MOST_FRAMES = 4096;
 /** Beyond so many flows they are counted and not looked at one by one, which would take too long. */
@@ -102,15 +86,12 @@ export class FuzzTarget {
   /** Every line as it was played: frames are there as bytes. */
   readonly played: string[] = [];
 
-  #mtu: number;
   #maxFlows: number;
   #maxBufferBytes: number;
   #taken: number;
-  #sent = 0;
+  #sent: SentFrames;
   #linkTakes = true;
   #linkGone = false;
-  /** The addresses that the gateway has asked for by ARP or a solicitation and heard no reply about. */
-  #asked = new Set<string>();
   #others: OtherGuest[] = [];
   /** Clients of forwards. */
   #clients: ScriptTcpSocket[] = [];
@@ -118,7 +99,12 @@ export class FuzzTarget {
   /** A gateway as an `options` line says. */
   constructor(options: ReadonlyMap<string, string> = new Map()) {
     const number = (name: string, otherwise: number) => Number(options.get(name) ?? otherwise);
-    this.#mtu = number("mtu", 1500);
+    const mtu = number("mtu", 1500);
+    this.#sent = new SentFrames({
+      mtu,
+      mac: () => this.guest.mac,
+      segment: (bytes, tcp, end) => this.script.received(bytes, tcp, end),
+    });
     this.#maxFlows = number("maxFlows", 16);
     this.#maxBufferBytes = number("maxBufferBytes", 1 << 20);
     const dnsServers = options.get("dns") === "none" ? null : [options.get("dns") ?? "127.0.0.53"];
@@ -139,8 +125,12 @@ export class FuzzTarget {
       tcp: { receiveLimit: number("receiveLimit", 65536), sendLimit: number("sendLimit", 1 << 18) },
     });
     this.host.start(() => this.nat.turn());
-    const offload = options.get("offload") === "yes", send = (frame: Frame) => this.#take(frame);
-    this.guest = this.nat.attach({ name: "fuzz", mtu: this.#mtu, offload, send, flush() {} });
+    const offload = options.get("offload") === "yes";
+    const send = (frame: Frame) => {
+      this.#sent.take(frame);
+      return this.#linkTakes;
+    };
+    this.guest = this.nat.attach({ name: "fuzz", mtu, offload, send, flush() {} });
     this.#taken = this.nat.pool.takenBytes;
     if (options.size > 0) this.played.push(`options ${[...options].map((field) => field.join("=")).join(" ")}`);
   }
@@ -166,7 +156,7 @@ export class FuzzTarget {
     );
     // A frame that is only heard changes how long the guest was silent.
     this.host.advance(1);
-    this.#sent = 0;
+    this.#sent.count = 0;
     const plain = withoutPriority(bytes);
     const answer = this.#answersGateway(plain), turnedAway = this.#turnedAway;
     const before = this.#signature(plain), counted = total(this.nat.counters), full = this.nat.counters.linkFull;
@@ -190,17 +180,18 @@ export class FuzzTarget {
       asksDns(plain, this.nat.rules, PROTOCOL_UDP) ||
       asksRouter(plain) || this.#isKept(plain) || answer;
     // One that was dropped, as a frame to another station is, answered nothing.
-    if (answer && moved === 0) this.#asked.delete(answeredAddress(plain)!);
+    if (answer && moved === 0) this.#sent.asked.delete(answeredAddress(plain)!);
     assert(moved >= 1 || hasEffect, "the frame had no effect and moved no counter");
-    assert(this.#sent <= MOST_FRAMES, `one frame brought about ${this.#sent}`);
+    assert(this.#sent.count <= MOST_FRAMES, `one frame brought about ${this.#sent.count}`);
     this.#checkBounds();
   }
 
   /** The latest connection's state, or none. */
   get state(): string {
-    const guest = `${this.guest.address(4)}:${this.script.port}`;
+    const addresses = [this.guest.address(4), this.guest.address(6)].filter((address) => address !== null);
+    const guests = addresses.map((address) => formatEndpoint(address, this.script.port));
     // What only drains comes last, and stands for the connection where nothing else does.
-    return this.nat.flows().find((flow) => flow.protocol === "tcp" && flow.guest === guest)?.state ?? "none";
+    return this.nat.flows().find((flow) => flow.protocol === "tcp" && guests.includes(flow.guest))?.state ?? "none";
   }
 
   /** Ends the gateway: nothing may be left. */
@@ -342,8 +333,8 @@ export class FuzzTarget {
    * where that was known.
    */
   #answersGateway(bytes: Uint8Array): boolean {
-    const address = this.#asked.size === 0 ? null : answeredAddress(bytes);
-    return address !== null && this.#asked.has(address);
+    const address = this.#sent.asked.size === 0 ? null : answeredAddress(bytes);
+    return address !== null && this.#sent.asked.has(address);
   }
 
   /** Everything that a frame can change, but for counters. */
@@ -363,83 +354,8 @@ export class FuzzTarget {
       nat.timers.size,
       `${guest.address(4)} ${guest.address(6)}`,
       guest.mac,
-      this.#sent,
+      this.#sent.count,
     ]);
-  }
-
-  #take(frame: Frame): boolean {
-    this.#sent++;
-    const { bytes, start, end } = frame, ether = decodeEthernet(bytes, start, end), at = ether.payloadStart;
-    const addressed = ether.destination === this.guest.mac || isGroupMac(ether.destination);
-    if (ether.type === ETHERTYPE_ARP) {
-      assert(addressed, "a frame for somebody else");
-      const { operation, targetIp } = decodeArp(bytes, at, end);
-      if (operation === ARP_REQUEST) this.#asked.add(`${IpAddress.fromIpv4(targetIp)}`);
-    } else if (ether.type === ETHERTYPE_IPV6) {
-      assert(addressed, "a packet for somebody else");
-      this.#checkPacket6(frame, at);
-    } else {
-      assertEquals(ether.type, ETHERTYPE_IPV4);
-      // A DHCP client says itself which card it asks for (RFC 2131 section 4.1).
-      const dhcp = ipv4Protocol(bytes, at) === PROTOCOL_UDP && udpSourcePort(bytes, at + 20) === DHCP_SERVER_PORT;
-      assert(addressed || dhcp, "a packet for somebody else");
-      this.#checkPacket(frame, at);
-    }
-    return this.#linkTakes;
-  }
-
-  #checkPacket6({ bytes, start, end, checksum, segmentSize }: Frame, at: number): void {
-    const packet = decodeIpv6(bytes, at, end), chain = new Ipv6Chain(), addressSum = ipv6AddressSum(bytes, at);
-    assertEquals(packet.payloadEnd, end, "bytes behind the packet");
-    assert(end - at <= this.#mtu || segmentSize > 0, `a packet of ${end - at} bytes`);
-    assertEquals(walkIpv6(bytes, at, end, chain), IPV6_CHAIN_OK, "headers that nobody follows");
-    const { protocol, transport } = chain;
-    if (chain.fragment >= 0) return;
-    if (protocol === PROTOCOL_TCP) {
-      this.script.received(bytes, transport, end);
-      assert(
-        checksum === CHECKSUM_PARTIAL || tcpChecksumValid(bytes, transport, end, addressSum),
-        "a wrong TCP checksum",
-      );
-    } else if (protocol === PROTOCOL_UDP) {
-      decodeUdp(bytes, transport, end);
-      const right = udpChecksum(bytes, transport) !== 0 && udpChecksumValid(bytes, transport, addressSum);
-      assert(checksum === CHECKSUM_PARTIAL || right, "a wrong UDP checksum");
-    } else {
-      assertEquals(protocol, PROTOCOL_ICMPV6);
-      assert(icmpv6ChecksumValid(bytes, transport, end, addressSum), "a wrong ICMPv6 checksum");
-      if (!isNdpType(icmpv6Type(bytes, transport))) return;
-      assert(checkNdp(bytes, transport, end) && ndpFitsHeader(bytes, at, transport, end), "a bad neighbour message");
-      const isGroup = isGroupMac(ethernetDestination(bytes, start));
-      assertEquals(isGroup, bytes[at + 24] === 0xff, "a group's address and another MAC address");
-      if (icmpv6Type(bytes, transport) === NDP_NEIGHBOUR_SOLICITATION) {
-        this.#asked.add(`${ndpTarget(bytes, transport)}`);
-      }
-    }
-  }
-
-  #checkPacket({ bytes, end, checksum, segmentSize }: Frame, at: number): void {
-    const packet = decodeIpv4(bytes, at, end), { payloadStart, payloadEnd, source, destination } = packet;
-    assert(ipv4HeaderValid(bytes, at), "a wrong IPv4 checksum");
-    assertEquals(payloadEnd, end, "bytes behind the packet");
-    assert(end - at <= this.#mtu || segmentSize > 0, `a packet of ${end - at} bytes`);
-    if (packet.protocol === PROTOCOL_TCP) {
-      this.script.received(bytes, payloadStart, end);
-      const right = checksum === CHECKSUM_PARTIAL ||
-        tcpChecksumValid(bytes, payloadStart, end, ipv4AddressSum(source, destination));
-      assert(right, "a wrong TCP checksum");
-    } else if (packet.protocol === PROTOCOL_UDP) {
-      // A fragment other than the first has no header.
-      if (packet.moreFragments || packet.fragmentOffset > 0) return;
-      decodeUdp(bytes, payloadStart, end);
-      const right = checksum === CHECKSUM_PARTIAL ||
-        udpChecksumValid(bytes, payloadStart, ipv4AddressSum(source, destination));
-      assert(right, "a wrong UDP checksum");
-    } else {
-      assertEquals(packet.protocol, PROTOCOL_ICMP);
-      const isFragment = packet.moreFragments || packet.fragmentOffset > 0;
-      assert(isFragment || icmpv4ChecksumValid(bytes, payloadStart, end), "a wrong ICMP checksum");
-    }
   }
 }
 
