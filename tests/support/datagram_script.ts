@@ -1,7 +1,8 @@
 /**
  * A gateway between a scripted guest and a scripted host, on a virtual clock, for datagrams: packets in, packets out.
  *
- * The guest is 10.0.2.15 and talks from port 4000 to 192.0.2.7:9 unless told otherwise.
+ * The guest is 10.0.2.15 and talks from port 4000 to 192.0.2.7:9 unless told otherwise; over IPv6 it is fd00::15 and
+ * talks to [2001:db8::7]:9.
  *
  * @module
  */
@@ -10,8 +11,8 @@ import type { DropReason } from "../../nat/base/counters.ts";
 import type { Guest } from "../../nat/guest.ts";
 import { Nat } from "../../nat/nat.ts";
 import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
-import { formatIpv4, parseIpv4 } from "../../net/wire/address.ts";
-import { ipv4AddressSum } from "../../net/wire/checksum.ts";
+import { formatIpv4, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
+import { addressSum } from "../../net/wire/checksum.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
 import { encodeIcmpv4Error, type Icmpv4Error } from "../../net/wire/icmpv4.ts";
 import {
@@ -22,9 +23,14 @@ import {
   PROTOCOL_ICMP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
+import { readUint16, readUint32 } from "../../net/wire/bytes.ts";
+import { decodeIpv6, IPV6_HEADER_LENGTH } from "../../net/wire/ipv6.ts";
 import { udpChecksumValid } from "../../net/wire/udp.ts";
-import { echoFrame, fragmentWord, packetFrame, packetPayload, udpFrame } from "./frames.ts";
+import { type Address, echoFrame, fragmentWord, GUEST_IP6, packetFrame, packetPayload, udpFrame } from "./frames.ts";
 import { ScriptHost } from "./script_host.ts";
+
+/** The next header of a fragment. */
+const FRAGMENT = 44;
 
 /** The guest's address. */
 export const GUEST = parseIpv4("10.0.2.15");
@@ -32,7 +38,7 @@ export const GUEST = parseIpv4("10.0.2.15");
 /** Fields of a packet of the guest. */
 export interface PacketFields {
   readonly to?: string;
-  readonly source?: number;
+  readonly source?: Address;
   readonly identification?: number;
   readonly protocol?: number;
   readonly ttl?: number;
@@ -46,14 +52,30 @@ export interface DatagramFields extends PacketFields {
 
 /** A packet that the gateway sent, its fragments put together. */
 export interface SentPacket {
+  /** Of IPv4; a packet of IPv6 has none. */
   readonly header: Ipv4Packet;
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: number;
   readonly payload: Uint8Array;
   /** How many frames it took. */
   readonly frames: number;
 }
 
+/** What a frame says of its packet. */
+interface SentPiece extends Pick<SentPacket, "source" | "destination" | "protocol" | "payload"> {
+  readonly header?: Ipv4Packet;
+  /** Where it belongs, whether more comes, and which packet it is a piece of. */
+  readonly offset: number;
+  readonly more: boolean;
+  readonly identification: number;
+}
+
 /** The gateway under test. */
 export class DatagramScript {
+  readonly family: 4 | 6;
+  /** Whom the guest talks to unless told otherwise. */
+  readonly remote: string;
   readonly host: ScriptHost = new ScriptHost();
   readonly nat: Nat;
   readonly guest: Guest;
@@ -64,7 +86,9 @@ export class DatagramScript {
   readonly frames: Frame[] = [];
   #taken: number;
 
-  constructor(options: { mtu?: number; offload?: boolean; rules?: TranslationOptions } = {}) {
+  constructor(options: { mtu?: number; offload?: boolean; rules?: TranslationOptions; family?: 4 | 6 } = {}) {
+    this.family = options.family ?? 4;
+    this.remote = this.family === 4 ? "192.0.2.7" : "2001:db8::7";
     const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
     const rules = createTranslationRules(options.rules);
     this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, maxFlows: 8 });
@@ -83,14 +107,16 @@ export class DatagramScript {
 
   /** The frame of a packet, or of a fragment of one. */
   packet(payload: Uint8Array, fields: PacketFields & { offset?: number; more?: boolean } = {}): Uint8Array {
-    const { offset = 0, more = false, protocol = PROTOCOL_UDP, to = "192.0.2.7", ...rest } = fields;
-    const fragment = fragmentWord(4, offset, more);
-    return packetFrame(protocol, payload, { identification: 1, ...rest, destination: to, fragment });
+    const { offset = 0, more = false, protocol = PROTOCOL_UDP, to = this.remote, ...rest } = fields;
+    const fragment = this.family === 4 || offset > 0 || more
+      ? { fragment: fragmentWord(this.family, offset, more) }
+      : {};
+    return packetFrame(protocol, payload, { identification: 1, ...rest, destination: to, ...fragment });
   }
 
   /** A UDP header and its payload. */
   datagram(payload: Uint8Array, fields: DatagramFields = {}): Uint8Array {
-    const { port = 4000, toPort = 9, to = "192.0.2.7", source = GUEST } = fields;
+    const { port = 4000, toPort = 9, to = this.remote, source = this.family === 4 ? GUEST : GUEST_IP6 } = fields;
     return packetPayload(udpFrame({ source: port, destination: toPort }, payload, { source, destination: to }));
   }
 
@@ -128,18 +154,17 @@ export class DatagramScript {
   /** The packets that the gateway sent since this was last called; fragments must come in order. */
   take(): SentPacket[] {
     const packets: SentPacket[] = [];
-    let parts: number[] = [], first: Ipv4Packet | null = null, frames = 0;
+    let parts: number[] = [], first: SentPiece | null = null, frames = 0;
     for (const { bytes } of this.frames.splice(0)) {
-      const header = decodeIpv4(bytes, 14), payload = bytes.subarray(header.payloadStart, header.payloadEnd);
-      assert(header.checksumValid);
-      assertEquals(header.fragmentOffset, parts.length);
-      if (first !== null) assertEquals(header.identification, first.identification);
-      if (header.moreFragments || header.fragmentOffset > 0) assert(!header.dontFragment);
-      first ??= header;
+      const piece = this.family === 4 ? ipv4Piece(bytes) : ipv6Piece(bytes);
+      assertEquals(piece.offset, parts.length);
+      if (first !== null) assertEquals(piece.identification, first.identification);
+      first ??= piece;
       frames++;
-      parts = parts.concat([...payload]);
-      if (header.moreFragments) continue;
-      packets.push({ header: first, payload: Uint8Array.from(parts), frames });
+      parts = parts.concat([...piece.payload]);
+      if (piece.more) continue;
+      const { header, source, destination, protocol } = first;
+      packets.push({ header: header!, source, destination, protocol, payload: Uint8Array.from(parts), frames });
       parts = [];
       first = null;
       frames = 0;
@@ -151,10 +176,12 @@ export class DatagramScript {
   /** The only packet sent, which is a UDP datagram: its ports and payload. The checksum must be right. */
   takeUdp(): { from: number; to: number; payload: Uint8Array; packet: SentPacket } {
     const packets = this.take();
-    assertEquals(packets.map(({ header }) => header.protocol), [PROTOCOL_UDP]);
-    const { payload, header } = packets[0]!, view = new DataView(payload.buffer);
+    assertEquals(packets.map(({ protocol }) => protocol), [PROTOCOL_UDP]);
+    const { payload, source, destination } = packets[0]!, view = new DataView(payload.buffer);
     assertEquals(view.getUint16(4), payload.length);
-    assert(udpChecksumValid(payload, 0, ipv4AddressSum(header.source, header.destination)));
+    assert(
+      udpChecksumValid(payload, 0, addressSum(IpAddress.parse(source)) + addressSum(IpAddress.parse(destination))),
+    );
     return { from: view.getUint16(0), to: view.getUint16(2), payload: payload.slice(8), packet: packets[0]! };
   }
 
@@ -187,4 +214,25 @@ export class DatagramScript {
     this.frames.push(copy);
     return true;
   }
+}
+
+function ipv4Piece(bytes: Uint8Array): SentPiece {
+  const header = decodeIpv4(bytes, 14), payload = bytes.subarray(header.payloadStart, header.payloadEnd);
+  assert(header.checksumValid);
+  const { fragmentOffset: offset, moreFragments: more, identification, protocol } = header;
+  if (more || offset > 0) assert(!header.dontFragment);
+  const source = formatIpv4(header.source), destination = formatIpv4(header.destination);
+  return { header, source, destination, protocol, payload, offset, more, identification };
+}
+
+/** The packets of the gateway have no extension header but that of a fragment. */
+function ipv6Piece(bytes: Uint8Array): SentPiece {
+  const { source, destination, nextHeader, payloadEnd } = decodeIpv6(bytes, 14), at = 14 + IPV6_HEADER_LENGTH;
+  assertEquals(payloadEnd, bytes.length);
+  const ends = { source: `${source}`, destination: `${destination}` };
+  if (nextHeader !== FRAGMENT) {
+    return { ...ends, protocol: nextHeader, payload: bytes.subarray(at), offset: 0, more: false, identification: -1 };
+  }
+  const word = readUint16(bytes, at + 2), payload = bytes.subarray(at + 8), identification = readUint32(bytes, at + 4);
+  return { ...ends, protocol: bytes[at]!, payload, offset: word & ~7, more: (word & 1) === 1, identification };
 }

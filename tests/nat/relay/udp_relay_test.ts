@@ -11,35 +11,48 @@ import { DatagramScript, GUEST } from "../../support/datagram_script.ts";
 import { noise } from "../../support/packet_bytes.ts";
 
 const TARGET = { address: IpAddress.parse("192.0.2.7"), port: 9 };
+const TARGETS = { 4: TARGET, 6: { address: IpAddress.parse("2001:db8::7"), port: 9 } } as const;
 
-Deno.test("UdpRelay carries datagrams of every size both ways, in fragments where the link demands them", () => {
-  for (const mtu of [576, 1500, 9000, 65520]) {
-    for (const length of [0, 1, mtu - 28, mtu - 27, 1400, 9000, 60000, 65507].filter((n) => n <= 65507)) {
-      for (const front of [7, 300]) {
-        const script = new DatagramScript({ mtu }), payload = noise(length, length + 1);
-        const size = (mtu - 20) & ~7;
-        for (const frame of script.fragments(script.datagram(payload), size)) script.frame(frame);
-        const socket = script.host.udpSockets[0]!;
-        assertEquals(socket.sent.map(({ bytes, to }) => [bytes, `${to.address}`, to.port]), [[
-          payload,
-          "192.0.2.7",
-          9,
-        ]]);
-        socket.front = front;
-        socket.hostSends(payload, TARGET);
-        script.host.run();
-        const reply = script.takeUdp();
-        assertEquals(reply.payload, payload);
-        assertEquals([reply.from, reply.to, formatIpv4(reply.packet.header.source)], [9, 4000, "192.0.2.7"]);
-        assertEquals(reply.packet.frames, length + 28 <= mtu ? 1 : Math.ceil((length + 8) / size));
-        assertEquals(script.counted, {});
-        const [flow] = script.nat.flows();
-        assertEquals([flow!.bytesFromGuest, flow!.bytesToGuest], [length, length]);
-        script.assertEmptyAfterClose();
+/** Registers a test for a guest of each family, whose datagrams go to `target` unless told otherwise. */
+function udpTest(name: string, body: (family: 4 | 6, target: typeof TARGET) => void): void {
+  for (const family of [4, 6] as const) Deno.test(`${name}, over IPv${family}`, () => body(family, TARGETS[family]));
+}
+
+udpTest(
+  "UdpRelay carries datagrams of every size both ways, in fragments where the link demands them",
+  (family, target) => {
+    const header = family === 4 ? 20 : 40;
+    for (const mtu of [family === 4 ? 576 : 1280, 1500, 9000, 65520]) {
+      for (
+        const length of [0, 1, mtu - header - 8, mtu - header - 7, 1400, 9000, 60000, 65507].filter((n) => n <= 65507)
+      ) {
+        for (const front of [7, 300]) {
+          const script = new DatagramScript({ family, mtu }), payload = noise(length, length + 1);
+          // A fragment of IPv6 has an extension header of 8 bytes.
+          const size = (mtu - header - (family === 4 ? 0 : 8)) & ~7;
+          for (const frame of script.fragments(script.datagram(payload), size)) script.frame(frame);
+          const socket = script.host.udpSockets[0]!;
+          assertEquals(socket.sent.map(({ bytes, to }) => [bytes, `${to.address}`, to.port]), [[
+            payload,
+            script.remote,
+            9,
+          ]]);
+          socket.front = front;
+          socket.hostSends(payload, target);
+          script.host.run();
+          const reply = script.takeUdp();
+          assertEquals(reply.payload, payload);
+          assertEquals([reply.from, reply.to, reply.packet.source], [9, 4000, script.remote]);
+          assertEquals(reply.packet.frames, length + header + 8 <= mtu ? 1 : Math.ceil((length + 8) / size));
+          assertEquals(script.counted, {});
+          const [flow] = script.nat.flows();
+          assertEquals([flow!.bytesFromGuest, flow!.bytesToGuest], [length, length]);
+          script.assertEmptyAfterClose();
+        }
       }
     }
-  }
-});
+  },
+);
 
 Deno.test("UdpRelay gives each cut packet an identification of its own, and lets whole ones say do not fragment", () => {
   const script = new DatagramScript();
@@ -71,36 +84,40 @@ Deno.test("UdpRelay leaves the checksum to a link with offload, but not that of 
   script.assertEmptyAfterClose();
 });
 
-Deno.test("UdpRelay stops with the first fragment that the link does not take", () => {
-  const script = new DatagramScript();
+udpTest("UdpRelay stops with the first fragment that the link does not take", (family, target) => {
+  const script = new DatagramScript({ family });
   script.udp("x");
   script.room = 2;
-  script.host.udpSockets[0]!.hostSends(noise(9000, 1), TARGET);
+  script.host.udpSockets[0]!.hostSends(noise(9000, 1), target);
   script.host.run();
   assertEquals([script.frames.length, script.counted], [2, { linkFull: 1 }]);
   script.assertEmptyAfterClose();
 });
 
-Deno.test("UdpRelay uses one socket for all that a guest's port asks, and takes answers from these alone", () => {
-  const script = new DatagramScript();
-  script.udp("one");
-  script.udp("two", { to: "192.0.2.8", toPort: 10 });
-  script.udp("three", { port: 4001 });
-  assertEquals(script.host.udpSockets.map(({ sent }) => sent.length), [2, 1]);
-  const socket = script.host.udpSockets[0]!;
-  socket.hostSends("stranger", { address: IpAddress.parse("192.0.2.9"), port: 9 });
-  socket.hostSends("stranger", { address: IpAddress.parse("::1"), port: 9 });
-  script.host.run();
-  assertEquals([script.take(), script.counted], [[], { udpUnasked: 2 }]);
-  socket.hostSends("answer", { address: IpAddress.parse("192.0.2.8"), port: 10 });
-  script.host.run();
-  assertEquals(script.takeUdp().from, 10);
-  assertEquals(script.nat.flows().map(({ protocol, guest, target }) => [protocol, guest, target]), [
-    ["udp", "10.0.2.15:4000", "192.0.2.8:10"],
-    ["udp", "10.0.2.15:4001", "192.0.2.7:9"],
-  ]);
-  script.assertEmptyAfterClose();
-});
+udpTest(
+  "UdpRelay uses one socket for all that a guest's port asks, and takes answers from these alone",
+  (family) => {
+    const second = family === 4 ? "192.0.2.8" : "2001:db8::8";
+    const script = new DatagramScript({ family });
+    script.udp("one");
+    script.udp("two", { to: second, toPort: 10 });
+    script.udp("three", { port: 4001 });
+    assertEquals(script.host.udpSockets.map(({ sent }) => sent.length), [2, 1]);
+    const socket = script.host.udpSockets[0]!;
+    socket.hostSends("stranger", { address: IpAddress.parse("192.0.2.9"), port: 9 });
+    socket.hostSends("stranger", { address: IpAddress.parse("::1"), port: 9 });
+    script.host.run();
+    assertEquals([script.take(), script.counted], [[], { udpUnasked: 2 }]);
+    socket.hostSends("answer", { address: IpAddress.parse(second), port: 10 });
+    script.host.run();
+    assertEquals(script.takeUdp().from, 10);
+    assertEquals(script.nat.flows().map(({ protocol, guest, target }) => [protocol, guest, target]), [
+      ["udp", family === 4 ? "10.0.2.15:4000" : "[fd00::15]:4000", family === 4 ? "192.0.2.8:10" : "[2001:db8::8]:10"],
+      ["udp", family === 4 ? "10.0.2.15:4001" : "[fd00::15]:4001", family === 4 ? "192.0.2.7:9" : "[2001:db8::7]:9"],
+    ]);
+    script.assertEmptyAfterClose();
+  },
+);
 
 Deno.test("UdpRelay passes an answer from another port of an address that was asked, and the guest may go on there", () => {
   const script = new DatagramScript({ rules: { maps: ["10.0.2.9=127.0.0.1"] } });
@@ -118,16 +135,19 @@ Deno.test("UdpRelay passes an answer from another port of an address that was as
   script.assertEmptyAfterClose();
 });
 
-Deno.test("UdpRelay lets rules decide about the port that an answer came from once the guest goes there", () => {
-  const script = new DatagramScript({ rules: { allow: ["192.0.2.7:9"] } });
-  script.udp("RRQ");
-  script.host.udpSockets[0]!.hostSends("DATA", { ...TARGET, port: 3069 });
-  script.host.run();
-  assertEquals(script.takeUdp().from, 3069);
-  script.udp("ACK", { toPort: 3069 });
-  assertEquals([script.host.udpSockets[0]!.sent.length, script.counted], [1, { denied: 1 }]);
-  script.assertEmptyAfterClose();
-});
+udpTest(
+  "UdpRelay lets rules decide about the port that an answer came from once the guest goes there",
+  (family, target) => {
+    const script = new DatagramScript({ family, rules: { allow: [family === 4 ? "192.0.2.7:9" : "[2001:db8::7]:9"] } });
+    script.udp("RRQ");
+    script.host.udpSockets[0]!.hostSends("DATA", { ...target, port: 3069 });
+    script.host.run();
+    assertEquals(script.takeUdp().from, 3069);
+    script.udp("ACK", { toPort: 3069 });
+    assertEquals([script.host.udpSockets[0]!.sent.length, script.counted], [1, { denied: 1 }]);
+    script.assertEmptyAfterClose();
+  },
+);
 
 Deno.test("UdpRelay answers from the address asked last where two lead to the same place", () => {
   const script = new DatagramScript({ rules: { maps: ["10.0.2.9=127.0.0.1"] } });
@@ -141,9 +161,9 @@ Deno.test("UdpRelay answers from the address asked last where two lead to the sa
   script.assertEmptyAfterClose();
 });
 
-Deno.test("UdpRelay forgets the address asked longest ago, not one that is asked again", () => {
-  const script = new DatagramScript();
-  const address = (i: number) => `192.0.${i >> 8}.${i & 0xff}`;
+udpTest("UdpRelay forgets the address asked longest ago, not one that is asked again", (family) => {
+  const script = new DatagramScript({ family });
+  const address = (i: number) => family === 4 ? `192.0.${i >> 8}.${i & 0xff}` : `2001:db8::${(i + 1).toString(16)}`;
   for (let i = 0; i < MAX_PEERS; i++) script.udp("?", { to: address(i) });
   script.udp("?", { to: address(0) });
   script.udp("?", { to: address(MAX_PEERS) });
@@ -155,10 +175,10 @@ Deno.test("UdpRelay forgets the address asked longest ago, not one that is asked
   script.assertEmptyAfterClose();
 });
 
-Deno.test("UdpRelay lives 30 s after a question and its answer, 120 s once it is a stream", () => {
-  const script = new DatagramScript();
+udpTest("UdpRelay lives 30 s after a question and its answer, 120 s once it is a stream", (family, target) => {
+  const script = new DatagramScript({ family });
   script.udp("?");
-  script.host.udpSockets[0]!.hostSends("!", TARGET);
+  script.host.udpSockets[0]!.hostSends("!", target);
   script.host.advance(UDP_QUERY_MS - 1);
   assertEquals(script.nat.flows().length, 1);
   script.host.advance(1);
@@ -173,8 +193,8 @@ Deno.test("UdpRelay lives 30 s after a question and its answer, 120 s once it is
   script.assertEmptyAfterClose();
 });
 
-Deno.test("UdpRelay makes room for another by ending the mapping used longest ago", () => {
-  const script = new DatagramScript();
+udpTest("UdpRelay makes room for another by ending the mapping used longest ago", (family) => {
+  const script = new DatagramScript({ family });
   for (let i = 0; i < MAX_MAPPINGS; i++) script.udp("?", { port: 10_000 + i });
   script.udp("?", { port: 10_000 });
   script.udp("?", { port: 9_999 });
@@ -216,19 +236,22 @@ Deno.test("UdpRelay tells what the host learnt by an ICMP error that quotes the 
   }
 });
 
-Deno.test("UdpRelay counts an error that no message tells, or that is about an address it does not know", () => {
-  const script = new DatagramScript();
-  script.udp("?");
-  const socket = script.host.udpSockets[0]!;
-  for (const error of ["reset", "exhausted", "other", "tooLarge"] as const) socket.hostRefuses(TARGET, error);
-  socket.hostRefuses({ ...TARGET, port: 10 });
-  script.host.run();
-  assertEquals([script.take(), script.counted], [[], { udpNotSent: 5 }]);
-  script.assertEmptyAfterClose();
-});
+udpTest(
+  "UdpRelay counts an error that no message tells, or that is about an address it does not know",
+  (family, target) => {
+    const script = new DatagramScript({ family });
+    script.udp("?");
+    const socket = script.host.udpSockets[0]!;
+    for (const error of ["reset", "exhausted", "other", "tooLarge"] as const) socket.hostRefuses(target, error);
+    socket.hostRefuses({ ...target, port: 10 });
+    script.host.run();
+    assertEquals([script.take(), script.counted], [[], { udpNotSent: 5 }]);
+    script.assertEmptyAfterClose();
+  },
+);
 
-Deno.test("UdpRelay counts what the host does not take, and keeps nothing where it has no socket", () => {
-  const script = new DatagramScript();
+udpTest("UdpRelay counts what the host does not take, and keeps nothing where it has no socket", (family) => {
+  const script = new DatagramScript({ family });
   script.udp("?");
   script.host.udpSockets[0]!.takes = false;
   script.udp("?");
