@@ -18,10 +18,10 @@
  * and DECLINE to our own address are told to use the group (sections 18.3.2 and following), because the server never
  * allows unicast.
  *
- * The server sends DNS servers and search list whether asked for or not. It gives a client's name back if the client
- * asks for that (RFC 4704 section 6) and says that it enters nothing in DNS. An answer fits in the least MTU of IPv6,
- * so it never comes in fragments: domains of the search list are left out from the end. What is still too long, a
- * message with dozens of IAs, has no answer.
+ * The server sends DNS servers and search list whether asked for or not. With an address it gives a client's name back
+ * if the client asks for that (RFC 4704 section 6), and says that it enters nothing in DNS. An answer fits in the least
+ * MTU of IPv6, so it never comes in fragments: domains of the search list are left out from the end. What is still too
+ * long, a message with dozens of IAs, has no answer.
  *
  * @module
  */
@@ -121,7 +121,7 @@ export class Dhcpv6Server {
       case DHCPV6_REBIND:
         return isUnicast ? null : this.#give(message, { messageType: DHCPV6_REPLY });
       case DHCPV6_INFORMATION_REQUEST:
-        return isUnicast ? null : this.#fit(message, { messageType: DHCPV6_REPLY, ...this.#parameters(message) });
+        return isUnicast ? null : this.#fit(message, { messageType: DHCPV6_REPLY, ...this.#parameters() });
       case DHCPV6_REQUEST:
       case DHCPV6_RENEW:
         return isUnicast ? this.#refuseUnicast(message) : this.#give(message, { messageType: DHCPV6_REPLY });
@@ -170,7 +170,8 @@ export class Dhcpv6Server {
     return this.#fit(to, {
       ...fields,
       associations,
-      ...this.#parameters(to),
+      ...this.#parameters(),
+      ...this.#nameOf(to),
       ...(otherOptions.length > 0 && { otherOptions }),
     });
   }
@@ -198,15 +199,19 @@ export class Dhcpv6Server {
     return this.#fit(to, { messageType: DHCPV6_REPLY, status });
   }
 
-  #parameters({ fqdn, requestedOptions }: Dhcpv6Message): Partial<Dhcpv6Fields> {
-    const { dns, domainSearch = [] } = this.#options, fields: Partial<Dhcpv6Fields> = {};
-    if (dns !== null) fields.dnsServers = [dns];
-    if (domainSearch.length > 0) fields.domainSearch = [...domainSearch];
-    if (fqdn !== undefined && requestedOptions?.includes(DHCPV6_OPTION_FQDN)) {
-      const overrides = (fqdn.flags & DHCPV6_FQDN_SERVER) !== 0 ? DHCPV6_FQDN_OVERRIDE : 0;
-      fields.fqdn = { flags: DHCPV6_FQDN_NO_UPDATE | overrides, name: fqdn.name };
-    }
-    return fields;
+  #parameters(): Partial<Dhcpv6Fields> {
+    const { dns, domainSearch = [] } = this.#options;
+    return {
+      ...(dns !== null && { dnsServers: [dns] }),
+      ...(domainSearch.length > 0 && { domainSearch: [...domainSearch] }),
+    };
+  }
+
+  /** The client's name, where the client may have it back. */
+  #nameOf({ fqdn, requestedOptions }: Dhcpv6Message): Partial<Dhcpv6Fields> {
+    if (fqdn === undefined || !requestedOptions?.includes(DHCPV6_OPTION_FQDN)) return {};
+    const overrides = (fqdn.flags & DHCPV6_FQDN_SERVER) !== 0 ? DHCPV6_FQDN_OVERRIDE : 0;
+    return { fqdn: { flags: DHCPV6_FQDN_NO_UPDATE | overrides, name: fqdn.name } };
   }
 
   /** Completes an answer with what every one has; null if it is too long. */

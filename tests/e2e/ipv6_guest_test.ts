@@ -124,13 +124,17 @@ async function runDhclient(folder: string): Promise<void> {
   await link.up("dad_transmits=0");
   // A copy is bound to no folder by AppArmor's profile of the original.
   await shell('cp "$(command -v dhclient)" "$1/copy"', folder);
-  try {
-    for (const lease of ["first", "second"]) {
-      const files = `-sf "$1/script" -pf "$1/pid" -cf /dev/null -lf "$1/${lease}" -e "LEASE=$1/dhclient"`;
-      await link.run("far", `"$1/copy" -6 ${files} -1 tap0 && "$1/copy" -6 ${files} -r tap0`, folder);
-    }
-  } finally {
-    await shell('[ ! -e "$1/pid" ] || kill "$(cat "$1/pid")" 2>/dev/null || true', folder);
+  for (const [i, lease] of ["first", "second"].entries()) {
+    const client =
+      `"$1/copy" -6 -d -sf "$1/script" -pf "$1/pid" -cf /dev/null -lf "$1/${lease}" -e "LEASE=$1/dhclient"`;
+    await link.run(
+      "far",
+      `${client} -1 tap0 & client=$!
+        for _ in $(seq 400); do [ "$(grep -c . "$1/dhclient")" -gt ${i} ] && break; sleep 0.05; done
+        kill $client; wait $client
+        exec ${client} -r tap0`,
+      folder,
+    );
   }
 }
 

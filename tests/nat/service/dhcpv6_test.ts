@@ -241,6 +241,10 @@ Deno.test("a client's name comes back if the client asks for that, and nobody en
   assertStrictEquals(ask("request", { fqdn: { flags: 1, name: "vm1." } })!.fqdn, undefined);
   assertStrictEquals(ask("request", { requestedOptions: [23], fqdn: { flags: 1, name: "vm1." } })!.fqdn, undefined);
   assertStrictEquals(ask("request", { requestedOptions })!.fqdn, undefined);
+  for (const type of ["confirm", "release", "decline", "information"] as const) {
+    const fields = { requestedOptions, fqdn: { flags: 1, name: "vm1." } };
+    assertStrictEquals(ask(type, fields)!.fqdn, undefined, `${type} gives no address`);
+  }
 });
 
 Deno.test("a message to our own address is told to use the group, or has no answer", () => {
