@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { formatEndpoint, IpAddress } from "../net/wire/address.ts";
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import { copyBytes, LARGE_PAYLOAD } from "../nat/base/buffers.ts";
 import type { QueueSink, TcpContext, TcpEnd, TcpLower, TcpUser } from "../nat/tcp/context.ts";
@@ -55,7 +56,7 @@ export class GuestConn implements TcpUser, QueueSink, AsyncDisposable {
   constructor(context: TcpContext, parts: GuestConnParts) {
     this.#context = context;
     this.#parts = parts;
-    this.#name = `${parts.remote.hostname}:${parts.remote.port}`;
+    this.#name = formatEndpoint(IpAddress.parse(parts.remote.hostname), parts.remote.port);
     this.endpoint = new TcpEndpoint(context, { lower: parts.lower, ports: parts, user: this });
   }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { type GuestAddressOptions } from "./addresses.ts";
 export * from "./conn.ts";
 export * from "./tcp_listener.ts";
 export * from "./stack.ts";

@@ -4,56 +4,38 @@
  * The same endpoint that faces guests in the gateway faces the gateway here, from the other side: `connect` opens
  * actively, `listen` passively, `read`, `write`, `closeWrite` and `close` are those of `Deno.Conn`, half-close
  * included. It knows one station on its link, the gateway (`station.ts`). A SYN to a port that nobody listens on is
- * refused with RST, and so is one beyond a listener's backlog. Its address is the one that it is given: it asks for no
- * lease.
+ * refused with RST, and so is one beyond a listener's backlog. Its addresses, one of each family, are those that it is
+ * given: it asks for no lease and hears no router. The address that it talks to decides which family it talks.
  *
  * What happens is driven by the link's batches and by one timer. The timer's clock can be given, so that a test runs on
  * a virtual one; what the link delivers comes when the link delivers it.
  *
  * @module
  */
-import { formatIpv4, parseIpv4 } from "../net/wire/address.ts";
-import { ipv4AddressSum } from "../net/wire/checksum.ts";
+import { IpAddress } from "../net/wire/address.ts";
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
-import {
-  ipv4HeaderLength,
-  ipv4Protocol,
-  ipv4Source,
-  PROTOCOL_ICMP,
-  PROTOCOL_TCP,
-  PROTOCOL_UDP,
-} from "../net/wire/ipv4.ts";
-import {
-  checkTcp,
-  TCP_ACK,
-  TCP_FIN,
-  TCP_RST,
-  TCP_SYN,
-  tcpChecksumValid,
-  tcpDestinationPort,
-  tcpFlags,
-  tcpSourcePort,
-} from "../net/wire/tcp.ts";
+import { PROTOCOL_TCP } from "../net/wire/ipv4.ts";
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, tcpFlags } from "../net/wire/tcp.ts";
 import { type Clock, SYSTEM_CLOCK } from "../net/link/clock.ts";
 import type { Link } from "../net/link/link.ts";
 import { BufferPool, LARGE_BUFFER } from "../nat/base/buffers.ts";
 import { FlowKey } from "../nat/flow/flow_key.ts";
 import { FlowTable } from "../nat/flow/flow_table.ts";
+import type { Ends } from "../nat/ip/ip_sender.ts";
+import type { Packet } from "../nat/ip/packet.ts";
 import { createTcpDrops, TCP_DEFAULTS, type TcpConfig, type TcpContext, type TcpLower } from "../nat/tcp/context.ts";
 import { encodeStrayReset } from "../nat/tcp/stray.ts";
 import { TimerWheel } from "../nat/base/timers.ts";
+import { type GuestAddressOptions, readGuestAddresses } from "./addresses.ts";
 import { GuestConn } from "./conn.ts";
+import type { StationFamily } from "./family.ts";
 import { GuestListener } from "./tcp_listener.ts";
 import { checkPort, DynamicPorts } from "./ports.ts";
 import { Station } from "./station.ts";
 import { GuestUdp, type GuestUdpSocket } from "./udp_socket.ts";
 
 /** Who the guest is, and what drives it. */
-export interface GuestStackOptions {
-  /** Its IPv4 address. Default 10.0.2.15. */
-  readonly address?: string;
-  /** The gateway's IPv4 address. Default 10.0.2.2. */
-  readonly gateway?: string;
+export interface GuestStackOptions extends GuestAddressOptions {
   /** Its MAC address as a number. Default 52:54:00:12:34:56. */
   readonly mac?: number;
   /** Whose time its timers go by; a `VirtualClock` lets it pass at once. Default `SYSTEM_CLOCK`. */
@@ -66,7 +48,7 @@ export interface GuestStackOptions {
 
 /** Where a guest connects to. */
 export interface GuestConnectOptions {
-  /** An IPv4 address. Names are nothing that a guest knows; DNS is at the gateway's .3. */
+  /** An IP address of either family. Names are nothing that a guest knows; DNS is at the gateway's .3 and ::3. */
   readonly hostname: string;
   /** The port. */
   readonly port: number;
@@ -101,6 +83,22 @@ export interface GuestConnectOptions {
  * const buffer = new Uint8Array(100), count = await conn.read(buffer);
  * console.log(new TextDecoder().decode(buffer.subarray(0, count!))); // all of it
  * await served;
+ * ```
+ *
+ * @example The same over IPv6: the address says so
+ * ```ts
+ * import { GuestStack } from "@hawser/hawser/guest";
+ * import { memoryLinkPair } from "@hawser/hawser/link";
+ *
+ * // Two guests on one link, each of them the other's gateway.
+ * const [left, right] = memoryLinkPair();
+ * await using client = new GuestStack(left);
+ * await using server = new GuestStack(right, { address6: "fd00::2", gateway6: "fd00::15", mac: 0x525400123402 });
+ *
+ * const accepted = server.listen(80).accept();
+ * const conn = await client.connect({ hostname: "fd00::2", port: 80 });
+ * console.log((await accepted).remoteAddr.hostname); // fd00::15
+ * conn.close();
  * ```
  *
  * @example Ten seconds of a network that carries nothing, at once
@@ -140,7 +138,8 @@ export class GuestStack implements AsyncDisposable {
 
   /**
    * A guest on `link`, which begins at once and is closed with the guest. Throws the signal's reason where it is
-   * aborted already, a `TypeError` for an address that is none.
+   * aborted already, a `TypeError` for an address that is none or of the other family, a `RangeError` for one that no
+   * single host can have.
    */
   constructor(link: Link, options: GuestStackOptions = {}) {
     options.signal?.throwIfAborted();
@@ -157,13 +156,16 @@ export class GuestStack implements AsyncDisposable {
     };
     const { scratch, now } = this.#context;
     this.#station = new Station(link, {
-      address: parseIpv4(options.address ?? "10.0.2.15"),
-      gateway: parseIpv4(options.gateway ?? "10.0.2.2"),
+      ...readGuestAddresses(options),
       mac: options.mac ?? 0x525400123456,
       timers: this.#timers,
       scratch,
       now,
-      packet: (bytes, ip, end, vouched) => this.#receive(bytes, ip, end, vouched),
+      user: {
+        segmentArrived: (packet, family) => this.#receiveTcp(packet, family),
+        datagramArrived: (packet, family) => this.#udp.receive(packet, family),
+        datagramFailed: (failure) => this.#udp.failed(failure),
+      },
     });
     this.#udp = new GuestUdp(this.#station, { ports: this.#ports, scratch, act: () => this.#turn() });
     this.#signal = options.signal;
@@ -182,16 +184,17 @@ export class GuestStack implements AsyncDisposable {
 
   /**
    * Connects through the gateway. Rejects with `ConnectionRefused`, with `TimedOut` where nobody answers, with what the
-   * link's end was, with the signal's reason, with `AddrNotAvailable` where no port is free, with a `TypeError` for a
-   * name.
+   * link's end was, with the signal's reason, with `AddrNotAvailable` where no port is free, with `NetworkUnreachable`
+   * where the guest has no address of the target's family, with a `TypeError` for a name.
    */
   async connect(target: GuestConnectOptions): Promise<GuestConn> {
     const { signal } = target;
     if (this.#closed !== null) throw this.#closed;
     signal?.throwIfAborted();
-    const remote = parseIpv4(target.hostname), remotePort = checkPort(target.port, 1);
-    const port = this.#ports.take((each) => this.#conns.has(this.#keyOf(each, remote, remotePort)));
-    const conn = this.#addConn(port, remote, remotePort);
+    const remote = IpAddress.parse(target.hostname), remotePort = checkPort(target.port, 1);
+    const family = this.#station.familyFor(remote), ends = family.to(remote);
+    const port = this.#ports.take((each) => this.#conns.has(this.#keyOf(ends, each, remotePort)));
+    const conn = this.#addConn(family, ends, port, remotePort);
     const stop = () => conn.abort();
     signal?.addEventListener("abort", stop, { once: true });
     try {
@@ -264,67 +267,52 @@ export class GuestStack implements AsyncDisposable {
     await this.close();
   }
 
-  #lower(remote: number): TcpLower {
-    const { ipv4 } = this.#station, ends = this.#station.to(remote);
+  #lower({ sender }: StationFamily, ends: Ends): TcpLower {
     return {
-      maxSegmentSize: ipv4.maxSegmentSize,
-      maxBurst: ipv4.maxBurst,
-      transmit: (bytes, start, end, segmentSize) => ipv4.tcp(bytes, start, end, segmentSize, ends),
+      maxSegmentSize: sender.maxSegmentSize,
+      maxBurst: sender.maxBurst,
+      transmit: (bytes, start, end, segmentSize) => sender.tcp(bytes, start, end, segmentSize, ends),
     };
   }
 
-  #keyOf(localPort: number, remote: number, remotePort: number): FlowKey {
-    return this.#key.setIpv4(0, PROTOCOL_TCP, this.#station.address, localPort, remote, remotePort);
+  /** The key of the segments that come for a connection whose own go between `ends`. */
+  #keyOf({ source, destination }: Ends, localPort: number, remotePort: number): FlowKey {
+    return this.#key.set(0, PROTOCOL_TCP, destination, remotePort, source, localPort);
   }
 
-  #addConn(localPort: number, remote: number, remotePort: number): GuestConn {
+  #addConn(family: StationFamily, ends: Ends, localPort: number, remotePort: number): GuestConn {
+    const key = this.#keyOf(ends, localPort, remotePort).clone();
     const conn = new GuestConn(this.#context, {
-      lower: this.#lower(remote),
+      lower: this.#lower(family, ends),
       localPort,
       peerPort: remotePort,
-      local: { transport: "tcp", hostname: formatIpv4(this.#station.address), port: localPort },
-      remote: { transport: "tcp", hostname: formatIpv4(remote), port: remotePort },
+      local: { transport: "tcp", hostname: `${ends.source}`, port: localPort },
+      remote: { transport: "tcp", hostname: `${ends.destination}`, port: remotePort },
       due: (it) => this.#due.push(it),
       act: () => this.#turn(),
-      over: () => void this.#conns.delete(this.#keyOf(localPort, remote, remotePort)),
+      over: () => void this.#conns.delete(key),
     });
-    this.#conns.set(this.#keyOf(localPort, remote, remotePort), conn);
+    this.#conns.set(key, conn);
     return conn;
   }
 
-  #receive(bytes: Uint8Array, ip: number, end: number, vouched: boolean): void {
-    switch (ipv4Protocol(bytes, ip)) {
-      case PROTOCOL_TCP:
-        return this.#receiveTcp(bytes, ip, end, vouched);
-      case PROTOCOL_UDP:
-        return this.#udp.receive(bytes, ip, end, vouched);
-      case PROTOCOL_ICMP:
-        return this.#udp.receiveIcmp(bytes, ip, end);
-    }
-  }
-
-  #receiveTcp(bytes: Uint8Array, ip: number, end: number, vouched: boolean): void {
-    const tcp = ip + ipv4HeaderLength(bytes, ip);
-    if (!checkTcp(bytes, tcp, end)) return;
-    if (!vouched && !tcpChecksumValid(bytes, tcp, end, ipv4AddressSum(ipv4Source(bytes, ip), this.#station.address))) {
-      return;
-    }
-    const port = tcpDestinationPort(bytes, tcp), remote = ipv4Source(bytes, ip), remotePort = tcpSourcePort(bytes, tcp);
-    const conn = this.#conns.get(this.#keyOf(port, remote, remotePort));
+  #receiveTcp(packet: Packet, family: StationFamily): void {
+    const { bytes, transport: tcp, end, key } = packet, conn = this.#conns.get(key);
     const isSyn = (tcpFlags(bytes, tcp) & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) === TCP_SYN;
     if (conn !== undefined && !(isSyn && conn.endpoint.yieldsTo(bytes, tcp))) {
       return conn.endpoint.segmentArrived(bytes, tcp, end);
     }
     conn?.giveUpKey();
-    const listener = this.#listeners.get(port);
-    if (!isSyn || !listener?.hasRoom) return this.#resetStray(bytes, ip, tcp, end);
-    const accepted = this.#addConn(port, remote, remotePort);
+    const listener = this.#listeners.get(key.remotePort);
+    if (!isSyn || !listener?.hasRoom) return this.#resetStray(packet, family);
+    const accepted = this.#addConn(family, family.back(packet), key.remotePort, key.guestPort);
     void listener.admit(accepted, accepted.answer(bytes, tcp, randomUint32()));
   }
 
-  #resetStray(bytes: Uint8Array, ip: number, tcp: number, end: number): void {
-    const into = this.#context.scratch, at = SEGMENT_HEADROOM, length = encodeStrayReset(bytes, tcp, end, into, at);
-    if (length > 0) this.#station.ipv4.tcp(into, at, at + length, 0, this.#station.to(ipv4Source(bytes, ip)));
+  #resetStray(packet: Packet, family: StationFamily): void {
+    const { bytes, transport, end } = packet, into = this.#context.scratch, at = SEGMENT_HEADROOM;
+    const length = encodeStrayReset(bytes, transport, end, into, at);
+    if (length > 0) family.sender.tcp(into, at, at + length, 0, family.back(packet));
   }
 
   #turn(): void {

@@ -1,26 +1,15 @@
 /**
- * The lower half of an in-process guest: Ethernet, ARP and IPv4 of one station on a link that has one other, the
- * gateway.
+ * The lower half of an in-process guest: Ethernet, and IP of either family, of one station on a link that has one
+ * other, the gateway.
  *
- * Every packet goes to the gateway, which is asked for by ARP (RFC 826) with the first one, and again each second while
- * something is to be sent; any frame that it sends will do as an answer. Requests for the guest's own address are
- * answered. What comes is checked, header by header, and what is wrong, a fragment or for another address is dropped
- * without a word: who sends it is a gateway.
+ * Every packet goes to the gateway, which is asked for with the first one by ARP or a neighbour solicitation, and again
+ * each second while something is to be sent; any frame that it sends will do as an answer, of whichever family.
+ * Questions about the guest's own addresses are answered. What differs between the families stands behind
+ * `StationFamily`: `ipv4_family.ts`, `ipv6_family.ts`.
  *
  * @module
  */
-import { IpAddress, MAC_BROADCAST } from "../net/wire/address.ts";
-import {
-  ARP_LENGTH,
-  ARP_REPLY,
-  ARP_REQUEST,
-  arpOperation,
-  arpSenderIp,
-  arpSenderMac,
-  arpTargetIp,
-  checkArp,
-  encodeArp,
-} from "../net/wire/arp.ts";
+import type { IpAddress } from "../net/wire/address.ts";
 import {
   checkEthernet,
   ETHERNET_HEADER_LENGTH,
@@ -28,81 +17,92 @@ import {
   ethernetType,
   ETHERTYPE_ARP,
   ETHERTYPE_IPV4,
+  ETHERTYPE_IPV6,
 } from "../net/wire/ethernet.ts";
-import { CHECKSUM_COMPLETE, type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
-import { checkIpv4, ipv4Destination, ipv4HeaderValid, ipv4IsFragment, ipv4TotalLength } from "../net/wire/ipv4.ts";
+import type { Frame } from "../net/wire/frame.ts";
 import type { Link } from "../net/link/link.ts";
 import { FrameSender } from "../nat/ip/frame_sender.ts";
-import { Ends } from "../nat/ip/ip_sender.ts";
-import { Ipv4Sender } from "../nat/ip/ipv4_sender.ts";
 import { NeighbourResolver } from "../nat/ip/neighbour_resolver.ts";
+import { familyOf } from "../nat/rules/policy.ts";
 import type { TimerWheel } from "../nat/base/timers.ts";
+import type { FamilyUser, StationFamily } from "./family.ts";
+import { Ipv4Family } from "./ipv4_family.ts";
+import { Ipv6Family } from "./ipv6_family.ts";
+
+/** A station's address and its gateway's, of one family. */
+export interface StationAddresses {
+  /** Its own. */
+  readonly address: IpAddress;
+  /** The gateway's. */
+  readonly gateway: IpAddress;
+}
 
 /** Who a station is, and what it needs. */
 export interface StationParts {
-  /** Its IPv4 address as a 32-bit number. */
-  readonly address: number;
-  /** The gateway's IPv4 address as a 32-bit number. */
-  readonly gateway: number;
+  /** Its addresses of IPv4; null: it has none. */
+  readonly ipv4: StationAddresses | null;
+  /** Its addresses of IPv6; null: it has none. */
+  readonly ipv6: StationAddresses | null;
   /** Its MAC address as a number. */
   readonly mac: number;
   /** The guest's timers. */
   readonly timers: TimerWheel;
   /** A buffer that is used within one call. */
   readonly scratch: Uint8Array;
+  /** Takes what comes. */
+  readonly user: FamilyUser;
   /** Monotonic milliseconds. */
   now(): number;
-  /**
-   * Takes the IPv4 packet `bytes[ip, end)` for this station; `vouched`: its transport checksum need not be looked at.
-   */
-  packet(bytes: Uint8Array, ip: number, end: number, vouched: boolean): void;
 }
 
 /** One station on a link. */
 export class Station {
-  /** Its IPv4 address as a 32-bit number. */
-  readonly address: number;
-  /** Frames to the gateway. */
-  readonly out: FrameSender;
-  /** IPv4 packets to the gateway. */
-  readonly ipv4: Ipv4Sender;
-
-  #parts: StationParts;
+  #out: FrameSender;
+  #ipv4: Ipv4Family | null = null;
+  #ipv6: Ipv6Family | null = null;
   #resolver: NeighbourResolver;
 
   /** A station that has sent nothing yet. */
   constructor(link: Link, parts: StationParts) {
-    const gateway = IpAddress.fromIpv4(parts.gateway);
-    this.#parts = parts;
-    this.address = parts.address;
-    this.out = new FrameSender(link, {
-      sourceMac: parts.mac,
+    const { mac, timers, scratch, user, ipv4, ipv6 } = parts, foundGateway = (mac: number) => this.#foundGateway(mac);
+    this.#out = new FrameSender(link, {
+      sourceMac: mac,
       sent: () => {},
-      unresolved: (frame) => this.#resolver.hold(frame, gateway),
+      unresolved: (frame, destination) => this.#resolver.hold(frame, this.familyFor(destination).gateway),
     });
-    this.ipv4 = new Ipv4Sender(this.out);
+    const shared = { scratch, user, foundGateway };
+    if (ipv4 !== null) this.#ipv4 = new Ipv4Family(this.#out, ipv4.address, { ...shared, gateway: ipv4.gateway });
+    if (ipv6 !== null) this.#ipv6 = new Ipv6Family(this.#out, ipv6.address, { ...shared, gateway: ipv6.gateway });
     this.#resolver = new NeighbourResolver({
-      timers: parts.timers,
+      timers,
       dropped: () => {},
       now: () => parts.now(),
-      request: (address) => this.#sendArp(ARP_REQUEST, 0, address.ipv4, MAC_BROADCAST),
-      send: (frame) => this.out.resume(frame),
+      request: (address) => this.familyFor(address).request(address),
+      send: (frame) => this.#out.resume(frame),
     });
   }
 
-  /** The ends of packets to an address, a 32-bit number. */
-  to(address: number): Ends {
-    return new Ends(IpAddress.fromIpv4(this.address), IpAddress.fromIpv4(address));
+  /** The family that reaches `remote`. Throws `NetworkUnreachable` if the station has no address of it. */
+  familyFor(remote: IpAddress): StationFamily {
+    const number = familyOf(remote), family = number === 4 ? this.#ipv4 : this.#ipv6;
+    if (family !== null) return family;
+    throw new Deno.errors.NetworkUnreachable(`Cannot reach ${remote}: the guest has no IPv${number} address`);
   }
 
   /** Takes a frame of the link. */
   receive(frame: Frame): void {
-    if (!checkEthernet(frame.bytes, frame.start, frame.end)) return;
+    const { bytes, start } = frame, payload = start + ETHERNET_HEADER_LENGTH;
+    if (!checkEthernet(bytes, start, frame.end)) return;
     // Whoever sends frames on this link is the gateway.
-    if (this.out.destinationMac < 0) this.#foundGateway(ethernetSource(frame.bytes, frame.start));
-    const type = ethernetType(frame.bytes, frame.start), payload = frame.start + ETHERNET_HEADER_LENGTH;
-    if (type === ETHERTYPE_ARP) this.#receiveArp(frame.bytes, payload, frame.end);
-    else if (type === ETHERTYPE_IPV4) this.#receiveIpv4(frame, payload);
+    if (this.#out.destinationMac < 0) this.#foundGateway(ethernetSource(bytes, start));
+    switch (ethernetType(bytes, start)) {
+      case ETHERTYPE_ARP:
+        return this.#ipv4?.receiveArp(frame, payload);
+      case ETHERTYPE_IPV4:
+        return this.#ipv4?.receive(frame, payload);
+      case ETHERTYPE_IPV6:
+        return this.#ipv6?.receive(frame, payload);
+    }
   }
 
   /** The link has ended: nobody is asked any more. */
@@ -110,31 +110,8 @@ export class Station {
     this.#resolver.dispose();
   }
 
-  #receiveArp(bytes: Uint8Array, arp: number, end: number): void {
-    if (!checkArp(bytes, arp, end)) return;
-    const sender = arpSenderIp(bytes, arp), mac = arpSenderMac(bytes, arp);
-    if (arpOperation(bytes, arp) === ARP_REPLY) {
-      if (sender === this.#parts.gateway) this.#foundGateway(mac);
-    } else if (arpTargetIp(bytes, arp) === this.address) {
-      this.#sendArp(ARP_REPLY, mac, sender, mac);
-    }
-  }
-
-  #receiveIpv4(frame: Frame, ip: number): void {
-    const bytes = frame.bytes;
-    if (!checkIpv4(bytes, ip, frame.end) || !ipv4HeaderValid(bytes, ip) || ipv4IsFragment(bytes, ip)) return;
-    if (ipv4Destination(bytes, ip) !== this.address) return;
-    this.#parts.packet(bytes, ip, ip + ipv4TotalLength(bytes, ip), frame.checksum !== CHECKSUM_COMPLETE);
-  }
-
   #foundGateway(mac: number): void {
-    this.out.destinationMac = mac;
+    this.#out.destinationMac = mac;
     this.#resolver.release();
-  }
-
-  #sendArp(operation: number, targetMac: number, targetIp: number, destination: number): void {
-    const into = this.#parts.scratch, at = SEGMENT_HEADROOM;
-    encodeArp(into, at, { operation, senderMac: this.out.sourceMac, senderIp: this.address, targetMac, targetIp });
-    this.out.ethernet(into, at, at + ARP_LENGTH, ETHERTYPE_ARP, destination);
   }
 }

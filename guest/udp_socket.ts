@@ -8,38 +8,10 @@
  *
  * @module
  */
-import { formatEndpoint, formatIpv4, IpAddress, parseIpv4 } from "../net/wire/address.ts";
-import { ipv4AddressSum } from "../net/wire/checksum.ts";
+import { formatEndpoint, IpAddress } from "../net/wire/address.ts";
 import { SEGMENT_HEADROOM } from "../net/wire/frame.ts";
-import {
-  checkIcmpv4,
-  encodeIcmpv4Error,
-  ICMP_ADMIN_PROHIBITED,
-  ICMP_PORT_UNREACHABLE,
-  ICMP_UNREACHABLE,
-  icmpv4ChecksumValid,
-  icmpv4Code,
-  icmpv4Quoted,
-  icmpv4Type,
-} from "../net/wire/icmpv4.ts";
-import {
-  IPV4_HEADER_LENGTH,
-  ipv4Destination,
-  ipv4HeaderLength,
-  ipv4Protocol,
-  ipv4Source,
-  PROTOCOL_ICMP,
-  PROTOCOL_UDP,
-} from "../net/wire/ipv4.ts";
-import {
-  checkUdp,
-  UDP_HEADER_LENGTH,
-  udpChecksum,
-  udpChecksumValid,
-  udpDestinationPort,
-  udpLength,
-  udpSourcePort,
-} from "../net/wire/udp.ts";
+import type { Packet } from "../nat/ip/packet.ts";
+import type { DatagramFailure, StationFamily } from "./family.ts";
 import { checkPort, type DynamicPorts } from "./ports.ts";
 import type { Station } from "./station.ts";
 
@@ -54,7 +26,7 @@ export type GuestDatagram = [bytes: Uint8Array, from: Deno.NetAddr];
 /** What a socket needs of its guest. */
 export interface GuestUdpParts {
   /** Sends `bytes` to `port` of an address. Throws a `RangeError` where the link cannot carry it. */
-  readonly send: (bytes: Uint8Array, address: number, port: number) => void;
+  readonly send: (bytes: Uint8Array, address: IpAddress, port: number) => void;
   /** The socket's port is free. */
   readonly over: () => void;
 }
@@ -79,14 +51,14 @@ export class GuestUdpSocket implements AsyncIterable<GuestDatagram>, Disposable 
   }
 
   /**
-   * Sends `bytes` to a port of an IPv4 address, and answers how many they are. That says nothing of whether they
-   * arrive. Rejects with a `RangeError` where they are more than the link carries, with a `TypeError` for a name, with
-   * `BadResource` once the socket is closed.
+   * Sends `bytes` to a port of an IP address, and answers how many they are. That says nothing of whether they arrive.
+   * Rejects with a `RangeError` where they are more than the link carries, with `NetworkUnreachable` where the guest
+   * has no address of that family, with a `TypeError` for a name, with `BadResource` once the socket is closed.
    */
   // deno-lint-ignore require-await
   async send(bytes: Uint8Array, to: { hostname: string; port: number }): Promise<number> {
     if (this.#closed !== null) throw this.#closed;
-    this.#parts.send(bytes, parseIpv4(to.hostname), checkPort(to.port, 1));
+    this.#parts.send(bytes, IpAddress.parse(to.hostname), checkPort(to.port, 1));
     return bytes.length;
   }
 
@@ -185,35 +157,24 @@ export class GuestUdp {
     if (this.#sockets.has(port)) throw new Deno.errors.AddrInUse(`Cannot open UDP port ${port}: it is in use`);
     const taken = port === 0 ? this.#parts.ports.take((each) => this.#sockets.has(each)) : port;
     const socket = new GuestUdpSocket(taken, {
-      send: (bytes, address, to) => this.#send(bytes, { address, port: to, from: taken }),
+      send: (bytes, address, to) => this.#send(bytes, address, { to, from: taken }),
       over: () => void this.#sockets.delete(taken),
     });
     this.#sockets.set(taken, socket);
     return socket;
   }
 
-  /** Takes the datagram in the packet `bytes[ip, end)`. */
-  receive(bytes: Uint8Array, ip: number, end: number, vouched: boolean): void {
-    const udp = ip + ipv4HeaderLength(bytes, ip), source = ipv4Source(bytes, ip);
-    if (!checkUdp(bytes, udp, end)) return;
-    const unchecked = vouched || udpChecksum(bytes, udp) === 0;
-    if (!unchecked && !udpChecksumValid(bytes, udp, ipv4AddressSum(source, this.#station.address))) return;
-    const socket = this.#sockets.get(udpDestinationPort(bytes, udp));
-    if (socket === undefined) return this.#sendUnreachable(bytes, ip, end);
-    const payload = bytes.slice(udp + UDP_HEADER_LENGTH, udp + udpLength(bytes, udp));
-    socket.deliver([payload, { transport: "udp", hostname: formatIpv4(source), port: udpSourcePort(bytes, udp) }]);
+  /** Takes the datagram in `packet`. */
+  receive(packet: Packet, family: StationFamily): void {
+    const { bytes, payload, end, key } = packet, socket = this.#sockets.get(key.remotePort);
+    if (socket === undefined) return family.refuse(packet);
+    const from = { transport: "udp", hostname: `${key.guestAddress}`, port: key.guestPort } as const;
+    socket.deliver([bytes.slice(payload, end), from]);
   }
 
-  /** Takes the ICMP message in the packet `bytes[ip, end)`: an error about a datagram of ours is its socket's. */
-  receiveIcmp(bytes: Uint8Array, ip: number, end: number): void {
-    const icmp = ip + ipv4HeaderLength(bytes, ip);
-    if (!checkIcmpv4(bytes, icmp, end) || !icmpv4ChecksumValid(bytes, icmp, end)) return;
-    const quote = icmpv4Quoted(bytes, icmp, end);
-    if (icmpv4Type(bytes, icmp) !== ICMP_UNREACHABLE || quote < 0) return;
-    if (ipv4Source(bytes, quote) !== this.#station.address || ipv4Protocol(bytes, quote) !== PROTOCOL_UDP) return;
-    const udp = quote + ipv4HeaderLength(bytes, quote);
-    const to = formatEndpoint(IpAddress.fromIpv4(ipv4Destination(bytes, quote)), udpDestinationPort(bytes, udp));
-    this.#sockets.get(udpSourcePort(bytes, udp))?.deliver(errorOf(icmpv4Code(bytes, icmp), to));
+  /** A datagram did not arrive: its socket is told. */
+  failed(failure: DatagramFailure): void {
+    this.#sockets.get(failure.fromPort)?.deliver(errorOf(failure));
   }
 
   /** Ends every socket. */
@@ -221,27 +182,22 @@ export class GuestUdp {
     for (const socket of [...this.#sockets.values()]) socket.fail(error);
   }
 
-  #send(bytes: Uint8Array, way: { address: number; port: number; from: number }): void {
-    const { link } = this.#station.out, most = link.mtu - IPV4_HEADER_LENGTH - UDP_HEADER_LENGTH;
-    if (bytes.length > most) {
-      throw new RangeError(`Cannot send a datagram of ${bytes.length} bytes: link ${link.name} carries ${most}`);
+  #send(bytes: Uint8Array, address: IpAddress, ports: { to: number; from: number }): void {
+    const family = this.#station.familyFor(address), { sender, maxDatagram } = family;
+    if (bytes.length > maxDatagram) {
+      const { name } = sender.out.link;
+      throw new RangeError(`Cannot send a datagram of ${bytes.length} bytes: link ${name} carries ${maxDatagram}`);
     }
-    const { scratch, act } = this.#parts, end = SEGMENT_HEADROOM + bytes.length, ends = this.#station.to(way.address);
-    scratch.set(bytes, SEGMENT_HEADROOM);
-    this.#station.ipv4.udp(scratch, SEGMENT_HEADROOM, end, way.from, way.port, ends);
+    const { scratch, act } = this.#parts, start = SEGMENT_HEADROOM;
+    scratch.set(bytes, start);
+    sender.udp(scratch, start, start + bytes.length, ports.from, ports.to, family.to(address));
     act();
-  }
-
-  #sendUnreachable(bytes: Uint8Array, ip: number, end: number): void {
-    const into = this.#parts.scratch, at = SEGMENT_HEADROOM;
-    const error = { type: ICMP_UNREACHABLE, code: ICMP_PORT_UNREACHABLE };
-    const length = encodeIcmpv4Error(into, at, error, { bytes, start: ip, end });
-    this.#station.ipv4.packet(into, at, at + length, PROTOCOL_ICMP, this.#station.to(ipv4Source(bytes, ip)));
   }
 }
 
-function errorOf(code: number, to: string): Error {
-  if (code === ICMP_PORT_UNREACHABLE) return new Deno.errors.ConnectionRefused(`Datagram to ${to} was refused`);
-  if (code === ICMP_ADMIN_PROHIBITED) return new Deno.errors.PermissionDenied(`Datagram to ${to} is prohibited`);
-  return new Deno.errors.NetworkUnreachable(`Datagram to ${to} did not arrive: ICMP unreachable, code ${code}`);
+function errorOf({ to, toPort, reason, code }: DatagramFailure): Error {
+  const where = formatEndpoint(to, toPort);
+  if (reason === "refused") return new Deno.errors.ConnectionRefused(`Datagram to ${where} was refused`);
+  if (reason === "prohibited") return new Deno.errors.PermissionDenied(`Datagram to ${where} is prohibited`);
+  return new Deno.errors.NetworkUnreachable(`Datagram to ${where} did not arrive: ICMP unreachable, code ${code}`);
 }

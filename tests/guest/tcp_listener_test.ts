@@ -1,10 +1,12 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { guestPair, TARGET } from "../support/guest_pair.ts";
+import { testFamilies as test } from "../support/families.ts";
+import { guestPair, targetOver } from "../support/guest_pair.ts";
 
-Deno.test("GuestListener accepts connections in their order, before and after they are asked for", async () => {
+test("GuestListener accepts connections in their order, before and after they are asked for", async (family) => {
+  const target = targetOver(family);
   await using stacks = guestPair();
   const listener = stacks.server.listen(80), first = listener.accept();
-  const one = await stacks.client.connect(TARGET), two = await stacks.client.connect(TARGET);
+  const one = await stacks.client.connect(target), two = await stacks.client.connect(target);
   await one.write(Uint8Array.of(1));
   await two.write(Uint8Array.of(2));
   const buffer = new Uint8Array(1);
@@ -13,49 +15,54 @@ Deno.test("GuestListener accepts connections in their order, before and after th
   }
 });
 
-Deno.test("GuestStack.listen finds a free port for 0, and refuses one that is none", async () => {
+test("GuestStack.listen finds a free port for 0, and refuses one that is none", async (family) => {
+  const target = targetOver(family);
   await using stacks = guestPair();
   const one = stacks.server.listen(0), other = stacks.server.listen(0);
   assertEquals([one.port >= 49152, one.port !== other.port], [true, true]);
-  const accepted = one.accept(), conn = await stacks.client.connect({ ...TARGET, port: one.port });
+  const accepted = one.accept(), conn = await stacks.client.connect({ ...target, port: one.port });
   assertEquals((await accepted).remoteAddr, conn.localAddr);
   assertEquals((await accepted).localAddr, conn.remoteAddr);
   for (const port of [-1, 65536, 1.5, NaN]) assertThrows(() => stacks.server.listen(port), RangeError, `port ${port}:`);
 });
 
-Deno.test("GuestStack refuses a port that nobody listens on, at once", async () => {
+test("GuestStack refuses a port that nobody listens on, at once", async (family) => {
+  const target = targetOver(family);
   await using stacks = guestPair();
-  await assertRejects(() => stacks.client.connect(TARGET), Deno.errors.ConnectionRefused);
+  await assertRejects(() => stacks.client.connect(target), Deno.errors.ConnectionRefused);
   assertEquals([stacks.client.connections, stacks.server.connections], [0, 0]);
 });
 
-Deno.test("GuestStack.listen takes each port once, and again when it is free", async () => {
+test("GuestStack.listen takes each port once, and again when it is free", async (family) => {
+  const target = targetOver(family);
   await using stacks = guestPair();
   const listener = stacks.server.listen(80);
   assertThrows(() => stacks.server.listen(80), Deno.errors.AddrInUse, "Cannot listen on port 80: it is in use");
   listener.close();
   stacks.server.listen(80).close();
-  await assertRejects(() => stacks.client.connect(TARGET), Deno.errors.ConnectionRefused);
+  await assertRejects(() => stacks.client.connect(target), Deno.errors.ConnectionRefused);
 });
 
-Deno.test("GuestListener refuses the connection for which there is no room, and takes others once there is", async () => {
+test("GuestListener refuses the connection for which there is no room, and takes others once there is", async (family) => {
+  const target = targetOver(family);
   await using stacks = guestPair();
   const listener = stacks.server.listen(80);
-  for (let i = 0; i < 128; i++) await stacks.client.connect(TARGET);
-  await assertRejects(() => stacks.client.connect(TARGET), Deno.errors.ConnectionRefused);
+  for (let i = 0; i < 128; i++) await stacks.client.connect(target);
+  await assertRejects(() => stacks.client.connect(target), Deno.errors.ConnectionRefused);
   await listener.accept();
-  await stacks.client.connect(TARGET);
+  await stacks.client.connect(target);
   assertEquals(stacks.server.connections, 129);
 });
 
-Deno.test("GuestListener that is closed resets who waits, rejects accept and ends the iteration", async () => {
+test("GuestListener that is closed resets who waits, rejects accept and ends the iteration", async (family) => {
+  const target = targetOver(family);
   await using stacks = guestPair();
-  const listener = stacks.server.listen(80), waiting = await stacks.client.connect(TARGET);
+  const listener = stacks.server.listen(80), waiting = await stacks.client.connect(target);
   await listener.accept();
   const pending = listener.accept();
-  const late = await stacks.client.connect(TARGET);
+  const late = await stacks.client.connect(target);
   await pending;
-  const unserved = await stacks.client.connect(TARGET);
+  const unserved = await stacks.client.connect(target);
   listener.close();
   listener.close();
   await assertRejects(() => unserved.read(new Uint8Array(1)), Deno.errors.ConnectionReset);
