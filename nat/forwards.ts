@@ -12,7 +12,8 @@
  *
  * **At which address.** The named one. Without one, at the address that the guest spoke from last, of the family of
  * the client, if it has spoken over that one, else of the other; or, if it has not spoken at all, at the one that DHCP
- * would give it, of IPv4 if it has that. Over IPv6 an address of the subnet goes before one of the link alone.
+ * would give it, of IPv4 if it has that. Over IPv6 an address of the subnet goes before one of the link alone; a guest
+ * that has only spoken from one of the link is asked whether it has the one of DHCP, which it then speaks from.
  *
  * **Whichever family its server listens on.** If a guest that has spoken over both families refuses a TCP client over
  * one, it is asked over the other, in a flow of its own, before the client hears anything. UDP has no such answer: a
@@ -175,8 +176,14 @@ export class Forwards {
 
   /** `guest` has spoken from `address`, which it did not do in its packet before. */
   heard(guest: ForwardGuest, address: IpAddress): void {
+    if (LINK_LOCAL.contains(address) && this.#owners.has(ANY_ADDRESS)) this.#askForAddress(guest);
     this.#owners.get(`${address}`)?.heard(guest);
     this.#owners.get(ANY_ADDRESS)?.heard(guest);
+  }
+
+  #askForAddress(guest: ForwardGuest): void {
+    const { ipv6 } = this.#context.rules, address = guest.address(6);
+    if (ipv6 !== null && address !== null && LINK_LOCAL.contains(address)) guest.probe(ipv6.guest);
   }
 
   /** `guest` does not answer a client that was sent to `address`. */
@@ -219,6 +226,7 @@ export class Forwards {
     const lost = (guest: ForwardGuest) => this.#endUdp(address, guest);
     const owner = new AddressOwner(this.#context, { address: forward.guestAddress, lost });
     this.#owners.set(address, owner);
+    if (address === ANY_ADDRESS) { for (const guest of this.#context.guests()) this.#askForAddress(guest); }
     return owner;
   }
 

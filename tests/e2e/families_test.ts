@@ -1,32 +1,28 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { createSocket, type Socket } from "node:dgram";
 import type { GatewayOptions } from "../../mod.ts";
-import { GATEWAY_MAC } from "../../nat/nat.ts";
-import { formatMac } from "../../net/wire/address.ts";
 import { aRecord, dnsAnswer, soaRecord } from "../support/dns_messages.ts";
 import { requires } from "../support/requirements.ts";
 import type { Program } from "./program.ts";
 import { World, WORLD_NEEDS } from "./world.ts";
 
-const { ignore, reason } = requires(...WORLD_NEEDS);
+const { ignore, reason } = requires(...WORLD_NEEDS), ping = requires(...WORLD_NEEDS, "busybox");
 const CLIENTS = ["127.0.0.1", "::1"];
 
-/**
- * A world whose guest has fd00::15 too, knows where the gateway is, and has a route for NAT64; its listeners on `::`
- * take IPv6 alone.
- */
-async function create(options: GatewayOptions): Promise<{ world: World; guest: Program }> {
+/** A world whose guest has fd00::15 too, and a route for NAT64; its listeners on `::` take IPv6 alone. */
+async function create(
+  options: GatewayOptions,
+  spoken: readonly string[] = options.families === "ipv6" ? ["fd00::2"] : ["10.0.2.2", "fd00::2"],
+): Promise<{ world: World; guest: Program }> {
   const world = await World.create(options);
   try {
     await world.run(
       "sysctl -qw net.ipv6.bindv6only=1; ip -6 addr add fd00::15/64 dev eth0 nodad; " +
-        `for n in 2 3; do ip -6 neigh add fd00::$n lladdr ${formatMac(GATEWAY_MAC)} dev eth0; done; ` +
         "ip -6 route add 64:ff9b::/96 via fd00::2",
     );
     const guest = world.inGuest("./families_guest.ts", ["--allow-net"]);
     // Whoever has a server that is reached over a family has spoken over it before: a first packet makes it so.
-    if (options.families !== "ipv6") await guest.call("ask", "10.0.2.2", 1, "");
-    await guest.call("ask", "fd00::2", 1, "");
+    for (const address of spoken) await guest.call("ask", address, 1, "");
     return { world, guest };
   } catch (error) {
     await world[Symbol.asyncDispose]();
@@ -92,6 +88,35 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name:
+    `-t reaches a guest that has only spoken from its link-local address at that of DHCP, and sees it as ::2${reason}`,
+  ignore,
+  fn: async () => {
+    const { world, guest } = await create({ forwards: ["tcp:[::1]/0:80"] }, []), refused: string[] = [];
+    await using _ = world;
+    world.gateway.events.addEventListener("flowRefused", ({ detail }) => refused.push(detail.guest));
+    // Its link-local address may be used once it has seen that nobody else has it.
+    await world.run("while ip -6 addr show dev eth0 tentative | grep -q inet6; do sleep 0.05; done");
+    await guest.call("ask", "fe80::2%eth0", 1, "");
+    assertMatch(refused.join(), /^\[fe80::[0-9a-f:]+\]:\d+$/);
+    await guest.call("listen", ["fd00::15"], 80);
+    assertEquals(await visit("::1", world.gateway.forwards.list()[0]!.hostPort), "hello of fd00::2");
+  },
+});
+
+Deno.test({
+  name: `a guest pings by NAT64${ping.reason}`,
+  ignore: ping.ignore,
+  fn: async () => {
+    const { world } = await create({ families: "ipv6", nat64: true, maps: ["10.0.2.100=127.0.0.1"] });
+    await using _ = world;
+    assertStringIncludes(await world.run("busybox ping -6 -c 1 -W 20 64:ff9b::10.0.2.100"), " 0% packet loss");
+    const output = await world.run("busybox ping -6 -c 1 -W 1 64:ff9b::127.0.0.1 || true");
+    assertStringIncludes(output, "100% packet loss");
+  },
+});
+
 /** A resolver on the host's loopback that knows only the IPv4 address 10.0.2.100, and that of every name. */
 async function startResolver(): Promise<{ dns: string; socket: Socket }> {
   const socket = createSocket("udp4");
@@ -152,7 +177,7 @@ Deno.test({
     assertEquals(address, "64:ff9b::a00:264");
     assertEquals(await guest.call("ask", address, port, "over NAT64"), "over NAT64");
     assertEquals(await guest.call("resolve", "ipv4only.arpa", "AAAA", "fd00::3"), "64:ff9b::c000:aa 64:ff9b::c000:ab");
-    assert(world.gateway.flows().every(({ guest }) => guest.startsWith("[fd00::15]")));
+    assert(world.gateway.flows().every(({ guest }) => guest.startsWith("[fd00:")));
     listener.close();
     socket.close();
     await done;

@@ -41,9 +41,9 @@ export class World implements AsyncDisposable {
     return world;
   }
 
-  /** Runs a line of bash in the guest. */
-  async run(line: string): Promise<void> {
-    await this.#shell.run(line);
+  /** Runs a line of bash in the guest and gives what it wrote. Throws an `Error` when it fails. */
+  run(line: string): Promise<string> {
+    return this.#shell.run(line);
   }
 
   /** Starts `fate_guest.ts` in the guest. */

@@ -163,6 +163,23 @@ Deno.test("Forwards that name an address reach that alone, over its family", asy
   }
 });
 
+Deno.test("Forwards ask a guest that has only spoken from a link-local address whether it has that of DHCP", async () => {
+  const asked = async (spec: string | string[], speaks: string, knows = speaks, later: string[] = []) => {
+    const script = await ForwardScript.start(spec, { silent: true }), probed: string[] = [];
+    script.guest.probe = (address) => void probed.push(`${address}`);
+    script.guest.address = (family) => (family === 6 ? IpAddress.parse(knows) : null);
+    script.nat.forwards.heard(script.guest, IpAddress.parse(speaks));
+    await script.forwards.add(later);
+    script.nat.close();
+    return probed.join(" ");
+  };
+  assertEquals(await asked("tcp:8080:80", "fe80::77"), "fd00::15");
+  assertEquals(await asked([], "fe80::77", "fe80::77", ["udp:8080:80"]), "fd00::15", "when a forward needs it");
+  assertEquals(await asked("tcp:8080:80", "fd00::77"), "");
+  assertEquals(await asked("tcp:8080:80", "fe80::77", "fd00::77"), "", "it has spoken from one of the subnet before");
+  assertEquals(await asked("tcp:8080:[fd00::20]/80", "fe80::77"), "", "nobody needs it");
+});
+
 Deno.test("Forwards show the guest a client's own address over its own family alone", async () => {
   const seen: [string, string][] = [
     ["2001:db8::7", "2001:db8::7 > fd00::77"],
