@@ -54,6 +54,7 @@ import type { Packet } from "./ip/packet.ts";
 import { Ipv4Path, Ipv6Path, type Path, type PathGuest } from "./ip/path.ts";
 import { Reassembly } from "./ip/reassembly.ts";
 import { familyOf, type IpFamily } from "./rules/policy.ts";
+import { isGroupAddress } from "./rules/segment.ts";
 import type { DhcpExtras } from "./service/dhcp_options.ts";
 import { Ipv6Answers, type Ipv6AnswersContext } from "./service/ipv6_answers.ts";
 import { Services } from "./service/services.ts";
@@ -341,8 +342,13 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
     this.ipv6.resetMtu();
   }
 
-  /** Answers a segment of no connection with RST (RFC 9293 section 3.10.7.1). */
+  /**
+   * Answers a segment of no connection with RST (RFC 9293 section 3.10.7.1), unless it went to an address that nobody
+   * can answer from, a group's or the unspecified one (section 3.9.2.3).
+   */
   #resetStray({ bytes, transport, end, key }: Packet): void {
+    const { remoteAddress } = key;
+    if (isGroupAddress(this.#nat.rules, remoteAddress) || remoteAddress.isUnspecified) return;
     const into = this.#nat.scratch, at = SEGMENT_HEADROOM, length = encodeStrayReset(bytes, transport, end, into, at);
     if (length > 0) this.path(key).transmit(into, at, at + length, 0);
   }

@@ -127,8 +127,8 @@ export class Ipv6Answers {
   neighbourMessage({ bytes, ip, transport }: Ipv6Question): "ndpIgnored" | null {
     const type = icmpv6Type(bytes, transport);
     if (type === NDP_ROUTER_SOLICITATION) {
-      const source = ipv6Source(bytes, ip), isUnspecified = (source.w0 | source.w1 | source.w2 | source.w3) === 0;
-      this.#timer.solicited(isUnspecified ? null : source);
+      const source = ipv6Source(bytes, ip);
+      this.#timer.solicited(source.isUnspecified ? null : source);
       return null;
     }
     this.#timer.begin();

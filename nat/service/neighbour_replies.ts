@@ -60,7 +60,7 @@ export function neighbourReply(
 ): NeighbourPacket | null {
   const target = ndpTarget(bytes, icmp);
   if (!taken.some((address) => address.equals(target))) return null;
-  const source = ipv6Source(bytes, ip), isKnown = !isUnspecified(source);
+  const source = ipv6Source(bytes, ip), isKnown = !source.isUnspecified;
   const destination = isKnown ? source : ALL_NODES;
   const message: NdpMessage = {
     type: NDP_NEIGHBOUR_ADVERTISEMENT,
@@ -91,8 +91,4 @@ export function writeNdpPacket(
   const payloadLength = encodeNdp(into, at + IPV6_HEADER_LENGTH, message, sum);
   const nextHeader = PROTOCOL_ICMPV6, hopLimit = NDP_HOP_LIMIT;
   return payloadLength + encodeIpv6(into, at, { payloadLength, nextHeader, hopLimit, source, destination });
-}
-
-function isUnspecified({ w0, w1, w2, w3 }: IpAddress): boolean {
-  return (w0 | w1 | w2 | w3) === 0;
 }

@@ -102,6 +102,11 @@ export class IpAddress {
     return this.w3;
   }
 
+  /** Whether this is the address that stands for none, `::` or `0.0.0.0`. */
+  get isUnspecified(): boolean {
+    return (this.w0 | this.w1 | this.w3) === 0 && (this.w2 === 0 || this.isIpv4);
+  }
+
   /** Whether both are the same address. */
   equals(other: IpAddress): boolean {
     return this.w3 === other.w3 && this.w2 === other.w2 && this.w1 === other.w1 && this.w0 === other.w0;

@@ -80,6 +80,11 @@ export class PacketScript6 {
     return { ...decodeIcmpv6(payload), source: `${source}`, destination: `${destination}`, bytes: payload };
   }
 
+  /** How many frames were sent to the guest and not yet looked at. */
+  get sent(): number {
+    return this.#frames.length;
+  }
+
   /** Counters that are not 0. */
   get counted(): Partial<Record<DropReason, number>> {
     return Object.fromEntries(Object.entries(this.nat.counters).filter(([, count]) => count > 0));

@@ -168,6 +168,13 @@ Deno.test("IpAddress takes mapped bytes for the IPv4 address they stand for", ()
   assertStrictEquals(mapped.ipv4, 0x0a00020f);
 });
 
+Deno.test("IpAddress.isUnspecified is true of :: and 0.0.0.0 alone", () => {
+  for (const none of ["::", "0.0.0.0", "::ffff:0.0.0.0"]) assert(IpAddress.parse(none).isUnspecified, none);
+  for (const other of ["::1", "1::", "0:1::", "::1:0:0", "::fffe:0:0", "0.0.0.1", "255.255.255.255"]) {
+    assert(!IpAddress.parse(other).isUnspecified, other);
+  }
+});
+
 Deno.test("IpAddress.equals sees a difference in every word", () => {
   const address = IpAddress.parse("1:2:3:4:5:6:7:8");
   assert(address.equals(IpAddress.parse("1:2:3:4:5:6:7:8")));
