@@ -7,7 +7,7 @@
 import { clientFrame, webSocketRequest } from "../support/websocket_client.ts";
 import { framed } from "../support/link_peer.ts";
 import { CrowdTarget } from "./crowd_target.ts";
-import type { Random } from "./mutate.ts";
+import type { Random } from "./random.ts";
 
 /** What a run of these has done. */
 export interface CrowdResult {

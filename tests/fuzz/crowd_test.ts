@@ -2,7 +2,7 @@ import { assertEquals, assertGreater } from "@std/assert";
 import { CROWD_FOLDER, readCorpus } from "./corpus.ts";
 import { fuzzCrowds, playCrowd, readCrowd } from "./crowd_fuzz.ts";
 import { CrowdKernel } from "./crowd_kernel.ts";
-import { Random } from "./mutate.ts";
+import { Random } from "./random.ts";
 
 for (const { name, text } of readCorpus(CROWD_FOLDER)) {
   Deno.test(`a listener keeps its promises in ${CROWD_FOLDER}${name}`, async () => {

@@ -11,7 +11,9 @@
 import { type CorpusEntry, CROWD_FOLDER, readCorpus, writeFailure } from "./corpus.ts";
 import { fuzzCrowds } from "./crowd_fuzz.ts";
 import { readTwins } from "./families.ts";
-import { HOST_DEEDS, mutate, Random } from "./mutate.ts";
+import { HOST_DEEDS, mutate } from "./mutate.ts";
+import { randomFrame6, tornFrames6 } from "./packets6.ts";
+import { Random } from "./random.ts";
 import { type Action, FRAME_VERBS, parseScript } from "./script.ts";
 import { FuzzTarget } from "./target.ts";
 
@@ -53,6 +55,7 @@ function playChanged(target: FuzzTarget, scripts: readonly Action[][], random: R
       playAction(target, action, { random, calm });
       if (random.oneIn(12)) playAction(target, action, { random, calm });
       if (random.oneIn(10)) target.act(parseScript(random.pick(HOST_DEEDS))[0]!);
+      if (random.oneIn(5)) playFrame6(target, { random, calm });
     }
   }
   target.close();
@@ -70,6 +73,13 @@ function playAction(target: FuzzTarget, action: Action, how: { random: Random; c
     if (how.random.oneIn(how.calm)) target.frame(mutate(frame, how.random), how.random.oneIn(16));
     else target.frame(frame, action.words.includes("vouched"));
   }
+}
+
+/** Plays a frame of IPv6 by chance, whole or in fragments. */
+function playFrame6(target: FuzzTarget, { random, calm }: { random: Random; calm: number }): void {
+  const frame = randomFrame6(random);
+  const frames = random.oneIn(8) && frame.length > 54 ? tornFrames6(frame, random) : [frame];
+  for (const one of frames) target.frame(random.oneIn(calm) ? mutate(one, random) : one, random.oneIn(30));
 }
 
 /** The words of what `play` throws, or null. */

@@ -10,42 +10,13 @@
 import { readUint16, writeUint16, writeUint32 } from "../../net/wire/bytes.ts";
 import { ETHERNET_HEADER_LENGTH } from "../../net/wire/ethernet.ts";
 import { repairChecksums } from "../support/frames.ts";
-
-/** A source of numbers that is the same again for the same seed (xorshift, 32 bits). */
-export class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = (Math.imul(seed, 0x9e3779b1) ^ 0x85ebca6b) >>> 0 || 1;
-  }
-
-  /** An integer from 0 to `below` - 1. */
-  below(below: number): number {
-    let x = this.#state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.#state = x >>> 0;
-    return this.#state % below;
-  }
-
-  /** True once in `times`. */
-  oneIn(times: number): boolean {
-    return this.below(times) === 0;
-  }
-
-  /** One of them. */
-  pick<T>(items: readonly T[]): T {
-    return items[this.below(items.length)]!;
-  }
-}
+import { change6, setLength6 } from "./packets6.ts";
+import type { Random } from "./random.ts";
 
 const IP = ETHERNET_HEADER_LENGTH;
 /** Offsets from the IPv6 header of fields that decide something, by their size in bytes. */
 const IPV6_FIELDS: readonly [number, number][] = [[0, 1], [4, 2], [6, 1], [7, 1], [8, 4], [20, 4], [24, 4], [36, 4]];
 const IPV6_HEADER = 40;
-/** Numbers of what may follow an IPv6 header. */
-const NEXT_HEADERS = [0, 6, 17, 43, 44, 58, 59, 60, 132];
 /** Offsets from the IPv4 header of fields that decide something, by their size in bytes. */
 const IPV4_FIELDS: readonly [number, number][] = [[0, 1], [1, 1], [2, 2], [4, 2], [6, 2], [8, 1], [9, 1], [12, 4], [
   16,
@@ -88,6 +59,11 @@ export const HOST_DEEDS: readonly string[] = [
   "host udp-takes",
   "host echo-reply",
   "host echo-fail error=hostUnreachable",
+  "host udp-send len=30 from=[2001:db8::7]:9",
+  "host udp-send len=3000 from=[::1]:7000",
+  "host udp-refuse from=[2001:db8::7]:9",
+  "host route",
+  "host route gone",
   "link full",
   "link ok",
   "wait 1",
@@ -104,6 +80,7 @@ export function mutate(frame: Uint8Array, random: Random): Uint8Array {
 }
 
 function change(bytes: Uint8Array, random: Random): Uint8Array {
+  if (isIpv6(bytes) && random.oneIn(2)) return change6(bytes, random);
   switch (random.below(10)) {
     case 0:
       return bytes.subarray(0, random.below(bytes.length + 1));
@@ -117,7 +94,6 @@ function change(bytes: Uint8Array, random: Random): Uint8Array {
     case 4:
       return withOptions(bytes, random);
     case 5:
-      if (isIpv6(bytes)) return changedHeader6(bytes, random);
       // The gateway's own addresses and ports decide more than others do.
       setField(
         bytes,
@@ -134,26 +110,13 @@ function change(bytes: Uint8Array, random: Random): Uint8Array {
   }
 }
 
-/** Another address of the gateway's or a group, or another header that follows. */
-function changedHeader6(bytes: Uint8Array, random: Random): Uint8Array {
-  if (random.oneIn(2)) {
-    setField(bytes, IP + 6, 1, random.pick(NEXT_HEADERS));
-    return bytes;
-  }
-  const at = IP + random.pick([8, 24]);
-  setField(bytes, at, 4, random.pick([0xfd000000, 0xfe800000, 0xff020000, 0, 0x20010db8]));
-  for (const word of [4, 8]) setField(bytes, at + word, 4, 0);
-  setField(bytes, at + 12, 4, random.pick([0, 1, 2, 3, 0x15]));
-  return bytes;
-}
-
 function isIpv6(bytes: Uint8Array): boolean {
   return bytes[12] === 0x86 && bytes[13] === 0xdd;
 }
 
 /** Makes the length field of the IP header right. */
 function setLength(bytes: Uint8Array): void {
-  if (isIpv6(bytes)) setField(bytes, IP + 4, 2, Math.max(0, bytes.length - IP - IPV6_HEADER));
+  if (isIpv6(bytes)) setLength6(bytes);
   else setField(bytes, IP + 2, 2, Math.max(0, bytes.length - IP));
 }
 

@@ -6,7 +6,8 @@
  * | verb      | what                                                                                                           |
  * | --------- | -------------------------------------------------------------------------------------------------------------- |
  * | `options` | how the gateway is set up, as the first line: `maxFlows`, `maxNewFlows`, `maxBufferBytes`, `receiveLimit`, |
- * |           | `sendLimit`, `mtu`, `dns`, `families`, `hostLoopback=no`, `hostAddresses=no`, `shared=yes`, `offload=yes`      |
+ * |           | `sendLimit`, `mtu`, `dns`, `families`, `nat64=yes`, `hostLoopback=no`, `hostAddresses=no`, `shared=yes`, |
+ * |           | `offload=yes` |
  * | `tcp`     | a segment: flags (`SYN,ACK`), `seq` and `ack` as distance from the expected (`+5`, `-1`; `seq=edge+1`: from the |
  * |           | window's edge), `len` or `text`, `win`, `opts` in hexadecimal, `port` of the guest, `to=ADDRESS:PORT`          |
  * | `udp`     | a datagram: `port`, `to`, `len`, `text` or `hex`; `length` for the field of the header                         |
@@ -18,10 +19,10 @@
  * | `frame`   | the bytes of a frame in hexadecimal; `vouched`: the link answers for its checksum                              |
  * | `host`    | `accept`, `refuse [ERROR]`, `send`, `eof`, `reset`, `budget=N`; `udp-send`, `udp-refuse` with `from`,          |
  * |           | `udp-takes takes=no`, `udp-open error=ERROR`; `echo-reply` with `from`, `echo-fail error=ERROR`, |
- * |           | `echo-takes takes=no`; `socket=N` for another than the latest; `client` with `from` and |
- * |           | `to=PORT`, `at=ADDRESS`: one that comes to a forward                                                         |
- * | `guest`   | another one, on a link of its own: `attach`, `speak` and `answer` (ARP) from `sender`, `leave`; `guest=N` for   |
- * |           | another than the latest                                                                                        |
+ * |           | `echo-takes takes=no`; `socket=N` for another than the latest; `client` with `from` and `to=PORT`, |
+ * |           | `at=ADDRESS`: one that comes to a forward; `route`, `route gone`: its default route for IPv6 |
+ * | `guest`   | another one, on a link of its own: `attach`, `speak` and `answer` (ARP, or neighbour discovery) from `sender`, |
+ * |           | `leave`; `guest=N` for another than the latest                                                                                        |
  * | `link`    | `full` or `ok`; `gone`: it has ended                                                                           |
  * | `wait`    | milliseconds that pass                                                                                         |
  * | `expect`  | `NAME=N`: a counter since the beginning; `state=NAME` of the latest connection, `none` where there is none     |

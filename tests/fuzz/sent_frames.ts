@@ -24,7 +24,7 @@ import {
 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, type Frame } from "../../net/wire/frame.ts";
 import { icmpv4ChecksumValid } from "../../net/wire/icmpv4.ts";
-import { icmpv6ChecksumValid, icmpv6IsError, icmpv6Quoted, icmpv6Type } from "../../net/wire/icmpv6.ts";
+import { ICMPV6_HEADER_LENGTH, icmpv6ChecksumValid, icmpv6IsError, icmpv6Type } from "../../net/wire/icmpv6.ts";
 import {
   decodeIpv4,
   ipv4HeaderValid,
@@ -33,7 +33,7 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
-import { decodeIpv6, IPV6_MINIMUM_MTU, PROTOCOL_ICMPV6 } from "../../net/wire/ipv6.ts";
+import { decodeIpv6, IPV6_HEADER_LENGTH, IPV6_MINIMUM_MTU, PROTOCOL_ICMPV6 } from "../../net/wire/ipv6.ts";
 import {
   IPV6_CHAIN_OK,
   Ipv6Chain,
@@ -122,6 +122,8 @@ export class SentFrames {
     assert(end - at <= this.#to.mtu || segmentSize > 0, `a packet of ${end - at} bytes`);
     assert(packet.ttl > 0, "a packet without time to live");
     const source = IpAddress.fromIpv4(packet.source), destination = IpAddress.fromIpv4(packet.destination);
+    const isGroup4 = packet.source >>> 28 === 0xe || packet.source === 0xffffffff;
+    assert(!source.isUnspecified && !isGroup4, `a packet from ${source}`);
     const payload = { bytes, start: payloadStart, end, source, destination, isPartial: checksum === CHECKSUM_PARTIAL };
     if (!moreFragments && packet.fragmentOffset === 0) return this.#transport(protocol, payload);
     this.#piece(protocol, payload, packet.identification, packet.fragmentOffset, moreFragments);
@@ -131,8 +133,8 @@ export class SentFrames {
     const packet = decodeIpv6(bytes, at, end), chain = new Ipv6Chain(), { source, destination } = packet;
     assertEquals(packet.payloadEnd, end, "bytes behind the packet");
     assert(end - at <= this.#to.mtu || segmentSize > 0, `a packet of ${end - at} bytes`);
-    assert(!isGroup(source) && !isUnspecified(source) && source.isIpv4 === false, `a packet from ${source}`);
-    assert(!isUnspecified(destination) && destination.isIpv4 === false, `a packet to ${destination}`);
+    assert(!isGroup(source) && !source.isUnspecified && source.isIpv4 === false, `a packet from ${source}`);
+    assert(!destination.isUnspecified && destination.isIpv4 === false, `a packet to ${destination}`);
     const mac = ethernetDestination(bytes, start);
     assertEquals(isGroupMac(mac), isGroup(destination), "a group's address and another MAC address");
     if (isGroup(destination)) assertEquals(mac, ipv6MulticastMac(destination.w3), "another group's MAC address");
@@ -199,8 +201,8 @@ export class SentFrames {
       assert(icmpv6ChecksumValid(bytes, start, end, sum), "a wrong ICMPv6 checksum");
       if (!icmpv6IsError(bytes, start)) return;
       assert(end - start + 40 <= IPV6_MINIMUM_MTU, `an ICMPv6 error of ${end - start} bytes`);
-      const quoted = icmpv6Quoted(bytes, start, end);
-      assert(quoted >= 0, "an ICMPv6 error that quotes no packet");
+      const quoted = start + ICMPV6_HEADER_LENGTH;
+      assert(end - quoted >= IPV6_HEADER_LENGTH && bytes[quoted]! >>> 4 === 6, "an ICMPv6 error that quotes no packet");
       assertEquals(bytes.subarray(quoted + 8, quoted + 24), addressBytes(destination), "somebody else's packet");
     }
   }
@@ -208,10 +210,6 @@ export class SentFrames {
 
 function isGroup({ w0 }: IpAddress): boolean {
   return w0 >>> 24 === 0xff;
-}
-
-function isUnspecified({ w0, w1, w2, w3 }: IpAddress): boolean {
-  return (w0 | w1 | w2 | w3) === 0;
 }
 
 function addressBytes(address: IpAddress): Uint8Array {

@@ -54,7 +54,7 @@ import { checkNdp, NDP_NEIGHBOUR_ADVERTISEMENT, NDP_ROUTER_SOLICITATION, ndpTarg
 import { familyOf } from "../../nat/rules/policy.ts";
 import { segmentOf, type Segments } from "../../nat/rules/segment.ts";
 import { checkTcp, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
-import type { HostAddresses } from "../../nat/host.ts";
+import type { HostAddresses, Ipv6Routes } from "../../nat/host.ts";
 import { endpoint } from "../support/forward_script.ts";
 import { OtherGuest } from "../support/other_guest.ts";
 import type { ScriptPingSocket, ScriptUdpSocket } from "../support/script_datagram.ts";
@@ -70,14 +70,38 @@ const HOST: HostAddresses = {
 };
 /** Frames that one frame of the guest may bring about: what a window of data is cut into. */
 const MOST_FRAMES = 4096;
+/** Bytes that a fragment carries at least, but the last one: what fits behind all headers in the least MTU of IPv4. */
+const LEAST_FILLED = 480;
 /** Beyond so many flows they are counted and not looked at one by one, which would take too long. */
 const MANY_FLOWS = 64;
 /** The octets of both addresses at the start of an Ethernet frame, after which a tag stands. */
 const ADDRESSES_LENGTH = 12;
 
+/** The host's default route for IPv6, which it does not have at first. */
+class ScriptRoutes implements Ipv6Routes {
+  readonly listeners = new Set<() => void>();
+  #has = false;
+
+  has(): boolean {
+    return this.#has;
+  }
+
+  changed(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+
+  /** It comes or goes. */
+  set(has: boolean): void {
+    if (has === this.#has) return;
+    this.#has = has;
+    for (const listener of this.listeners) listener();
+  }
+}
+
 /** A gateway and what a script does to it. */
 export class FuzzTarget {
-  readonly host = new ScriptHost();
+  readonly host: ScriptHost;
   readonly nat: Nat;
   readonly guest: Guest;
   readonly script = new ScriptGuest();
@@ -86,6 +110,7 @@ export class FuzzTarget {
   /** Every line as it was played: frames are there as bytes. */
   readonly played: string[] = [];
 
+  #routes = new ScriptRoutes();
   #maxFlows: number;
   #maxBufferBytes: number;
   #taken: number;
@@ -108,11 +133,13 @@ export class FuzzTarget {
     this.#maxFlows = number("maxFlows", 16);
     this.#maxBufferBytes = number("maxBufferBytes", 1 << 20);
     const dnsServers = options.get("dns") === "none" ? null : [options.get("dns") ?? "127.0.0.53"];
+    this.host = Object.assign(new ScriptHost(), { ipv6Routes: this.#routes });
     this.nat = new Nat({
       host: this.host,
       rules: createTranslationRules({
         dnsServers,
         families: (options.get("families") ?? "both") as "both" | "ipv4" | "ipv6",
+        nat64: options.get("nat64") === "yes",
         hostLoopback: options.get("hostLoopback") !== "no",
         hostAddresses: options.get("hostAddresses") === "no" ? HOST : null,
       }),
@@ -160,6 +187,8 @@ export class FuzzTarget {
     const plain = withoutPriority(bytes);
     const answer = this.#answersGateway(plain), turnedAway = this.#turnedAway;
     const before = this.#signature(plain), counted = total(this.nat.counters), full = this.nat.counters.linkFull;
+    // What was kept for a guest of whom nothing was known is released by its first frame.
+    const wasKnown = this.guest.mac >= 0;
     // In the middle of a buffer of its own: what is written beside it or kept is found out.
     const buffer = new Uint8Array(bytes.length + 14).fill(0xa5);
     buffer.set(bytes, 7);
@@ -182,7 +211,8 @@ export class FuzzTarget {
     // One that was dropped, as a frame to another station is, answered nothing.
     if (answer && moved === 0) this.#sent.asked.delete(answeredAddress(plain)!);
     assert(moved >= 1 || hasEffect, "the frame had no effect and moved no counter");
-    assert(this.#sent.count <= MOST_FRAMES, `one frame brought about ${this.#sent.count}`);
+    const most = wasKnown ? this.#mostAnswers(plain) : MOST_FRAMES;
+    assert(this.#sent.count <= most, `one frame brought about ${this.#sent.count}`);
     this.#checkBounds();
   }
 
@@ -203,6 +233,7 @@ export class FuzzTarget {
     const datagramSockets = [...this.host.udpSockets, ...this.host.pingSockets].filter((s) => !s.closed);
     assertEquals(this.host.openSockets.length + datagramSockets.length, 0, "sockets");
     assertEquals(this.nat.incompleteDatagrams, 0, "fragments");
+    assertEquals(this.#routes.listeners.size, 0, "who listens to the host's routes");
     const { flows, clients, connecting, mappings } = this.guest.use;
     assertEquals([flows, clients, connecting, mappings.size], [0, 0, 0, 0], "what the guest uses");
   }
@@ -218,6 +249,7 @@ export class FuzzTarget {
     else if (verb === "link") this.#linkTakes = words[0] !== "full";
     else if (words[0] === "client") this.#client(fields);
     else if (verb === "expect") this.#expect(fields);
+    else if (words[0] === "route") this.#routes.set(words[1] !== "gone");
     else if (words[0]?.startsWith("udp-")) this.#udp(words[0], fields);
     else if (words[0]?.startsWith("echo-")) this.#echo(words[0], fields);
     else this.#tcp(words, fields);
@@ -314,6 +346,16 @@ export class FuzzTarget {
     assert(nat.pool.takenBytes <= most, `${nat.pool.takenBytes} bytes of buffers for ${flows} flows`);
   }
 
+  /**
+   * The most frames that one of the guest may bring about. What is no segment has an answer or two, of which each fills
+   * a frame, and lets clients in that have waited for it.
+   */
+  #mostAnswers(bytes: Uint8Array): number {
+    if (protocolOf(bytes) === PROTOCOL_TCP) return MOST_FRAMES;
+    const longest = this.#isFragment(bytes) ? 65535 : bytes.length;
+    return 2 + Math.ceil(longest / LEAST_FILLED) + 2 * this.#clients.length;
+  }
+
   get #turnedAway(): number {
     return this.#clients.filter(({ wasReset }) => wasReset).length;
   }
@@ -323,7 +365,10 @@ export class FuzzTarget {
    * whole.
    */
   #isKept(bytes: Uint8Array): boolean {
-    if (this.nat.incompleteDatagrams === 0) return false;
+    return this.nat.incompleteDatagrams > 0 && this.#isFragment(bytes);
+  }
+
+  #isFragment(bytes: Uint8Array): boolean {
     if (checkIpv4(bytes, 14, bytes.length)) return ipv4IsFragment(bytes, 14);
     return checkIpv6(bytes, 14, bytes.length) && walk(bytes).fragment >= 0;
   }
@@ -419,6 +464,12 @@ function asksDns(frame: Uint8Array, { ipv4, ipv6 }: Segments, protocol: number):
   }
   const isOf = checkIpv4(frame, ip, frame.length) && ipv4Protocol(frame, ip) === protocol;
   return isOf && ipv4Destination(frame, ip) === ipv4?.dns.ipv4;
+}
+
+/** The protocol of a packet; -1 without one. */
+function protocolOf(frame: Uint8Array): number {
+  if (checkIpv6(frame, 14, frame.length)) return walk(frame).protocol;
+  return checkIpv4(frame, 14, frame.length) ? ipv4Protocol(frame, 14) : -1;
 }
 
 /** The extension headers of the IPv6 packet in a frame; none of a chain that is not followed. */
