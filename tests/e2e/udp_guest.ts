@@ -10,7 +10,7 @@ import { createSocket } from "node:dgram";
 import { assertSame, pattern } from "../support/bytes.ts";
 
 const [host, port, ...sizes] = Deno.args;
-const socket = createSocket("udp4");
+const socket = createSocket(host!.includes(":") ? "udp6" : "udp4");
 for (const size of sizes.map(Number)) {
   const sent = pattern(size), answer = new Promise<Uint8Array>((resolve) => socket.once("message", resolve));
   const timer = setTimeout(() => {
