@@ -476,7 +476,10 @@ Deno.test("a guest is known by the MAC address of its duplicate address detectio
   const script = new PacketScript6();
   script.frame(solicitation());
   assertEquals([script.guest.mac, script.guest.address(6)], [0x525400123456, null]);
-  script.frame(datagram({ source: LINK_LOCAL, destination: "fe80::2" }), datagram());
+  script.frame(datagram({ source: LINK_LOCAL, destination: "fe80::2" }));
+  assertEquals(`${script.guest.address(6)}`, LINK_LOCAL);
+  // One that others can reach is its address from then on, whatever it says on its link.
+  script.frame(datagram(), datagram({ source: LINK_LOCAL, destination: "fe80::2" }), report());
   assertEquals(script.guest.address(6), GUEST_IP6);
   assertEquals(["fd00::15", LINK_LOCAL, "fd00::16"].map((text) => script.guest.has(IpAddress.parse(text))), [
     true,
