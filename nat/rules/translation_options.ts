@@ -232,7 +232,9 @@ function checkMap(
     const whose = ownerOf(segment, guest);
     if (whose !== undefined) throw new RangeError(`${guest} is ${whose}, take another one`);
   }
-  if (known.some((other) => other.guest.equals(guest))) throw new RangeError(`${guest} is mapped already`);
+  if (known.some((other) => other.guest.equals(guest))) {
+    throw new RangeError(`${guest} is mapped already, once is enough`);
+  }
   if (hostAddresses !== null && isLoopback(host)) {
     throw new RangeError("it leads to the host, which --no-host forbids, leave out one of them");
   }

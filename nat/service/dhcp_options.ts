@@ -61,7 +61,7 @@ export function parseDhcpOptions(texts: readonly string[]): DhcpExtras {
   const extras: Record<string, unknown> = {}, seen = new Set<string>();
   for (const text of texts) {
     const { name, ...extra } = readOption(text);
-    if (seen.has(name)) throw new TypeError(`Cannot use DHCP option ${text}: ${name} is given already`);
+    if (seen.has(name)) throw new TypeError(`Cannot use DHCP option ${text}: ${name} is given already, once is enough`);
     seen.add(name);
     Object.assign(extras, extra);
   }

@@ -107,3 +107,36 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name: `hawser run -6 --nat64 reaches a name that has IPv4 alone, from a guest without IPv4${reason}`,
+  ignore,
+  fn: async () => {
+    const around = `exec unshare -n sh -c '
+      ip link set lo up && ip addr add 192.0.2.1/32 dev lo && mkfifo "$FOLDER/ready" || exit 1
+      "$DENO" run --quiet --no-check --allow-net "$PROGRAM" >"$FOLDER/ready" & host=$!
+      read -r ready <"$FOLDER/ready"
+      "$@"; code=$?
+      kill $host; exit $code' sh "$@"`;
+    const folder = await Deno.makeTempDir();
+    try {
+      const env = {
+        FOLDER: folder,
+        DENO: Deno.execPath(),
+        PROGRAM: decodeURIComponent(new URL("./ipv4_only_host.ts", import.meta.url).pathname),
+      };
+      const script =
+        "getent ahosts name.test | head -n 1; ip -o -4 addr show dev eth0; curl -sS -m 20 http://name.test:8080/";
+      for (const [words, code] of [[["--nat64"], 0], [[], 7]] as const) {
+        const run = ["run", "-6", ...words, "-D", "127.0.0.1:5300", "sh", "-c", script];
+        const outcome = await hawser(run, { around, env });
+        await Deno.remove(`${folder}/ready`);
+        // 7 is curl's for an address that it cannot connect to: without NAT64 there is no way to 192.0.2.1.
+        assertEquals(outcome.code, code, outcome.stderr);
+        if (code === 0) assertMatch(outcome.stdout, /^64:ff9b::c000:201 +STREAM name\.test\nIPv4\n$/);
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});

@@ -53,5 +53,5 @@ Deno.test("parseDhcpOptions says in one line what would be right", () => {
     assertStringIncludes(message, `Cannot use DHCP option ${text}: `);
   }
   const twice = assertThrows(() => parseDhcpOptions(["host-name=a", "domain-name=b", "host-name=c"]), TypeError);
-  assertEquals(twice.message, "Cannot use DHCP option host-name=c: host-name is given already");
+  assertEquals(twice.message, "Cannot use DHCP option host-name=c: host-name is given already, once is enough");
 });
