@@ -1,26 +1,16 @@
 /**
- * One thread's event loop over `epoll_wait`: readiness in, synchronous calls out.
+ * One thread's event loop: readiness in, synchronous calls out.
  *
- * **Turns.** A turn is: wait; read the clock once; mark what the kernel says is ready; call the handlers; call what was
- * delayed until now; call the turn ends (the gateway), which answer when they want to be called even if nothing
- * happens; close what was released. The least of these times, and of the delays, is the next wait's limit, rounded up
- * to epoll's milliseconds so that a timer is late rather than polled for.
- *
- * **Sockets are registered once**, edge-triggered, for everything. What is ready is kept as bits in the `Watch`, beside
- * the bits the owner is interested in, so a change of interest costs no system call. The handler is called once a turn
- * while both have a bit in common: a `Watch` whose handler left work joins the list of the next turn, which then does
- * not wait. The owner clears a bit when the kernel has said that there is nothing more (`EAGAIN`, a short count): only
- * after that does the kernel promise another edge. A descriptor that is not a stream (a TAP) is level-triggered
- * instead, and the kernel keeps its bits.
+ * **Turns.** A turn is: wait (`loop_waits.ts`); read the clock once; mark what the kernel says is ready (`epoll.ts`);
+ * call the handlers (`watch.ts`), in fair shares (`turn_shares.ts`); call what was delayed until now (`delays.ts`);
+ * call the turn ends (the gateway), which answer when they want to be called even if nothing happens; close what was
+ * released. The least of these times, and of the delays, is the next wait's limit, rounded up to epoll's milliseconds
+ * so that a timer is late rather than polled for. A `Watch` whose handler left work joins the list of the next turn,
+ * which then does not wait.
  *
  * **Where it runs.** `runBlocking` holds the thread that calls it, a Worker's: `wakeLoop` from another thread makes it
- * return after the turn. Being woken from sleep costs tens of microseconds, much of a round trip, so after a short wait
- * it polls for `SPIN_MS` before it sleeps again, and lets whoever else wants the processor have it meanwhile. `start`
- * shares a thread with other code: it polls for `SPIN_MS` after the last event, then leaves one wait to Deno's thread
- * pool. Under load it makes such a wait of no length every `SLICE_MS`, because only while a promise of the runtime is
- * pending does that look at its own sockets and messages: after `setImmediate` alone these are seldom looked at. Each
- * wait occupies a thread of the pool, of which there are 32, so only one loop of an isolate may be started:
- * `EventLoop.shared()` is that one.
+ * return after the turn. `start` shares a thread with other code. Each wait of a started loop occupies a thread of
+ * Deno's pool, so only one loop of an isolate may be started: `EventLoop.shared()` is that one.
  *
  * **Closing.** A descriptor is closed at the end of a turn, when no wait looks at it and no handler of the same turn
  * could meet its number again under another owner.
@@ -28,20 +18,12 @@
  * @module
  */
 import type { Turn } from "../../nat/host.ts";
-import {
-  describeErrno,
-  EMFILE,
-  ENFILE,
-  EPOLL_CTL_ADD,
-  EPOLL_DATA_WORD,
-  EPOLL_EVENT_WORDS,
-  EPOLLIN,
-  errno,
-  type Libc,
-  libc,
-} from "./libc.ts";
+import { Delays } from "./delays.ts";
+import { creationFailed, Epoll } from "./epoll.ts";
+import { type Libc, libc } from "./libc.ts";
+import { BlockingWaits, cooperate, type CooperativeLoop } from "./loop_waits.ts";
 import { type TurnShare, TurnShares } from "./turn_shares.ts";
-import { BROKEN, MORE_BEHIND, READABLE, ReadyWatches, Watch, type WatchHandler, WRITABLE } from "./watch.ts";
+import { READABLE, ReadyWatches, type Watch, type WatchHandler } from "./watch.ts";
 
 export {
   BROKEN,
@@ -54,39 +36,14 @@ export {
   WRITABLE,
 } from "./watch.ts";
 
-const EPOLLPRI = 2;
-const EPOLLOUT = 4;
-const EPOLLERR = 8;
-const EPOLLHUP = 0x10;
-const EPOLLRDHUP = 0x2000;
-const EPOLLET = 0x80000000;
-const EPOLL_CTL_DEL = 2;
-const EDGE_EVENTS = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 // EFD_CLOEXEC, EFD_NONBLOCK and EFD_SEMAPHORE: each read takes one of the wakes.
 const WAKE_FLAGS = 0x80801;
-
-const EVENTS_PER_TURN = 128;
-
-/** How long a loop polls before it sleeps. */
-const SPIN_MS = 0.05;
-/** A wait below this makes the next one begin with polling. */
-const SHORT_WAIT_MS = 0.1;
-/** A turn from this on was one of many bytes; what comes next may gather while the loop sleeps. */
-const LONG_TURN_MS = 0.1;
-/** How long a cooperative loop works before it gives way to the rest of the program. */
-const SLICE_MS = 4;
 const LONGEST_WAIT_MS = 0x7fffffff;
 
 const IDLE = 0;
 const DISPATCHING = 1;
 const ENDING = 2;
 const WAITING = 3;
-
-/** A call that is to come. */
-interface Delay {
-  readonly callback: () => void;
-  readonly at: number;
-}
 
 /**
  * Makes the loop that owns `wakeFd` (its `EventLoop.wakeFd`) turn, from any thread, and `runBlocking` return once for
@@ -117,26 +74,18 @@ export class EventLoop implements AsyncDisposable {
   /** Who may use how much of a turn. */
   readonly shares: TurnShares = new TurnShares();
   readonly #libc: Libc;
-  readonly #epoll: number;
-  readonly #record = new Uint32Array(EPOLL_EVENT_WORDS);
-  readonly #recordBytes = new Uint8Array(this.#record.buffer);
-  readonly #events = new Uint32Array(EPOLL_EVENT_WORDS * EVENTS_PER_TURN);
-  readonly #eventBytes = new Uint8Array(this.#events.buffer);
+  readonly #epoll: Epoll;
   readonly #wakeCount = new Uint8Array(8);
-  readonly #slots: (Watch | undefined)[] = [];
-  readonly #freeSlots: number[] = [];
-  readonly #enlistWatch = (watch: Watch): void => this.#enlist(watch);
-  #serial = 0;
   readonly #ready = new ReadyWatches(this.shares);
   #turns: Turn[] = [];
-  #delays: Delay[] = [];
+  readonly #delays = new Delays();
+  readonly #blocking = new BlockingWaits();
   #closing: Watch[] = [];
   #whenClosed: (() => void)[] = [];
   #phase = IDLE;
   #clock: number = performance.now();
   #deadline = Infinity;
   #turnWanted = false;
-  #waitedMs = Infinity;
   #woken = false;
   #waitEnds = false;
   #stopping = false;
@@ -147,12 +96,11 @@ export class EventLoop implements AsyncDisposable {
   /** Throws `Deno.errors.NotSupported` or `NotCapable` as `libc` does, and an `Error` when descriptors have run out. */
   constructor() {
     this.#libc = libc();
-    this.#epoll = this.#libc.epollCreate(0x80000);
-    if (this.#epoll < 0) throw creationFailed();
+    this.#epoll = new Epoll((watch) => this.#enlist(watch));
     this.wakeFd = this.#libc.eventfd(0, WAKE_FLAGS);
     if (this.wakeFd < 0) {
       const error = creationFailed();
-      this.#libc.close(this.#epoll);
+      this.#epoll.close();
       throw error;
     }
     const wake = this.watch(this.wakeFd, { ready: () => this.#takeWake() }, { level: true });
@@ -189,21 +137,8 @@ export class EventLoop implements AsyncDisposable {
    * raised by hand. Throws an `Error` when the kernel refuses; the descriptor is the caller's then.
    */
   watch(fd: number, handler: WatchHandler, options: { level?: boolean; share?: TurnShare | undefined } = {}): Watch {
-    const level = options.level ?? false;
-    const slot = fd < 0 ? -1 : this.#freeSlots.pop() ?? this.#slots.length;
-    const serial = this.#serial = (this.#serial + 1) >>> 0;
-    const watch = new Watch(fd, handler, { level, slot, serial, enlist: this.#enlistWatch });
+    const watch = this.#epoll.watch(fd, handler, options.level ?? false);
     if (options.share !== undefined) this.pay(watch, options.share);
-    if (fd < 0) return watch;
-    this.#record[0] = level ? EPOLLIN : EDGE_EVENTS;
-    this.#record[EPOLL_DATA_WORD] = slot;
-    this.#record[EPOLL_DATA_WORD + 1] = serial;
-    this.#slots[slot] = watch;
-    if (this.#libc.epollControl(this.#epoll, EPOLL_CTL_ADD, fd, this.#recordBytes) < 0) {
-      const cause = describeErrno(errno());
-      this.#forget(watch);
-      throw new Error(`Cannot watch descriptor ${fd}: ${cause}`);
-    }
     return watch;
   }
 
@@ -219,11 +154,11 @@ export class EventLoop implements AsyncDisposable {
     if (watch.released) return;
     watch.released = true;
     if (watch.fd < 0) return;
-    this.#forget(watch);
+    this.#epoll.forget(watch);
     // Closing removes an edge-triggered socket from epoll by itself. A level-triggered device may be held by another
     // process too, and would then report itself for ever.
     if (!this.#disposed && (watch.level || this.#phase === WAITING)) {
-      this.#libc.epollControl(this.#epoll, EPOLL_CTL_DEL, watch.fd, this.#recordBytes);
+      this.#epoll.remove(watch);
     }
     if (this.#phase === IDLE) {
       this.#libc.close(watch.fd);
@@ -237,8 +172,8 @@ export class EventLoop implements AsyncDisposable {
   unwatch(watch: Watch): void {
     if (watch.released) return;
     watch.released = true;
-    this.#forget(watch);
-    this.#libc.epollControl(this.#epoll, EPOLL_CTL_DEL, watch.fd, this.#recordBytes);
+    this.#epoll.forget(watch);
+    this.#epoll.remove(watch);
   }
 
   /** Resolves when the descriptors of all watches released so far are closed. */
@@ -259,13 +194,10 @@ export class EventLoop implements AsyncDisposable {
    * Calls `callback` once, before the turn ends of the first turn at least `ms` from now. Returns what prevents that.
    */
   delay(callback: () => void, ms: number): () => void {
-    const delay = { callback, at: this.now() + ms };
-    this.#delays.push(delay);
+    const prevent = this.#delays.add(callback, this.now() + ms);
     // The wait under way, or the next one, may be longer than that.
     if (this.#phase !== DISPATCHING && this.#phase !== ENDING) this.requestTurn();
-    return () => {
-      this.#delays = this.#delays.filter((each) => each !== delay);
-    };
+    return prevent;
   }
 
   /** Makes a turn due now; within a turn's events that is the one under way. For the loop's own thread. */
@@ -290,7 +222,8 @@ export class EventLoop implements AsyncDisposable {
     this.#clock = performance.now();
     this.#woken = false;
     do {
-      this.#turn(this.#wait(Math.min(this.#deadline, untilMs)));
+      const timeoutMs = this.#timeoutMs(Math.min(this.#deadline, untilMs), this.#clock);
+      this.#turn(this.#blocking.wait(this.#epoll, timeoutMs, this.#clock));
     } while (!this.#woken && this.#clock < untilMs);
     return this.#woken;
   }
@@ -334,50 +267,24 @@ export class EventLoop implements AsyncDisposable {
   }
 
   async #cooperate(): Promise<void> {
-    let sliceEnd = performance.now() + SLICE_MS, lastWork = 0;
-    try {
-      do {
-        let count = this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, 0);
-        this.#clock = performance.now();
-        let timeoutMs = this.#timeoutMs(this.#deadline);
-        if (count > 0 || timeoutMs === 0) {
-          this.#turn(count);
-          lastWork = this.#clock;
-          if (lastWork < sliceEnd) continue;
-          timeoutMs = 0;
-        } else if (this.#clock - lastWork < SPIN_MS) {
-          continue;
-        }
-        this.#phase = WAITING;
-        count = await this.#libc.epollWaitAsync(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, timeoutMs);
+    const isStopping = () => this.#stopping;
+    const loop: CooperativeLoop = {
+      get isStopping() {
+        return isStopping();
+      },
+      timeoutMs: (now) => this.#timeoutMs(this.#deadline, now),
+      waits: () => void (this.#phase = WAITING),
+      turn: (count) => {
         this.#turn(count);
-        lastWork = this.#clock;
-        sliceEnd = performance.now() + SLICE_MS;
-      } while (!this.#stopping);
+        return this.#clock;
+      },
+    };
+    try {
+      await cooperate(this.#epoll, loop);
     } finally {
       this.#phase = IDLE;
       this.#closeReleased();
     }
-  }
-
-  #wait(limit: number): number {
-    const timeoutMs = this.#timeoutMs(limit);
-    if (timeoutMs === 0) return this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, 0);
-    const began = performance.now();
-    const isSpinning = this.#waitedMs < SHORT_WAIT_MS && began - this.#clock < LONG_TURN_MS;
-    const count = (isSpinning ? this.#spin(began + SPIN_MS) : 0) ||
-      this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, timeoutMs);
-    this.#waitedMs = performance.now() - began;
-    return count;
-  }
-
-  #spin(until: number): number {
-    let count = 0;
-    do {
-      this.#libc.yieldProcessor();
-      count = this.#libc.epollWait(this.#epoll, this.#eventBytes, EVENTS_PER_TURN, 0);
-    } while (count === 0 && performance.now() < until);
-    return count;
   }
 
   #turn(count: number): void {
@@ -386,46 +293,17 @@ export class EventLoop implements AsyncDisposable {
     this.#turnWanted = false;
     this.shares.begin(this.#clock);
     try {
-      this.#markReady(count);
+      this.#epoll.markReady(count);
       this.#ready.call(this.#clock);
-      if (this.#delays.length > 0) this.#callDelays();
+      this.#delays.callDue(this.#clock);
       this.#phase = ENDING;
       let deadline = Infinity;
       for (const turn of this.#turns) deadline = Math.min(deadline, turn());
-      for (const { at } of this.#delays) deadline = Math.min(deadline, at);
-      this.#deadline = deadline;
+      this.#deadline = Math.min(deadline, this.#delays.earliest);
     } finally {
       this.#phase = IDLE;
       if (this.#closing.length > 0) this.#closeReleased();
       this.shares.end();
-    }
-  }
-
-  #markReady(count: number): void {
-    const events = this.#events;
-    for (let i = 0, word = 0; i < count; i++, word += EPOLL_EVENT_WORDS) {
-      const watch = this.#slots[events[word + EPOLL_DATA_WORD]!];
-      if (watch === undefined || watch.serial !== events[word + EPOLL_DATA_WORD + 1]) continue;
-      const bits = events[word]!;
-      let ready = watch.ready;
-      if ((bits & EPOLLIN) !== 0) ready |= READABLE;
-      if ((bits & EPOLLOUT) !== 0) ready |= WRITABLE;
-      if ((bits & (EPOLLPRI | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) !== 0) {
-        ready |= READABLE | MORE_BEHIND;
-        if ((bits & EPOLLERR) !== 0) ready |= WRITABLE | BROKEN;
-      }
-      watch.ready = ready;
-      if ((ready & watch.interest) !== 0 && !watch.listed) this.#enlist(watch);
-    }
-  }
-
-  #callDelays(): void {
-    const due = this.#delays.filter(({ at }) => at <= this.#clock);
-    for (const delay of due) {
-      // One that came before may have prevented this one.
-      if (!this.#delays.includes(delay)) continue;
-      this.#delays = this.#delays.filter((each) => each !== delay);
-      delay.callback();
     }
   }
 
@@ -447,15 +325,10 @@ export class EventLoop implements AsyncDisposable {
     this.wake();
   }
 
-  #timeoutMs(limit: number): number {
+  #timeoutMs(limit: number, from: number): number {
     if (!this.#ready.isEmpty || this.#turnWanted) return 0;
     if (limit === Infinity) return -1;
-    return Math.min(Math.max(0, Math.ceil(limit - this.#clock)), LONGEST_WAIT_MS);
-  }
-
-  #forget(watch: Watch): void {
-    this.#slots[watch.slot] = undefined;
-    this.#freeSlots.push(watch.slot);
+    return Math.min(Math.max(0, Math.ceil(limit - from)), LONGEST_WAIT_MS);
   }
 
   #closeReleased(): void {
@@ -477,12 +350,6 @@ export class EventLoop implements AsyncDisposable {
     this.#disposed = true;
     this.#closeReleased();
     this.#libc.close(this.wakeFd);
-    this.#libc.close(this.#epoll);
+    this.#epoll.close();
   }
-}
-
-function creationFailed(): Error {
-  const code = errno();
-  const remedy = code === EMFILE || code === ENFILE ? ", raise the limit of open files (ulimit -n)" : "";
-  return new Error(`Cannot create event loop: ${describeErrno(code)}${remedy}`);
 }

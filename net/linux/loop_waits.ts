@@ -1,0 +1,84 @@
+/**
+ * How an event loop waits for its next turn.
+ *
+ * **With a thread of its own.** Being woken from sleep costs tens of microseconds, much of a round trip, so after a
+ * short wait the loop polls for `SPIN_MS` before it sleeps again, and lets whoever else wants the processor have it
+ * meanwhile. After a long turn it sleeps at once: that was one of many bytes, and what comes next may gather.
+ *
+ * **Beside other code.** It polls for `SPIN_MS` after the last event, then leaves one wait to Deno's thread pool. Under
+ * load it makes such a wait of no length every `SLICE_MS`, because only while a promise of the runtime is pending does
+ * that look at its own sockets and messages: after `setImmediate` alone these are seldom looked at. Each wait occupies
+ * a thread of the pool, of which there are 32.
+ *
+ * @module
+ */
+import type { Epoll } from "./epoll.ts";
+import { libc } from "./libc.ts";
+
+/** How long a loop polls before it sleeps. */
+const SPIN_MS = 0.05;
+/** A wait below this makes the next one begin with polling. */
+const SHORT_WAIT_MS = 0.1;
+/** A turn from this on was a long one. */
+const LONG_TURN_MS = 0.1;
+/** How long a loop works before it gives way to the rest of the program. */
+const SLICE_MS = 4;
+
+/** The waits of a loop that has a thread of its own. */
+export class BlockingWaits {
+  #waitedMs = Infinity;
+
+  /**
+   * Waits for an event, at most `timeoutMs`; -1: for ever. Returns how many came. `turnBegan` is the time of the turn
+   * before.
+   */
+  wait(epoll: Epoll, timeoutMs: number, turnBegan: number): number {
+    if (timeoutMs === 0) return epoll.poll();
+    const began = performance.now();
+    const isSpinning = this.#waitedMs < SHORT_WAIT_MS && began - turnBegan < LONG_TURN_MS;
+    const count = (isSpinning ? spin(epoll, began + SPIN_MS) : 0) || epoll.wait(timeoutMs);
+    this.#waitedMs = performance.now() - began;
+    return count;
+  }
+}
+
+function spin(epoll: Epoll, until: number): number {
+  const { yieldProcessor } = libc();
+  let count = 0;
+  do {
+    yieldProcessor();
+    count = epoll.poll();
+  } while (count === 0 && performance.now() < until);
+  return count;
+}
+
+/** A loop beside other code. */
+export interface CooperativeLoop {
+  /** Whether it is to end after the turn or wait under way. */
+  readonly isStopping: boolean;
+  /** How long it may wait from `now` on: milliseconds, 0 for not at all, -1 for ever. */
+  timeoutMs(now: number): number;
+  /** A wait begins that another thread waits. */
+  waits(): void;
+  /** Makes a turn with so many events. Returns when that began. */
+  turn(count: number): number;
+}
+
+/** Runs the turns of a loop beside other code until it is stopping. */
+export async function cooperate(epoll: Epoll, loop: CooperativeLoop): Promise<void> {
+  let sliceEnd = performance.now() + SLICE_MS, lastWork = 0;
+  do {
+    const count = epoll.poll(), now = performance.now();
+    let timeoutMs = loop.timeoutMs(now);
+    if (count > 0 || timeoutMs === 0) {
+      lastWork = loop.turn(count);
+      if (lastWork < sliceEnd) continue;
+      timeoutMs = 0;
+    } else if (now - lastWork < SPIN_MS) {
+      continue;
+    }
+    loop.waits();
+    lastWork = loop.turn(await epoll.waitAsync(timeoutMs));
+    sliceEnd = performance.now() + SLICE_MS;
+  } while (!loop.isStopping);
+}

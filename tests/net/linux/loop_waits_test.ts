@@ -1,0 +1,138 @@
+import { assertEquals, assertGreater, assertLess, assertRejects } from "@std/assert";
+import { EventLoop, READABLE, WRITABLE } from "../../../net/linux/event_loop.ts";
+import { libc } from "../../../net/linux/libc.ts";
+import { delay, isOpen, loopTest, ONE, openEventFd } from "../../support/event_loops.ts";
+
+function test(name: string, fn: () => void | Promise<void>): void {
+  loopTest("EventLoop", name, fn);
+}
+
+test("runBlocking polls before it sleeps after a wait that was short, and sleeps at once after a long one", async () => {
+  await using loop = new EventLoop();
+  const calls = libc(), epollWait = calls.epollWait;
+  const polled = { afterShort: 0, afterLong: 0 };
+  let polls = 0, sleeps = 0, wasLong = true;
+  loop.onTurnEnd(() => performance.now() + 1000);
+  loop.runBlocking(performance.now());
+  // Sleeps in which nothing happens, every other one long; the last one ends the run.
+  calls.epollWait = (epoll, events, most, timeoutMs) => {
+    if (timeoutMs === 0) {
+      polls++;
+      return epollWait(epoll, events, most, 0);
+    }
+    if (polls > 0) polled[wasLong ? "afterLong" : "afterShort"]++;
+    polls = 0;
+    wasLong = sleeps++ % 2 === 0;
+    if (wasLong) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    if (sleeps === 100) loop.wake();
+    return sleeps < 100 ? 0 : epollWait(epoll, events, most, 0);
+  };
+  try {
+    assertEquals(loop.runBlocking(), true);
+  } finally {
+    calls.epollWait = epollWait;
+  }
+  assertEquals(polled.afterLong, 0);
+  assertGreater(polled.afterShort, 0);
+});
+
+test("delay made while a started loop waits is called", async () => {
+  await using loop = new EventLoop();
+  loop.start();
+  await delay(5);
+  const called = Promise.withResolvers<void>();
+  loop.delay(called.resolve, 1);
+  await called.promise;
+});
+
+test("stop ends a wait that has no limit", async () => {
+  await using loop = new EventLoop();
+  loop.start();
+  await delay(5);
+  const before = performance.now();
+  await loop.stop();
+  await loop.stop();
+  assertLess(performance.now() - before, 1000);
+  loop.start();
+  await loop.stop();
+});
+
+test("a started loop serves what happens during its wait", async () => {
+  await using loop = new EventLoop();
+  let calls = 0, turns = 0;
+  loop.onTurnEnd(() => {
+    turns++;
+    return Infinity;
+  });
+  const watch = loop.watch(openEventFd(), {
+    ready() {
+      calls++;
+      watch.ready &= ~READABLE;
+    },
+  });
+  watch.setInterest(READABLE);
+  loop.start();
+  await delay(5);
+  libc().write(watch.fd, ONE, 8n);
+  await delay(20);
+  assertEquals(calls, 1);
+  const before = turns;
+  loop.requestTurn();
+  await delay(20);
+  assertGreater(turns, before);
+  watch.raise(READABLE);
+  await delay(20);
+  assertEquals(calls, 2);
+  await delay(20);
+  const idle = turns;
+  await delay(20);
+  assertEquals(turns, idle); // Nothing happened, so nothing turned.
+  loop.release(watch);
+});
+
+test("a started loop closes a descriptor only when its wait has let go of it", async () => {
+  await using loop = new EventLoop();
+  const watch = loop.watch(openEventFd(), { ready: () => {} });
+  loop.start();
+  await delay(5);
+  loop.release(watch);
+  assertEquals(isOpen(watch.fd), true);
+  await loop.allClosed();
+  assertEquals(isOpen(watch.fd), false);
+});
+
+test("a started loop under load gives way to timers and to the runtime's own sockets", async () => {
+  await using loop = new EventLoop();
+  let calls = 0;
+  const watch = loop.watch(openEventFd(), { ready: () => void calls++ }); // Always writable.
+  watch.setInterest(WRITABLE);
+  loop.start();
+  const before = performance.now();
+  await delay(5);
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const [client, server] = await Promise.all([Deno.connect({ port: listener.addr.port }), listener.accept()]);
+  const bytes = new Uint8Array(1);
+  for (let i = 0; i < 10; i++) {
+    await client.write(bytes);
+    await server.read(bytes);
+  }
+  client.close();
+  server.close();
+  assertLess(performance.now() - before, 1000);
+  assertGreater(calls, 1);
+  loop.release(watch);
+});
+
+test("a handler's exception comes out of stop when the loop was started", async () => {
+  const loop = new EventLoop();
+  const watch = loop.watch(openEventFd(), {
+    ready() {
+      throw new RangeError("Cannot go on: the test says so");
+    },
+  });
+  loop.start();
+  watch.setInterest(WRITABLE);
+  await assertRejects(() => loop.stop(), RangeError, "Cannot go on");
+  loop.release(watch);
+  await loop[Symbol.asyncDispose]();
+});
