@@ -7,7 +7,8 @@
  *
  * **What it lacks.** ICMP errors: a port that nobody listens on stays silent (only an FFI socket can read the error
  * queue). Only what the local kernel refuses is told through `hostDatagramFailed`, and of that Deno names few causes.
- * Each received datagram costs an allocation of 64 KiB, by `node:dgram` itself.
+ * The interface of a link-local peer: one of several interfaces may be the wrong one to answer through. Each received
+ * datagram costs an allocation of 64 KiB, by `node:dgram` itself.
  *
  * @module
  */

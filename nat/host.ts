@@ -75,7 +75,7 @@ export interface HostEndpoint {
   readonly address: IpAddress;
   /** The port. */
   readonly port: number;
-  /** Of a link-local address of IPv6 that is connected or sent to: the interface, by name or number. */
+  /** Of a link-local address of IPv6: the interface through which it is reached, by name or number. */
   readonly zone?: string;
 }
 

@@ -41,12 +41,21 @@ export function scopeOf(zone: string): number {
   return /^\d+$/.test(zone) ? Number(zone) >>> 0 : libc().interfaceIndex(cString(zone));
 }
 
-/** Reads the address that the kernel wrote at `offset`; `undefined` for a family other than IPv4 and IPv6. */
-export function readSockaddr(bytes: Uint8Array, offset = 0): { address: IpAddress; port: number } | undefined {
+/**
+ * Reads the address that the kernel wrote at `offset`, with the interface of a link-local one; `undefined` for a family
+ * other than IPv4 and IPv6.
+ */
+export function readSockaddr(
+  bytes: Uint8Array,
+  offset = 0,
+): { address: IpAddress; port: number; zone?: string } | undefined {
   const family = bytes[offset]! | (bytes[offset + 1]! << 8), port = readUint16(bytes, offset + 2);
   if (family === AF_INET) return { address: IpAddress.fromIpv4(readUint32(bytes, offset + 4)), port };
   if (family !== AF_INET6) return undefined;
-  return { address: IpAddress.fromBytes(bytes.subarray(offset + 8, offset + 24)), port };
+  const address = IpAddress.fromBytes(bytes.subarray(offset + 8, offset + 24));
+  let scope = 0;
+  for (let i = 3; i >= 0; i--) scope = scope * 256 + bytes[offset + SCOPE + i]!;
+  return scope === 0 ? { address, port } : { address, port, zone: `${scope}` };
 }
 
 /** The address of a unix socket. Throws a `RangeError` for a path that is empty, too long or holds a zero byte. */
