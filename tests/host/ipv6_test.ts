@@ -29,6 +29,12 @@ const SURROUNDINGS = `
   ip link set v0 up
   ip addr add 2001:db8:1::1/64 dev v0 nodad; ip addr add fe80::77/64 dev v0 nodad
   ip -6 route add default via 2001:db8:1::2
+  # The kernel makes the routes to its own addresses later, in a work queue.
+  served() { left=500; until nsenter -t $1 -n ip -6 route show table local | grep -q "$2" || [ "$left" -eq 0 ]; do
+    sleep 0.02; left=$((left - 1)); done; }
+  for address in fe80::77 2001:db8:1::1; do served $$ $address; done
+  for address in 2001:db8:1::2 2001:db8:2::1; do served $near $address; done
+  for i in 2 3 4; do served $far 2001:db8:2::$i; done
   "$@" "$(ip -o link show v0 | cut -d: -f1)"`;
 
 Deno.test({
