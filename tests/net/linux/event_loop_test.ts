@@ -183,7 +183,7 @@ async function testWorker(): Promise<void> {
     }
     for (const text of ["one", "two", "three"]) assertEquals((await next())["echo"], text);
   }
-  assertLess(performance.now() - before, 1000);
+  assertLess(performance.now() - before, 10_000);
   worker.postMessage("end");
   wakeLoop(wakeFd);
   assertEquals((await next())["echo"], "end");

@@ -52,7 +52,7 @@ test("stop ends a wait that has no limit", async () => {
   const before = performance.now();
   await loop.stop();
   await loop.stop();
-  assertLess(performance.now() - before, 1000);
+  assertLess(performance.now() - before, 10_000);
   loop.start();
   await loop.stop();
 });
@@ -118,7 +118,7 @@ test("a started loop under load gives way to timers and to the runtime's own soc
   }
   client.close();
   server.close();
-  assertLess(performance.now() - before, 1000);
+  assertLess(performance.now() - before, 10_000);
   assertGreater(calls, 1);
   loop.release(watch);
 });
