@@ -1,119 +1,119 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async";
-import { GuestStack } from "../guest/mod.ts";
+import { GuestStack, type GuestUdpSocket } from "../guest/mod.ts";
 import { Gateway, type GatewayOptions } from "../mod.ts";
-import { parseIpv4 } from "../net/wire/address.ts";
 import { memoryLinkPair } from "../net/link/memory.ts";
 import type { Link } from "../net/link/link.ts";
 import { dnsAnswer, dnsQuery, dnsText, txtRecord } from "./support/dns_messages.ts";
 import { DnsServer, respondWith } from "./support/dns_server.ts";
+import { endpoint, FAMILIES, type TestFamily } from "./support/families.ts";
 import { requires } from "./support/requirements.ts";
-import { PROTOCOL_ICMP } from "../net/wire/ipv4.ts";
-import { readUdpFrameToGuest, udpFrameOfGuest } from "./support/sent_datagrams.ts";
 
 const needs = requires("linux", "ffi"), root = requires("linux", "ffi", "root");
-const DNS_IP = parseIpv4("10.0.2.3");
-
 /** A guest that sends queries from one port and takes answers in order. */
-class DnsGuest {
-  readonly #link: Link;
-  readonly #answers: Uint8Array[] = [];
-  /** ICMP messages that came. */
-  refusals = 0;
-  #came: () => void = () => {};
+class DnsGuest implements AsyncDisposable {
+  readonly #stack: GuestStack;
+  readonly #socket: GuestUdpSocket;
+  readonly #server: { hostname: string; port: number };
 
-  constructor(link: Link) {
-    this.#link = link;
-    link.start({
-      receive: (frame) => {
-        // Where there is no DNS the gateway says so by ICMP.
-        if (frame.bytes[frame.start + 23] === PROTOCOL_ICMP) this.refusals++;
-        else this.#answers.push(readUdpFrameToGuest(frame).payload);
-        this.#came();
-      },
-      flush() {},
-      closed() {},
-    });
+  constructor(link: Link, { dns }: TestFamily = FAMILIES[0]!) {
+    this.#stack = new GuestStack(link);
+    this.#socket = this.#stack.openUdp(40_000);
+    this.#server = { hostname: dns, port: 53 };
   }
 
-  send(message: Uint8Array): void {
-    this.#link.send(udpFrameOfGuest({ remote: DNS_IP, remotePort: 53, guestPort: 40_000 }, message));
-    this.#link.flush();
-  }
-
+  /** Rejects with what ICMP says of the query. */
   async ask(message: Uint8Array): Promise<Uint8Array> {
-    this.send(message);
-    while (this.#answers.length === 0) await new Promise<void>((resolve) => this.#came = resolve);
-    return this.#answers.shift()!;
+    await this.#socket.send(message, this.#server);
+    const [answer, from] = await this.#socket.receive();
+    assertEquals(from, { transport: "udp", ...this.#server });
+    return answer;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.close();
   }
 }
 
 for (const host of ["deno", "ffi"] as const) {
   const ignore = host === "ffi" && needs.ignore, reason = ignore ? needs.reason : "";
-  const test = (name: string, options: GatewayOptions, fn: (guest: DnsGuest, gateway: Gateway) => Promise<void>) =>
+  const test = (
+    name: string,
+    options: GatewayOptions,
+    fn: (guest: DnsGuest, family: TestFamily, gateway: Gateway) => Promise<void>,
+  ) => {
+    for (const family of FAMILIES) {
+      Deno.test({
+        name: `Gateway on ${host} sockets ${name}, over ${family.name}${reason}`,
+        ignore,
+        fn: async () => {
+          const [link, end] = memoryLinkPair();
+          await using gateway = await Gateway.start({ host, ...options });
+          await using _attached = gateway.attach(link);
+          await using guest = new DnsGuest(end, family);
+          await fn(guest, family, gateway);
+        },
+      });
+    }
+  };
+
+  for (const family of FAMILIES) {
+    for (const resolver of FAMILIES) {
+      Deno.test({
+        name:
+          `Gateway on ${host} sockets asks a resolver on loopback once, with ids and ports of its own, guest over ${family.name}, resolver over ${resolver.name}${reason}`,
+        ignore,
+        fn: async () => {
+          await using server = await DnsServer.start(respondWith([192, 0, 2, 7]), { hostname: resolver.loopback });
+          const [link, end] = memoryLinkPair();
+          await using gateway = await Gateway.start({ host, dns: endpoint(resolver.loopback, server.port) });
+          await using _attached = gateway.attach(link);
+          await using guest = new DnsGuest(end, family);
+          for (let i = 0; i < 40; i++) {
+            const text = dnsText(await guest.ask(dnsQuery(`n${i >> 1}.test A`, { id: 7 })));
+            assertEquals(
+              text,
+              `DNS answer 7 NOERROR, A? n${i >> 1}.test., 1/0/0 records; n${i >> 1}.test. 1 300 192.0.2.7`,
+            );
+          }
+          const ids = new Set(server.queries.map(({ bytes }) => (bytes[0]! << 8) | bytes[1]!));
+          const ports = new Set(server.queries.map(({ port }) => port));
+          assertEquals(server.queries.length, 20);
+          assert(ids.size >= 19 && ports.size >= 15, `${ids.size} ids, ${ports.size} ports`);
+          // They are drawn, not counted up: most neighbours are far from each other.
+          const all = server.queries.map(({ port }) => port);
+          assert(all.filter((port, i) => i > 0 && Math.abs(port - all[i - 1]!) > 16).length >= 10, `${all}`);
+          assertEquals(gateway.flows(), []);
+          assert(Object.values(gateway.counters()).every((count) => count === 0));
+        },
+      });
+    }
+
     Deno.test({
-      name: `Gateway on ${host} sockets ${name}${reason}`,
+      name:
+        `Gateway on ${host} sockets asks the resolver over TCP for a guest that asks so, once, and answers local names itself, over ${family.name}${reason}`,
       ignore,
       fn: async () => {
+        await using server = await DnsServer.start(({ bytes }) => answerTo(bytes, 9000));
         const [link, end] = memoryLinkPair();
-        await using gateway = await Gateway.start({ host, ...options });
+        await using gateway = await Gateway.start({ host, dns: `127.0.0.1:${server.port}` });
         await using _attached = gateway.attach(link);
-        await fn(new DnsGuest(end), gateway);
+        await using stack = new GuestStack(end);
+        const conn = await stack.connect({ hostname: family.dns, port: 53 });
+        const message = dnsQuery("name.test TXT"), local = dnsQuery("host.docker.internal A", { id: 9 });
+        for (const query of [message, local, message]) {
+          await conn.write(new Uint8Array([0, query.length, ...query]));
+          const answer = await readMessage(conn);
+          if (query === message) assertEquals(answer, answerTo(message, 9000));
+          else assertEquals(dnsText(answer).slice(-8), "10.0.2.2");
+        }
+        assertEquals(server.queries.map(({ transport }) => transport), ["tcp"]);
+        conn.close();
+        // The server has heard the end before the test is over.
+        for (let i = 0; i < 200 && gateway.flows().some(({ state }) => state !== "TIME-WAIT"); i++) await delay(5);
       },
     });
-
-  Deno.test({
-    name: `Gateway on ${host} sockets asks a resolver on loopback once, with ids and ports of its own${reason}`,
-    ignore,
-    fn: async () => {
-      await using server = await DnsServer.start(respondWith([192, 0, 2, 7]));
-      const [link, end] = memoryLinkPair();
-      await using gateway = await Gateway.start({ host, dns: `127.0.0.1:${server.port}` });
-      await using _attached = gateway.attach(link);
-      const guest = new DnsGuest(end);
-      for (let i = 0; i < 40; i++) {
-        const text = dnsText(await guest.ask(dnsQuery(`n${i >> 1}.test A`, { id: 7 })));
-        assertEquals(
-          text,
-          `DNS answer 7 NOERROR, A? n${i >> 1}.test., 1/0/0 records; n${i >> 1}.test. 1 300 192.0.2.7`,
-        );
-      }
-      const ids = new Set(server.queries.map(({ bytes }) => (bytes[0]! << 8) | bytes[1]!));
-      const ports = new Set(server.queries.map(({ port }) => port));
-      assertEquals(server.queries.length, 20);
-      assert(ids.size >= 19 && ports.size >= 15, `${ids.size} ids, ${ports.size} ports`);
-      // They are drawn, not counted up: most neighbours are far from each other.
-      const all = server.queries.map(({ port }) => port);
-      assert(all.filter((port, i) => i > 0 && Math.abs(port - all[i - 1]!) > 16).length >= 10, `${all}`);
-      assertEquals(gateway.flows(), []);
-      assert(Object.values(gateway.counters()).every((count) => count === 0));
-    },
-  });
-
-  Deno.test({
-    name:
-      `Gateway on ${host} sockets asks the resolver over TCP for a guest that asks so, once, and answers local names itself${reason}`,
-    ignore,
-    fn: async () => {
-      await using server = await DnsServer.start(({ bytes }) => answerTo(bytes, 9000));
-      const [link, end] = memoryLinkPair();
-      await using gateway = await Gateway.start({ host, dns: `127.0.0.1:${server.port}` });
-      await using _attached = gateway.attach(link);
-      await using stack = new GuestStack(end);
-      const conn = await stack.connect({ hostname: "10.0.2.3", port: 53 });
-      const message = dnsQuery("name.test TXT"), local = dnsQuery("host.docker.internal A", { id: 9 });
-      for (const query of [message, local, message]) {
-        await conn.write(new Uint8Array([0, query.length, ...query]));
-        const answer = await readMessage(conn);
-        if (query === message) assertEquals(answer, answerTo(message, 9000));
-        else assertEquals(dnsText(answer).slice(-8), "10.0.2.2");
-      }
-      assertEquals(server.queries.map(({ transport }) => transport), ["tcp"]);
-      conn.close();
-      // The server has heard the end before the test is over.
-      for (let i = 0; i < 200 && gateway.flows().some(({ state }) => state !== "TIME-WAIT"); i++) await delay(5);
-    },
-  });
+  }
 
   Deno.test({
     name: `Gateway on ${host} sockets goes on from a resolver that takes the connection and says nothing${root.reason}`,
@@ -139,20 +139,22 @@ for (const host of ["deno", "ffi"] as const) {
 
   test("answers local names without a resolver, and SERVFAIL at once for others", {
     resolvConf: "/nonexistent/resolv.conf",
-  }, async (guest, gateway) => {
-    const local = dnsText(await guest.ask(dnsQuery("host.docker.internal A")));
+  }, async (guest, family, gateway) => {
+    const type = family.version === 4 ? "A" : "AAAA", name = "host.docker.internal";
     assertEquals(
-      local,
-      "DNS answer 1 NOERROR, A? host.docker.internal., 1/0/0 records; host.docker.internal. 1 60 10.0.2.2",
+      dnsText(await guest.ask(dnsQuery(`${name} ${type}`))),
+      `DNS answer 1 NOERROR, ${type}? ${name}., 1/0/0 records; ${name}. ${
+        family.version === 4 ? 1 : 28
+      } 60 ${family.gateway}`,
     );
     assertEquals(dnsText(await guest.ask(dnsQuery("name.test A"))), "DNS answer 1 SERVFAIL, A? name.test.");
     assertEquals(gateway.counters().dnsUnanswered, 1);
   });
 
-  test("refuses queries where there is no DNS", { dns: "none" }, async (guest, gateway) => {
-    guest.send(dnsQuery("host.hawser.internal A"));
-    while (guest.refusals === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-    assertEquals([gateway.counters().denied, guest.refusals], [1, 1]);
+  test("refuses queries where there is no DNS", { dns: "none" }, async (guest, _family, gateway) => {
+    const asking = guest.ask(dnsQuery("host.hawser.internal A"));
+    await assertRejects(() => asking, Deno.errors.PermissionDenied, "is prohibited");
+    assertEquals(gateway.counters().denied, 1);
   });
 }
 
@@ -165,8 +167,9 @@ Deno.test({
     const [link, end] = memoryLinkPair();
     await using gateway = await Gateway.start({ host: "ffi", dns: `127.0.0.1:${port}` });
     await using _attached = gateway.attach(link);
+    await using guest = new DnsGuest(end);
     const began = performance.now();
-    assertEquals(dnsText(await new DnsGuest(end).ask(dnsQuery("name.test A"))), "DNS answer 1 SERVFAIL, A? name.test.");
+    assertEquals(dnsText(await guest.ask(dnsQuery("name.test A"))), "DNS answer 1 SERVFAIL, A? name.test.");
     assert(performance.now() - began < 1000);
   },
 });
@@ -186,7 +189,8 @@ Deno.test({
     const [link, end] = memoryLinkPair();
     await using gateway = await Gateway.start({ host: "ffi", dns: `127.0.0.1:${server.port}` });
     await using _attached = gateway.attach(link);
-    const guest = new DnsGuest(end), answer = guest.ask(dnsQuery("name.test A"));
+    await using guest = new DnsGuest(end);
+    const answer = guest.ask(dnsQuery("name.test A"));
     while (gateway.counters().dnsMismatched === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     const query = server.queries[0]!, wrongId = forge(query)!;
     wrongId[0]! ^= 1;
@@ -209,7 +213,8 @@ Deno.test({
     const [link, end] = memoryLinkPair();
     await using gateway = await Gateway.start({ host: "deno", resolvConf });
     await using _attached = gateway.attach(link);
-    const guest = new DnsGuest(end), ask = async () => dnsText(await guest.ask(dnsQuery("name.test A"))).slice(-9);
+    await using guest = new DnsGuest(end);
+    const ask = async () => dnsText(await guest.ask(dnsQuery("name.test A"))).slice(-9);
     assertEquals([await ask(), await ask(), first.queries.length], ["192.0.2.1", "192.0.2.1", 1]);
     await Deno.writeTextFile(resolvConf, "nameserver 127.77.53.2\n");
     await new Promise((resolve) => setTimeout(resolve, 1100));

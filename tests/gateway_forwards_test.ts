@@ -1,9 +1,11 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { type GuestConn, GuestStack } from "../guest/mod.ts";
+import { createSocket } from "node:dgram";
+import { type GuestConn, GuestStack, type GuestStackOptions } from "../guest/mod.ts";
 import { Gateway } from "../mod.ts";
 import { memoryLinkPair } from "../net/link/memory.ts";
 import { AcceptLatency } from "./support/accept_latency.ts";
 import { assertSame, pattern } from "./support/bytes.ts";
+import { endpoint, FAMILIES, type TestFamily } from "./support/families.ts";
 import { assertNoDescriptorLeft } from "./support/ffi_descriptors.ts";
 import { requires } from "./support/requirements.ts";
 
@@ -13,26 +15,53 @@ type Conn = Deno.TcpConn | GuestConn;
 const needs = requires("linux", "ffi");
 const MIB = 1 << 20;
 
+/** What a test of forwards is run over. */
+interface Setting {
+  readonly host: Host;
+  readonly family: TestFamily;
+}
+
+/**
+ * A forward from a port of loopback, over the family, to `target`, or to that port of the guest. A guest that has not
+ * spoken is taken to be one of IPv4, so that over IPv6 its address is named.
+ */
+function forwardTo(
+  { family: { version, loopback, guest } }: Setting,
+  target: number | string,
+  { hostPort = 0, protocol = "tcp" } = {},
+): string {
+  const to = typeof target === "string" ? target : version === 4 ? `${target}` : guestTarget(guest, target);
+  return `${protocol}:${version === 4 ? "" : `[${loopback}]/`}${hostPort}:${to}`;
+}
+
+/** An address of the subnet as a forward names it. */
+function guestTarget(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]/${port}` : `${address}/${port}`;
+}
+
 /** A gateway with these forwards, and a guest that has not sent a frame yet. */
 class World implements AsyncDisposable {
   readonly gateway: Gateway;
   readonly stack: GuestStack;
+  readonly #family: TestFamily;
 
-  private constructor(gateway: Gateway, stack: GuestStack) {
+  private constructor(gateway: Gateway, stack: GuestStack, family: TestFamily) {
     this.gateway = gateway;
     this.stack = stack;
+    this.#family = family;
   }
 
-  static async start(host: Host, forwards: string[], options: { address?: string } = {}): Promise<World> {
+  static async start({ host, family }: Setting, forwards: string[], options: GuestStackOptions = {}): Promise<World> {
     const gateway = await Gateway.start({ host, dns: "none", forwards });
     const [link, end] = memoryLinkPair();
     gateway.attach(link);
-    return new World(gateway, new GuestStack(end, options));
+    return new World(gateway, new GuestStack(end, options), family);
   }
 
   /** Connects to the forward of this number. */
   connect(index = 0): Promise<Deno.TcpConn> {
-    return Deno.connect({ hostname: "127.0.0.1", port: this.gateway.forwards.list()[index]!.hostPort });
+    const { hostPort } = this.gateway.forwards.list()[index]!;
+    return Deno.connect({ hostname: this.#family.loopback, port: hostPort });
   }
 
   async noFlows(): Promise<void> {
@@ -74,7 +103,12 @@ async function assertTurnedAway(connecting: Promise<Deno.TcpConn>, host: Host): 
   else assertEquals(await lookAtEnd(), null);
 }
 
-function test(name: string, fn: (host: Host) => Promise<void>): void {
+function test(name: string, fn: (setting: Setting) => Promise<void>): void {
+  for (const family of FAMILIES) testHosts(`${name}, over ${family.name}`, (host) => fn({ host, family }));
+}
+
+/** Of what the family makes no difference to. */
+function testHosts(name: string, fn: (host: Host) => Promise<void>): void {
   for (const host of ["deno", "ffi"] as const) {
     const skip = host === "ffi" && needs.ignore;
     Deno.test({
@@ -86,11 +120,12 @@ function test(name: string, fn: (host: Host) => Promise<void>): void {
 }
 
 for (const first of ["client", "guest"] as const) {
-  test(`carries every byte of a forwarded connection when the ${first} closes first`, async (host) => {
-    await using world = await World.start(host, ["tcp:0:80"]);
+  test(`carries every byte of a forwarded connection when the ${first} closes first`, async (setting) => {
+    await using world = await World.start(setting, [forwardTo(setting, 80)]);
     const bytes = pattern(3 * MIB), listener = world.stack.listen(80);
     const client = await world.connect(), guest = await listener.accept();
     const [one, other] = first === "client" ? [client, guest] : [guest, client];
+    assertEquals(guest.remoteAddr.hostname, setting.family.gateway);
     const received = readAll(other);
     await writeAll(one, bytes);
     await one.closeWrite();
@@ -101,41 +136,84 @@ for (const first of ["client", "guest"] as const) {
     assertSame(await answer, bytes);
     client.close();
     await world.noFlows();
-    const { arpIgnored, guestUnresolved, forwardNoGuest } = world.gateway.counters();
-    assertEquals([arpIgnored, guestUnresolved, forwardNoGuest], [0, 0, 0]);
+    const { arpIgnored, ndpIgnored, guestUnresolved, forwardNoGuest } = world.gateway.counters();
+    assertEquals([arpIgnored, ndpIgnored, guestUnresolved, forwardNoGuest], [0, 0, 0, 0]);
   });
 }
 
-test("turns a client away at once when the guest refuses, and when there is no guest", async (host) => {
-  await using world = await World.start(host, ["tcp:0:81"]);
-  await assertTurnedAway(world.connect(), host);
+test("turns a client away at once when the guest refuses, and when there is no guest", async (setting) => {
+  await using world = await World.start(setting, [forwardTo(setting, 81)]);
+  await assertTurnedAway(world.connect(), setting.host);
   await world.stack.close();
-  await assertTurnedAway(world.connect(), host);
+  await assertTurnedAway(world.connect(), setting.host);
   assertEquals(world.gateway.counters().forwardNoGuest, 1);
   await world.noFlows();
 });
 
-test("reaches a silent guest at the static address that the forward names", async (host) => {
-  await using world = await World.start(host, ["tcp:0:10.0.2.77/80"], { address: "10.0.2.77" });
+test("reaches a silent guest at the static address that the forward names", async (setting) => {
+  const isIpv4 = setting.family.version === 4, address = isIpv4 ? "10.0.2.77" : "fd00::77";
+  const options = isIpv4 ? { address } : { address6: address };
+  await using world = await World.start(setting, [forwardTo(setting, guestTarget(address, 80))], options);
   const listener = world.stack.listen(80), client = await world.connect(), guest = await listener.accept();
   await writeAll(client, new TextEncoder().encode("hello"));
   await client.closeWrite();
   assertEquals(new TextDecoder().decode(await readAll(guest)), "hello");
-  assertEquals(world.gateway.flows()[0]?.guest, "10.0.2.77:80");
+  assertEquals(world.gateway.flows()[0]?.guest, endpoint(address, 80));
+  assertEquals(guest.remoteAddr.hostname, setting.family.gateway);
   guest.closeWrite();
   assertEquals((await readAll(client)).length, 0);
   client.close();
 });
 
-test("leads to each of several guests by its address, past a silent one, and to another when the first leaves", async (host) => {
-  const forwards = ["tcp:0:10.0.2.21/80", "tcp:0:10.0.2.22/80", "tcp:0:80"];
-  await using world = await World.start(host, forwards, { address: "10.0.2.21" });
+test("reaches a guest that has spoken over the other family alone, as a client of that", async (setting) => {
+  const other = FAMILIES.find(({ version }) => version !== setting.family.version)!;
+  const options = other.version === 4 ? { address6: null } : { address: null };
+  await using world = await World.start(setting, [forwardTo(setting, "80")], options);
+  const free = Deno.listen({ hostname: other.loopback, port: 0 }), { port } = free.addr;
+  free.close();
+  const speak = () => world.stack.connect({ hostname: other.gateway, port });
+  await assertRejects(speak, Deno.errors.ConnectionRefused);
+  const listener = world.stack.listen(80), client = await world.connect(), guest = await listener.accept();
+  assertEquals([guest.localAddr.hostname, guest.remoteAddr.hostname], [other.guest, other.gateway]);
+  await writeAll(client, new TextEncoder().encode("hello"));
+  await client.closeWrite();
+  assertEquals(new TextDecoder().decode(await readAll(guest)), "hello");
+  guest.closeWrite();
+  assertEquals((await readAll(client)).length, 0);
+  client.close();
+});
+
+test("carries datagrams of every size to a guest and back, to the client that sent them", async (setting) => {
+  const { family } = setting, most = 1500 - family.headerLength - 8;
+  await using world = await World.start(setting, [forwardTo(setting, 53, { protocol: "udp" })]);
+  using socket = world.stack.openUdp(53);
+  const port = world.gateway.forwards.list()[0]!.hostPort;
+  const clients = [1, 2].map(() => createSocket(family.version === 4 ? "udp4" : "udp6"));
+  for (const length of [0, 1, most]) {
+    for (const client of clients) {
+      const answered = new Promise<Uint8Array>((resolve) => client.once("message", resolve));
+      client.send(pattern(length), port, family.loopback);
+      const [bytes, from] = await socket.receive();
+      assertEquals([bytes, from.hostname], [pattern(length), family.gateway]);
+      await socket.send(bytes, from);
+      assertEquals(new Uint8Array(await answered), pattern(length));
+    }
+  }
+  await Promise.all(clients.map((client) => new Promise<void>((resolve) => client.close(() => resolve()))));
+});
+
+test("leads to each of several guests by its address, past a silent one, and to another when the first leaves", async (setting) => {
+  const isIpv4 = setting.family.version === 4;
+  const [one, two] = isIpv4 ? ["10.0.2.21", "10.0.2.22"] as const : ["fd00::21", "fd00::22"] as const;
+  const targets = [guestTarget(one, 80), guestTarget(two, 80), "80"];
+  const optionsOf = (address: string) => isIpv4 ? { address, address6: null } : { address: null, address6: address };
+  await using world = await World.start(setting, targets.map((each) => forwardTo(setting, each)), optionsOf(one));
   // One whose link is up and says nothing, and does so for ever.
   const [dead, nobody] = memoryLinkPair(), [link, end] = memoryLinkPair();
   world.gateway.attach(dead);
   nobody.start({ receive() {}, flush() {}, closed() {} });
   world.gateway.attach(link);
-  await using other = new GuestStack(end, { address: "10.0.2.22" });
+  await using other = new GuestStack(end, optionsOf(two));
   const listeners = [world.stack.listen(80), other.listen(80)] as const;
   const visit = async (forward: number, guest: 0 | 1) => {
     const client = await world.connect(forward), conn = await listeners[guest].accept();
@@ -155,8 +233,8 @@ test("leads to each of several guests by its address, past a silent one, and to 
   await nobody.close();
 });
 
-test("serves 300 forwarded connections, 50 at once, and is as it was", async (host) => {
-  await using world = await World.start(host, ["tcp:0:80"]);
+test("serves 300 forwarded connections, 50 at once, and is as it was", async (setting) => {
+  await using world = await World.start(setting, [forwardTo(setting, 80)]);
   const listener = world.stack.listen(80);
   const serving = (async () => {
     for await (const conn of listener) {
@@ -183,7 +261,7 @@ test("serves 300 forwarded connections, 50 at once, and is as it was", async (ho
   assertEquals(world.stack.connections, 0);
 });
 
-test("binds all forwards or none, and says which port is in use before anything else begins", async (host) => {
+testHosts("binds all forwards or none, and says which port is in use before anything else begins", async (host) => {
   const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 }), { port } = taken.addr;
   const free = Deno.listen({ hostname: "127.0.0.1", port: 0 }), other = free.addr.port;
   free.close();
@@ -198,21 +276,21 @@ test("binds all forwards or none, and says which port is in use before anything 
   await (await Gateway.start({ host, dns: "none", forwards }))[Symbol.asyncDispose]();
 });
 
-test("takes forwards back while it runs: live connections go on or are reset, the port is free", async (host) => {
-  await using world = await World.start(host, []);
+test("takes forwards back while it runs: live connections go on or are reset, the port is free", async (setting) => {
+  await using world = await World.start(setting, []);
   const listener = world.stack.listen(80), { forwards } = world.gateway;
   for (const reset of [false, true]) {
-    const [forward] = await forwards.add("tcp:0:80");
+    const [forward] = await forwards.add(forwardTo(setting, 80));
     const client = await world.connect(), guest = await listener.accept();
     await forward!.remove({ reset });
     assertEquals(forwards.list(), []);
     await assertRejects(
-      () => Deno.connect({ hostname: "127.0.0.1", port: forward!.hostPort }),
+      () => Deno.connect({ hostname: setting.family.loopback, port: forward!.hostPort }),
       Deno.errors.ConnectionRefused,
     );
-    await using _again = (await forwards.add(`tcp:${forward!.hostPort}:80`))[0]!;
+    await using _again = (await forwards.add(forwardTo(setting, 80, { hostPort: forward!.hostPort })))[0]!;
     if (reset) {
-      await assertTurnedAway(Promise.resolve(client), host);
+      await assertTurnedAway(Promise.resolve(client), setting.host);
       await assertRejects(() => readAll(guest), Deno.errors.ConnectionReset);
     } else {
       await writeAll(client, new Uint8Array(3));
@@ -225,7 +303,7 @@ test("takes forwards back while it runs: live connections go on or are reset, th
   }
 });
 
-test("refuses forwards that make no sense, and overlaps, in one sentence", async (host) => {
+testHosts("refuses forwards that make no sense, and overlaps, in one sentence", async (host) => {
   const start = (...forwards: string[]) => Gateway.start({ host, dns: "none", forwards });
   await assertRejects(() => start("8080:80"), TypeError, 'Cannot use forward "8080:80": it begins with tcp: or udp:');
   await assertRejects(() => start("tcp:8080:0"), RangeError, "guest port 0 is not from 1 to 65535");
@@ -233,7 +311,7 @@ test("refuses forwards that make no sense, and overlaps, in one sentence", async
   await assertRejects(() => start("tcp:8080:80", "tcp:0.0.0.0/8080"), RangeError, "overlaps tcp 127.0.0.1:8080 -> 80");
 });
 
-test("tells the guest of half of all clients within a millisecond of their connect", async (host) => {
+testHosts("tells the guest of half of all clients within a millisecond of their connect", async (host) => {
   await using latency = await AcceptLatency.start(host);
   const p50 = async () => {
     const times: number[] = [];

@@ -3,6 +3,7 @@ import type { GuestConn } from "../guest/mod.ts";
 import { GuestStack } from "../guest/mod.ts";
 import { Gateway, type GatewayOptions } from "../mod.ts";
 import { memoryLinkPair } from "../net/link/memory.ts";
+import { endpoint, FAMILIES, testFamilies, type TestFamily } from "./support/families.ts";
 import { assertNoDescriptorLeft } from "./support/ffi_descriptors.ts";
 import { requires } from "./support/requirements.ts";
 
@@ -29,15 +30,20 @@ async function assertReadsPattern(conn: Deno.Conn | GuestConn): Promise<void> {
   assertEquals(total, LENGTH);
 }
 
+const HOSTS_AND_FAMILIES = (["deno", "ffi"] as const).flatMap((host) =>
+  FAMILIES.map((family) => [host, family] as const)
+);
+
 interface Case {
   readonly host: "deno" | "ffi";
   readonly offload: boolean;
+  readonly family: TestFamily;
   /** Frames the link holds: few means many are lost. */
   readonly capacity: number;
 }
 
-async function transfer({ host, offload, capacity }: Case, first: "guest" | "host"): Promise<number> {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+async function transfer({ host, offload, family, capacity }: Case, first: "guest" | "host"): Promise<number> {
+  const listener = Deno.listen({ hostname: family.loopback, port: 0 });
   const serving = (async () => {
     const conn = await listener.accept();
     if (first === "guest") await assertReadsPattern(conn);
@@ -50,7 +56,7 @@ async function transfer({ host, offload, capacity }: Case, first: "guest" | "hos
   await using gateway = await Gateway.start({ host, dns: "none" });
   await using _guest = gateway.attach(link);
   await using stack = new GuestStack(end);
-  const conn = await stack.connect({ hostname: "10.0.2.2", port: listener.addr.port });
+  const conn = await stack.connect({ hostname: family.gateway, port: listener.addr.port });
   if (first === "host") await assertReadsPattern(conn);
   await writeAll(conn, PATTERN);
   conn.closeWrite();
@@ -61,24 +67,26 @@ async function transfer({ host, offload, capacity }: Case, first: "guest" | "hos
 }
 
 for (const host of ["deno", "ffi"] as const) {
-  const skip = host === "ffi" && needs.ignore;
-  for (const first of ["guest", "host"] as const) {
-    Deno.test({
-      name: `Gateway on ${host} sockets carries every byte when the ${first} closes first${skip ? needs.reason : ""}`,
-      ignore: skip,
-      fn: async () => {
-        assertEquals(await transfer({ host, offload: true, capacity: 1024 }, first), 0);
-      },
-    });
-    Deno.test({
-      name: `Gateway on ${host} sockets carries every byte over a link that loses frames, the ${first} closing first${
-        skip ? needs.reason : ""
-      }`,
-      ignore: skip,
-      fn: async () => {
-        assert(await transfer({ host, offload: false, capacity: 200 }, first) > 10);
-      },
-    });
+  const skip = host === "ffi" && needs.ignore, reason = skip ? needs.reason : "";
+  for (const family of FAMILIES) {
+    for (const first of ["guest", "host"] as const) {
+      Deno.test({
+        name:
+          `Gateway on ${host} sockets carries every byte over ${family.name} when the ${first} closes first${reason}`,
+        ignore: skip,
+        fn: async () => {
+          assertEquals(await transfer({ host, offload: true, family, capacity: 1024 }, first), 0);
+        },
+      });
+      Deno.test({
+        name:
+          `Gateway on ${host} sockets carries every byte over ${family.name} and a link that loses frames, the ${first} closing first${reason}`,
+        ignore: skip,
+        fn: async () => {
+          assert(await transfer({ host, offload: false, family, capacity: 200 }, first) > 10);
+        },
+      });
+    }
   }
 }
 
@@ -111,29 +119,59 @@ Deno.test("Gateway lets the other guests be when one sends garbage or goes away"
   assert(Object.values(gateway.counters()).reduce((sum, count) => sum + count, 0) >= 400);
 });
 
-Deno.test("Gateway refuses a port that the host refuses", async () => {
-  const free = Deno.listen({ hostname: "127.0.0.1", port: 0 }), port = free.addr.port;
+testFamilies("Gateway refuses a port that the host refuses", async (family) => {
+  const free = Deno.listen({ hostname: family.loopback, port: 0 }), port = free.addr.port;
   free.close();
   const [link, end] = memoryLinkPair();
   await using gateway = await Gateway.start({ host: "deno", dns: "none" });
   gateway.attach(link);
   await using stack = new GuestStack(end);
-  await assertRejects(() => stack.connect({ hostname: "10.0.2.2", port }), Deno.errors.ConnectionRefused);
+  await assertRejects(
+    () => stack.connect({ hostname: family.gateway, port }),
+    Deno.errors.ConnectionRefused,
+    `Cannot connect to ${endpoint(family.gateway, port)}: refused`,
+  );
   assertEquals(stack.connections, 0);
 });
 
-Deno.test("Gateway refuses what its rules deny and counts it", async () => {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }), { port } = listener.addr;
-  for (const rules of [{ deny: ["127.0.0.0/8"] }, { allow: ["192.0.2.0/24"] }, { allow: [`127.0.0.1:${port ^ 1}`] }]) {
+testFamilies("Gateway refuses what its rules deny and counts it", async (family) => {
+  const listener = Deno.listen({ hostname: family.loopback, port: 0 }), { port } = listener.addr;
+  const loopback = family.version === 4 ? "127.0.0.0/8" : "::1/128";
+  const other = family.version === 4 ? "192.0.2.0/24" : "2001:db8::/32";
+  for (const rules of [{ deny: [loopback] }, { allow: [other] }, { allow: [endpoint(family.loopback, port ^ 1)] }]) {
     const [link, end] = memoryLinkPair();
     await using gateway = await Gateway.start({ host: "deno", dns: "none", ...rules });
     gateway.attach(link);
     await using stack = new GuestStack(end);
-    await assertRejects(() => stack.connect({ hostname: "10.0.2.2", port }), Deno.errors.ConnectionRefused);
+    await assertRejects(() => stack.connect({ hostname: family.gateway, port }), Deno.errors.ConnectionRefused);
     assertEquals(gateway.counters().denied, 1);
   }
   listener.close();
 });
+
+testFamilies(
+  "Gateway without a family leaves its guest without a gateway there, and serves the other",
+  async (family) => {
+    const other = FAMILIES.find(({ version }) => version !== family.version)!;
+    using listener = Deno.listen({ hostname: other.loopback, port: 0 });
+    const [link, end] = memoryLinkPair(), { port } = listener.addr;
+    await using gateway = await Gateway.start({
+      host: "deno",
+      dns: "none",
+      families: other.version === 4 ? "ipv4" : "ipv6",
+    });
+    await using _guest = gateway.attach(link);
+    await using stack = new GuestStack(end, { tcp: { userTimeoutMs: 1000 } });
+    const connecting = assertRejects(() => stack.connect({ hostname: family.gateway, port }), Deno.errors.TimedOut);
+    const accepted = listener.accept(), conn = await stack.connect({ hostname: other.gateway, port });
+    (await accepted).close();
+    conn.close();
+    await connecting;
+    const { ipv4Disabled, ipv6Disabled } = gateway.counters();
+    assert((family.version === 4 ? ipv4Disabled : ipv6Disabled) > 0);
+    assertEquals(family.version === 4 ? ipv6Disabled : ipv4Disabled, 0);
+  },
+);
 
 Deno.test("Gateway.start refuses options that make no sense, and says why", async () => {
   const bad: [GatewayOptions, string][] = [
@@ -176,13 +214,13 @@ Deno.test({
   ignore: needs.ignore,
   fn: () =>
     assertNoDescriptorLeft(async () => {
-      for (const host of ["ffi", "deno"] as const) {
-        using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      for (const [host, family] of HOSTS_AND_FAMILIES) {
+        using listener = Deno.listen({ hostname: family.loopback, port: 0 });
         const [link, end] = memoryLinkPair({ mtu: 1500 });
         await using gateway = await Gateway.start({ host, dns: "none", hostAddresses: false });
         await using _guest = gateway.attach(link);
         await using stack = new GuestStack(end);
-        const connect = () => stack.connect({ hostname: "10.0.2.2", port: listener.addr.port });
+        const connect = () => stack.connect({ hostname: family.gateway, port: listener.addr.port });
         await assertRejects(connect, Deno.errors.ConnectionRefused);
         assertEquals(gateway.counters().denied, 1);
         await assertRejects(() => Gateway.start({ host, dns: "none", hostAddresses: false, forwards: ["nonsense"] }));

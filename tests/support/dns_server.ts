@@ -36,14 +36,16 @@ export class DnsServer implements AsyncDisposable {
   readonly queries: ServedQuery[] = [];
   readonly #udp: Socket;
   readonly #tcp: Deno.TcpListener;
+  readonly #hostname: string;
   readonly #respond: Responder;
   readonly #conns = new Set<Deno.TcpConn>();
   readonly #accepting: Promise<void>;
 
-  private constructor(udp: Socket, tcp: Deno.TcpListener, respond: Responder) {
+  private constructor(udp: Socket, tcp: Deno.TcpListener, parts: { hostname: string; respond: Responder }) {
     this.#udp = udp;
     this.#tcp = tcp;
-    this.#respond = respond;
+    this.#hostname = parts.hostname;
+    this.#respond = parts.respond;
     this.port = tcp.addr.port;
     udp.on("message", (message, from) => {
       const answer = this.#serve({ transport: "udp", bytes: new Uint8Array(message), port: from.port });
@@ -55,17 +57,17 @@ export class DnsServer implements AsyncDisposable {
   /** Starts a server on an address of loopback; port 0 takes a free one. */
   static async start(respond: Responder, where: { hostname?: string; port?: number } = {}): Promise<DnsServer> {
     const { hostname = "127.0.0.1", port = 0 } = where;
-    const tcp = Deno.listen({ hostname, port }), udp = createSocket("udp4");
+    const tcp = Deno.listen({ hostname, port }), udp = createSocket(hostname.includes(":") ? "udp6" : "udp4");
     await new Promise<void>((resolve, reject) => {
       udp.once("error", reject);
       udp.bind(tcp.addr.port, hostname, () => resolve());
     });
-    return new DnsServer(udp, tcp, respond);
+    return new DnsServer(udp, tcp, { hostname, respond });
   }
 
   /** Sends a datagram to who sent `query`. */
   send(bytes: Uint8Array, query: ServedQuery): void {
-    this.#udp.send(bytes, query.port, "127.0.0.1");
+    this.#udp.send(bytes, query.port, this.#hostname);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
