@@ -18,7 +18,7 @@
  * @module
  */
 import { guestAddressProblem, type MappedSegments } from "../nat/rules/segment.ts";
-import { formatEndpoint, IpAddress } from "../net/wire/address.ts";
+import { Cidr, formatEndpoint, IpAddress } from "../net/wire/address.ts";
 
 /** A transport whose ports can be forwarded. */
 export type ForwardProtocol = "tcp" | "udp";
@@ -41,6 +41,9 @@ const DEFAULT_ADDRESS = IpAddress.parse("127.0.0.1");
 const ANY_IPV4 = IpAddress.parse("0.0.0.0");
 const ANY = IpAddress.parse("::");
 const MOST = 65535;
+/** Where addresses of IPv6 are that belong to one host (RFC 4291 section 2.4), and of these the local ones. */
+const LOCAL = ["fc00::/7", "fe80::/10"].map(Cidr.parse);
+const UNICAST = [Cidr.parse("2000::/3"), ...LOCAL];
 
 interface Range {
   readonly first: number;
@@ -143,7 +146,22 @@ function splitAddress(text: string): { address: IpAddress; list: string } {
       `${head || "nothing"} before the slash is no IP address, write 127.0.0.1/${list} or [::1]/${list}`,
     );
   }
+  const problem = bracketsProblem(head, list);
+  if (problem !== null) throw new TypeError(problem);
   return { address, list };
+}
+
+/**
+ * What to say of `head`, an address without brackets, if it may be a port and a guest's address as well; null: it is
+ * no guest's. Without the port an address of a host is rarely one, but all of fd00::/64 are.
+ */
+function bracketsProblem(head: string, list: string): string | null {
+  const [, port, rest = ""] = /^(\d+):(.*)$/s.exec(head) ?? [], guest = tryParse(rest);
+  if (port === undefined || guest === undefined || guest.isIpv4) return null;
+  const isLocal = LOCAL.some((range) => range.contains(guest));
+  const isHost = UNICAST.some((range) => range.contains(IpAddress.parse(head)));
+  if (isHost && !isLocal) return null;
+  return `brackets are missing, write ${port}:[${rest}]/${list} for a guest's address, or [${head}]/${list}`;
 }
 
 function parseItem({ protocol, address, item }: {

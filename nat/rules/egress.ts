@@ -22,8 +22,8 @@
  *
  * @module
  */
-import { Cidr, type IpAddress } from "../../net/wire/address.ts";
-import { familyOf, type IpFamily } from "./policy.ts";
+import { Cidr, IpAddress } from "../../net/wire/address.ts";
+import type { IpFamily } from "./policy.ts";
 import type { Segments } from "./segment.ts";
 
 /**
@@ -35,6 +35,7 @@ export const DEFAULT_DENY: readonly string[] = ["169.254.0.0/16", "fd00:ec2::254
 export const DENY_NONE = "none";
 
 const SHAPE = "it is CIDR or CIDR:PORTS, such as 192.0.2.0/24:80,8000-8099 or [2001:db8::/32]:443";
+const EVERYTHING: Record<IpFamily, Cidr> = { 4: Cidr.parse("0.0.0.0/0"), 6: Cidr.parse("::/0") };
 const LEAST_PORT = 1;
 const MOST_PORT = 65535;
 
@@ -122,17 +123,36 @@ export class EgressRules {
 }
 
 /**
- * What to tell a user whose rules deny all of one family that guests have and nothing of the other one, or null:
- * whoever writes 0.0.0.0/0 mostly means everything.
+ * What to tell a user whose rules deny all of one family that guests have and leave the other one open, or null:
+ * whoever writes 0.0.0.0/0, or its halves, mostly means everything.
  */
 export function openFamilyWarning({ allow, deny }: EgressRules, segments: Segments): string | null {
   const { ipv4, ipv6 } = segments;
   if (ipv4 === null || ipv6 === null || allow.length > 0) return null;
-  const isClosed = (family: IpFamily) =>
-    deny.some(({ range, ports }) => range.prefix === 0 && ports.length === 0 && familyOf(range.address) === family);
-  if (isClosed(4) === isClosed(6)) return null;
-  const [denied, open, everything] = isClosed(4) ? ["0.0.0.0/0", 6, "::/0"] : ["::/0", 4, "0.0.0.0/0"];
-  return `"--deny ${denied}" leaves IPv${open} open: add --deny ${everything}, or give guests one family alone (-4, -6)`;
+  const ranges = deny.filter(({ ports }) => ports.length === 0).map(({ range }) => range);
+  const isClosed = covers(ranges, EVERYTHING[4]);
+  if (isClosed === covers(ranges, EVERYTHING[6])) return null;
+  const [denied, open] = isClosed ? [4, 6] as const : [6, 4] as const;
+  return `--deny of all of IPv${denied} leaves IPv${open} open: ` +
+    `add --deny ${EVERYTHING[open]}, or give guests one family alone (-4, -6)`;
+}
+
+/** Whether `ranges` hold all of `network` together. */
+function covers(ranges: readonly Cidr[], network: Cidr): boolean {
+  if (ranges.some((range) => range.prefix <= network.prefix && range.contains(network.address))) return true;
+  // One that is smaller holds a part alone, so only where there are two is it worth to look at both halves.
+  const inside = ranges.filter((range) => network.contains(range.address));
+  return inside.length > 1 && halvesOf(network).every((half) => covers(inside, half));
+}
+
+function halvesOf({ address, prefix }: Cidr): Cidr[] {
+  const { w0, w1, w2, w3 } = address, bit = address.isIpv4 ? prefix + 96 : prefix;
+  const words = [w0, w1, w2, w3].map((
+    word,
+    i,
+  ) => (bit >>> 5 === i ? (word | (0x80000000 >>> (bit & 31))) >>> 0 : word));
+  const upper = new IpAddress(words[0]!, words[1]!, words[2]!, words[3]!);
+  return [address, upper].map((first) => new Cidr(first, prefix + 1));
 }
 
 /** The longest prefix of those that hold this address and port, -1 where there is none. */

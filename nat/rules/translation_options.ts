@@ -137,8 +137,8 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
 export function parseSubnet(text: string): Cidr {
   const subnet = parseNetwork(text, 4, `it is an IPv4 network, such as ${DEFAULT_SUBNET}`);
   if (subnet.prefix > LONGEST_PREFIX) {
-    const right = `such as ${subnet.address}/${LONGEST_PREFIX}`;
-    throw new RangeError(`it is too small, at least a /${LONGEST_PREFIX} is needed, ${right}`);
+    const right = new Cidr(subnet.address, LONGEST_PREFIX).network;
+    throw new RangeError(`it is too small, at least a /${LONGEST_PREFIX} is needed, such as ${right}`);
   }
   if (subnet.prefix < SHORTEST_PREFIX) throw new RangeError(`it is too large, at most a /${SHORTEST_PREFIX} will do`);
   return checkNetwork(subnet, DEFAULT_SUBNET);
@@ -178,23 +178,25 @@ function read<T>(option: TranslationOptionName, text: string, parse: (text: stri
   }
 }
 
-/** A network of this family without host bits; `right` is what else is said to be right. */
+/** A network of this family; `right` is what else is said to be right. */
 function parseNetwork(text: string, family: IpFamily, right: string): Cidr {
   const network = text.includes("/") ? tryParse(() => Cidr.parse(text)) : undefined;
   if (network === undefined || familyOf(network.address) !== family) throw new TypeError(right);
-  const base = network.network;
-  if (!base.address.equals(network.address)) throw new RangeError(`it names an address in a network, write ${base}`);
   return network;
 }
 
-function checkNetwork(subnet: Cidr, right: string): Cidr {
-  const family = familyOf(subnet.address);
+/** Checks that a network is written without host bits and is nothing that guests cannot have. */
+function checkNetwork(network: Cidr, right: string): Cidr {
+  const subnet = network.network, family = familyOf(subnet.address);
   // Of two networks one holds the other or they share nothing, so their first addresses tell.
   const reserved = [...NEVER_RELAYED, ...IPV4_HOLDERS].find((entry) =>
     entry.family === family && (entry.range.contains(subnet.address) || subnet.contains(entry.range.address))
   );
-  if (reserved === undefined) return subnet;
-  throw new RangeError(`it shares ${reserved.rule} (${reserved.what}), take one such as ${right}`);
+  if (reserved !== undefined) {
+    throw new RangeError(`it shares ${reserved.rule} (${reserved.what}), take one such as ${right}`);
+  }
+  if (subnet.address.equals(network.address)) return subnet;
+  throw new RangeError(`it names an address in a network, write ${subnet}`);
 }
 
 function parseDnsServer(text: string): Target {

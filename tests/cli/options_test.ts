@@ -181,6 +181,7 @@ const BAD: [string[], string][] = [
   [["--subnet6", "fd00::/48", "x"], "bad --subnet6 fd00::/48: its prefix is /64, such as fd00::/64"],
   [["--subnet6", "fd00::/65", "x"], "its prefix is /64"],
   [["--subnet6", "fd00::/129", "x"], "it is an IPv6 network of 64 bits"],
+  [["--subnet6", "::1/64", "x"], "bad --subnet6 ::1/64: it shares ::1/128 (loopback), take one such as fd00::/64"],
   [["--subnet6", "fd00::15/64", "x"], "it names an address in a network, write fd00::/64"],
   [["--subnet6", "fe80::/64", "x"], "bad --subnet6 fe80::/64: it shares fe80::/10"],
   [["--subnet6", "ff02::/64", "x"], "it shares ff00::/8"],
