@@ -5,7 +5,7 @@ import { Gateway } from "../mod.ts";
 import { memoryLinkPair } from "../net/link/memory.ts";
 import { AcceptLatency } from "./support/accept_latency.ts";
 import { assertSame, pattern } from "./support/bytes.ts";
-import { endpoint, FAMILIES, type TestFamily } from "./support/families.ts";
+import { endpoint, FAMILIES, forwardTo, guestTarget, type TestFamily } from "./support/families.ts";
 import { assertNoDescriptorLeft } from "./support/ffi_descriptors.ts";
 import { requires } from "./support/requirements.ts";
 
@@ -19,24 +19,6 @@ const MIB = 1 << 20;
 interface Setting {
   readonly host: Host;
   readonly family: TestFamily;
-}
-
-/**
- * A forward from a port of loopback, over the family, to `target`, or to that port of the guest. A guest that has not
- * spoken is taken to be one of IPv4, so that over IPv6 its address is named.
- */
-function forwardTo(
-  { family: { version, loopback, guest } }: Setting,
-  target: number | string,
-  { hostPort = 0, protocol = "tcp" } = {},
-): string {
-  const to = typeof target === "string" ? target : version === 4 ? `${target}` : guestTarget(guest, target);
-  return `${protocol}:${version === 4 ? "" : `[${loopback}]/`}${hostPort}:${to}`;
-}
-
-/** An address of the subnet as a forward names it. */
-function guestTarget(address: string, port: number): string {
-  return address.includes(":") ? `[${address}]/${port}` : `${address}/${port}`;
 }
 
 /** A gateway with these forwards, and a guest that has not sent a frame yet. */
@@ -121,7 +103,7 @@ function testHosts(name: string, fn: (host: Host) => Promise<void>): void {
 
 for (const first of ["client", "guest"] as const) {
   test(`carries every byte of a forwarded connection when the ${first} closes first`, async (setting) => {
-    await using world = await World.start(setting, [forwardTo(setting, 80)]);
+    await using world = await World.start(setting, [forwardTo(setting.family, 80)]);
     const bytes = pattern(3 * MIB), listener = world.stack.listen(80);
     const client = await world.connect(), guest = await listener.accept();
     const [one, other] = first === "client" ? [client, guest] : [guest, client];
@@ -142,7 +124,7 @@ for (const first of ["client", "guest"] as const) {
 }
 
 test("turns a client away at once when the guest refuses, and when there is no guest", async (setting) => {
-  await using world = await World.start(setting, [forwardTo(setting, 81)]);
+  await using world = await World.start(setting, [forwardTo(setting.family, 81)]);
   await assertTurnedAway(world.connect(), setting.host);
   await world.stack.close();
   await assertTurnedAway(world.connect(), setting.host);
@@ -153,7 +135,7 @@ test("turns a client away at once when the guest refuses, and when there is no g
 test("reaches a silent guest at the static address that the forward names", async (setting) => {
   const isIpv4 = setting.family.version === 4, address = isIpv4 ? "10.0.2.77" : "fd00::77";
   const options = isIpv4 ? { address } : { address6: address };
-  await using world = await World.start(setting, [forwardTo(setting, guestTarget(address, 80))], options);
+  await using world = await World.start(setting, [forwardTo(setting.family, guestTarget(address, 80))], options);
   const listener = world.stack.listen(80), client = await world.connect(), guest = await listener.accept();
   await writeAll(client, new TextEncoder().encode("hello"));
   await client.closeWrite();
@@ -168,7 +150,7 @@ test("reaches a silent guest at the static address that the forward names", asyn
 test("reaches a guest that has spoken over the other family alone, as a client of that", async (setting) => {
   const other = FAMILIES.find(({ version }) => version !== setting.family.version)!;
   const options = other.version === 4 ? { address6: null } : { address: null };
-  await using world = await World.start(setting, [forwardTo(setting, "80")], options);
+  await using world = await World.start(setting, [forwardTo(setting.family, "80")], options);
   const free = Deno.listen({ hostname: other.loopback, port: 0 }), { port } = free.addr;
   free.close();
   const speak = () => world.stack.connect({ hostname: other.gateway, port });
@@ -185,7 +167,7 @@ test("reaches a guest that has spoken over the other family alone, as a client o
 
 test("carries datagrams of every size to a guest and back, to the client that sent them", async (setting) => {
   const { family } = setting, most = 1500 - family.headerLength - 8;
-  await using world = await World.start(setting, [forwardTo(setting, 53, { protocol: "udp" })]);
+  await using world = await World.start(setting, [forwardTo(setting.family, 53, { protocol: "udp" })]);
   using socket = world.stack.openUdp(53);
   const port = world.gateway.forwards.list()[0]!.hostPort;
   const clients = [1, 2].map(() => createSocket(family.version === 4 ? "udp4" : "udp6"));
@@ -207,7 +189,11 @@ test("leads to each of several guests by its address, past a silent one, and to 
   const [one, two] = isIpv4 ? ["10.0.2.21", "10.0.2.22"] as const : ["fd00::21", "fd00::22"] as const;
   const targets = [guestTarget(one, 80), guestTarget(two, 80), "80"];
   const optionsOf = (address: string) => isIpv4 ? { address, address6: null } : { address: null, address6: address };
-  await using world = await World.start(setting, targets.map((each) => forwardTo(setting, each)), optionsOf(one));
+  await using world = await World.start(
+    setting,
+    targets.map((each) => forwardTo(setting.family, each)),
+    optionsOf(one),
+  );
   // One whose link is up and says nothing, and does so for ever.
   const [dead, nobody] = memoryLinkPair(), [link, end] = memoryLinkPair();
   world.gateway.attach(dead);
@@ -234,7 +220,7 @@ test("leads to each of several guests by its address, past a silent one, and to 
 });
 
 test("serves 300 forwarded connections, 50 at once, and is as it was", async (setting) => {
-  await using world = await World.start(setting, [forwardTo(setting, 80)]);
+  await using world = await World.start(setting, [forwardTo(setting.family, 80)]);
   const listener = world.stack.listen(80);
   const serving = (async () => {
     for await (const conn of listener) {
@@ -280,7 +266,7 @@ test("takes forwards back while it runs: live connections go on or are reset, th
   await using world = await World.start(setting, []);
   const listener = world.stack.listen(80), { forwards } = world.gateway;
   for (const reset of [false, true]) {
-    const [forward] = await forwards.add(forwardTo(setting, 80));
+    const [forward] = await forwards.add(forwardTo(setting.family, 80));
     const client = await world.connect(), guest = await listener.accept();
     await forward!.remove({ reset });
     assertEquals(forwards.list(), []);
@@ -288,7 +274,7 @@ test("takes forwards back while it runs: live connections go on or are reset, th
       () => Deno.connect({ hostname: setting.family.loopback, port: forward!.hostPort }),
       Deno.errors.ConnectionRefused,
     );
-    await using _again = (await forwards.add(forwardTo(setting, 80, { hostPort: forward!.hostPort })))[0]!;
+    await using _again = (await forwards.add(forwardTo(setting.family, 80, { hostPort: forward!.hostPort })))[0]!;
     if (reset) {
       await assertTurnedAway(Promise.resolve(client), setting.host);
       await assertRejects(() => readAll(guest), Deno.errors.ConnectionReset);
@@ -311,8 +297,8 @@ testHosts("refuses forwards that make no sense, and overlaps, in one sentence", 
   await assertRejects(() => start("tcp:8080:80", "tcp:0.0.0.0/8080"), RangeError, "overlaps tcp 127.0.0.1:8080 -> 80");
 });
 
-testHosts("tells the guest of half of all clients within a millisecond of their connect", async (host) => {
-  await using latency = await AcceptLatency.start(host);
+test("tells the guest of half of all clients within a millisecond of their connect", async ({ host, family }) => {
+  await using latency = await AcceptLatency.start(host, family);
   const p50 = async () => {
     const times: number[] = [];
     for (let i = 0; i < 101; i++) times.push(await latency.measure());

@@ -7,27 +7,30 @@ import { GuestStack } from "../../guest/mod.ts";
 import { Gateway } from "../../mod.ts";
 import type { Link } from "../../net/link/link.ts";
 import { memoryLinkPair } from "../../net/link/memory.ts";
+import { ETHERNET_HEADER_LENGTH } from "../../net/wire/ethernet.ts";
 import { PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
 import { TCP_ACK, TCP_SYN, tcpFlags } from "../../net/wire/tcp.ts";
-
-const PROTOCOL_AT = 23, TCP_AT = 34;
+import { FAMILIES, forwardTo, type TestFamily } from "./families.ts";
 
 /** A gateway with one forward to a guest that refuses every client. */
 export class AcceptLatency implements AsyncDisposable {
   readonly #gateway: Gateway;
+  readonly #family: TestFamily;
   readonly #stack: GuestStack;
   #synCame: () => void = () => {};
 
-  private constructor(gateway: Gateway) {
+  private constructor(gateway: Gateway, family: TestFamily) {
     this.#gateway = gateway;
+    this.#family = family;
     const [link, end] = memoryLinkPair();
     gateway.attach(link);
     this.#stack = new GuestStack(this.#watched(end));
   }
 
-  /** On these host sockets; one client has come already, so that the guest is known. */
-  static async start(host: "ffi" | "deno"): Promise<AcceptLatency> {
-    const it = new AcceptLatency(await Gateway.start({ host, dns: "none", forwards: ["tcp:0:80"] }));
+  /** On these host sockets, over IPv4 or this family; one client has come already, so that the guest is known. */
+  static async start(host: "ffi" | "deno", family: TestFamily = FAMILIES[0]!): Promise<AcceptLatency> {
+    const gateway = await Gateway.start({ host, dns: "none", forwards: [forwardTo(family, 80)] });
+    const it = new AcceptLatency(gateway, family);
     await it.measure();
     return it;
   }
@@ -36,7 +39,7 @@ export class AcceptLatency implements AsyncDisposable {
   connect(): { syn: Promise<void>; end: () => Promise<void> } {
     const syn = new Promise<void>((resolve) => this.#synCame = resolve);
     const port = this.#gateway.forwards.list()[0]!.hostPort;
-    const connecting = Deno.connect({ hostname: "127.0.0.1", port });
+    const connecting = Deno.connect({ hostname: this.#family.loopback, port });
     // The guest refuses: the reset may come while the client still connects.
     const end = () => connecting.then((conn) => conn.close(), () => {});
     return { syn, end };
@@ -57,15 +60,16 @@ export class AcceptLatency implements AsyncDisposable {
   }
 
   #watched(link: Link): Link {
-    const start = link.start.bind(link);
+    const start = link.start.bind(link), { version, headerLength } = this.#family;
+    const protocolAt = version === 4 ? 23 : 20, tcpAt = ETHERNET_HEADER_LENGTH + headerLength;
     link.start = (receiver) =>
       start({
         flush: () => receiver.flush(),
         closed: (error) => receiver.closed(error),
         receive: (frame) => {
           const { bytes, start } = frame;
-          const isTcp = bytes[start + PROTOCOL_AT] === PROTOCOL_TCP;
-          if (isTcp && (tcpFlags(bytes, start + TCP_AT) & (TCP_SYN | TCP_ACK)) === TCP_SYN) this.#synCame();
+          const isTcp = bytes[start + protocolAt] === PROTOCOL_TCP;
+          if (isTcp && (tcpFlags(bytes, start + tcpAt) & (TCP_SYN | TCP_ACK)) === TCP_SYN) this.#synCame();
           receiver.receive(frame);
         },
       });

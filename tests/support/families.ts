@@ -53,6 +53,24 @@ export function endpoint(hostname: string, port: number): string {
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
 
+/**
+ * A forward from a port of loopback, over the family, to `target`, or to that port of the guest. A guest that has not
+ * spoken is taken to be one of IPv4, so that over IPv6 its address is named.
+ */
+export function forwardTo(
+  { version, loopback, guest }: TestFamily,
+  target: number | string,
+  { hostPort = 0, protocol = "tcp" } = {},
+): string {
+  const to = typeof target === "string" ? target : version === 4 ? `${target}` : guestTarget(guest, target);
+  return `${protocol}:${version === 4 ? "" : `[${loopback}]/`}${hostPort}:${to}`;
+}
+
+/** An address of the subnet as a forward names it. */
+export function guestTarget(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]/${port}` : `${address}/${port}`;
+}
+
 /** A test for each family, whose name stands at the end of the test's. */
 export function testFamilies(name: string, fn: (family: TestFamily) => Promise<void> | void): void {
   for (const family of FAMILIES) Deno.test(`${name}, over ${family.name}`, () => fn(family));
