@@ -11,8 +11,7 @@
  * **ipv4only.arpa** tells a guest that this is so, and behind which prefix (RFC 7050). Its addresses are known, so no
  * resolver is asked (RFC 8880 section 7.1).
  *
- * Left out: names for addresses under 64:ff9b::/96 (section 5.3.1), of which the resolvers say that they do not know
- * them.
+ * Names of addresses under 64:ff9b::/96: `dns64_names.ts`.
  *
  * @module
  */

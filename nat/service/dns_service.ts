@@ -21,7 +21,8 @@
  * over TCP. One that the guest takes and its link does not carry whole goes in fragments.
  *
  * **NAT64.** If a name has no IPv6 address, the exchange is followed by one for its IPv4 addresses, under the same key,
- * and what follows from both is the answer (`dns64.ts`). If nothing does, it is what the first exchange has found.
+ * and what follows from both is the answer (`dns64.ts`). If nothing does, it is what the first exchange has found. The
+ * name of an address behind the prefix is asked for as that of the IPv4 address inside (`dns64_names.ts`).
  *
  * **Failure.** Where there is no resolver, or none answers in time, the guest gets SERVFAIL, which is not kept.
  *
@@ -75,6 +76,7 @@ import {
   lacksIpv6,
   lackTtl,
 } from "./dns64.ts";
+import { encodeIpv4NameAnswer, ipv4NameQueryOf } from "./dns64_names.ts";
 import { DnsCache } from "./dns_cache.ts";
 import { DNS_ATTEMPT_MS, type DnsExchange, type DnsExchangeOptions, type DnsWaiter } from "./dns_exchange.ts";
 import { encodeLocalDnsAnswer } from "./dns_local.ts";
@@ -128,6 +130,9 @@ interface Asker {
   readonly query: DnsQuery;
 }
 
+/** Writes an answer that follows from `found` at `into[0]`, `DNS64_MOST` bytes at most, and returns its length. */
+type AnswerMaker = (into: Uint8Array, found: DnsBytes) => number;
+
 /** An exchange and who waits for it. */
 interface Pending {
   readonly exchange: DnsExchange;
@@ -135,8 +140,8 @@ interface Pending {
   /** The guest that is charged for it: the one that asked first. */
   readonly owner: GuestSide;
   readonly beganAt: number;
-  /** What was found out about IPv6 addresses, if IPv4 ones are being asked for. */
-  readonly withoutIpv6: Uint8Array | null;
+  /** Writes what the answer is to those who wait, and returns its length, if something else is being asked for. */
+  readonly make: AnswerMaker | null;
 }
 
 /** The DNS service of a gateway. */
@@ -221,8 +226,8 @@ export class DnsService implements DnsWaiter {
 
   /** A resolver has answered. */
   dnsAnswered(exchange: DnsExchange, bytes: Uint8Array, start: number, end: number): void {
-    const pending = this.#take(exchange), { withoutIpv6 } = pending, { query } = pending.askers[0]!;
-    if (withoutIpv6 !== null) return this.#answerFromIpv4(pending, withoutIpv6, { bytes, start, end });
+    const pending = this.#take(exchange), { make } = pending, { query } = pending.askers[0]!;
+    if (make !== null) return this.#answerMade(pending, make, { bytes, start, end });
     if (this.#options.nat64 && isForDns64(query) && lacksIpv6({ bytes, start, end })) {
       return this.#askIpv4(pending, bytes.slice(start, end));
     }
@@ -231,23 +236,25 @@ export class DnsService implements DnsWaiter {
 
   /** A name has no IPv6 address, as `withoutIpv6` says: asks for its IPv4 addresses, in the place of the exchange. */
   #askIpv4({ exchange: { key }, askers, owner, beganAt }: Pending, withoutIpv6: Uint8Array): void {
-    const query = ipv4QueryOf(askers[0]!.query), message = new Uint8Array(DNS_HEADER_LENGTH + MOST_QUESTION);
-    const length = encodeDnsQuery(message, 0, query);
-    const exchange = this.#exchange(askers[0]!, { key, query, message: message.slice(0, length) });
-    this.#pending.set(key, { exchange, askers, owner, beganAt, withoutIpv6 });
+    const { query } = askers[0]!, asked = ipv4QueryOf(query), end = withoutIpv6.length;
+    const ttl = lackTtl({ bytes: withoutIpv6, start: 0, end });
+    const make: AnswerMaker = (into, ipv4) => {
+      const length = encodeDns64Answer(into, 0, { query, ipv4, ttl });
+      if (length === 0) into.set(withoutIpv6);
+      return length > 0 ? length : end;
+    };
+    const exchange = this.#exchange(askers[0]!, { key, query: asked, message: messageOf(asked) });
+    this.#pending.set(key, { exchange, askers, owner, beganAt, make });
     exchange.start();
   }
 
-  #answerFromIpv4({ askers }: Pending, withoutIpv6: Uint8Array, ipv4: DnsBytes): void {
-    const { query } = askers[0]!, answer = new Uint8Array(DNS64_MOST);
-    const found = { bytes: withoutIpv6, start: 0, end: withoutIpv6.length };
-    if (dnsFlags(ipv4.bytes, ipv4.start) & DNS_TC) {
+  #answerMade({ askers }: Pending, make: AnswerMaker, found: DnsBytes): void {
+    if (dnsFlags(found.bytes, found.start) & DNS_TC) {
       for (const asker of askers) this.#send(asker, this.#truncate(asker.query));
       return;
     }
-    const length = encodeDns64Answer(answer, 0, { query, ipv4, ttl: lackTtl(found) });
-    if (length > 0) this.#answerAll(askers, answer, 0, length);
-    else this.#answerAll(askers, withoutIpv6, 0, withoutIpv6.length);
+    const answer = new Uint8Array(DNS64_MOST);
+    this.#answerAll(askers, answer, 0, make(answer, found));
   }
 
   #answerAll(askers: readonly Asker[], bytes: Uint8Array, start: number, end: number): void {
@@ -278,8 +285,11 @@ export class DnsService implements DnsWaiter {
       this.#pending.delete(key);
     }
     if (this.#pending.size >= MAX_DNS_PENDING && !this.#makeRoom(client.guest)) return "dnsPendingLimit";
-    const exchange = this.#exchange(asker, { key, query, message }), beganAt = this.#context.now();
-    this.#pending.set(key, { exchange, askers: [asker], owner: client.guest, beganAt, withoutIpv6: null });
+    const other = this.#options.nat64 ? ipv4NameQueryOf(query) : null;
+    const make: AnswerMaker | null = other && ((into, found) => encodeIpv4NameAnswer(into, 0, query, found));
+    const asked = other === null ? { query, message } : { query: other, message: messageOf(other) };
+    const exchange = this.#exchange(asker, { key, ...asked }), beganAt = this.#context.now();
+    this.#pending.set(key, { exchange, askers: [asker], owner: client.guest, beganAt, make });
     exchange.start();
     return null;
   }
@@ -359,6 +369,12 @@ export class DnsService implements DnsWaiter {
   #truncate(query: DnsQuery): number {
     return encodeTruncatedDnsAnswer(this.#context.tcp.scratch, SEGMENT_HEADROOM, query);
   }
+}
+
+/** A query with a key as a message of its own. */
+function messageOf(query: DnsQuery): Uint8Array {
+  const message = new Uint8Array(DNS_HEADER_LENGTH + MOST_QUESTION);
+  return message.slice(0, encodeDnsQuery(message, 0, query));
 }
 
 function countByGuest(guests: readonly GuestSide[]): Map<GuestSide, number> {

@@ -60,6 +60,8 @@ export const DNS_TYPE_A = 1;
 export const DNS_TYPE_CNAME = 5;
 /** Record type: the start of a zone. */
 export const DNS_TYPE_SOA = 6;
+/** Record type: the name of an address. */
+export const DNS_TYPE_PTR = 12;
 /** Record type: an IPv6 address. */
 export const DNS_TYPE_AAAA = 28;
 /** Record type: not a record but what EDNS adds to the header. */
@@ -97,7 +99,7 @@ const TYPE_NAMES: Readonly<Record<number, string>> = {
   2: "NS",
   [DNS_TYPE_CNAME]: "CNAME",
   [DNS_TYPE_SOA]: "SOA",
-  12: "PTR",
+  [DNS_TYPE_PTR]: "PTR",
   15: "MX",
   16: "TXT",
   [DNS_TYPE_AAAA]: "AAAA",

@@ -19,7 +19,18 @@ import {
 } from "../../net/wire/dns.ts";
 
 /** Record types by name. */
-export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, TXT: 16, AAAA: 28, OPT: 41, AXFR: 252, ANY: 255 } as const;
+export const TYPE = {
+  A: 1,
+  NS: 2,
+  CNAME: 5,
+  SOA: 6,
+  PTR: 12,
+  TXT: 16,
+  AAAA: 28,
+  OPT: 41,
+  AXFR: 252,
+  ANY: 255,
+} as const;
 
 /** A message's parts; what is left out is that of a plain query. */
 export interface MessageFields {
