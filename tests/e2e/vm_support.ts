@@ -1,5 +1,6 @@
 /**
- * A virtual machine for tests: QEMU without hardware's help, Debian's cloud kernel, and a busybox for all the rest.
+ * A virtual machine for tests: QEMU without hardware's help, and in it either Debian's cloud kernel with a busybox and
+ * a dhclient, or the firmware of its network card.
  *
  * The kernel is not installed but unpacked somewhere: `HAWSER_VM_ROOT` names the folder in which `boot` and
  * `lib/modules` are. It is filled by `.ci/run`; CONTRIBUTING.md has the commands.
@@ -43,14 +44,16 @@ export function findKernel(): VmKernel | undefined {
 }
 
 /**
- * Makes the initial file system in `folder` and returns its path: busybox, the modules of virtio, and `vm_init.sh` as
- * init.
+ * Makes the initial file system in `folder` and returns its path: busybox, dhclient for DHCPv6, the modules of virtio,
+ * and `vm_init.sh` as init.
  */
 export async function buildInitramfs(folder: string, kernel: VmKernel): Promise<string> {
   const script = `
     set -e
     cd "$1" && mkdir -p root/bin root/modules root/proc root/sys root/dev root/tmp root/etc && cd root
     cp "$(command -v busybox)" bin/busybox
+    cp "$(command -v dhclient)" bin/dhclient
+    for file in $(ldd bin/dhclient | grep -o '/[^ ]*'); do mkdir -p ".\${file%/*}" && cp "$file" ".$file"; done
     for name in ${MODULES.join(" ")}; do
       file=$(find "$2" -name "$name.ko*" | head -n 1)
       case $file in
@@ -68,6 +71,12 @@ ip addr add "$ip/$mask" dev "$interface"
 ip route add default via "$router"
 echo "nameserver $dns" >/etc/resolv.conf
 END
+    cat >dhclient.sh <<'END'
+#!/bin/busybox sh
+[ "$reason" = BOUND6 ] || exit 0
+ip -6 addr add "$new_ip6_address/$new_ip6_prefixlen" dev "$interface"
+echo "$new_ip6_address dns $new_dhcp6_name_servers" >/tmp/lease6
+END
     cat >host_first.sh <<'END'
 #!/bin/busybox sh
 sha256sum >/tmp/host_first
@@ -79,7 +88,7 @@ END
 read -r line
 echo "hello $line"
 END
-    chmod +x init udhcpc.sh host_first.sh server.sh bin/busybox
+    chmod +x init udhcpc.sh dhclient.sh host_first.sh server.sh bin/busybox
     find . | cpio --quiet -o -H newc >../initramfs
     cd .. && rm -r root`;
   const init = decodeURIComponent(new URL("./vm_init.sh", import.meta.url).pathname);
@@ -89,16 +98,36 @@ END
 
 /** What a virtual machine is started with. */
 export interface VmOptions {
-  /** The kernel. */
-  readonly kernel: VmKernel;
-  /** The initial file system. */
-  readonly initramfs: string;
+  /** What it boots, as words for QEMU: `linux` or `FIRMWARE`. */
+  readonly boots: readonly string[];
+  /** The model of its network card. Default `virtio-net-pci`. */
+  readonly card?: string;
   /** QEMU's `-netdev` without `id`: `stream,addr.type=unix,addr.path=/tmp/vm.sock`. */
   readonly netdev: string;
   /** A file for the capture of the network device. */
   readonly capture: string;
-  /** Ports for `vm_init.sh`. */
-  readonly ports: readonly number[];
+}
+
+/** A machine that boots from the network, by the firmware of its card, whose screen is the console. */
+export const FIRMWARE: readonly string[] = ["-machine", "graphics=off", "-boot", "n"];
+
+/** A machine that boots `initramfs`, with `ports` for `vm_init.sh`. */
+export function linux(kernel: VmKernel, initramfs: string, ports: readonly number[]): readonly string[] {
+  const options = ["-append", `console=ttyS0 quiet panic=-1 hawser_ports=${ports}`];
+  // Without the card's firmware the machine is up sooner.
+  return ["-kernel", kernel.image, "-initrd", initramfs, ...options, "-global", "virtio-net-pci.romfile="];
+}
+
+/** What is wrong in a capture: malformed frames and wrong checksums, a line each. */
+export async function complaintsAbout(capture: string): Promise<string> {
+  const checks = ["ip.check_checksum", "tcp.check_checksum", "udp.check_checksum"].map((name) => `-o ${name}:TRUE`);
+  const bad = ["ip", "tcp", "udp", "icmp", "icmpv6"].map((name) => `${name}.checksum.status == "Bad"`).join(" || ");
+  // A sum of zero that a guest's Linux writes in its other form is right.
+  const right = "tcp.checksum == 0xffff && tcp.checksum_calculated == 0";
+  return await shell(
+    `tshark -n -r "$1" ${checks.join(" ")} -Y '_ws.malformed || ((${bad}) && !(${right}))' 2>/dev/null`,
+    capture,
+  );
 }
 
 /** A virtual machine that runs. */
@@ -109,14 +138,13 @@ export class Vm implements AsyncDisposable {
   #changed = Promise.withResolvers<void>();
 
   /** Starts it. */
-  constructor({ kernel, initramfs, netdev, capture, ports }: VmOptions) {
+  constructor({ boots, card = "virtio-net-pci", netdev, capture }: VmOptions) {
     this.#child = new Deno.Command("qemu-system-x86_64", {
       args: [
         ...["-accel", "tcg", "-cpu", "max", "-m", "256", "-smp", "1"],
         ...["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio"],
-        ...["-kernel", kernel.image, "-initrd", initramfs],
-        ...["-append", `console=ttyS0 quiet panic=-1 hawser_ports=${ports}`],
-        ...["-netdev", `${netdev.replace(",", ",id=net,")}`, "-device", "virtio-net-pci,netdev=net,romfile="],
+        ...boots,
+        ...["-netdev", `${netdev.replace(",", ",id=net,")}`, "-device", `${card},netdev=net`],
         ...["-object", `filter-dump,id=dump,netdev=net,file=${capture}`],
       ],
       stdin: "null",

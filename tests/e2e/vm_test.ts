@@ -3,10 +3,10 @@ import { createSocket } from "node:dgram";
 import { requires } from "../support/requirements.ts";
 import { shell } from "./run_support.ts";
 import { Serve } from "./serve_support.ts";
-import { buildInitramfs, findKernel, Vm } from "./vm_support.ts";
+import { buildInitramfs, complaintsAbout, findKernel, linux, Vm } from "./vm_support.ts";
 
 const kernel = findKernel();
-const tools = requires("linux", "ffi", "qemu-system-x86_64", "busybox", "cpio", "tshark");
+const tools = requires("linux", "ffi", "qemu-system-x86_64", "busybox", "dhclient", "cpio", "tshark", "ipv6");
 const reason = tools.reason || (kernel === undefined ? " [skipped: no kernel, HAWSER_VM_ROOT names none]" : "");
 const MEGABYTE = 1 << 20;
 
@@ -15,7 +15,20 @@ const FOUND: readonly RegExp[] = [
   /^LEASE 10\.0\.2\.15\/24 10\.0\.2\.2 mtu 1500$/gm,
   /^NAME 192\.0\.2\.7 $/gm,
   /^PING answered$/gm,
+  /^LEASE6 fd00::15 dns fd00::3$/gm,
+  /^ADDRESSES fd0{28}15\/80 fd0{14}505400fffe123456\/00 fe80{13}505400fffe123456\/80 $/gm,
+  /^NAME6 192\.0\.2\.7 $/gm,
+  /^PING6 answered$/gm,
 ];
+
+/** The servers that the machine asks, in the order of `vm_init.sh`: who closes first there, and where they listen. */
+const SERVERS = [
+  { name: "guestFirst", hostname: "127.0.0.1" },
+  { name: "hostFirst", hostname: "127.0.0.1" },
+  { name: "control", hostname: "127.0.0.1" },
+  { name: "guestFirst6", hostname: "::1" },
+  { name: "hostFirst6", hostname: "::1" },
+] as const;
 
 /** Links of `hawser serve`, and what QEMU is told to reach them. */
 const LINKS: readonly { name: string; listen: (folder: string) => string; netdev: (folder: string) => string }[] = [
@@ -54,16 +67,16 @@ async function writeAll(conn: Deno.Conn, text: string): Promise<void> {
 
 /** The servers that the machine asks, on loopback. */
 class Servers implements AsyncDisposable {
-  readonly #listeners = [0, 1, 2].map(() => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+  readonly #listeners = SERVERS.map(({ hostname }) => Deno.listen({ hostname, port: 0 }));
   readonly #dns = createSocket("udp4");
   readonly #serving: Promise<void>[];
   /** Bytes that came from the guest, a number a connection, by who closed first. */
-  readonly received = { guestFirst: [] as number[], hostFirst: [] as number[] };
+  readonly received: Record<string, number[]> = { guestFirst: [], hostFirst: [], guestFirst6: [], hostFirst6: [] };
   /** What the machine is told when it is ready, in order. */
   readonly orders = ["reboot", "poweroff"];
-  /** The host's port that leads to the machine's server. */
-  forwarded = 0;
-  /** What that server said, a text a boot. */
+  /** Where on the host clients reach the machine's server, an address for each family. */
+  forwarded: readonly { hostname: string; port: number }[] = [];
+  /** What that server said, a text a boot and family. */
   readonly greetings: string[] = [];
 
   constructor() {
@@ -97,8 +110,8 @@ class Servers implements AsyncDisposable {
   }
 
   /** Asks the machine's server; the question ends with FIN before the answer begins. */
-  async #greet(): Promise<string> {
-    using conn = await Deno.connect({ hostname: "127.0.0.1", port: this.forwarded });
+  async #greet(at: { hostname: string; port: number }): Promise<string> {
+    using conn = await Deno.connect(at);
     await writeAll(conn, "from the host\n");
     await conn.closeWrite();
     const answer = new Uint8Array(100);
@@ -108,17 +121,20 @@ class Servers implements AsyncDisposable {
   }
 
   async #accept(listener: Deno.TcpListener, i: number): Promise<void> {
+    const { name } = SERVERS[i]!;
     for await (const conn of listener) {
       using _closing = conn;
-      if (i === 0) {
-        this.received.guestFirst.push(await readToEnd(conn, "g"));
+      if (name.startsWith("guestFirst")) {
+        this.received[name]!.push(await readToEnd(conn, "g"));
         await writeAll(conn, "a".repeat(MEGABYTE));
-      } else if (i === 1) {
+      } else if (name.startsWith("hostFirst")) {
         await writeAll(conn, "b".repeat(MEGABYTE));
         await conn.closeWrite();
-        this.received.hostFirst.push(await readToEnd(conn, "h"));
+        this.received[name]!.push(await readToEnd(conn, "h"));
       } else {
-        this.greetings.push(await this.#greet().catch((error) => `no greeting: ${error}`));
+        for (const at of this.forwarded) {
+          this.greetings.push(await this.#greet(at).catch((error) => `no greeting: ${error}`));
+        }
         await writeAll(conn, `${this.orders.shift()}\n`);
         await conn.closeWrite();
         await readToEnd(conn, "");
@@ -127,59 +143,63 @@ class Servers implements AsyncDisposable {
   }
 }
 
-/** What is wrong in a capture: malformed frames and wrong checksums, a line each. */
-async function complaintsAbout(capture: string): Promise<string> {
-  const checks = ["ip.check_checksum", "tcp.check_checksum", "udp.check_checksum"].map((name) => `-o ${name}:TRUE`);
-  const bad = ["ip", "tcp", "udp", "icmp"].map((name) => `${name}.checksum.status == "Bad"`).join(" || ");
-  // A sum of zero that a guest's Linux writes in its other form is right.
-  const right = "tcp.checksum == 0xffff && tcp.checksum_calculated == 0";
-  return await shell(
-    `tshark -n -r "$1" ${checks.join(" ")} -Y '_ws.malformed || ((${bad}) && !(${right}))' 2>/dev/null`,
-    capture,
-  );
+/** How many frames of a capture a filter lets through. */
+async function count(capture: string, filter: string): Promise<number> {
+  return Number(await shell(`tshark -n -r "$1" -Y "$2" 2>/dev/null | wc -l`, capture, filter));
 }
 
 for (const link of LINKS) {
   Deno.test({
     name:
-      `a virtual machine on a ${link.name} link gets its lease, a name, both half-closes, a client of the host's, and all again after a reboot${reason}`,
+      `a virtual machine on a ${link.name} link gets its leases, a name, both half-closes and a client of the host's over IPv4 and IPv6, and all again after a reboot${reason}`,
     ignore: tools.ignore || kernel === undefined,
     fn: async () => {
-      const folder = await Deno.makeTempDir({ prefix: "hawser-vm-" }), capture = `${folder}/vm.pcap`;
+      const folder = await Deno.makeTempDir({ prefix: "hawser-vm-" });
+      // QEMU's and Hawser's.
+      const captures = [`${folder}/vm.pcap`, `${folder}/gateway.pcap`];
       await using servers = new Servers();
       const dns = `127.0.0.1:${await servers.openDns()}`;
       {
-        await using serve = await Serve.start(["--listen", link.listen(folder), "--dns", dns, "-t", "0:80"]);
-        servers.forwarded = Number(/^forwarding tcp 127\.0\.0\.1:(\d+) -> 80$/m.exec(serve.stderr)![1]);
+        const forward = ["-t", "0:80", "-t", "[::1]/0:80"], record = ["--pcap", captures[1]!];
+        await using serve = await Serve.start(["--listen", link.listen(folder), "--dns", dns, ...forward, ...record]);
+        const forwards = serve.stderr.matchAll(/^forwarding tcp \[?(127\.0\.0\.1|::1)\]?:(\d+) -> 80$/gm);
+        servers.forwarded = [...forwards].map(([, hostname, port]) => ({ hostname: hostname!, port: Number(port) }));
         const initramfs = await buildInitramfs(folder, kernel!);
         await using vm = new Vm({
-          kernel: kernel!,
-          initramfs,
+          boots: linux(kernel!, initramfs, servers.ports),
           netdev: link.netdev(folder),
-          capture,
-          ports: servers.ports,
+          capture: captures[0]!,
         });
-        await vm.says(/^READY$/gm, 2);
+        await vm.says(/^READY$/gm, 2, 180_000);
         for (const found of FOUND) assertEquals(vm.console.match(found)?.length, 2, `${found} in ${vm.console}`);
-        const sums = [...vm.console.matchAll(/^(GUESTFIRST|HOSTFIRST) ([0-9a-f]{64}) /gm)].map((match) =>
+        const sums = [...vm.console.matchAll(/^(GUESTFIRST6?|HOSTFIRST6?) ([0-9a-f]{64}) /gm)].map((match) =>
           match.slice(1)
         );
-        const expected = [["GUESTFIRST", await sha256("a")], ["HOSTFIRST", await sha256("b")]];
+        const a = await sha256("a"), b = await sha256("b");
+        const expected = [["GUESTFIRST", a], ["GUESTFIRST6", a], ["HOSTFIRST", b], ["HOSTFIRST6", b]];
         assertEquals(sums, [...expected, ...expected], vm.console);
         assertEquals(vm.console.match(/FAILED.*/g), null);
         await vm.ended();
-        assertEquals(servers.received, { guestFirst: [MEGABYTE, MEGABYTE], hostFirst: [MEGABYTE, MEGABYTE] });
-        assertEquals(servers.greetings, ["hello from the host\n", "hello from the host\n"]);
+        for (const [name, received] of Object.entries(servers.received)) {
+          assertEquals(received, [MEGABYTE, MEGABYTE], name);
+        }
+        assertEquals(servers.greetings, Array(4).fill("hello from the host\n"));
         // A reboot is no new guest of a link that stays.
         assertEquals(serve.stderr.match(/Guest \d+ on .* began/g)?.length, 1, serve.stderr);
         assertEquals(serve.stderr.match(/ (warn|error): .*/g), null, serve.stderr);
       }
-      const frames = Number(await shell(`tshark -n -r "$1" 2>/dev/null | wc -l`, capture));
-      assert(frames > 1000, `${frames} frames`);
-      assertEquals(await complaintsAbout(capture), "");
-      const summary = await shell(`tshark -q -z expert -r "$1" 2>/dev/null`, capture);
-      assertMatch(summary, /Chats/);
-      assertEquals(/Errors \(\d+\)/.test(summary), false, summary);
+      for (const capture of captures) {
+        for (const family of ["ip", "ipv6"]) {
+          const frames = await count(capture, `${family} && tcp`);
+          assert(frames > 1000, `${frames} frames of ${family}`);
+          // A client of either family reaches the machine over its own.
+          assert(await count(capture, `${family} && tcp.dstport == 80 && tcp.flags == 2`) >= 2, family);
+        }
+        assertEquals(await complaintsAbout(capture), "");
+        const summary = await shell(`tshark -q -z expert -r "$1" 2>/dev/null`, capture);
+        assertMatch(summary, /Chats/);
+        assertEquals(/Errors \(\d+\)/.test(summary), false, summary);
+      }
       await Deno.remove(folder, { recursive: true });
     },
   });
