@@ -190,7 +190,8 @@ Deno.test("Ipv6Family reads what stands behind extension headers that it may ski
   const syn = (fields: FrameFields) => tcpFrame({ ...ENDS, seq: 5, ack: 0, flags: TCP_SYN, ...fields });
   assertEquals(wire.answer(syn({ extensions: [hopByHop, options] })).length, 1);
   const refused: [string, Uint8Array][] = [
-    ["a routing header that leads on", syn({ extensions: [{ type: 43, bytes: routing }] })],
+    // Its segment is where that of the one before was.
+    ["a routing header that leads on", syn({ extensions: [options, { type: 43, bytes: routing }] })],
     ["an option that must be known", syn({ extensions: [{ type: 60, bytes: hex("00 00 80 04 00 00 00 00") }] })],
     ["a header past the end", syn({ extensions: [{ type: 60, bytes: hex("00 7f 01 04 00 00 00 00") }] })],
     ["a long chain", syn({ extensions: Array.from({ length: 20 }, () => options) })],

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ARP_REPLY, ARP_REQUEST } from "../../net/wire/arp.ts";
 import { MAC_BROADCAST } from "../../net/wire/address.ts";
+import { PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
 import { TCP_ACK, TCP_SYN } from "../../net/wire/tcp.ts";
 import { GATEWAY_MAC } from "../../nat/nat.ts";
 import {
@@ -10,6 +11,8 @@ import {
   type FrameFields,
   GATEWAY_IP,
   GUEST_IP,
+  packetFrame,
+  packetPayload,
   tcpFrame,
   udpFrame,
 } from "../support/frames.ts";
@@ -18,8 +21,9 @@ import { fromGateway, GuestWire } from "../support/guest_wire.ts";
 
 const OTHER_MAC = 0x525400123499;
 
+/** Its segment is as long as one that a fragment may hold. */
 function syn(fields: FrameFields): Uint8Array {
-  return tcpFrame({ seq: 5, ack: 0, flags: TCP_SYN, ...fields });
+  return tcpFrame({ seq: 5, ack: 0, flags: TCP_SYN, mss: 1400, ...fields });
 }
 
 function datagram(fields: FrameFields, payload: Uint8Array = new Uint8Array(20)): Uint8Array {
@@ -47,6 +51,7 @@ test("Station refuses a SYN and a datagram to ports that are not open", async (f
 test("Station drops without a word what is wrong, in fragments or for somebody else", async (family) => {
   await using wire = new GuestWire();
   using socket = wire.stack.openUdp(5353);
+  const first = fragmentWord(family.version, 0, true);
   const ends = fromGateway(family), elsewhere = { ...ends, destination: family.elsewhere };
   const frames: [string, Uint8Array[]][] = [
     ["TCP checksum", [spoilt(tcpFrame({ ...ends, seq: 0, ack: 0, flags: TCP_ACK, payload: new Uint8Array(9) }))]],
@@ -54,7 +59,8 @@ test("Station drops without a word what is wrong, in fragments or for somebody e
     ["somebody else's", [syn(elsewhere), datagram(elsewhere)]],
     ["the gateway's own", [syn({ ...ends, destination: family.gateway })]],
     ["fragments", fragmentFrames(datagram(ends), 16, ends)],
-    ["a lone fragment", [syn({ ...ends, fragment: fragmentWord(family.version, 0, true) })]],
+    // Whole and with a right checksum, but the packet goes on.
+    ["a first fragment", [packetFrame(PROTOCOL_TCP, packetPayload(syn(ends)), { ...ends, fragment: first })]],
     ["a header cut off", [syn(ends).subarray(0, 14 + family.headerLength - 1), datagram(ends).subarray(0, 60)]],
     ["no transport", [syn(ends).subarray(0, 14 + family.headerLength)]],
     ["nothing", [new Uint8Array(0), new Uint8Array(13)]],
