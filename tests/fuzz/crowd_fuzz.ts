@@ -7,6 +7,7 @@
 import { clientFrame, webSocketRequest } from "../support/websocket_client.ts";
 import { framed } from "../support/link_peer.ts";
 import { CrowdTarget } from "./crowd_target.ts";
+import { randomFrame6 } from "./packets6.ts";
 import type { Random } from "./random.ts";
 
 /** What a run of these has done. */
@@ -125,8 +126,9 @@ function saying(random: Random, isWebSocket: boolean): Uint8Array {
     );
     return changed(new TextEncoder().encode(text), random);
   }
-  const frame = new Uint8Array(random.pick([0, 5, 13, 14, 42, 60, 1514, 3000])).fill(random.pick([0, 0xff]));
-  if (random.oneIn(2)) frame.fill(0xff, 0, 6);
+  const size = random.pick([0, 5, 13, 14, 42, 60, 1514, 3000]), isIpv6 = random.oneIn(4);
+  const frame = isIpv6 ? randomFrame6(random) : new Uint8Array(size).fill(random.pick([0, 0xff]));
+  if (!isIpv6 && random.oneIn(2)) frame.fill(0xff, 0, 6);
   const payload = random.oneIn(2) ? framed(frame) : frame;
   if (!isWebSocket) return changed(payload, random);
   const opcode = random.pick([2, 2, 2, 2, 0, 1, 8, 9, 10, 3]);

@@ -2,15 +2,15 @@
  * A gateway under a frame script, between a guest and a host that do what the script says, on a virtual clock.
  *
  * After every frame it looks whether the gateway keeps its promises: nothing is thrown; the frame moved exactly one
- * counter or had an effect; flows, timers and buffers stay within their bounds; and every frame that came out is a
- * whole one with right lengths and checksums, for this guest. At the end nothing may be left.
+ * counter or had an effect; one from an address of nobody had none; nobody was asked whom no guest may reach; flows,
+ * timers, buffers and answers stay within their bounds; and every frame that came out is a whole one with right lengths
+ * and checksums, for this guest (`sent_frames.ts`). At the end nothing may be left.
  *
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
 import { LARGE_BUFFER } from "../../nat/base/buffers.ts";
 import { type Counters, DROP_REASONS, type DropReason } from "../../nat/base/counters.ts";
-import { FlowKey } from "../../nat/flow/flow_key.ts";
 import type { Guest } from "../../nat/guest.ts";
 import type { HostError } from "../../nat/host.ts";
 import { SILENT } from "../../nat/base/logger.ts";
@@ -20,46 +20,28 @@ import { MAX_DNS_PENDING } from "../../nat/service/dns_service.ts";
 import type { TcpState } from "../../nat/tcp/transitions.ts";
 import { createTranslationRules } from "../../nat/rules/translation_options.ts";
 import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
-import { ARP_REPLY, arpOperation, arpSenderIp, checkArp } from "../../net/wire/arp.ts";
-import {
-  checkEthernet,
-  ethernetType,
-  ETHERTYPE_ARP,
-  ETHERTYPE_IPV6,
-  ETHERTYPE_VLAN,
-  isPriorityTagged,
-  VLAN_TAG_LENGTH,
-} from "../../net/wire/ethernet.ts";
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
-import {
-  checkIpv4,
-  ipv4Destination,
-  ipv4HeaderLength,
-  ipv4IsFragment,
-  ipv4Protocol,
-  ipv4Source,
-  PROTOCOL_TCP,
-  PROTOCOL_UDP,
-} from "../../net/wire/ipv4.ts";
-import {
-  checkIpv6,
-  IPV6_HEADER_LENGTH,
-  ipv6Destination,
-  ipv6PayloadLength,
-  PROTOCOL_ICMPV6,
-} from "../../net/wire/ipv6.ts";
-import { Ipv6Chain, walkIpv6 } from "../../net/wire/ipv6_extensions.ts";
-import { icmpv6Type } from "../../net/wire/icmpv6.ts";
-import { checkNdp, NDP_NEIGHBOUR_ADVERTISEMENT, NDP_ROUTER_SOLICITATION, ndpTarget } from "../../net/wire/ndp.ts";
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import { familyOf } from "../../nat/rules/policy.ts";
-import { segmentOf, type Segments } from "../../nat/rules/segment.ts";
-import { checkTcp, tcpDestinationPort, tcpSourcePort } from "../../net/wire/tcp.ts";
+import { segmentOf } from "../../nat/rules/segment.ts";
 import type { HostAddresses, Ipv6Routes } from "../../nat/host.ts";
 import { endpoint } from "../support/forward_script.ts";
 import { OtherGuest } from "../support/other_guest.ts";
 import type { ScriptPingSocket, ScriptUdpSocket } from "../support/script_datagram.ts";
 import { ScriptHost, ScriptTcpSocket } from "../support/script_host.ts";
+import {
+  answeredAddress,
+  asksDns,
+  asksRouter,
+  isFragment,
+  isSpoofed,
+  playsRouter,
+  protocolOf,
+  tcpKey,
+  withoutPriority,
+} from "./guest_frames.ts";
 import { payloadOf, ScriptGuest } from "./guest_script.ts";
+import { HostTargets } from "./host_targets.ts";
 import { type Action, FRAME_VERBS } from "./script.ts";
 import { SentFrames } from "./sent_frames.ts";
 
@@ -74,8 +56,6 @@ const MOST_FRAMES = 4096;
 const LEAST_FILLED = 480;
 /** Beyond so many flows they are counted and not looked at one by one, which would take too long. */
 const MANY_FLOWS = 64;
-/** The octets of both addresses at the start of an Ethernet frame, after which a tag stands. */
-const ADDRESSES_LENGTH = 12;
 
 /** The host's default route for IPv6, which it does not have at first. */
 class ScriptRoutes implements Ipv6Routes {
@@ -115,6 +95,7 @@ export class FuzzTarget {
   #maxBufferBytes: number;
   #taken: number;
   #sent: SentFrames;
+  #targets: HostTargets;
   #linkTakes = true;
   #linkGone = false;
   #others: OtherGuest[] = [];
@@ -134,6 +115,7 @@ export class FuzzTarget {
     this.#maxBufferBytes = number("maxBufferBytes", 1 << 20);
     const dnsServers = options.get("dns") === "none" ? null : [options.get("dns") ?? "127.0.0.53"];
     this.host = Object.assign(new ScriptHost(), { ipv6Routes: this.#routes });
+    this.#targets = new HostTargets(this.host);
     this.nat = new Nat({
       host: this.host,
       rules: createTranslationRules({
@@ -211,6 +193,9 @@ export class FuzzTarget {
     // One that was dropped, as a frame to another station is, answered nothing.
     if (answer && moved === 0) this.#sent.asked.delete(answeredAddress(plain)!);
     assert(moved >= 1 || hasEffect, "the frame had no effect and moved no counter");
+    // Dropped all the same, it may have told an address of the guest.
+    assert(moved >= 1 || !playsRouter(plain), "the guest was believed to be a router");
+    assert(this.#signature(plain) === before || !isSpoofed(plain), "a frame from an address of nobody had an effect");
     const most = wasKnown ? this.#mostAnswers(plain) : MOST_FRAMES;
     assert(this.#sent.count <= most, `one frame brought about ${this.#sent.count}`);
     this.#checkBounds();
@@ -339,6 +324,7 @@ export class FuzzTarget {
 
   #checkBounds(): void {
     const { nat } = this, flows = nat.flowCount;
+    this.#targets.check();
     if (flows <= MANY_FLOWS) { for (const flow of nat.flows()) this.states.add(flow.state); }
     assert(flows <= this.#maxFlows + MAX_MAPPINGS, `${flows} flows`);
     assert(nat.timers.size <= 4 * flows + MAX_DNS_PENDING + 64, `${nat.timers.size} timers for ${flows} flows`);
@@ -352,7 +338,7 @@ export class FuzzTarget {
    */
   #mostAnswers(bytes: Uint8Array): number {
     if (protocolOf(bytes) === PROTOCOL_TCP) return MOST_FRAMES;
-    const longest = this.#isFragment(bytes) ? 65535 : bytes.length;
+    const longest = isFragment(bytes) ? 65535 : bytes.length;
     return 2 + Math.ceil(longest / LEAST_FILLED) + 2 * this.#clients.length;
   }
 
@@ -365,12 +351,7 @@ export class FuzzTarget {
    * whole.
    */
   #isKept(bytes: Uint8Array): boolean {
-    return this.nat.incompleteDatagrams > 0 && this.#isFragment(bytes);
-  }
-
-  #isFragment(bytes: Uint8Array): boolean {
-    if (checkIpv4(bytes, 14, bytes.length)) return ipv4IsFragment(bytes, 14);
-    return checkIpv6(bytes, 14, bytes.length) && walk(bytes).fragment >= 0;
+    return this.nat.incompleteDatagrams > 0 && isFragment(bytes);
   }
 
   /**
@@ -404,27 +385,6 @@ export class FuzzTarget {
   }
 }
 
-/** The key of the flow that a frame is of, if it is TCP at all. */
-function tcpKey(guest: number, frame: Uint8Array): FlowKey {
-  const key = new FlowKey(), ip = 14, tcp = ip + ipv4HeaderLength(frame, ip);
-  if (checkIpv6(frame, ip, frame.length)) {
-    const { protocol, transport } = walk(frame);
-    if (protocol !== PROTOCOL_TCP || !checkTcp(frame, transport, frame.length)) return key;
-    const guestPort = tcpSourcePort(frame, transport), remotePort = tcpDestinationPort(frame, transport);
-    return key.setIpv6(guest, PROTOCOL_TCP, frame, ip).setPorts(guestPort, remotePort);
-  }
-  if (!checkIpv4(frame, ip, frame.length) || !checkTcp(frame, tcp, frame.length)) return key;
-  const source = ipv4Source(frame, ip), destination = ipv4Destination(frame, ip);
-  return key.setIpv4(
-    guest,
-    PROTOCOL_TCP,
-    source,
-    tcpSourcePort(frame, tcp),
-    destination,
-    tcpDestinationPort(frame, tcp),
-  );
-}
-
 function total(counters: Counters): number {
   let sum = 0;
   for (const reason in counters) sum += counters[reason as DropReason];
@@ -437,58 +397,4 @@ function isPending(socket: ScriptTcpSocket): boolean {
 
 function pick<T>(sockets: readonly T[], number: string | undefined): T | undefined {
   return number === undefined ? sockets.at(-1) : sockets[Number(number)];
-}
-
-/** The frame as it would be without a priority tag (IEEE 802.1Q), which changes nothing about it. */
-function withoutPriority(frame: Uint8Array): Uint8Array {
-  const isTagged = checkEthernet(frame, 0, frame.length) && ethernetType(frame, 0) === ETHERTYPE_VLAN &&
-    isPriorityTagged(frame, 0, frame.length);
-  if (!isTagged) return frame;
-  const plain = frame.slice(VLAN_TAG_LENGTH);
-  plain.set(frame.subarray(0, ADDRESSES_LENGTH));
-  return plain;
-}
-
-/** Whether the frame asks for a router: the answer may be an advertisement that is to come anyway. */
-function asksRouter(bytes: Uint8Array): boolean {
-  if (!checkIpv6(bytes, 14, bytes.length)) return false;
-  const { protocol, transport } = walk(bytes);
-  return protocol === PROTOCOL_ICMPV6 && icmpv6Type(bytes, transport) === NDP_ROUTER_SOLICITATION;
-}
-
-/** Whether a frame goes to the DNS service, where one that waits for an answer with others leaves no trace. */
-function asksDns(frame: Uint8Array, { ipv4, ipv6 }: Segments, protocol: number): boolean {
-  const ip = 14;
-  if (checkIpv6(frame, ip, frame.length)) {
-    return walk(frame).protocol === protocol && ipv6 !== null && ipv6Destination(frame, ip).equals(ipv6.dns);
-  }
-  const isOf = checkIpv4(frame, ip, frame.length) && ipv4Protocol(frame, ip) === protocol;
-  return isOf && ipv4Destination(frame, ip) === ipv4?.dns.ipv4;
-}
-
-/** The protocol of a packet; -1 without one. */
-function protocolOf(frame: Uint8Array): number {
-  if (checkIpv6(frame, 14, frame.length)) return walk(frame).protocol;
-  return checkIpv4(frame, 14, frame.length) ? ipv4Protocol(frame, 14) : -1;
-}
-
-/** The extension headers of the IPv6 packet in a frame; none of a chain that is not followed. */
-function walk(frame: Uint8Array): Ipv6Chain {
-  const chain = new Ipv6Chain();
-  walkIpv6(frame, 14, 14 + IPV6_HEADER_LENGTH + ipv6PayloadLength(frame, 14), chain);
-  return chain;
-}
-
-/** The address that a frame says who has, in reply to a question or of its own accord. */
-function answeredAddress(frame: Uint8Array): string | null {
-  if (!checkEthernet(frame, 0, frame.length)) return null;
-  const type = ethernetType(frame, 0);
-  if (type === ETHERTYPE_ARP && checkArp(frame, 14, frame.length) && arpOperation(frame, 14) === ARP_REPLY) {
-    return `${IpAddress.fromIpv4(arpSenderIp(frame, 14))}`;
-  }
-  if (type !== ETHERTYPE_IPV6 || !checkIpv6(frame, 14, frame.length)) return null;
-  const { protocol, transport } = walk(frame);
-  const isAnswer = protocol === PROTOCOL_ICMPV6 && checkNdp(frame, transport, frame.length) &&
-    icmpv6Type(frame, transport) === NDP_NEIGHBOUR_ADVERTISEMENT;
-  return isAnswer ? `${ndpTarget(frame, transport)}` : null;
 }

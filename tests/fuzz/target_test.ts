@@ -99,6 +99,25 @@ const DEFECTS: readonly [string, string, RegExp, (target: FuzzTarget) => void][]
   ["listens to the host's routes for ever", "wait 1", /listens to the host's routes/, ({ nat }) => {
     nat.ipv6Routes.changed(() => {});
   }],
+  [
+    "believes an address that nobody has",
+    "udp src=2001:db8::1 to=[2001:db8::7]:9 len=4",
+    /address of nobody had an effect/,
+    ({ guest }) => {
+      guest.speaksFrom = () => true;
+    },
+  ],
+  [
+    "believes a guest that it is a router",
+    "icmp type=134 src=fe80::15 to=[fd00::2] ttl=255 hex=000000000000000000000000",
+    /believed to be a router/,
+    ({ guest }) => {
+      guest.receive = () => void guest.ipv6.lowerMtu(1300);
+    },
+  ],
+  ["reaches what no guest may reach", "udp to=[fd00:ec2::254]:9 len=4", /asked to reach fd00:ec2::254/, ({ nat }) => {
+    Object.assign(nat.rules.egress, { denial: () => null });
+  }],
   ["sends a packet to another station", "icmp hex=00010001", /somebody else/, ({ guest }) => {
     const { link } = guest.out, send = link.send;
     link.send = (frame) => {
