@@ -35,6 +35,7 @@ import { type Frame, SEGMENT_HEADROOM } from "../net/wire/frame.ts";
 import type { Icmpv4Error } from "../net/wire/icmpv4.ts";
 import type { Icmpv6Error } from "../net/wire/icmpv6.ts";
 import { PROTOCOL_TCP } from "../net/wire/ipv4.ts";
+import { IPV6_MINIMUM_MTU } from "../net/wire/ipv6.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, tcpFlags } from "../net/wire/tcp.ts";
 import type { ForwardGuest } from "./address_owner.ts";
 import type { DropReason } from "./base/counters.ts";
@@ -154,7 +155,10 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
     });
     this.ipv4 = new Ipv4Sender(this.out);
     this.ipv6 = new Ipv6Sender(this.out);
-    const { ipv4, ipv6 } = nat.rules, reassembly = this.#reassembly = new Reassembly(nat), services = this.#services;
+    const { ipv4 } = nat.rules,
+      ipv6 = link.mtu < IPV6_MINIMUM_MTU ? null : nat.rules.ipv6,
+      reassembly = this.#reassembly = new Reassembly(nat),
+      services = this.#services;
     this.#ipv4Input = ipv4 && new Ipv4Input(nat, this, { segment: ipv4, services, reassembly });
     this.#ipv6Answers = ipv6 && new Ipv6Answers(nat, {
       segment: ipv6,

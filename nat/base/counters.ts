@@ -53,8 +53,8 @@ export const DROP_REASONS = {
   fragmentTimeout: "datagram in fragments that was not whole in time",
   /** A packet of IPv4 or ARP while IPv4 is switched off. */
   ipv4Disabled: "IPv4 or ARP, which is switched off",
-  /** A packet of IPv6 while IPv6 is switched off. */
-  ipv6Disabled: "IPv6, which is switched off",
+  /** A packet of IPv6 while IPv6 is switched off, or on a link with an MTU below 1280, which carries none. */
+  ipv6Disabled: "IPv6, which is switched off or the link's MTU too small for",
   /** An IPv6 header that is truncated or contradicts itself. */
   ipv6Malformed: "IPv6 header truncated or contradictory",
   /** An IPv6 packet from or to an IPv4-mapped address. */

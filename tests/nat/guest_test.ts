@@ -3,7 +3,7 @@ import type { DropReason } from "../../nat/base/counters.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { TCP_ACK, TCP_SYN, tcpSetPartialChecksum } from "../../net/wire/tcp.ts";
 import { udpSetPartialChecksum } from "../../net/wire/udp.ts";
-import { tcpFrame } from "../support/frames.ts";
+import { ask, tcpFrame } from "../support/frames.ts";
 import { NatScript } from "../support/nat_script.ts";
 import { PacketScript6 } from "../support/packet_script6.ts";
 
@@ -141,6 +141,17 @@ Deno.test("Guest answers no segment to a group or to nobody, from whose address 
     script.frame(tcpFrame({ ...ends, flags: TCP_ACK, sourcePort: 40001 }));
     assertEquals(script.counted, { neverRelayed: 1, tcpStray: 1 }, destination);
     assertEquals(script.sent, 0, destination);
+    script.assertEmptyAfterClose();
+  }
+});
+
+Deno.test("Guest has no IPv6 on a link that carries less than IPv6 wants of every link", () => {
+  for (const [mtu, counted] of [[1279, { ipv6Disabled: 1 }], [1280, {}]] as const) {
+    const script = new PacketScript6({ mtu });
+    script.frame(ask("tcp", "fd00::2"));
+    assertEquals([script.counted, script.host.sockets.length], [counted, mtu === 1280 ? 1 : 0], `${mtu}`);
+    script.frame(ask("tcp", "10.0.2.2"));
+    assertEquals([script.counted, script.host.sockets.length], [counted, mtu === 1280 ? 2 : 1], `${mtu}`);
     script.assertEmptyAfterClose();
   }
 });
