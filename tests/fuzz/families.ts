@@ -20,6 +20,7 @@ export const BOTH_FAMILIES: readonly string[] = [
   "no_host",
   "quota",
   "tcp_",
+  "udp",
 ];
 
 /** Where a script says a transport header is: behind an Ethernet and an IPv4 header. */
@@ -32,6 +33,7 @@ const ADDRESSES: readonly [RegExp, string][] = [
   [/^192\.0\.2\.9$/, "2001:db8:1::9"],
   [/^192\.0\.2\.(\d+)$/, "2001:db8::$1"],
   [/^127\.0\.0\.1$/, "::1"],
+  [/^127\.0\.0\.2$/, "2001:db8::2"],
 ];
 
 /** The scripts that have a twin, over IPv6. */
