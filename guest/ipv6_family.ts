@@ -121,7 +121,8 @@ export class Ipv6Family extends StationFamily {
   }
 
   #receiveNdp({ bytes, ip, transport: icmp, end, key }: Packet, type: number): void {
-    if (!checkNdp(bytes, icmp, end) || !ndpFitsHeader(bytes, ip, icmp, end)) return;
+    // It never comes behind a fragment header (RFC 6980 section 5).
+    if (this.#chain.hasFragmentHeader || !checkNdp(bytes, icmp, end) || !ndpFitsHeader(bytes, ip, icmp, end)) return;
     if (type === NDP_NEIGHBOUR_SOLICITATION) {
       const target = ndpTarget(bytes, icmp);
       if (this.#has(target)) this.#advertise(target, key.isFromNobody ? null : key.guestAddress);

@@ -214,7 +214,7 @@ export class Ipv6Input implements ReassemblyUser {
       protocol = ipv6FragmentNextHeader(bytes, at),
       offset = ipv6FragmentOffset(bytes, at);
     if (protocol === PROTOCOL_TCP) return this.#drop("ipv6Fragment");
-    // Neighbour discovery never comes in fragments (RFC 6980 section 5).
+    // Neighbour discovery never comes in fragments.
     const isNeighbour = offset === 0 && key.protocol === PROTOCOL_ICMPV6 && isNdpType(icmpv6Type(bytes, transport));
     if (isNeighbour) return this.#drop("ndpMalformed");
     fragment.bytes = bytes;
@@ -259,7 +259,9 @@ export class Ipv6Input implements ReassemblyUser {
     const { bytes, ip, transport, end, key } = packet;
     if (type === NDP_ROUTER_ADVERTISEMENT || type === NDP_REDIRECT) return this.#drop("ndpNotBelieved");
     if (ipv6HopLimit(bytes, ip) !== NDP_HOP_LIMIT) return this.#drop("ndpHopLimit");
-    if (!checkNdp(bytes, transport, end) || !ndpFitsHeader(bytes, ip, transport, end)) {
+    // It never comes behind a fragment header (RFC 6980 section 5).
+    const isWhole = !this.#chain.hasFragmentHeader;
+    if (!isWhole || !checkNdp(bytes, transport, end) || !ndpFitsHeader(bytes, ip, transport, end)) {
       return this.#drop("ndpMalformed");
     }
     if (key.isFromNobody) this.#guest.speaksWithoutAddress();

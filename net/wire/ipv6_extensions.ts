@@ -78,6 +78,8 @@ export class Ipv6Chain {
   transport = 0;
   /** Offset of the fragment header; -1 if the packet is whole. */
   fragment: number = -1;
+  /** Whether there is a fragment header, that of a packet which is whole included (RFC 6946). */
+  hasFragmentHeader = false;
   /**
    * Distance from the packet's beginning to the field that a parameter problem points to. After a walk without a
    * problem that is the field that names `protocol`, for the answer to a protocol that is not known.
@@ -133,8 +135,8 @@ export function walkIpv6(bytes: Uint8Array, start: number, end: number, chain: I
   chain.fragment = -1;
   chain.code = -1;
   chain.answersGroup = false;
+  chain.hasFragmentHeader = false;
   let protocol = ipv6NextHeader(bytes, start), at = start + IPV6_HEADER_LENGTH, named = IPV6_NEXT_HEADER, headers = 0;
-  let fragmented = false;
   while (isExtension(protocol)) {
     // Hop-by-hop options stand first or nowhere (RFC 8200 section 4.1).
     if (protocol === PROTOCOL_HOP_BY_HOP && headers > 0) return problem(chain, ICMPV6_UNKNOWN_NEXT_HEADER, named);
@@ -144,8 +146,8 @@ export function walkIpv6(bytes: Uint8Array, start: number, end: number, chain: I
     if (at + 2 > end || at + length > end) return cutOff(chain);
     if (protocol === PROTOCOL_FRAGMENT) {
       // One packet is not fragmented twice; Linux refuses that too.
-      if (fragmented) return problem(chain, ICMPV6_BAD_FIELD, at - start);
-      fragmented = true;
+      if (chain.hasFragmentHeader) return problem(chain, ICMPV6_BAD_FIELD, at - start);
+      chain.hasFragmentHeader = true;
       const verdict = takeFragment(bytes, start, at, end, chain);
       if (verdict !== IPV6_CHAIN_OK) return verdict;
       if (ipv6FragmentOffset(bytes, at) > 0) return finish(chain, bytes[at]!, at + length, at - start);

@@ -140,6 +140,7 @@ Deno.test("Ipv6Family follows the gateway to another MAC address by an advertise
     ["no MAC address", advertisement({ option: null })],
     ["a source's MAC address", advertisement({ option: [SOURCE_MAC, OTHER_MAC] })],
     ["hop limit", advertisement({ ttl: 64 })],
+    ["one fragment", advertisement({ fragment: 0 })],
     ["solicited by everybody", advertisement({ destination: "ff02::1" })],
     ["an option without length", advertisement({ rest: [77, 0, 0, 0, 0, 0, 0, 0] })],
     ["mapped", advertisement({ source: "::ffff:10.0.2.2", family: 6 })],

@@ -238,6 +238,7 @@ const DROPPED: readonly [string, DropReason, Uint8Array, ([number, number] | nul
   ["a solicitation that is cut off", "ndpMalformed", solicitation({}, new Uint8Array(16))],
   ["a solicitation from nobody to one address", "ndpMalformed", solicitation({ destination: GATEWAY_IP6 })],
   ["a solicitation with an option of length 0", "ndpMalformed", solicitation({}, new Uint8Array(28))],
+  ["a solicitation in one fragment", "ndpMalformed", solicitation({ fragment: 0 })],
   [
     "a solicitation in fragments",
     "ndpMalformed",
