@@ -12,9 +12,10 @@
  * **Extension headers** are followed by `walkIpv6`, which says what is answered: options and headers that are not
  * known, a routing header that wants to lead on (RFC 5095), a first fragment without all headers (RFC 7112).
  *
- * What is for the gateway alone is answered from here: neighbour discovery and DHCPv6 (`Ipv6Services`), echo requests
- * to its own addresses, ICMPv6 errors. Redirects and router advertisements are not believed: the gateway is the router.
- * Reports of multicast groups are read and counted; there is no router that would pass multicast on.
+ * What is for the gateway alone is answered from here: neighbour discovery and DHCPv6 (`Ipv6Services`), ICMPv6 errors,
+ * and echo requests to its own addresses and to the groups of all nodes and routers of the link (RFC 4443 section 4.2).
+ * Redirects and router advertisements are not believed: the gateway is the router. Reports of multicast groups are read
+ * and counted; there is no router that would pass multicast on.
  *
  * **Errors to the guest** are rationed (RFC 4443 section 2.4 f), and none is about an error, about a packet from nobody
  * or a group or, but for what the RFC excepts, to a group.
@@ -39,6 +40,7 @@ import {
   type Icmpv6Error,
   icmpv6Identifier,
   icmpv6IsError,
+  icmpv6SetIdentifier,
   icmpv6Type,
 } from "../../net/wire/icmpv6.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
@@ -67,6 +69,8 @@ import {
 } from "../../net/wire/ipv6_extensions.ts";
 import { checkMld, isMldType, mldFitsHeader } from "../../net/wire/mld.ts";
 import {
+  ALL_NODES,
+  ALL_ROUTERS,
   checkNdp,
   isNdpType,
   NDP_HOP_LIMIT,
@@ -193,7 +197,7 @@ export class Ipv6Input implements ReassemblyUser {
   sendIcmpError(error: Icmpv6Error, about: Uint8Array, source?: IpAddress): void {
     if (!this.#errors.take(this.#context.now())) return;
     const into = this.#context.scratch, at = SEGMENT_HEADROOM, to = ipv6Source(about, 0);
-    const own = LINK_LOCAL.contains(to) ? ROUTER_LINK_LOCAL : this.#segment.gateway, ends = new Ends(source ?? own, to);
+    const ends = new Ends(source ?? this.#ownAddressFor(to), to);
     const original = { bytes: about, start: 0, end: about.length };
     const length = encodeIcmpv6Error(into, at, error, original, ends.addressSum);
     this.#guest.ipv6.packet(into, at, at + length, PROTOCOL_ICMPV6, ends);
@@ -276,9 +280,12 @@ export class Ipv6Input implements ReassemblyUser {
 
   #takeEcho(packet: Packet): void {
     const { bytes, transport, end, key } = packet, reply = this.#context.scratch, at = SEGMENT_HEADROOM;
-    const length = this.#isOwn(key) ? echoReply6(bytes, transport, end, reply, at) : 0;
+    const isAll = key.isTo(ALL_NODES) || key.isTo(ALL_ROUTERS);
+    const length = isAll || this.#isOwn(key) ? echoReply6(bytes, transport, end, reply, at) : 0;
     if (length > 0) {
-      const ends = new Ends(key.remoteAddress, key.guestAddress);
+      const to = key.guestAddress, ends = new Ends(isAll ? this.#ownAddressFor(to) : key.remoteAddress, to);
+      // The request's checksum counts the group, which is not among the addresses of the reply.
+      if (isAll) icmpv6SetIdentifier(reply, at, at + length, icmpv6Identifier(reply, at), ends.addressSum);
       return this.#guest.ipv6.packet(reply, at, at + length, PROTOCOL_ICMPV6, ends);
     }
     packet.payload = transport;
@@ -319,6 +326,11 @@ export class Ipv6Input implements ReassemblyUser {
   #isBeyond({ remoteAddress }: FlowKey): boolean {
     const { rules } = this.#context;
     return !isGroupAddress(rules, remoteAddress) && !isOnSubnet(rules, remoteAddress);
+  }
+
+  /** From which address the gateway speaks by itself to `to`. */
+  #ownAddressFor(to: IpAddress): IpAddress {
+    return LINK_LOCAL.contains(to) ? ROUTER_LINK_LOCAL : this.#segment.gateway;
   }
 
   /** Whether the gateway itself is asked. */

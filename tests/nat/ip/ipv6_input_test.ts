@@ -340,7 +340,7 @@ Deno.test("Ipv6Input answers a SYN with a connection of its own, segments of no 
   script.assertEmptyAfterClose();
 });
 
-Deno.test("Ipv6Input answers echo requests to the gateway, its DNS server and the router's link-local address", () => {
+Deno.test("Ipv6Input answers echo requests to the gateway, its DNS server, the router's link-local address and the groups of all", () => {
   const script = new PacketScript6(), payload = noise(56, 1);
   for (const [source, destination] of [["fd00::15", "fd00::2"], ["fd00::15", "fd00::3"], [LINK_LOCAL, "fe80::2"]]) {
     script.frame(echoFrame({ identifier: 7, sequence: 2 }, payload, { source: source!, destination: destination! }));
@@ -348,11 +348,29 @@ Deno.test("Ipv6Input answers echo requests to the gateway, its DNS server and th
     assertEquals([reply.type, reply.code, reply.identifier, reply.sequence], [129, 0, 7, 2]);
     assertEquals([reply.source, reply.destination, reply.bytes.subarray(8)], [destination, source, payload]);
   }
+  for (const group of ["ff02::1", "ff02::2"]) {
+    for (const [source, answerer] of [["fd00::15", "fd00::2"], [LINK_LOCAL, "fe80::2"]] as const) {
+      script.frame(echoFrame({ identifier: 7, sequence: 2 }, payload, { source, destination: group }));
+      const reply = script.takeIcmp()!;
+      assertEquals([reply.type, reply.identifier, reply.source, reply.destination], [129, 7, answerer, source]);
+      assertEquals(reply.bytes.subarray(8), payload);
+    }
+  }
   // One that is longer than the MTU comes in fragments and is answered in fragments.
   const large = echoFrame({ identifier: 7, sequence: 3 }, noise(3000, 1), { destination: GATEWAY_IP6 });
   script.frame(...fragmentFrames(large, 1400, { destination: GATEWAY_IP6 }));
   assertEquals(script.take().map(({ header }) => header.nextHeader), [44, 44, 44]);
   assertEquals(script.counted, {});
+  script.assertEmptyAfterClose();
+});
+
+Deno.test("Ipv6Input leaves echo requests to other groups, and from nobody, without an answer", () => {
+  const script = new PacketScript6(),
+    echo = { identifier: 7, sequence: 2 },
+    groups = ["ff02::fb", "ff05::1", "ff0e::1"];
+  for (const destination of groups) script.frame(echoFrame(echo, noise(8, 1), { source: GUEST_IP6, destination }));
+  script.frame(echoFrame(echo, noise(8, 1), { source: "::", destination: "ff02::1" }));
+  assertEquals([script.take(), script.counted], [[], { neverRelayed: 3, spoofedAddress: 1 }]);
   script.assertEmptyAfterClose();
 });
 
