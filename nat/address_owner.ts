@@ -47,6 +47,8 @@ export interface ForwardGuest extends GuestSide {
    * next packet is told of, whatever came before.
    */
   probe(address: IpAddress | null): void;
+  /** Asks whether it has `address`, at most once a second. */
+  inquire(address: IpAddress): void;
 }
 
 /** Who waits for an owner. */

@@ -16,8 +16,10 @@
  * that has only spoken from one of the link is asked whether it has the one of DHCP, which it then speaks from.
  *
  * **Whichever family its server listens on.** If a guest that has spoken over both families refuses a TCP client over
- * one, it is asked over the other, in a flow of its own, before the client hears anything. UDP has no such answer: a
- * datagram goes over one family, and a server of the other one does not get it.
+ * one, it is asked over the other, in a flow of its own, before the client hears anything. UDP: `relay/udp_forward.ts`.
+ * A guest that has spoken over IPv6 alone may have IPv4 and had nothing to say yet, as one that has solicited routers
+ * and has a static address. So it is asked for the address of DHCP when a client comes, and has answered by the time
+ * that it refuses the client over IPv6.
  *
  * **As whom the guest sees the client.** With its own address and port, so that the guest can tell clients apart and
  * log them. As the gateway if the guest could not answer that address: one of the other family, loopback, what is never
@@ -134,6 +136,7 @@ export class Forwards {
     { forward, socket, client }: ForwardClient,
     { family, retry }: { family: IpFamily; retry: TcpRetry },
   ): HostTcpHandler | null {
+    this.#askForIpv4(forward, guest);
     const key = this.#keyFor(forward, PROTOCOL_TCP, { client, guest, family });
     if (typeof key === "string") {
       this.#context.counters[key]++;
@@ -157,16 +160,22 @@ export class Forwards {
     this.#context.log.warn(() => `Turned a client of ${forward.name} away: the host has no descriptor or memory left`);
   }
 
-  /** The guest and the key of a new flow for `client`, or why there is none. */
+  /**
+   * The guest and the key of a new flow for `client`, or why there is none; null: there is no family but the one that
+   * it `refused`.
+   */
   place(
     forward: ForwardTarget,
     protocol: number,
     client: HostEndpoint,
-  ): { guest: ForwardGuest; key: FlowKey } | DropReason {
+    refused?: IpFamily,
+  ): { guest: ForwardGuest; key: FlowKey } | DropReason | null {
     const owner = this.#ownerFor(forward), guest = owner.find() ?? owner.known;
     if (guest !== null) {
-      const [family] = this.familiesFor(forward, client, guest);
-      const key = this.#keyFor(forward, protocol, { client, guest, family: family! });
+      const family = this.familiesFor(forward, client, guest).find((family) => family !== refused);
+      if (family === undefined) return null;
+      this.#askForIpv4(forward, guest);
+      const key = this.#keyFor(forward, protocol, { client, guest, family });
       return typeof key === "string" ? key : { guest, key };
     }
     if (this.#context.guests().length > 0) return "guestUnresolved";
@@ -179,6 +188,13 @@ export class Forwards {
     if (LINK_LOCAL.contains(address) && this.#owners.has(ANY_ADDRESS)) this.#askForAddress(guest);
     this.#owners.get(`${address}`)?.heard(guest);
     this.#owners.get(ANY_ADDRESS)?.heard(guest);
+  }
+
+  /** Asks a guest that has not spoken over IPv4, before it is sent a client over IPv6, whether it could. */
+  #askForIpv4({ guestAddress }: ForwardTarget, guest: ForwardGuest): void {
+    const { ipv4 } = this.#context.rules;
+    if (ipv4 === null || guestAddress !== null || guest.address(4) !== null || guest.address(6) === null) return;
+    guest.inquire(ipv4.guest);
   }
 
   #askForAddress(guest: ForwardGuest): void {

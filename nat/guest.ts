@@ -221,6 +221,11 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
     this.#resolver.probe(address ?? this.address(4) ?? this.address(6) ?? this.#leased);
   }
 
+  /** Asks whether it has `address`, at most once a second. */
+  inquire(address: IpAddress): void {
+    this.#resolver.ask(address);
+  }
+
   /** Its link has ended: what was kept for it is gone too. */
   dispose(): void {
     this.#resolver.dispose();

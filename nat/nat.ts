@@ -290,6 +290,11 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
     return key.protocol === PROTOCOL_UDP ? this.udpFlows.hasSent(key) : this.#echoFlows.hasSent(key);
   }
 
+  /** The guest has nobody at the port of a datagram with this key. Returns whether that changes anything. */
+  datagramRefused(key: FlowKey, bytes: Uint8Array, start: number, end: number): boolean {
+    return this.udpFlows.refused(key, bytes, start, end);
+  }
+
   /** A handler for the host socket of a UDP forward. */
   forwardUdp(target: ForwardTarget): UdpForward {
     return new UdpForward(this, this.forwards, target);

@@ -5,10 +5,11 @@
  *
  * **From the guest**: an error is about a packet that the gateway sent it, which it quotes. One that quotes no packet
  * of a live flow is dropped as stray. "Fragmentation needed" lowers the MTU of the path to the guest (RFC 1191) and the
- * segment size of the connection it is about; what was lost is sent again by the retransmission timer. Every other one
- * is counted and changes nothing: a mapping outlives it (RFC 4787 REQ-12), and so does a TCP connection, where even
- * "port unreachable" may pass (RFC 5461 section 4; a guest that wants to end one has RST). None is passed on to the
- * host's peer, for which there is no socket call.
+ * segment size of the connection it is about; what was lost is sent again by the retransmission timer. "Port
+ * unreachable" about a datagram of a forward's client has the guest's other family tried (`relay/udp_forward.ts`).
+ * Every other one is counted and changes nothing: a mapping outlives it (RFC 4787 REQ-12), and so does a TCP
+ * connection, where even "port unreachable" may pass (RFC 5461 section 4; a guest that wants to end one has RST). None
+ * is passed on to the host's peer, for which there is no socket call.
  *
  * The sequence number in a quoted segment is not compared with what is on its way, as RFC 5927 section 4.1 has it
  * against strangers on the path: on this link there is nobody but the guest, which can only hurt itself.
@@ -57,6 +58,11 @@ export interface SentPackets {
   tcpFlow(key: FlowKey): { pathMtuChanged(): boolean } | undefined;
   /** Whether a datagram with this key was sent to the guest. */
   hasSentDatagram(key: FlowKey): boolean;
+  /**
+   * The guest has nobody at the port of the datagram with this key, whose beginning is `bytes[start, end)`, from its
+   * UDP header on. Returns whether that changes anything.
+   */
+  datagramRefused(key: FlowKey, bytes: Uint8Array, start: number, end: number): boolean;
 }
 
 /** The guest that sends an error. */
@@ -101,11 +107,22 @@ export function takeIcmpError(
   const quoted = icmpv4Quoted(bytes, icmp, end);
   if (quoted < 0) return "icmpMalformed";
   if (!wasSent(sent, guest, bytes, quoted)) return "icmpErrorStray";
-  if (icmpv4Type(bytes, icmp) !== ICMP_UNREACHABLE || icmpv4Code(bytes, icmp) !== ICMP_FRAGMENTATION_NEEDED) {
-    return "icmpErrorSoft";
+  if (icmpv4Type(bytes, icmp) !== ICMP_UNREACHABLE) return "icmpErrorSoft";
+  const protocol = ipv4Protocol(bytes, quoted);
+  switch (icmpv4Code(bytes, icmp)) {
+    case ICMP_PORT_UNREACHABLE: {
+      if (protocol !== PROTOCOL_UDP) return "icmpErrorSoft";
+      const transport = quoted + ipv4HeaderLength(bytes, quoted);
+      return sent.datagramRefused(key, bytes, transport, end) ? null : "icmpErrorSoft";
+    }
+    case ICMP_FRAGMENTATION_NEEDED: {
+      const isNews = guest.pathMtuIs(icmpv4Mtu(bytes, icmp), 4);
+      const isSmaller = protocol === PROTOCOL_TCP && sent.tcpFlow(key)?.pathMtuChanged();
+      return isSmaller || isNews ? null : "icmpErrorSoft";
+    }
+    default:
+      return "icmpErrorSoft";
   }
-  const isNews = guest.pathMtuIs(icmpv4Mtu(bytes, icmp), 4), isTcp = ipv4Protocol(bytes, quoted) === PROTOCOL_TCP;
-  return (isTcp && sent.tcpFlow(key)?.pathMtuChanged()) || isNews ? null : "icmpErrorSoft";
 }
 
 /** Whether the packet quoted at `bytes[ip]` is one of a flow of the guest, whose key is then in `key`. */

@@ -4,8 +4,8 @@
  * **To the guest**: which message tells it what the host has learnt of a packet's fate.
  *
  * **From the guest**: "packet too big" lowers the MTU of the path to it (RFC 8201) and the segment size of the
- * connection that it is about. One that says less than every path of IPv6 carries is ignored (section 4 there). Every
- * other error is counted and changes nothing.
+ * connection that it is about. One that says less than every path of IPv6 carries is ignored (section 4 there). "Port
+ * unreachable" is as with IPv4. Every other error is counted and changes nothing.
  *
  * @module
  */
@@ -18,6 +18,7 @@ import {
   ICMPV6_PORT_UNREACHABLE,
   ICMPV6_TIME_EXCEEDED,
   ICMPV6_UNREACHABLE,
+  icmpv6Code,
   type Icmpv6Error,
   icmpv6Identifier,
   icmpv6Mtu,
@@ -74,8 +75,12 @@ export function takeIcmpv6Error(
   const quoted = icmpv6Quoted(bytes, icmp, end);
   if (quoted < 0) return "icmpMalformed";
   if (!wasSent(sent, guest, bytes, quoted, end)) return "icmpErrorStray";
-  const mtu = icmpv6Mtu(bytes, icmp);
-  if (icmpv6Type(bytes, icmp) !== ICMPV6_PACKET_TOO_BIG || mtu < IPV6_MINIMUM_MTU) return "icmpErrorSoft";
+  const type = icmpv6Type(bytes, icmp), mtu = icmpv6Mtu(bytes, icmp);
+  if (type === ICMPV6_UNREACHABLE && icmpv6Code(bytes, icmp) === ICMPV6_PORT_UNREACHABLE) {
+    const isUdp = key.protocol === PROTOCOL_UDP;
+    return isUdp && sent.datagramRefused(key, bytes, chain.transport, end) ? null : "icmpErrorSoft";
+  }
+  if (type !== ICMPV6_PACKET_TOO_BIG || mtu < IPV6_MINIMUM_MTU) return "icmpErrorSoft";
   const isNews = guest.pathMtuIs(mtu, 6);
   return (key.protocol === PROTOCOL_TCP && sent.tcpFlow(key)?.pathMtuChanged()) || isNews ? null : "icmpErrorSoft";
 }

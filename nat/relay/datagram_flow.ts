@@ -27,6 +27,8 @@ export interface DatagramRecord {
   opened: boolean;
   /** Whether it is over. */
   ended: boolean;
+  /** Whether its only datagram is one that was refused over another family. */
+  isRetry: boolean;
   /** Datagrams of the guest. */
   fromGuest: number;
   /** Datagrams of the host. */
@@ -66,6 +68,7 @@ export abstract class DatagramFlow implements Flow, Timed {
       known: flow.known,
       opened: false,
       ended: false,
+      isRetry: false,
       fromGuest: 0,
       fromHost: 0,
       bytesFromGuest: 0,

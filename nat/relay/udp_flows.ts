@@ -51,6 +51,14 @@ export class UdpFlows {
     return this.#mappings.get(this.#key.setMapping(key))?.peers.has(key) || this.hasClient(key);
   }
 
+  /**
+   * The guest has nobody at the port of the datagram with this key, which begins with `bytes[start, end)`. Returns
+   * whether it is tried over another family.
+   */
+  refused(key: FlowKey, bytes: Uint8Array, start: number, end: number): boolean {
+    return this.#clients.get(key)?.refused(bytes, start, end) ?? false;
+  }
+
   /** Sends a datagram of a guest. Returns why not, or null. */
   send(guest: GuestSide, packet: Packet): DropReason | null {
     const context = this.#context, { registry, hostGuard } = context, { key } = packet;

@@ -12,6 +12,11 @@
  * another guest (`address_owner.ts`): while it has been silent for `SILENT_MS`, datagrams to it are accompanied by an
  * ARP request, one a second.
  *
+ * **A guest that refuses**: if it says by ICMP that nobody has the port, and has spoken over its other family too, the
+ * client's flow ends and begins anew over that one. The datagram goes there if the message quotes it whole, as it does
+ * with small ones; nothing is kept for this. A datagram has one other chance, and the client's next one has two again,
+ * so a server is found whenever it comes, whichever family it listens on.
+ *
  * **Limits.** At most `MAX_CLIENTS` flows a forward; the stalest makes room. A forward that is removed ends its flows,
  * since they have no socket of their own.
  *
@@ -19,14 +24,16 @@
  * where the host learns of it, as of its own datagrams.
  *
  * Left out: telling a client by ICMP that the guest's port is closed, which a host socket cannot; that a guest said so
- * is counted (`icmp_error.ts`). A forward on a wildcard address answers from the address that the host's routes choose,
- * which on a host with several is not always the one that was asked.
+ * is counted (`icmp_error.ts`) if nothing else is tried. Datagrams of a client that are on their way to the guest while
+ * it refuses the first of them, and large ones that it refuses, are lost; UDP clients ask again. A forward on a
+ * wildcard address answers from the address that the host's routes choose, which on a host with several is not always
+ * the one that was asked.
  *
  * @module
  */
 import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
-import { encodeUdp, UDP_HEADER_LENGTH } from "../../net/wire/udp.ts";
+import { encodeUdp, UDP_HEADER_LENGTH, udpLength } from "../../net/wire/udp.ts";
 import type { DropReason } from "../base/counters.ts";
 import type { FlowInfo, ForwardTarget, GuestSide } from "../flow/flow.ts";
 import { FlowKey } from "../flow/flow_key.ts";
@@ -96,10 +103,21 @@ export class UdpForward implements HostUdpHandler {
     this.#byUse.remove(flow);
   }
 
+  /** For a flow whose family the guest refuses: begins another one over the other. Null: there is none. */
+  openOther(client: HostEndpoint, flow: UdpForwardFlow): UdpForwardFlow | null {
+    const place = this.#forwards.place(this.#target, PROTOCOL_UDP, client, flow.key.family);
+    if (place === null || typeof place === "string") return null;
+    flow.abort("refusedByGuest");
+    return this.#begin(client, place);
+  }
+
   #open(client: HostEndpoint): UdpForwardFlow | DropReason {
     if (this.#clients.size >= MAX_CLIENTS) this.#byUse.oldest?.abort("evicted");
-    const place = this.#forwards.place(this.#target, PROTOCOL_UDP, client);
-    if (typeof place === "string") return place;
+    const place = this.#forwards.place(this.#target, PROTOCOL_UDP, client)!;
+    return typeof place === "string" ? place : this.#begin(client, place);
+  }
+
+  #begin(client: HostEndpoint, place: { guest: GuestSide; key: FlowKey }): UdpForwardFlow {
     const flow = new UdpForwardFlow(this.#context, { ...place, client, owner: this, forward: this.#target });
     this.#clients.set(this.#keyOf(client), flow);
     this.#byUse.add(flow);
@@ -144,11 +162,27 @@ export class UdpForwardFlow extends DatagramFlow implements Recent<UdpForwardFlo
   /** Sends a datagram of the client. */
   sendToGuest(bytes: Uint8Array, start: number, end: number): void {
     const { record } = this;
+    record.isRetry = false;
     record.fromHost++;
     this.#used();
     const { remotePort, guestPort } = this.key;
     record.bytesToGuest += sendToGuest(this.context, this.#path, bytes, start, end, remotePort, guestPort);
     if (record.usedAt - record.heardAt >= SILENT_MS) this.#path.ask();
+  }
+
+  /**
+   * The guest refuses the datagram whose UDP header, and what was quoted of the rest, is `bytes[start, end)`. Returns
+   * whether it is tried over another family.
+   */
+  refused(bytes: Uint8Array, start: number, end: number): boolean {
+    // One datagram has one other chance.
+    const other = this.record.isRetry ? null : this.#owner.openOther(this.#client, this);
+    if (other === null) return false;
+    const whole = start + udpLength(bytes, start), payload = start + UDP_HEADER_LENGTH;
+    if (whole < payload || whole > end) return true;
+    other.sendToGuest(bytes.slice(payload, whole), 0, whole - payload);
+    other.record.isRetry = true;
+    return true;
   }
 
   /**

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { createSocket } from "node:dgram";
 import { answerCalls } from "./program.ts";
 
 async function readText(conn: Deno.TcpConn): Promise<string> {
@@ -26,6 +27,15 @@ await answerCalls({
   /** Listens on these addresses. */
   listen(hostnames: string[], port: number): null {
     for (const hostname of hostnames) void serve(Deno.listen({ hostname, port }));
+    return null;
+  },
+  /** Answers datagrams that come to these addresses. */
+  async listenUdp(hostnames: string[], port: number): Promise<null> {
+    for (const hostname of hostnames) {
+      const socket = createSocket({ type: hostname.includes(":") ? "udp6" : "udp4", ipv6Only: true });
+      socket.on("message", (bytes, from) => socket.send(`${bytes} of ${from.address}`, from.port, from.address));
+      await new Promise<void>((resolve) => socket.bind(port, hostname, resolve));
+    }
     return null;
   },
   /** Says `text` to a server, ends, and gives what it answers, or the name of the error. */

@@ -47,6 +47,23 @@ async function visit(hostname: string, port: number): Promise<string> {
   }
 }
 
+/** The answer to one "hello" of a client of UDP. */
+async function sayUdp(hostname: string, port: number): Promise<string> {
+  const socket = createSocket(hostname.includes(":") ? "udp6" : "udp4");
+  try {
+    return await new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`No answer of ${hostname}`)), 20_000);
+      socket.once("message", (bytes) => {
+        clearTimeout(timer);
+        resolve(`${bytes}`);
+      });
+      socket.send("hello", port, hostname);
+    });
+  } finally {
+    socket.close();
+  }
+}
+
 Deno.test({
   name: `-t reaches a guest's server from localhost of either family, whichever family it listens on${reason}`,
   ignore,
@@ -68,6 +85,42 @@ Deno.test({
         assertEquals(await visit(client, ports.shift()!), expected[i], `on ${listens}, from ${client}`);
       }
     }
+  },
+});
+
+Deno.test({
+  name: `-u reaches a guest's server from localhost of either family, whichever family it listens on${reason}`,
+  ignore,
+  fn: async () => {
+    const table: [string[], [string, string]][] = [
+      [["0.0.0.0", "::"], ["hello of 10.0.2.2", "hello of fd00::2"]],
+      [["0.0.0.0"], ["hello of 10.0.2.2", "hello of 10.0.2.2"]],
+      [["::"], ["hello of fd00::2", "hello of fd00::2"]],
+    ];
+    const specs = table.flatMap((_, i) => CLIENTS.map((client) => `udp:${bracketed(client)}/0:${80 + i}`));
+    const { world, guest } = await create({ forwards: specs });
+    await using _ = world;
+    const ports = world.gateway.forwards.list().map(({ hostPort }) => hostPort);
+    for (const [listens, expected] of table) {
+      await guest.call("listenUdp", listens, 80 + table.findIndex(([other]) => other === listens));
+      for (const [i, client] of CLIENTS.entries()) {
+        assertEquals(await sayUdp(client, ports.shift()!), expected[i], `on ${listens}, from ${client}`);
+      }
+    }
+  },
+});
+
+Deno.test({
+  name: `-t and -u reach a guest over IPv4 that has it and has only spoken over IPv6${reason}`,
+  ignore,
+  fn: async () => {
+    const { world, guest } = await create({ forwards: ["tcp:127.0.0.1/0:80", "udp:127.0.0.1/0:80"] }, ["fd00::2"]);
+    await using _ = world;
+    const [tcp, udp] = world.gateway.forwards.list().map(({ hostPort }) => hostPort);
+    await guest.call("listen", ["0.0.0.0"], 80);
+    await guest.call("listenUdp", ["0.0.0.0"], 80);
+    assertEquals(await sayUdp("127.0.0.1", udp!), "hello of 10.0.2.2");
+    assertEquals(await visit("127.0.0.1", tcp!), "hello of 10.0.2.2");
   },
 });
 

@@ -148,6 +148,24 @@ const silentPath: Omit<Path, "family"> = {
   ask() {},
 };
 
+Deno.test("Forwards ask a guest that has spoken over IPv6 alone whether it has IPv4, and try that if it refuses the client", async () => {
+  const visit = async (spoken: string, answers: boolean, spec?: string) => {
+    const scene = await TwoFamilies.start({ listens: "4", spoken }, spec), inquired: string[] = [];
+    scene.script.guest.inquire = (address) => {
+      inquired.push(`${address}`);
+      if (answers) scene.surroundings.spoken += " and 4";
+    };
+    const { heard } = scene.visit("127.0.0.1:5000");
+    scene.end();
+    return [heard, inquired.join(), scene.asked.join()];
+  };
+  assertEquals(await visit("6", true), ["accepted", "10.0.2.15", `${AT6},${AT4}`]);
+  assertEquals(await visit("6", false), ["reset", "10.0.2.15", AT6]);
+  assertEquals(await visit("4 and 6", false), ["accepted", "", AT4], "there is nothing to ask");
+  assertEquals(await visit("", false), ["accepted", "", AT4], "the client's SYN waits for the answer to ARP");
+  assertEquals(await visit("6", true, "tcp:[::]/8080:[fd00::77]/80"), ["reset", "", AT6], "it is reached there alone");
+});
+
 Deno.test("Forwards that name an address reach that alone, over its family", async () => {
   const named: [string, string][] = [
     ["tcp:[::]/8080:[fd00::20]/80", "fd00::2 > fd00::20"],
