@@ -4,6 +4,11 @@ import { requires } from "../support/requirements.ts";
 import { hawser, OrdinaryUser, shell } from "./run_support.ts";
 
 const SIZES = [0, 1, 1 << 20, 64 << 20];
+/** An option of nc, the gateway, the host's address behind it, and how many bytes. */
+const HALF_CLOSES = [
+  ["-4", "10.0.2.2", "127.0.0.1", SIZES],
+  ["-6", "fd00::2", "::1", [0, 64 << 20]],
+] as const;
 const curl = requires("linux", "root", "tun", "unshare", "ip", "curl");
 const nc = requires("linux", "root", "tun", "unshare", "ip", "nc");
 const socat = requires("linux", "root", "tun", "unshare", "ip", "socat");
@@ -35,8 +40,9 @@ async function countToEnd(conn: Deno.Conn): Promise<number> {
 async function beside(
   serve: (conn: Deno.TcpConn) => Promise<void>,
   body: (port: number) => Promise<void>,
+  hostname = "127.0.0.1",
 ): Promise<void> {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }), served: Promise<void>[] = [];
+  const listener = Deno.listen({ hostname, port: 0 }), served: Promise<void>[] = [];
   const accepting = (async () => {
     for await (const conn of listener) served.push(serve(conn).finally(() => conn.close()));
   })();
@@ -100,43 +106,46 @@ Deno.test({
   },
 });
 
-Deno.test({
-  name: `hawser run carries the whole answer that begins after the guest's FIN${nc.reason}`,
-  ignore: nc.ignore,
-  fn: async () => {
-    for (const size of SIZES) {
-      const answer = pattern(size);
-      await beside(async (conn) => {
-        assertEquals(await countToEnd(conn), 1);
-        await writeAll(conn, answer);
-        await conn.closeWrite();
-      }, async (port) => {
-        const { stdout } = await hawser(["run", "--", "sh", "-c", `printf x | nc -N 10.0.2.2 ${port} | sha256sum`]);
-        assertEquals(stdout.slice(0, 64), await sha256(answer), `${size} bytes`);
-      });
-    }
-  },
-});
+for (const [nc6, gateway, hostname, sizes] of HALF_CLOSES) {
+  Deno.test({
+    name: `hawser run carries the whole answer that begins after the guest's FIN, to ${gateway}${nc.reason}`,
+    ignore: nc.ignore,
+    fn: async () => {
+      for (const size of sizes) {
+        const answer = pattern(size);
+        await beside(async (conn) => {
+          assertEquals(await countToEnd(conn), 1);
+          await writeAll(conn, answer);
+          await conn.closeWrite();
+        }, async (port) => {
+          const client = `printf x | nc ${nc6} -N ${gateway} ${port} | sha256sum`;
+          const { stdout } = await hawser(["run", "--", "sh", "-c", client]);
+          assertEquals(stdout.slice(0, 64), await sha256(answer), `${size} bytes`);
+        }, hostname);
+      }
+    },
+  });
 
-Deno.test({
-  name: `hawser run carries what the guest says after the host's FIN${nc.reason}`,
-  ignore: nc.ignore,
-  fn: async () => {
-    for (const size of SIZES) {
-      let received = -1;
-      await beside(async (conn) => {
-        await writeAll(conn, new Uint8Array([120]));
-        await conn.closeWrite();
-        received = await countToEnd(conn);
-      }, async (port) => {
-        const client = `(sleep 0.2; head -c ${size} /dev/zero) | nc -N 10.0.2.2 ${port} | wc -c`;
-        const { stdout } = await hawser(["run", "--", "sh", "-c", client]);
-        assertEquals(stdout.trim(), "1");
-      });
-      assertEquals(received, size);
-    }
-  },
-});
+  Deno.test({
+    name: `hawser run carries what the guest says after the host's FIN, to ${gateway}${nc.reason}`,
+    ignore: nc.ignore,
+    fn: async () => {
+      for (const size of sizes) {
+        let received = -1;
+        await beside(async (conn) => {
+          await writeAll(conn, new Uint8Array([120]));
+          await conn.closeWrite();
+          received = await countToEnd(conn);
+        }, async (port) => {
+          const client = `(sleep 0.2; head -c ${size} /dev/zero) | nc ${nc6} -N ${gateway} ${port} | wc -c`;
+          const { stdout } = await hawser(["run", "--", "sh", "-c", client]);
+          assertEquals(stdout.trim(), "1");
+        }, hostname);
+        assertEquals(received, size);
+      }
+    },
+  });
+}
 
 for (const host of ["ffi", "deno"]) {
   Deno.test({

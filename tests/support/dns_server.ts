@@ -18,13 +18,17 @@ export interface ServedQuery {
 /** The answer to a message, or null for none. */
 export type Responder = (query: ServedQuery) => Uint8Array | null;
 
-/** Answers every question with this A record, whatever type was asked for; a question for AAAA with nothing. */
-export function respondWith(address: readonly number[], ttl = 300): Responder {
+/**
+ * Answers every question with this A record, whatever type was asked for; a question for AAAA with the address `ipv6`,
+ * or with nothing.
+ */
+export function respondWith(ipv4: readonly number[], ttl = 300, ipv6: readonly number[] = []): Responder {
   return ({ bytes }) => {
     const question = bytes.subarray(12, bytes.indexOf(0, 12) + 5), isAaaa = question.at(-3) === 28;
-    const record = [0xc0, 12, 0, 1, 0, 1, ttl >>> 24, ttl >>> 16, ttl >>> 8, ttl, 0, 4, ...address];
-    const head = [bytes[0]!, bytes[1]!, 0x81, 0x80, 0, 1, 0, isAaaa ? 0 : 1, 0, 0, 0, 0];
-    return Uint8Array.from([...head, ...question, ...(isAaaa ? [] : record)]);
+    const address = isAaaa ? ipv6 : ipv4, type = isAaaa ? 28 : 1, count = address.length > 0 ? 1 : 0;
+    const record = [0xc0, 12, 0, type, 0, 1, ttl >>> 24, ttl >>> 16, ttl >>> 8, ttl, 0, address.length, ...address];
+    const head = [bytes[0]!, bytes[1]!, 0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0];
+    return Uint8Array.from([...head, ...question, ...(count === 0 ? [] : record)]);
   };
 }
 
