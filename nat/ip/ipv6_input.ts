@@ -104,6 +104,8 @@ export interface Ipv6Services {
    * Returns why it has no effect, or null.
    */
   neighbourMessage(packet: Packet): DropReason | null;
+  /** Takes a message of multicast listener discovery that was checked. */
+  listenerMessage(packet: Packet): void;
   /** Takes a message to a DHCPv6 server, a datagram that was checked. Returns why it has no answer, or null. */
   dhcpMessage(packet: Packet): DropReason | null;
 }
@@ -272,9 +274,11 @@ export class Ipv6Input implements ReassemblyUser {
     this.#done(this.#services.neighbourMessage(packet));
   }
 
-  #takeListener({ bytes, ip, transport, end, key }: Packet): void {
+  #takeListener(packet: Packet): void {
+    const { bytes, ip, transport, end, key } = packet;
     if (!checkMld(bytes, transport, end) || !mldFitsHeader(bytes, ip)) return this.#drop("mldMalformed");
     if (key.isFromNobody) this.#guest.speaksWithoutAddress();
+    this.#services.listenerMessage(packet);
     this.#drop("mldReport");
   }
 

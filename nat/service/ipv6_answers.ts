@@ -1,7 +1,8 @@
 /**
  * What the gateway answers to one guest over IPv6 by itself: neighbour discovery (`neighbour_replies.ts`), router
  * solicitations (`router.ts`, `router_timer.ts`) and DHCPv6 (`dhcpv6.ts`). It also asks the guest's addresses for their
- * MAC address, and tells the guest when the host's default route comes or goes.
+ * MAC address, and tells the guest when the host's default route comes or goes. Reports of groups are not answered, but
+ * show that the guest speaks IPv6.
  *
  * Answers come from the router's link-local address to link-local ones, and to others from the gateway's.
  *
@@ -140,6 +141,12 @@ export class Ipv6Answers {
     if (reply === null) return "ndpIgnored";
     this.#guest.send(into, at, at + reply.length, reply.destination);
     return null;
+  }
+
+  /** Takes a message of multicast listener discovery that has passed its checks. */
+  listenerMessage({ bytes, ip }: Ipv6Question): void {
+    if (ipv6Source(bytes, ip).isUnspecified) this.#timer.cameUp();
+    else this.#timer.begin();
   }
 
   /** Takes a datagram to port 547 that has passed its checks. Returns why it has no answer, or null. */

@@ -6,12 +6,14 @@
  * - **Asked** by a host that has an address, to that address at once. The delay that section 6.2.6 wants keeps the
  *   answers of several routers apart, and here is only one. A host without an address is answered by an advertisement
  *   to everyone, and of those there is at most one in `ASKED_PAUSE_MS`.
+ * - **Unasked, to a host that has just come up**, to everyone: who reports a group but has no address yet would ask
+ *   only when it knows that its link-local address is free, which takes Linux one to two seconds. The same pause holds.
  * - **When something has changed**, to everyone, at once, but no more often than every `CHANGED_PAUSE_MS`: a route of
  *   the host that comes and goes all the time does not become a flood.
  *
  * The router is silent until its guest has spoken IPv6. A guest that does not know IPv6 is left in peace, and one that
- * does says so as soon as its link is up: it asks whether its address is free. Then the first advertisement goes out at
- * once, before the guest asks for it.
+ * does says so as soon as its link is up: it reports the group of its address, then asks whether that is free. With the
+ * first of these the first advertisement goes out, before the guest asks for it.
  *
  * @module
  */
@@ -71,6 +73,13 @@ export class RouterTimer implements Timed {
     if (from === null) return this.#tellBy(Math.max(now, this.#toldAt + ASKED_PAUSE_MS));
     // What everyone is about to be told is the answer.
     if (this.#timer.deadline > now) this.#parts.advertise(from);
+  }
+
+  /** A host that has no address yet speaks: its link has come up. */
+  cameUp(): void {
+    this.begin();
+    const now = this.#parts.now();
+    if (now >= this.#toldAt + ASKED_PAUSE_MS) this.#tellBy(now);
   }
 
   /** What is advertised has changed. */

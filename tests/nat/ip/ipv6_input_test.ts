@@ -248,8 +248,6 @@ const DROPPED: readonly [string, DropReason, Uint8Array, ([number, number] | nul
       { source: GUEST_IP6, destination: "ff02::1:ff00:15", ttl: 255 },
     )[0]!,
   ],
-  ["a report of a group", "mldReport", report()],
-  ["a report of a guest without address", "mldReport", report({ source: "::" })],
   ["a report that is cut off", "mldMalformed", report({}, 20)],
   ["a report that a router has passed on", "mldMalformed", report({ ttl: 64 })],
   ["a datagram to a group", "neverRelayed", datagram({ destination: "ff02::fb", toMac: ipv6MulticastMac(0xfb) }), null],
@@ -269,6 +267,19 @@ for (const [name, reason, frame, error = null] of DROPPED) {
     script.assertEmptyAfterClose();
   });
 }
+
+Deno.test("Ipv6Input counts reports of groups as mldReport; the router advertises itself to who sends them", () => {
+  for (const source of ["::", LINK_LOCAL]) {
+    const script = new PacketScript6();
+    script.frame(report({ source }));
+    assertEquals(script.counted, { mldReport: 1 }, source);
+    const told = script.take().map(({ header, payload }) => [`${header.destination}`, payload[0]]);
+    assertEquals(told, [["ff02::1", 134]], source);
+    script.frame(report({ source }));
+    assertEquals([script.counted, script.sent], [{ mldReport: 2 }, 0], source);
+    script.assertEmptyAfterClose();
+  }
+});
 
 Deno.test("a guest is warned about an IPv6 address that it may not have, in words that say what to do", () => {
   const cases: [string, string | null][] = [

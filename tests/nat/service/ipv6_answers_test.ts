@@ -73,6 +73,15 @@ class Script {
     return [refusal, ...this.sent.splice(0)];
   }
 
+  /** The same of a report that it listens to the group of its address. */
+  report(from: string): string[] {
+    const bytes = new Uint8Array(300), ends = { source: ip(from), destination: ip("ff02::16") };
+    // Of the messages only their header is looked at here.
+    encodeIpv6(bytes, 14, { payloadLength: 8, nextHeader: PROTOCOL_ICMPV6, hopLimit: 1, ...ends });
+    this.answers.listenerMessage(question(bytes, 8));
+    return this.sent.splice(0);
+  }
+
   /** The same of a DHCPv6 message. */
   dhcp(fields: Partial<Dhcpv6Fields>, { from = LINK_LOCAL, to = GROUP, cut = 0 } = {}): (string | null)[] {
     const ends = { source: ip(from), destination: ip(to) }, bytes = new Uint8Array(3000);
@@ -163,6 +172,17 @@ Deno.test("who asks for a router is answered: first with everyone, then alone, w
   assertEquals(script.neighbour(NOBODY, "ff02::2", ROUTER_SOLICITATION), [null]);
   assertEquals(script.wait(2999), []);
   assertEquals(script.wait(1), [`${ADVERTISED} 1800 s`]);
+});
+
+Deno.test("a guest that reports a group is told of the router at once, and again each time that it has just come up", () => {
+  for (const from of [NOBODY, LINK_LOCAL]) {
+    const script = new Script();
+    assertEquals(script.report(from), []);
+    assertEquals(script.wait(0), [`${ADVERTISED} 1800 s`], from);
+    script.wait(5000);
+    script.report(from);
+    assertEquals(script.wait(0), from === NOBODY ? [`${ADVERTISED} 1800 s`] : [], from);
+  }
 });
 
 Deno.test("a route that goes and comes back is told within a second", () => {

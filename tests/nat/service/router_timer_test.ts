@@ -103,6 +103,17 @@ Deno.test("who asks without an address is answered with everyone, at most once i
   assertEquals(script.until(10_001), ["10000 all"]);
 });
 
+Deno.test("a host that has come up is told of at once, at most once in 3 s, and without a debt for later", () => {
+  const script = new Script();
+  for (let i = 0; i < 10; i++) script.router.cameUp();
+  assertEquals(script.until(1500), ["1000 all"]);
+  for (let i = 0; i < 10; i++) script.router.cameUp();
+  assertEquals(script.until(1000 + ASKED_PAUSE_MS), [], "it asks if it has not heard that");
+  script.router.cameUp();
+  script.router.cameUp();
+  assertEquals(script.until(10_000), ["4000 all"]);
+});
+
 Deno.test("a change is told at once, and no more often than once a second, the last one always", () => {
   const script = new Script();
   script.router.begin();
