@@ -4,22 +4,26 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { type GuestConn, GuestStack } from "../../guest/mod.ts";
+import { type GuestConn, GuestStack, type GuestStackOptions } from "../../guest/mod.ts";
 import { memoryLinkPair } from "../../net/link/memory.ts";
 import { streamLink } from "../../net/link/stream.ts";
 import { Frame } from "../../net/wire/frame.ts";
 import { framed } from "./link_peer.ts";
 
 /** A guest in this program, of whoever listens for streams on this port of loopback. */
-export async function connectGuest(port: number): Promise<GuestStack> {
-  return new GuestStack(streamLink(await Deno.connect({ hostname: "127.0.0.1", port })));
+export async function connectGuest(port: number, options: GuestStackOptions = {}): Promise<GuestStack> {
+  return new GuestStack(streamLink(await Deno.connect({ hostname: "127.0.0.1", port })), options);
 }
 
 /**
  * A guest in this program, of whoever listens for WebSockets on this port of loopback; a frame a message, as v86
  * speaks.
  */
-export async function connectWebSocketGuest(port: number, query: string): Promise<GuestStack> {
+export async function connectWebSocketGuest(
+  port: number,
+  query: string,
+  options: GuestStackOptions = {},
+): Promise<GuestStack> {
   const socket = new WebSocket(`ws://127.0.0.1:${port}/${query}`), [end, guest] = memoryLinkPair();
   socket.binaryType = "arraybuffer";
   await new Promise<void>((resolve, reject) => {
@@ -36,7 +40,7 @@ export async function connectWebSocketGuest(port: number, query: string): Promis
     flush() {},
     closed: () => socket.close(),
   });
-  const stack = new GuestStack(guest), close = stack.close.bind(stack);
+  const stack = new GuestStack(guest, options), close = stack.close.bind(stack);
   stack.close = async () => {
     await close();
     await over;
@@ -45,8 +49,8 @@ export async function connectWebSocketGuest(port: number, query: string): Promis
 }
 
 /** A server on loopback that sends back what it is sent, and closes when its peer has. */
-export function echoServer(): { port: number; close: () => Promise<void> } {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 }), served: Promise<void>[] = [];
+export function echoServer(hostname = "127.0.0.1"): { port: number; close: () => Promise<void> } {
+  const listener = Deno.listen({ hostname, port: 0 }), served: Promise<void>[] = [];
   let open = true;
   const accepting = (async () => {
     while (open) {
