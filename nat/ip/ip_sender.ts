@@ -14,7 +14,7 @@
  *
  * @module
  */
-import type { IpAddress } from "../../net/wire/address.ts";
+import type { AddressPair, IpAddress } from "../../net/wire/address.ts";
 import { addressSum } from "../../net/wire/checksum.ts";
 import { ETHERNET_HEADER_LENGTH } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
@@ -28,11 +28,13 @@ const TCP_CHECKSUM_FIELD = 16;
 const UDP_CHECKSUM_FIELD = 6;
 
 /** The two ends of packets, of one family. */
-export class Ends {
+export class Ends implements AddressPair {
   /** Where they come from. */
   readonly source: IpAddress;
   /** Where they go. */
   readonly destination: IpAddress;
+  /** The words of both, the source first. */
+  readonly words: Uint32Array;
   /** What both addresses add to a checksum. */
   readonly addressSum: number;
 
@@ -40,6 +42,8 @@ export class Ends {
   constructor(source: IpAddress, destination: IpAddress) {
     this.source = source;
     this.destination = destination;
+    const from = source, to = destination;
+    this.words = Uint32Array.of(from.w0, from.w1, from.w2, from.w3, to.w0, to.w1, to.w2, to.w3);
     this.addressSum = addressSum(source) + addressSum(destination);
   }
 }

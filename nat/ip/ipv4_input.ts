@@ -182,7 +182,8 @@ export class Ipv4Input implements ReassemblyUser {
   }
 
   #takeTransport(packet: Packet, protocol: number, check: boolean): void {
-    const { bytes, ip } = packet, addressSum = ipv4AddressSum(ipv4Source(bytes, ip), ipv4Destination(bytes, ip));
+    const { bytes, ip } = packet;
+    const addressSum = check ? ipv4AddressSum(ipv4Source(bytes, ip), ipv4Destination(bytes, ip)) : 0;
     const flaw = protocol === PROTOCOL_TCP
       ? flawOfTcp(packet, addressSum, check)
       : flawOfUdp(packet, addressSum, check);

@@ -8,7 +8,7 @@
  * @module
  */
 import { ETHERTYPE_IPV4 } from "../../net/wire/ethernet.ts";
-import { encodeIpv4, IPV4_HEADER_LENGTH, Ipv4Header } from "../../net/wire/ipv4.ts";
+import { encodeIpv4, encodePlainIpv4, IPV4_HEADER_LENGTH, Ipv4Header } from "../../net/wire/ipv4.ts";
 import type { FrameSender } from "./frame_sender.ts";
 import { type Ends, IpSender } from "./ip_sender.ts";
 
@@ -24,7 +24,6 @@ const SIZES = {
 
 /** Sends IPv4 packets to one station. */
 export class Ipv4Sender extends IpSender {
-  #header = new Ipv4Header();
   #fragment = Object.assign(new Ipv4Header(), { dontFragment: false });
 
   /** Packets in frames of `out`. */
@@ -33,35 +32,25 @@ export class Ipv4Sender extends IpSender {
   }
 
   protected override writeHeader(bytes: Uint8Array, start: number, end: number, protocol: number, ends: Ends): void {
-    writeHeader(this.#header, bytes, start, end, protocol, ends);
+    const ip = start - IPV4_HEADER_LENGTH;
+    encodePlainIpv4(bytes, ip, end - ip, protocol, ends);
   }
 
   protected override fragments(bytes: Uint8Array, start: number, end: number, protocol: number, ends: Ends): void {
     // All but the last are a multiple of 8 bytes long (RFC 791 section 3.2).
     const header = this.#fragment, size = (this.mtu - IPV4_HEADER_LENGTH) & ~7;
+    header.protocol = protocol;
+    header.source = ends.source.ipv4;
+    header.destination = ends.destination.ipv4;
     header.identification = (header.identification + 1) & 0xffff;
     for (let at = start; at < end; at += size) {
       const last = Math.min(at + size, end);
       header.fragmentOffset = at - start;
       header.moreFragments = last < end;
-      writeHeader(header, bytes, at, last, protocol, ends);
+      header.totalLength = last - at + IPV4_HEADER_LENGTH;
+      encodeIpv4(bytes, at - IPV4_HEADER_LENGTH, header);
       // Without one of them the others are of no use.
       if (!this.send(bytes, at - IPV4_HEADER_LENGTH, last)) return;
     }
   }
-}
-
-function writeHeader(
-  header: Ipv4Header,
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  protocol: number,
-  { source, destination }: Ends,
-): void {
-  header.protocol = protocol;
-  header.source = source.ipv4;
-  header.destination = destination.ipv4;
-  header.totalLength = end - start + IPV4_HEADER_LENGTH;
-  encodeIpv4(bytes, start - IPV4_HEADER_LENGTH, header);
 }

@@ -237,7 +237,7 @@ export class Ipv6Input implements ReassemblyUser {
   }
 
   #takeTransport(packet: Packet, protocol: number, check: boolean): void {
-    const addressSum = ipv6AddressSum(packet.bytes, packet.ip);
+    const addressSum = check ? ipv6AddressSum(packet.bytes, packet.ip) : 0;
     const flaw = protocol === PROTOCOL_TCP
       ? flawOfTcp(packet, addressSum, check)
       : flawOfUdp(packet, addressSum, check);

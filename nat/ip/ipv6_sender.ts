@@ -9,13 +9,7 @@
  */
 import type { IpAddress } from "../../net/wire/address.ts";
 import { ETHERTYPE_IPV6, ipv6MulticastMac } from "../../net/wire/ethernet.ts";
-import {
-  encodeIpv6,
-  IPV6_HEADER_LENGTH,
-  IPV6_MINIMUM_MTU,
-  type Ipv6Header,
-  type Ipv6Words,
-} from "../../net/wire/ipv6.ts";
+import { encodePlainIpv6, IPV6_HEADER_LENGTH, IPV6_MINIMUM_MTU } from "../../net/wire/ipv6.ts";
 import { encodeIpv6Fragment, IPV6_FRAGMENT_HEADER_LENGTH, PROTOCOL_FRAGMENT } from "../../net/wire/ipv6_extensions.ts";
 import type { FrameSender } from "./frame_sender.ts";
 import { type Ends, IpSender } from "./ip_sender.ts";
@@ -26,11 +20,9 @@ const SIZES = {
   maxPayload: 65535,
   leastMtu: IPV6_MINIMUM_MTU,
 };
-const NOBODY: Ipv6Words = { w0: 0, w1: 0, w2: 0, w3: 0 };
 
 /** Sends IPv6 packets to one station. */
 export class Ipv6Sender extends IpSender {
-  #header: Ipv6Header = { payloadLength: 0, nextHeader: 0, source: NOBODY, destination: NOBODY };
   #identification = 0;
 
   /** Packets in frames of `out`. */
@@ -48,12 +40,7 @@ export class Ipv6Sender extends IpSender {
   }
 
   protected override writeHeader(bytes: Uint8Array, start: number, end: number, protocol: number, ends: Ends): void {
-    const header = this.#header;
-    header.nextHeader = protocol;
-    header.payloadLength = end - start;
-    header.source = ends.source;
-    header.destination = ends.destination;
-    encodeIpv6(bytes, start - IPV6_HEADER_LENGTH, header);
+    encodePlainIpv6(bytes, start - IPV6_HEADER_LENGTH, end - start, protocol, ends);
   }
 
   protected override fragments(bytes: Uint8Array, start: number, end: number, protocol: number, ends: Ends): void {

@@ -56,6 +56,14 @@ export function parseIpv4(text: string): number {
   return octets.reduce((address, octet) => address * 256 + Number(octet), 0);
 }
 
+/** Two addresses of one family as those have them who write a header for each of many packets between them. */
+export interface AddressPair {
+  /** The eight words of both in IPv6 form, the source first. */
+  readonly words: Uint32Array;
+  /** What both add to a checksum that covers them. */
+  readonly addressSum: number;
+}
+
 /** An IPv4 or IPv6 address, immutable. */
 export class IpAddress {
   /** The first 32 bits in IPv6 form. */

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { formatIpv4 } from "./address.ts";
+import { type AddressPair, formatIpv4 } from "./address.ts";
 import { readUint16, readUint32, writeUint16, writeUint32 } from "./bytes.ts";
 import { checksum, checksumFinish } from "./checksum.ts";
 import { DecodeError } from "./decode_error.ts";
@@ -27,6 +27,7 @@ const TOTAL_LENGTH = 2;
 const IDENTIFICATION = 4;
 const FRAGMENT = 6;
 const TTL = 8;
+const DEFAULT_TTL = 64;
 const PROTOCOL = 9;
 const CHECKSUM = 10;
 const SOURCE = 12;
@@ -82,7 +83,7 @@ export class Ipv4Header {
   /** Bytes of header and payload. */
   totalLength = 0;
   /** Hops left. */
-  ttl = 64;
+  ttl: number = DEFAULT_TTL;
   /** Identification; of no use in a datagram that is never fragmented (RFC 6864 section 4.1). */
   identification = 0;
   /** Whether routers must not fragment it. */
@@ -220,6 +221,27 @@ export function encodeIpv4(bytes: Uint8Array, offset: number, header: Ipv4Header
   writeUint16(bytes, offset + CHECKSUM, checksumFinish(sum));
   writeUint32(bytes, offset + SOURCE, source);
   writeUint32(bytes, offset + DESTINATION, destination);
+  return IPV4_HEADER_LENGTH;
+}
+
+/**
+ * Writes the header of a packet that is neither a fragment nor to become any, with nothing else out of the ordinary:
+ * what `encodeIpv4` writes at most times, at less cost. Returns 20.
+ */
+export function encodePlainIpv4(
+  bytes: Uint8Array,
+  offset: number,
+  totalLength: number,
+  protocol: number,
+  { words, addressSum }: AddressPair,
+): number {
+  const first = VERSION_AND_LENGTH << 8, hops = (DEFAULT_TTL << 8) | protocol;
+  writeUint32(bytes, offset, (first << 16) | totalLength);
+  writeUint32(bytes, offset + IDENTIFICATION, DONT_FRAGMENT);
+  writeUint16(bytes, offset + TTL, hops);
+  writeUint16(bytes, offset + CHECKSUM, checksumFinish(first + totalLength + DONT_FRAGMENT + hops + addressSum));
+  writeUint32(bytes, offset + SOURCE, words[3]!);
+  writeUint32(bytes, offset + DESTINATION, words[7]!);
   return IPV4_HEADER_LENGTH;
 }
 

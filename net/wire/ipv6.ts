@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { IpAddress } from "./address.ts";
+import { type AddressPair, IpAddress } from "./address.ts";
 import { readUint16, readUint32, writeUint16, writeUint32 } from "./bytes.ts";
 import { checksumAdd } from "./checksum.ts";
 import { DecodeError } from "./decode_error.ts";
@@ -23,20 +23,9 @@ export const PROTOCOL_ICMPV6 = 58;
 
 const PAYLOAD_LENGTH = 4;
 const HOP_LIMIT = 7;
+const DEFAULT_HOP_LIMIT = 64;
 const SOURCE = 8;
 const DESTINATION = 24;
-
-/** An address as its four words: an `IpAddress`, or an object that is filled again and again. */
-export interface Ipv6Words {
-  /** The first 32 bits. */
-  readonly w0: number;
-  /** Bits 32 to 63. */
-  readonly w1: number;
-  /** Bits 64 to 95. */
-  readonly w2: number;
-  /** The last 32 bits. */
-  readonly w3: number;
-}
 
 /** The fields of a fixed header to write. */
 export interface Ipv6Header {
@@ -51,17 +40,13 @@ export interface Ipv6Header {
   /** Hops left; default 64. */
   hopLimit?: number;
   /** Source address. */
-  source: Ipv6Words;
+  source: IpAddress;
   /** Destination address. */
-  destination: Ipv6Words;
+  destination: IpAddress;
 }
 
 /** A packet's fixed header, decoded. */
 export interface Ipv6Packet extends Required<Ipv6Header> {
-  /** Source address. */
-  source: IpAddress;
-  /** Destination address. */
-  destination: IpAddress;
   /** Offset in the array of the payload. */
   payloadStart: number;
   /** Offset in the array after the payload; what follows is padding. */
@@ -147,9 +132,27 @@ export function encodeIpv6(bytes: Uint8Array, offset: number, header: Ipv6Header
   writeUint32(bytes, offset, (6 << 28) | (trafficClass << 20) | (flowLabel & 0xfffff));
   writeUint16(bytes, offset + PAYLOAD_LENGTH, header.payloadLength);
   bytes[offset + IPV6_NEXT_HEADER] = header.nextHeader;
-  bytes[offset + HOP_LIMIT] = header.hopLimit ?? 64;
+  bytes[offset + HOP_LIMIT] = header.hopLimit ?? DEFAULT_HOP_LIMIT;
   writeAddress(bytes, offset + SOURCE, header.source);
   writeAddress(bytes, offset + DESTINATION, header.destination);
+  return IPV6_HEADER_LENGTH;
+}
+
+/**
+ * Writes a fixed header with nothing out of the ordinary: what `encodeIpv6` writes at most times, at less cost. Returns
+ * 40.
+ */
+export function encodePlainIpv6(
+  bytes: Uint8Array,
+  offset: number,
+  payloadLength: number,
+  nextHeader: number,
+  { words }: AddressPair,
+): number {
+  writeUint32(bytes, offset, 6 << 28);
+  writeUint16(bytes, offset + PAYLOAD_LENGTH, payloadLength);
+  writeUint16(bytes, offset + IPV6_NEXT_HEADER, (nextHeader << 8) | DEFAULT_HOP_LIMIT);
+  for (let i = 0; i < 8; i++) writeUint32(bytes, offset + SOURCE + i * 4, words[i]!);
   return IPV6_HEADER_LENGTH;
 }
 
@@ -169,7 +172,7 @@ function readAddress(bytes: Uint8Array, offset: number): IpAddress {
 }
 
 /** `IpAddress.writeTo` writes a mapped address as 4 bytes; this header has room for 16 and wants them. */
-function writeAddress(bytes: Uint8Array, offset: number, address: Ipv6Words): void {
+function writeAddress(bytes: Uint8Array, offset: number, address: IpAddress): void {
   writeUint32(bytes, offset, address.w0);
   writeUint32(bytes, offset + 4, address.w1);
   writeUint32(bytes, offset + 8, address.w2);

@@ -1,9 +1,11 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { parseIpv4 } from "../../../net/wire/address.ts";
+import { ipv4AddressSum } from "../../../net/wire/checksum.ts";
 import {
   checkIpv4,
   decodeIpv4,
   encodeIpv4,
+  encodePlainIpv4,
   formatIpv4Packet,
   ipv4Checksum,
   ipv4Destination,
@@ -99,6 +101,20 @@ Deno.test("decodeIpv4 honours the header length, and the checksum covers options
   const honest = packet.checksumValid;
   bytes[21] = 5;
   assertEquals([honest, ipv4HeaderValid(bytes, 0)], [true, false]);
+});
+
+Deno.test("encodePlainIpv4 writes what encodeIpv4 does unless it is told more", () => {
+  const words = Uint32Array.of(0, 0, 0xffff, GUEST, 0, 0, 0xffff, GATEWAY);
+  const pair = { words, addressSum: ipv4AddressSum(GUEST, GATEWAY) };
+  for (const [totalLength, protocol] of [[33, PROTOCOL_UDP], [20, 0], [0xffff, 255]] as const) {
+    const expected = new Uint8Array(20), header = new Ipv4Header();
+    Object.assign(header, { source: GUEST, destination: GATEWAY, totalLength, protocol });
+    encodeIpv4(expected, 0, header);
+    assertEncodes(
+      Array.from(expected, (byte) => byte.toString(16).padStart(2, "0")).join(" "),
+      (bytes, offset) => encodePlainIpv4(bytes, offset, totalLength, protocol, pair),
+    );
+  }
 });
 
 Deno.test("encodeIpv4 writes the bytes that Linux sends", () => {

@@ -5,6 +5,7 @@ import {
   checkIpv6,
   decodeIpv6,
   encodeIpv6,
+  encodePlainIpv6,
   formatIpv6Packet,
   ipv6AddressSum,
   ipv6Destination,
@@ -41,11 +42,17 @@ Deno.test("ipv6SourceWord and ipv6DestinationWord read the words of the addresse
   assertEquals(words.map((i) => ipv6DestinationWord(bytes, 3, i)), [0xff020000, 0, 0, 2]);
 });
 
-Deno.test("encodeIpv6 takes addresses as words that are filled again and again", () => {
-  const source = { w0: 0xfe800000, w1: 0, w2: 0x505400ff, w3: 0xfe123456 }, destination = { ...source };
-  Object.assign(destination, { w0: 0xff020000, w2: 0, w3: 2 });
-  const header = { payloadLength: 16, nextHeader: 58, hopLimit: 255, source, destination };
-  assertEncodes(HEADER, (bytes, offset) => encodeIpv6(bytes, offset, header));
+Deno.test("encodePlainIpv6 writes what encodeIpv6 does unless it is told more", () => {
+  const words = [...[0xfe800000, 0, 0x505400ff, 0xfe123456], ...[0xff020000, 0, 0, 2]];
+  const pair = { words: Uint32Array.from(words), addressSum: addressSum(GUEST) + addressSum(ROUTERS) };
+  for (const [payloadLength, nextHeader] of [[16, 58], [0, 0], [0xffff, 255]] as const) {
+    const expected = new Uint8Array(40);
+    encodeIpv6(expected, 0, { payloadLength, nextHeader, source: GUEST, destination: ROUTERS });
+    assertEncodes(
+      Array.from(expected, (byte) => byte.toString(16).padStart(2, "0")).join(" "),
+      (bytes, offset) => encodePlainIpv6(bytes, offset, payloadLength, nextHeader, pair),
+    );
+  }
 });
 
 Deno.test("decodeIpv6 gives the header and the payload's place", () => {
