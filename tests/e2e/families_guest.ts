@@ -51,8 +51,8 @@ await answerCalls({
       return error instanceof Error ? error.name : String(error);
     }
   },
-  /** The addresses that a DNS server at `server` has for a name. */
-  async resolve(name: string, type: "A" | "AAAA", server: string): Promise<string> {
+  /** The addresses, or names, that a DNS server at `server` has for a name. */
+  async resolve(name: string, type: "A" | "AAAA" | "PTR", server: string): Promise<string> {
     try {
       return (await Deno.resolveDns(name, type, { nameServer: { ipAddr: server, port: 53 } })).join(" ");
     } catch (error) {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { createSocket, type Socket } from "node:dgram";
 import type { GatewayOptions } from "../../mod.ts";
-import { aRecord, dnsAnswer, soaRecord } from "../support/dns_messages.ts";
+import { aRecord, dnsAnswer, ptrRecord, soaRecord } from "../support/dns_messages.ts";
 import { requires } from "../support/requirements.ts";
 import type { Program } from "./program.ts";
 import { World, WORLD_NEEDS } from "./world.ts";
@@ -170,13 +170,17 @@ Deno.test({
   },
 });
 
-/** A resolver on the host's loopback that knows only the IPv4 address 10.0.2.100, and that of every name. */
+/** A resolver on the host's loopback that knows the address 10.0.2.100 alone, as that of every name, and its name. */
 async function startResolver(): Promise<{ dns: string; socket: Socket }> {
   const socket = createSocket("udp4");
   socket.on("message", (query, from) => {
-    const isA = query[query.indexOf(0, 12) + 2] === 1, id = query.readUInt16BE(0);
-    const fields = isA ? { answers: [aRecord(60, [10, 0, 2, 100])] } : { authorities: [soaRecord(60, 60)] };
-    socket.send(dnsAnswer(`four.test ${isA ? "A" : "AAAA"}`, { id, ...fields }), from.port, from.address);
+    const type = query[query.indexOf(0, 12) + 2], id = query.readUInt16BE(0);
+    const answer = type === 1
+      ? dnsAnswer("four.test A", { id, answers: [aRecord(60, [10, 0, 2, 100])] })
+      : type === 12
+      ? dnsAnswer("100.2.0.10.in-addr.arpa PTR", { id, answers: [ptrRecord(60, "four.test")] })
+      : dnsAnswer("four.test AAAA", { id, authorities: [soaRecord(60, 60)] });
+    socket.send(answer, from.port, from.address);
   });
   await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
   return { dns: `127.0.0.1:${socket.address().port}`, socket };
@@ -229,6 +233,8 @@ Deno.test({
     const address = await guest.call<string>("resolve", "four.test", "AAAA", "fd00::3");
     assertEquals(address, "64:ff9b::a00:264");
     assertEquals(await guest.call("ask", address, port, "over NAT64"), "over NAT64");
+    const reverse = "4.6.2.0.0.0.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.b.9.f.f.4.6.0.0.ip6.arpa";
+    assertEquals(await guest.call("resolve", reverse, "PTR", "fd00::3"), "four.test.");
     assertEquals(await guest.call("resolve", "ipv4only.arpa", "AAAA", "fd00::3"), "64:ff9b::c000:aa 64:ff9b::c000:ab");
     assert(world.gateway.flows().every(({ guest }) => guest.startsWith("[fd00:")));
     listener.close();

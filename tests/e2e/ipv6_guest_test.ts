@@ -6,6 +6,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { requires } from "../support/requirements.ts";
 import { shell, until } from "./run_support.ts";
 import { Serve } from "./serve_support.ts";
+import { complaintsAbout } from "./vm_support.ts";
 
 const NEEDS = ["linux", "root", "tun", "ipv6", "ip"];
 /** Writes what a client was given to the file `$LEASE`. */
@@ -24,15 +25,15 @@ class Link implements AsyncDisposable {
     this.#names = names;
   }
 
-  /** Makes both. The host has an interface and no route, the guest a link that is down. */
-  static async make(name: string): Promise<Link> {
+  /** Makes both: a host with an interface and no route, a guest whose link is down. `options` are those of `serve`. */
+  static async make(name: string, ...options: string[]): Promise<Link> {
     const near = `hw-near-${name}-${Deno.pid}`, far = `hw-far-${name}-${Deno.pid}`;
     await shell(
       `ip netns add ${near} && ip netns add ${far} && ip -n ${near} link set lo up && ip -n ${far} link set lo up &&
         ip -n ${near} link add eth0 type veth peer name eth1 && ip -n ${near} link set eth0 up`,
     );
     try {
-      const serve = await Serve.start(["--dns", "127.0.0.1", "--listen", `tap:tap0@${far}`], {
+      const serve = await Serve.start(["--dns", "127.0.0.1", "--listen", `tap:tap0@${far}`, ...options], {
         around: `exec ip netns exec ${near} "$@"`,
       });
       return new Link(serve, { near, far });
@@ -73,54 +74,69 @@ class Link implements AsyncDisposable {
   }
 }
 
-const kernel = requires(...NEEDS);
+const kernel = requires(...NEEDS, "tshark");
+
+/** Runs `body` with options for a gateway that captures, and looks at what it has captured. */
+async function captured(body: (folder: string, options: (name: string) => string[]) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "hawser-ipv6-" });
+  try {
+    // Without offload checksums in the capture are those of the wire.
+    await body(folder, (name) => ["--no-offload", "--pcap", `${folder}/${name}.pcap`]);
+    for (const { name } of Deno.readDirSync(folder)) {
+      if (!name.endsWith(".pcap")) continue;
+      const file = `${folder}/${name}`, ipv6 = await shell('tshark -n -r "$1" -Y ipv6 2>/dev/null', file);
+      assertMatch(ipv6, /Router Advertisement/);
+      assertEquals(await complaintsAbout(file), "", name);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
 
 Deno.test({
   name: `a Linux guest finds addresses by itself, and follows the host's default route${kernel.reason}`,
   ignore: kernel.ignore,
-  fn: async () => {
-    await using link = await Link.make("slaac");
-    await link.run("far", "ip link set tap0 up");
-    await until("the guest has addresses that nobody else has", async () => {
-      const addresses = await link.addresses();
-      return /inet6 fd00::[0-9a-f:]+\/64 scope global dynamic/.test(addresses) && !addresses.includes("tentative");
-    }, 20_000);
-    // One that is taken is found to be, one that is free is not.
-    await link.run("far", "ip -6 addr add fd00::2/64 dev tap0 && ip -6 addr add fd00::15/64 dev tap0");
-    const hasRoute = async () => (await link.run("far", "ip -6 route show default")).includes("via fe80::2 dev tap0");
-    assertEquals(await hasRoute(), false, "the host has none");
-    await link.run("near", "ip -6 route add default dev eth0");
-    await until("the guest has the route", hasRoute, 20_000);
-    await link.run("near", "ip -6 route del default");
-    await until("the guest has the route no more", async () => !await hasRoute(), 20_000);
-    await until("detection is over", async () => !/fd00::15\/.* tentative/.test(await link.addresses()), 20_000);
-    const addresses = await link.addresses();
-    assertMatch(addresses, /inet6 fd00::2\/64 scope global dadfailed/);
-    assertEquals(addresses.match(/dadfailed/g)?.length, 1, addresses);
-  },
+  fn: () => captured((_, options) => findAddresses(options("slaac"))),
 });
 
-const clients = requires(...NEEDS, "dhclient", "dhcpcd", "unshare");
+async function findAddresses(options: string[]): Promise<void> {
+  await using link = await Link.make("slaac", ...options);
+  await link.run("far", "ip link set tap0 up");
+  await until("the guest has addresses that nobody else has", async () => {
+    const addresses = await link.addresses();
+    return /inet6 fd00::[0-9a-f:]+\/64 scope global dynamic/.test(addresses) && !addresses.includes("tentative");
+  }, 20_000);
+  // One that is taken is found to be, one that is free is not.
+  await link.run("far", "ip -6 addr add fd00::2/64 dev tap0 && ip -6 addr add fd00::15/64 dev tap0");
+  const hasRoute = async () => (await link.run("far", "ip -6 route show default")).includes("via fe80::2 dev tap0");
+  assertEquals(await hasRoute(), false, "the host has none");
+  await link.run("near", "ip -6 route add default dev eth0");
+  await until("the guest has the route", hasRoute, 20_000);
+  await link.run("near", "ip -6 route del default");
+  await until("the guest has the route no more", async () => !await hasRoute(), 20_000);
+  await until("detection is over", async () => !/fd00::15\/.* tentative/.test(await link.addresses()), 20_000);
+  const addresses = await link.addresses();
+  assertMatch(addresses, /inet6 fd00::2\/64 scope global dadfailed/);
+  assertEquals(addresses.match(/dadfailed/g)?.length, 1, addresses);
+}
+
+const clients = requires(...NEEDS, "dhclient", "dhcpcd", "unshare", "tshark");
 
 Deno.test({
   name: `dhclient -6 and dhcpcd are given fd00::15 and the DNS server, and the same again${clients.reason}`,
   ignore: clients.ignore,
-  fn: async () => {
-    const folder = await Deno.makeTempDir({ prefix: "hawser-dhcpv6-" });
-    try {
+  fn: () =>
+    captured(async (folder, options) => {
       await Deno.writeTextFile(`${folder}/script`, SCRIPT, { mode: 0o755 });
-      await Promise.all([runDhclient(folder), runDhcpcd(folder)]);
+      await Promise.all([runDhclient(folder, options("dhclient")), runDhcpcd(folder, options("dhcpcd"))]);
       assertEquals(await Deno.readTextFile(`${folder}/dhclient`), "fd00::15 fd00::3\nfd00::15 fd00::3\n");
       assertEquals(await Deno.readTextFile(`${folder}/dhcpcd`), "fd00::15 fd00::3\n");
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  },
+    }),
 });
 
 /** Two clients with leases of their own, one after the other. The first gives its address back. */
-async function runDhclient(folder: string): Promise<void> {
-  await using link = await Link.make("dhclient");
+async function runDhclient(folder: string, options: string[]): Promise<void> {
+  await using link = await Link.make("dhclient", ...options);
   await link.up("dad_transmits=0");
   // A copy is bound to no folder by AppArmor's profile of the original.
   await shell('cp "$(command -v dhclient)" "$1/copy"', folder);
@@ -139,8 +155,8 @@ async function runDhclient(folder: string): Promise<void> {
 }
 
 /** A client that looks whether anyone else has the address before it says that it has it. */
-async function runDhcpcd(folder: string): Promise<void> {
-  await using link = await Link.make("dhcpcd");
+async function runDhcpcd(folder: string, options: string[]): Promise<void> {
+  await using link = await Link.make("dhcpcd", ...options);
   await Deno.writeTextFile(
     `${folder}/conf`,
     `duid\nipv6only\nnoipv6rs\noption dhcp6_name_servers\nenv LEASE=${folder}/dhcpcd\nia_na 1\n`,

@@ -2,7 +2,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { hawser, OrdinaryUser } from "./run_support.ts";
 import { requires } from "../support/requirements.ts";
 
-const { ignore, reason } = requires("linux", "root", "tun", "unshare", "ip", "curl");
+const NEEDS = ["linux", "root", "tun", "unshare", "ip", "curl"];
+const { ignore, reason } = requires(...NEEDS), ping = requires(...NEEDS, "busybox");
 
 /** A server of one page on a loopback address. */
 function serve(hostname: string): { port: number; [Symbol.asyncDispose](): Promise<void> } {
@@ -48,18 +49,19 @@ Deno.test({
 });
 
 Deno.test({
-  name: `hawser run reaches the host's loopback at fd00::2, as root and as an ordinary user${reason}`,
-  ignore,
+  name: `hawser run pings fd00::2 and reaches the host's loopback there, as root and as an ordinary user${ping.reason}`,
+  ignore: ping.ignore,
   fn: async () => {
     await using six = serve("::1");
     await using four = serve("127.0.0.1");
     await using user = await OrdinaryUser.create();
     const get = (port: number) => `curl -sS -6 -g -m 20 "http://[fd00::2]:${port}/"`;
-    const script = `${get(six.port)}; ${get(four.port)}; getent ahosts host.hawser.internal | grep STREAM`;
+    const echo = "busybox ping -6 -c 1 -W 20 fd00::2 | grep -o '1 packets received'";
+    const script = `${echo}; ${get(six.port)}; ${get(four.port)}; getent ahosts host.hawser.internal | grep STREAM`;
     for (const run of [hawser, (words: string[]) => user.hawser(words)]) {
       const { stdout, stderr, code } = await run(["run", "sh", "-c", script]);
       assertEquals({ code, stderr }, { code: 0, stderr: "" });
-      assertStringIncludes(stdout, "from ::1\nfrom 127.0.0.1\n");
+      assertStringIncludes(stdout, "1 packets received\nfrom ::1\nfrom 127.0.0.1\n");
       assertMatch(stdout, /^fd00::2 +STREAM/m);
       assertMatch(stdout, /^10\.0\.2\.2 +STREAM/m);
     }

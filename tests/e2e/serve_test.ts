@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertGreater, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { median } from "../../bench/peers/statistics.ts";
 import { pattern } from "../support/bytes.ts";
+import { FAMILIES } from "../support/families.ts";
 import { FLOW_LINES_BURST, FLOW_LINES_REFILL_MS } from "../../nat/flow/flow_log.ts";
 import { requires } from "../support/requirements.ts";
 import { attack, connectGuest, connectWebSocketGuest, echoServer, exchange } from "../support/stream_guests.ts";
@@ -75,21 +76,28 @@ test("serves a guest that comes again as a new one", async () => {
   await server.close();
 });
 
-test("serves guests on a WebSocket and on a stream together, and none without the token", async () => {
-  await using serve = await Serve.start([
-    ...["--listen", "ws:127.0.0.1:0", "--ws-token", "secret", "--listen", "tcp:127.0.0.1:0", "--dns", "none"],
-  ]);
-  const server = echoServer(), port = Number(serve.addresses[1]!.split(":").at(-1));
-  await assertRejects(() => connectWebSocketGuest(serve.port, "?token=guess"), Error, "Cannot connect");
-  {
-    await using browser = await connectWebSocketGuest(serve.port, "?token=secret"), vm = await connectGuest(port);
-    await Promise.all([browser, vm].map(async (guest) => {
-      await exchange(await guest.connect({ hostname: "10.0.2.2", port: server.port }), pattern(1 << 20));
-    }));
-  }
-  await serve.says("both have gone", (text) => text.match(/Guest \d on .* ended/g)?.length === 2);
-  await server.close();
-});
+for (const host of ["ffi", "deno"]) {
+  const among = `guests on a WebSocket and on a stream together, over both families and on ${host} sockets`;
+  test(`serves ${among}, and none without the token`, async () => {
+    await using serve = await Serve.start([
+      ...["--listen", "ws:127.0.0.1:0", "--ws-token", "secret", "--listen", "tcp:127.0.0.1:0", "--dns", "none"],
+      ...["--host", host],
+    ]);
+    const server = echoServer(), port = Number(serve.addresses[1]!.split(":").at(-1));
+    await assertRejects(() => connectWebSocketGuest(serve.port, "?token=guess"), Error, "Cannot connect");
+    {
+      await using browser = await connectWebSocketGuest(serve.port, "?token=secret"), vm = await connectGuest(port);
+      const exchanges = FAMILIES.flatMap(({ gateway }) =>
+        [browser, vm].map(async (guest) => {
+          await exchange(await guest.connect({ hostname: gateway, port: server.port }), pattern(1 << 20));
+        })
+      );
+      await Promise.all(exchanges);
+    }
+    await serve.says("both have gone", (text) => text.match(/Guest \d on .* ended/g)?.length === 2);
+    await server.close();
+  });
+}
 
 test("--pcap - writes a capture of all its guests to stdout", async (folder) => {
   const server = echoServer();

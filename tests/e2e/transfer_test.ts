@@ -186,7 +186,9 @@ Deno.test({
 
 for (const flags of [["-m", "65520"], ["-m", "1500"], ["-m", "1500", "--no-offload"]]) {
   Deno.test({
-    name: `hawser run ${flags.join(" ")} carries iperf3 both ways, 1 and 8 streams, without a stall${iperf3.reason}`,
+    name: `hawser run ${
+      flags.join(" ")
+    } carries iperf3 both ways, 1 and 8 streams, over both families, without a stall${iperf3.reason}`,
     ignore: iperf3.ignore,
     fn: async () => {
       const free = Deno.listen({ hostname: "127.0.0.1", port: 0 }), port = free.addr.port;
@@ -196,14 +198,15 @@ for (const flags of [["-m", "65520"], ["-m", "1500"], ["-m", "1500", "--no-offlo
       try {
         await shell(`for i in 1 2 3 4 5 6 7 8 9; do ss -ltn | grep -q ":${port} " && exit; sleep 0.1; done; exit 1`);
         // The server may still be busy with the end of the run before.
-        const client = `for way in "" -R "-P 8" "-P 8 -R"; do
-            once() { iperf3 -c 10.0.2.2 -p ${port} -t 1 -i 0.5 -f m $way; }
+        const client =
+          `for way in "10.0.2.2" "10.0.2.2 -R" "10.0.2.2 -P 8" "10.0.2.2 -P 8 -R" "fd00::2 -6" "fd00::2 -6 -R"; do
+            once() { iperf3 -p ${port} -t 1 -i 0.5 -f m -c $way; }
             once || { sleep 1; once; } || exit
           done`;
         const { code, stdout } = await hawser(["run", ...flags, "--", "sh", "-c", client]);
         assertEquals(code, 0, stdout);
         const speeds = [...stdout.matchAll(/(\d+(?:\.\d+)?) Mbits\/sec.*receiver/g)].map((match) => Number(match[1]));
-        assert(speeds.length >= 4 && speeds.every((speed) => speed > 1), stdout);
+        assert(speeds.length >= 6 && speeds.every((speed) => speed > 1), stdout);
       } finally {
         server.kill();
         await server.status;

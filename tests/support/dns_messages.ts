@@ -92,6 +92,12 @@ export function cnameRecord(ttl: number, target: string): DnsRecordFields {
   return { name: 12, type: TYPE.CNAME, class: 1, ttl, data: data.slice(0, encodeDnsName(data, 0, target)) };
 }
 
+/** A PTR record, for the question's name unless another is given. */
+export function ptrRecord(ttl: number, target: string, name: string | number = 12): DnsRecordFields {
+  const data = new Uint8Array(255);
+  return { name, type: TYPE.PTR, class: 1, ttl, data: data.slice(0, encodeDnsName(data, 0, target)) };
+}
+
 /** A TXT record for the question's name, of so many bytes of data. */
 export function txtRecord(ttl: number, length: number): DnsRecordFields {
   return { name: 12, type: TYPE.TXT, class: 1, ttl, data: new Uint8Array(length).fill(97) };

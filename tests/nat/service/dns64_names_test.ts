@@ -1,17 +1,14 @@
 import { assertEquals } from "@std/assert";
 import { DNS_QUERY_MS } from "../../../nat/service/dns_exchange.ts";
+import { DNS_AA, DNS_AD, DNS_CD, DNS_QR, DNS_RA, DNS_RD, DNS_TC, type DnsRecordFields } from "../../../net/wire/dns.ts";
 import {
-  DNS_AA,
-  DNS_AD,
-  DNS_CD,
-  DNS_QR,
-  DNS_RA,
-  DNS_RD,
-  DNS_TC,
-  type DnsRecordFields,
-  encodeDnsName,
-} from "../../../net/wire/dns.ts";
-import { cnameRecord, dnsAnswer, dnsQuery, dnsText, type MessageFields, TYPE } from "../../support/dns_messages.ts";
+  cnameRecord,
+  dnsAnswer,
+  dnsQuery,
+  dnsText,
+  type MessageFields,
+  ptrRecord,
+} from "../../support/dns_messages.ts";
 import { DnsScript } from "../../support/dns_script.ts";
 import { noise } from "../../support/packet_bytes.ts";
 
@@ -22,11 +19,6 @@ const RCODE = { SERVFAIL: 2, NXDOMAIN: 3 };
 
 function start(options: { nat64?: boolean; guests?: number } = {}): DnsScript {
   return new DnsScript({ guests: options.guests ?? 1, rules: { nat64: options.nat64 ?? true } });
-}
-
-function ptrRecord(target: string, name: string | number = 12): DnsRecordFields {
-  const data = new Uint8Array(255), length = encodeDnsName(data, 0, target);
-  return { name, type: TYPE.PTR, class: 1, ttl: 300, data: data.subarray(0, length) };
 }
 
 /** What the resolver was asked last; it answers so. */
@@ -49,7 +41,7 @@ function answerTo(fields: MessageFields): string {
 Deno.test("DnsService with NAT64 gives an address behind the prefix the name of the IPv4 address inside", () => {
   const script = start();
   script.ask(dnsQuery(ASKED.toUpperCase().replace("C", "c"), { id: 7 }));
-  assertEquals(reply(script, { answers: [ptrRecord("host.test")] }), `DNS query ID, PTR? ${IPV4_NAME}.`);
+  assertEquals(reply(script, { answers: [ptrRecord(300, "host.test")] }), `DNS query ID, PTR? ${IPV4_NAME}.`);
   const answer = script.answer(), flags = (answer[2]! << 8) | answer[3]!;
   assertEquals(dnsText(answer).split("; ")[1]!.slice(NAME.length), ". 12 300 11");
   assertEquals(dnsText(answer).includes(".0.0.IP6.ARPA., 1/0/0"), true, "the guest's own letters");
@@ -65,7 +57,7 @@ Deno.test("DnsService with NAT64 gives an address behind the prefix the name of 
 
 Deno.test("DnsService with NAT64 leaves out aliases and whatever else is in the answer, and gives every name", () => {
   const alias = cnameRecord(60, "7.sub.2.0.192.in-addr.arpa");
-  const answers = [alias, ptrRecord("a.test", "7.sub.2.0.192.in-addr.arpa"), ptrRecord("b.test")];
+  const answers = [alias, ptrRecord(300, "a.test", "7.sub.2.0.192.in-addr.arpa"), ptrRecord(300, "b.test")];
   assertEquals(
     answerTo({ answers }),
     "authoritative, NOERROR, PTR? NAME., 2/0/0 records; NAME. 12 300 8; NAME. 12 300 8",
@@ -79,8 +71,8 @@ Deno.test("DnsService with NAT64 says that there is no name, or that the resolve
   assertEquals(answerTo({ flags: flags | RCODE.SERVFAIL }), "SERVFAIL, PTR? NAME.");
   assertEquals(answerTo({ flags: flags | DNS_TC }), "NOERROR, truncated, PTR? NAME.");
   assertEquals(answerTo({ flags: flags | DNS_AD, answers: [alias()] }), "authoritative, NOERROR, PTR? NAME.");
-  const nowhere = { ...ptrRecord("x.test"), data: Uint8Array.of(0xc0, 0xff) };
-  assertEquals(answerTo({ answers: [ptrRecord("a.test"), nowhere] }), "authoritative, NOERROR, PTR? NAME.");
+  const nowhere = { ...ptrRecord(300, "x.test"), data: Uint8Array.of(0xc0, 0xff) };
+  assertEquals(answerTo({ answers: [ptrRecord(300, "a.test"), nowhere] }), "authoritative, NOERROR, PTR? NAME.");
   const silent = start();
   silent.ask(dnsQuery(ASKED, { id: 7 }));
   silent.advance(DNS_QUERY_MS);
@@ -120,22 +112,22 @@ Deno.test("DnsService with NAT64 asks once for all who want the same name", () =
   const script = start({ guests: 2 });
   script.ask(dnsQuery(ASKED, { id: 1 }));
   script.ask(dnsQuery(ASKED, { id: 2 }), { guest: 2 });
-  reply(script, { answers: [ptrRecord("host.test")] });
+  reply(script, { answers: [ptrRecord(300, "host.test")] });
   assertEquals(script.take().map(({ guest, bytes }) => [guest, bytes[1], bytes[7]]), [[1, 1, 1], [2, 2, 1]]);
   script.assertIdle();
 });
 
 Deno.test("DnsService with NAT64 gives no more names than a message holds, and never throws", () => {
   const long = [63, 63, 63, 61].map((length) => "a".repeat(length)).join(".");
-  const many = Array.from({ length: 400 }, () => ptrRecord("h.test"));
+  const many = Array.from({ length: 400 }, () => ptrRecord(300, "h.test"));
   assertEquals(answerTo({ answers: many }), "NOERROR, truncated, PTR? NAME.");
-  const longest = Array.from({ length: 240 }, () => ptrRecord(long));
+  const longest = Array.from({ length: 240 }, () => ptrRecord(300, long));
   assertEquals(answerTo({ answers: longest }), "NOERROR, truncated, PTR? NAME.");
   for (let seed = 1; seed <= 200; seed++) {
     const script = start();
     script.ask(dnsQuery(ASKED));
     const { socket, id } = script.upstream();
-    const whole = dnsAnswer(IPV4_ASKED, { id, answers: [alias(), ptrRecord("a.test"), ptrRecord("b.test")] });
+    const whole = dnsAnswer(IPV4_ASKED, { id, answers: [alias(), ptrRecord(300, "a.test"), ptrRecord(300, "b.test")] });
     const junk = noise(whole.length, seed), first = whole.length - 70;
     script.reply(socket, whole.map((byte, i) => (i > first && junk[i]! < 24 ? junk[(i * 7) % junk.length]! : byte)));
     assertEquals(script.take().length <= 1, true);
