@@ -92,7 +92,7 @@ Deno.test({
     const { stdout, stderr } = await hawser(words);
     assertStringIncludes(stdout, "3 packets transmitted, 0 packets received");
     assertStringIncludes(stdout, "gateway\n");
-    assertEquals(stderr.match(/Echo requests beyond the gateway are dropped/g)?.length, 1, stderr);
+    assertEquals(stderr.match(/Echo requests to IPv4 beyond the gateway are dropped/g)?.length, 1, stderr);
   },
 });
 
