@@ -67,6 +67,8 @@ export abstract class IpSender {
 
   #sizes: IpSizes;
   #mtu: number;
+  #maxSegmentSize: number;
+  #maxBurst: number;
   #frame = new Frame();
 
   /** Packets in frames of `out`. */
@@ -74,6 +76,8 @@ export abstract class IpSender {
     this.out = out;
     this.#sizes = sizes;
     this.#mtu = out.link.mtu;
+    this.#maxSegmentSize = this.#mtu - sizes.headerLength - TCP_HEADER_LENGTH;
+    this.#maxBurst = 65535 - sizes.headerLength - LONGEST_TCP_HEADER;
   }
 
   /** Writes the header of a packet whose payload is `bytes[start, end)` in front of that. */
@@ -92,23 +96,28 @@ export abstract class IpSender {
     // A router from before RFC 1191 says 0 (section 5 there).
     const lower = Math.max(mtu, Math.min(this.#sizes.leastMtu, this.out.link.mtu));
     if (lower >= this.#mtu) return false;
-    this.#mtu = lower;
+    this.#setMtu(lower);
     return true;
   }
 
   /** The path may be as wide as the link again. */
   resetMtu(): void {
-    this.#mtu = this.out.link.mtu;
+    this.#setMtu(this.out.link.mtu);
+  }
+
+  #setMtu(mtu: number): void {
+    this.#mtu = mtu;
+    this.#maxSegmentSize = mtu - this.#sizes.headerLength - TCP_HEADER_LENGTH;
   }
 
   /** Largest TCP payload in a packet of the path. */
   get maxSegmentSize(): number {
-    return this.#mtu - this.#sizes.headerLength - TCP_HEADER_LENGTH;
+    return this.#maxSegmentSize;
   }
 
   /** Largest TCP payload that may be handed to the link at once: with all its options it fills an IPv4 packet. */
   get maxBurst(): number {
-    return this.out.link.offload ? 65535 - this.#sizes.headerLength - LONGEST_TCP_HEADER : this.maxSegmentSize;
+    return this.out.link.offload ? this.#maxBurst : this.#maxSegmentSize;
   }
 
   /** Largest payload of a UDP datagram. */

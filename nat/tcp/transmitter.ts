@@ -71,22 +71,16 @@ export class Transmitter {
 
   /** Largest payload handed down at once now: whole segments, as many as the link cuts up. */
   get payloadLimit(): number {
-    const segment = this.segmentPayload;
-    if (!this.#linkSegments) return segment;
-    return Math.max(segment, Math.floor(this.#lower.maxBurst / segment) * segment);
-  }
-
-  get #linkSegments(): boolean {
-    return this.#lower.maxBurst > this.#lower.maxSegmentSize;
+    const segment = this.segmentPayload, { maxBurst, maxSegmentSize } = this.#lower;
+    return maxBurst > maxSegmentSize ? wholeSegments(maxBurst, segment) : segment;
   }
 
   /**
    * How much to read from a source at once: what leaves in place, or as many whole segments as a large buffer holds.
    */
   get readLimit(): number {
-    if (this.#linkSegments) return this.payloadLimit;
-    const segment = this.segmentPayload;
-    return Math.max(segment, Math.floor(LARGE_PAYLOAD / segment) * segment);
+    const { maxBurst, maxSegmentSize } = this.#lower;
+    return wholeSegments(maxBurst > maxSegmentSize ? maxBurst : LARGE_PAYLOAD, this.segmentPayload);
   }
 
   /**
@@ -178,6 +172,11 @@ export class Transmitter {
     encodeTcp(bytes, at, header);
     this.#lower.transmit(bytes, at, start + length, length > segment ? segment : 0);
   }
+}
+
+/** The most bytes of at most `limit` that are whole segments; one segment at least. */
+function wholeSegments(limit: number, segment: number): number {
+  return Math.max(segment, limit - limit % segment);
 }
 
 /** The least shift with which the window field can name `limit` bytes (RFC 7323 section 2.2). */
