@@ -5,6 +5,7 @@
  */
 import {
   AF_INET,
+  AF_INET6,
   describeErrno,
   errno,
   IPPROTO_TCP,
@@ -15,13 +16,13 @@ import {
   TCP_NODELAY,
 } from "../../net/linux/libc.ts";
 import { SOCKADDR_SIZE, writeSockaddr } from "../../net/linux/sockaddr.ts";
-import { IpAddress, parseIpv4 } from "../../net/wire/address.ts";
+import { IpAddress } from "../../net/wire/address.ts";
 
 /** What one client does. */
 export interface Share {
   /** `rr`: over one connection; else one for each exchange. */
   kind: string;
-  /** IPv4 address of the server. */
+  /** Address of the server, of either family. */
   target: string;
   /** Its ports, which are taken by turns. */
   ports: readonly number[];
@@ -42,8 +43,9 @@ const c = libc(), byte = new Uint8Array(1);
 
 /** A connection. Throws an `Error` where the server is not reached. */
 export function connect({ target, ports }: Share, turn: number): number {
-  const fd = c.socket(AF_INET, SOCK_STREAM, 0), address = new Uint8Array(SOCKADDR_SIZE);
-  const length = writeSockaddr(address, IpAddress.fromIpv4(parseIpv4(target)), ports[turn % ports.length]!);
+  const server = IpAddress.parse(target), address = new Uint8Array(SOCKADDR_SIZE);
+  const fd = c.socket(server.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM, 0);
+  const length = writeSockaddr(address, server, ports[turn % ports.length]!);
   for (const option of [SO_RCVTIMEO, SO_SNDTIMEO]) c.setsockopt(fd, SOL_SOCKET, option, PATIENCE, PATIENCE.length);
   if (fd < 0 || c.connect(fd, address, length) < 0) throw new Error(`Cannot connect: ${describeErrno(errno())}`);
   c.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, ENABLE, ENABLE.length);

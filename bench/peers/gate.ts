@@ -14,6 +14,8 @@ import { missingPrograms, runPeers } from "./run.ts";
 export interface Floor {
   /** The metric. */
   metric: string;
+  /** The metric that it is divided by; the same unless given. */
+  by?: string;
   /** MTU of Hawser's link. */
   mtu: number;
   /** The stack that it is divided by, at the same MTU where that has one. */
@@ -34,6 +36,13 @@ export const FLOORS: readonly Floor[] = [
   { metric: "tcp_throughput_h2g_mbps", mtu: 65520, against: "slirp4netns", atLeast: 0.8 },
   { metric: "tcp_throughput_g2h_mbps", mtu: 65520, against: "loopback", atLeast: 0.2 },
   { metric: "tcp_throughput_h2g_mbps", mtu: 65520, against: "loopback", atLeast: 0.2 },
+  {
+    metric: "tcp_throughput_g2h_mbps_ipv6",
+    by: "tcp_throughput_g2h_mbps",
+    mtu: 65520,
+    against: "hawser",
+    atLeast: 0.5,
+  },
   { metric: "tcp_rr_latency_us_p50", mtu: 1500, against: "slirp4netns", atMost: 1.7 },
   { metric: "tcp_crr_latency_us_p50", mtu: 1500, against: "slirp4netns", atMost: 2.5 },
 ];
@@ -46,18 +55,20 @@ export function judge(
   floors: readonly Floor[] = FLOORS,
 ): { lines: string[]; holds: boolean } {
   let holds = true;
-  const lines = floors.map(({ metric, mtu, against, atLeast = 0, atMost = Infinity }) => {
+  const lines = floors.map(({ metric, by = metric, mtu, against, atLeast = 0, atMost = Infinity }) => {
     const ratios = reports.map((report) => {
-      const valueOf = (stack: string) =>
+      const valueOf = (stack: string, metric: string) =>
         report.results.find((result) => result.stack === stack && (result.mtu === mtu || result.mtu === 0))
           ?.metrics[metric]?.median ?? NaN;
-      return valueOf("hawser") / valueOf(against);
+      return valueOf("hawser", metric) / valueOf(against, by);
     }).filter((ratio) => !Number.isNaN(ratio));
     const ratio = ratios.length === 0 ? NaN : atMost === Infinity ? Math.max(...ratios) : Math.min(...ratios);
     const isKept = ratio >= atLeast && ratio <= atMost;
     if (!isKept) holds = false;
     const bound = atMost === Infinity ? `at least ${atLeast}` : `at most ${atMost}`;
-    return `${isKept ? "ok    " : "FAILED"} ${metric} at ${mtu}, against ${against}: ${ratio.toFixed(2)}, ${bound}`;
+    return `${isKept ? "ok    " : "FAILED"} ${metric} at ${mtu}, against ${against}${
+      by === metric ? "" : ` in ${by}`
+    }: ${ratio.toFixed(2)}, ${bound}`;
   });
   return { lines, holds };
 }

@@ -6,7 +6,7 @@
 import { parseBulk, parseDatagrams } from "./iperf.ts";
 import { usageOf } from "./processes.ts";
 import { BenchFiles, delay, runShell, type Shell, startShell } from "./shell.ts";
-import { GUEST_PORT, type Stack } from "./stacks.ts";
+import { type Family, GUEST_PORT, type Stack } from "./stacks.ts";
 
 /** Values by metric. */
 export type Metrics = Record<string, number>;
@@ -30,28 +30,30 @@ const LIMIT = "ulimit -n 65536; ";
 export class Servers implements AsyncDisposable {
   /** Port of iperf3. */
   readonly iperf: number;
-  /** Ports of the echo server, with commas between. */
-  readonly echo: string;
+  /** Ports of the echo server, with commas between, by family. */
+  readonly echo: Record<Family, string>;
   readonly #shells: Shell[];
 
-  private constructor(ports: { iperf: number; echo: string }, shells: Shell[]) {
+  private constructor(ports: { iperf: number; echo: Record<Family, string> }, shells: Shell[]) {
     this.iperf = ports.iperf;
     this.echo = ports.echo;
     this.#shells = shells;
   }
 
-  /** Starts both. */
+  /** Starts them, each on the loopback of both families. */
   static async start(): Promise<Servers> {
     const files = new BenchFiles(), path = files.path("port"), iperf = 20_000 + Deno.pid % 10_000;
     const shells = [
       startShell(`exec iperf3 -s -B 127.0.0.1 -p ${iperf}`),
+      startShell(`exec iperf3 -s -B ::1 -p ${iperf}`),
       startShell(`${LIMIT}exec ${DENO} --allow-ffi ${SERVER} >"$FILE"`, { FILE: path }),
     ];
     let ports = "";
-    for (let i = 0; i < 500 && ports === ""; i++, await delay(10)) ports = readOr(path, "");
+    for (let i = 0; i < 500 && !ports.includes("\n"); i++, await delay(10)) ports = readOr(path, "");
     files.remove();
-    if (ports === "" || shells.some((shell) => shell.hasEnded)) throw new Error("Cannot start the servers");
-    return new Servers({ iperf, echo: ports }, shells);
+    if (!ports.includes("\n") || shells.some((shell) => shell.hasEnded)) throw new Error("Cannot start the servers");
+    const [four = "", six = ""] = ports.split("\n");
+    return new Servers({ iperf, echo: { 4: four, 6: six } }, shells);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -59,15 +61,24 @@ export class Servers implements AsyncDisposable {
   }
 }
 
+/** Ends the keys of what is measured over IPv6. */
+export const SUFFIX: Record<Family, string> = { 4: "", 6: "_ipv6" };
+
 /** Bulk each way over this many streams, and for one stream the stack's CPU seconds a gigabyte. */
-export async function bulk(stack: Stack, servers: Servers, effort: Effort, streams: number): Promise<Metrics> {
-  const metrics: Metrics = {}, kind = streams === 1 ? "tcp_throughput" : "tcp_bulk_throughput";
+export async function bulk(
+  stack: Stack,
+  servers: Servers,
+  effort: Effort,
+  { streams, family }: { streams: number; family: Family },
+): Promise<Metrics> {
+  const metrics: Metrics = {}, kind = streams === 1 ? "tcp_throughput" : "tcp_bulk_throughput", suffix = SUFFIX[family];
   for (const [way, option] of [["g2h", ""], ["h2g", "-R"]] as const) {
     const before = stack.root === 0 ? 0 : (await usageOf(stack.root, stack.command)).cpuSeconds;
-    const { mbps, bytes } = parseBulk(await iperf(stack, servers, effort, `-P ${streams} ${option}`));
-    metrics[`${kind}_${way}_mbps`] = mbps;
+    const { mbps, bytes } = parseBulk(await iperf(stack, servers, effort, `-P ${streams} ${option}`, family));
+    metrics[`${kind}_${way}_mbps${suffix}`] = mbps;
     if (stack.root === 0 || streams > 1) continue;
-    metrics[`cpu_s_per_gb_${way}`] = ((await usageOf(stack.root, stack.command)).cpuSeconds - before) / (bytes / 1e9);
+    const used = (await usageOf(stack.root, stack.command)).cpuSeconds - before;
+    metrics[`cpu_s_per_gb_${way}${suffix}`] = used / (bytes / 1e9);
   }
   return metrics;
 }
@@ -96,10 +107,11 @@ export async function datagrams(stack: Stack, servers: Servers, effort: Effort):
 export async function latency(
   stack: Stack,
   servers: Servers,
-  what: { kind: "rr" | "crr"; count: number; concurrency: number },
+  what: { kind: "rr" | "crr"; count: number; concurrency: number; family: Family },
 ): Promise<Metrics> {
-  const { kind, count, concurrency } = what, suffix = concurrency === 1 ? "" : `_c${concurrency}`;
-  const line = `${clientLine(stack, servers, kind, count)} ${concurrency}`;
+  const { kind, count, concurrency, family } = what;
+  const suffix = `${concurrency === 1 ? "" : `_c${concurrency}`}${SUFFIX[family]}`;
+  const line = `${clientLine(stack, servers, kind, count, family)} ${concurrency}`;
   const output = await runShell(line, 30_000);
   if (output === "") throw new Error(`Cannot measure ${kind}: the client failed`);
   const { p50, p99 } = JSON.parse(output);
@@ -134,13 +146,20 @@ async function residentMb(stack: Stack): Promise<number> {
   return (await usageOf(stack.root, stack.command)).residentBytes / 1e6;
 }
 
-function clientLine(stack: Stack, servers: Servers, kind: string, count: number): string {
+function clientLine(stack: Stack, servers: Servers, kind: string, count: number, family: Family = 4): string {
   const deno = `${DENO} --allow-ffi --allow-read ${CLIENT}`;
-  return `${stack.enter} ${deno} ${kind} ${stack.target} ${servers.echo} ${count}`;
+  return `${stack.enter} ${deno} ${kind} ${stack.targets[family]} ${servers.echo[family]} ${count}`;
 }
 
-function iperf(stack: Stack, servers: Servers, effort: Effort, options: string): Promise<string> {
-  const line = `${stack.enter} iperf3 -c ${stack.target} -p ${servers.iperf} -t ${effort.seconds} -J ${options}`;
+function iperf(
+  stack: Stack,
+  servers: Servers,
+  effort: Effort,
+  options: string,
+  family: Family = 4,
+): Promise<string> {
+  const client = `iperf3 -${family} -c ${stack.targets[family]} -p ${servers.iperf}`;
+  const line = `${stack.enter} ${client} -t ${effort.seconds} -J ${options}`;
   return runShell(line, 1000 * effort.seconds + 15_000);
 }
 

@@ -1,5 +1,6 @@
 /**
- * The host's side of round trips: an echo server on 127.0.0.1, on ports that it chooses and prints. One thread that
+ * The host's side of round trips: an echo server on 127.0.0.1 and on ::1, on ports that it chooses and
+ * prints, those of ::1 on a line of their own. One thread that
  * waits in `epoll_wait` and does nothing else, so that it costs little beside the stacks.
  *
  * Thousands of connections to one port would leave as many ports of a kernel in TIME-WAIT, and it would search for a
@@ -19,7 +20,7 @@ import {
   TCP_NODELAY,
 } from "../../net/linux/libc.ts";
 import { acceptConnection, listenTcp } from "../../net/linux/sockets.ts";
-import { IpAddress, parseIpv4 } from "../../net/wire/address.ts";
+import { IpAddress } from "../../net/wire/address.ts";
 
 const PORTS = 16;
 const EVENTS = 64;
@@ -53,9 +54,11 @@ function echo(fd: number): void {
   if (count <= 0 || c.send(fd, buffer, BigInt(count), MSG_NOSIGNAL) !== count) c.close(fd);
 }
 
-const listeners = Array.from({ length: PORTS }, () => listenTcp(IpAddress.fromIpv4(parseIpv4("127.0.0.1")), 0));
-const listening = new Set(listeners.map(({ fd }) => fd));
-console.log(listeners.map(({ port }) => port).join());
+const listeners = ["127.0.0.1", "::1"].map((address) =>
+  Array.from({ length: PORTS }, () => listenTcp(IpAddress.parse(address), 0))
+);
+const listening = new Set(listeners.flat().map(({ fd }) => fd));
+console.log(listeners.map((family) => family.map(({ port }) => port).join()).join("\n"));
 for (const fd of listening) watch(fd);
 while (true) {
   const count = c.epollWait(epoll, eventBytes, EVENTS, -1);

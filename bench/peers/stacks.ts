@@ -3,7 +3,7 @@
  *
  * The command does nothing: it writes when it began and its process id to a file, and sleeps. What measures enters its
  * network namespace by `nsenter`, so that every stack carries the same client to the same server on the host's
- * loopback, at 10.0.2.2. The namespace ends with its processes.
+ * loopback, at 10.0.2.2 and at fd00::2. The namespace ends with its processes.
  *
  * @module
  */
@@ -11,6 +11,9 @@ import { BenchFiles, delay, runShell, type Shell, startShell } from "./shell.ts"
 
 /** Who can be measured. */
 export const STACKS = ["hawser", "hawser-deno", "slirp4netns", "pasta", "loopback"] as const;
+
+/** The version of what is carried. */
+export type Family = 4 | 6;
 
 /** The name of a stack. */
 export type StackName = typeof STACKS[number];
@@ -28,8 +31,8 @@ export const MTUS: Record<StackName, readonly number[]> = {
 export const PROGRAMS: Record<StackName, readonly string[]> = {
   hawser: ["unshare", "ip", "mount"],
   "hawser-deno": ["unshare", "ip", "mount"],
-  slirp4netns: ["slirp4netns", "unshare"],
-  pasta: ["pasta"],
+  slirp4netns: ["slirp4netns", "unshare", "ip"],
+  pasta: ["pasta", "ip"],
   loopback: [],
 };
 
@@ -46,8 +49,8 @@ const START_TIMEOUT_MS = 10_000;
 
 /** A running stack. */
 export interface Stack extends AsyncDisposable {
-  /** Where the client finds the host's loopback. */
-  readonly target: string;
+  /** Where the client finds the host's loopback, by family. */
+  readonly targets: Record<Family, string>;
   /** Put before a client's command line. */
   readonly enter: string;
   /** The port of 127.0.0.1 that leads to `GUEST_PORT` of the guest. */
@@ -65,7 +68,7 @@ export async function startStack(name: StackName, mtu: number): Promise<Stack> {
   if (name === "loopback") {
     const nothing = () => Promise.resolve();
     return {
-      target: "127.0.0.1",
+      targets: { 4: "127.0.0.1", 6: "::1" },
       enter: "",
       forwardedPort: GUEST_PORT,
       startMs: 0,
@@ -94,16 +97,19 @@ export async function startStack(name: StackName, mtu: number): Promise<Stack> {
     let root = shells[0]!.pid, startMs = at! / 1e6 - began;
     if (name === "slirp4netns") {
       const up = files.path("up"), api = files.path("api");
-      const script = `exec slirp4netns --configure --disable-dns --mtu="$MTU" -a "$API" -r 3 "$PID" tap0 3>"$UP"`;
+      const script =
+        `exec slirp4netns --configure --enable-ipv6 --disable-dns --mtu="$MTU" -a "$API" -r 3 "$PID" tap0 3>"$UP"`;
       shells.push(startShell(script, { MTU: String(mtu), PID: String(command), UP: up, API: api }));
       root = shells[1]!.pid;
       await waitForFile(up, shells[1]!);
       startMs = Date.now() - began;
       await addForward(api);
     }
+    const enter = `nsenter -t ${command} -n`;
+    await awaitAddress(enter);
     return {
-      target: "10.0.2.2",
-      enter: `nsenter -t ${command} -n`,
+      targets: { 4: "10.0.2.2", 6: "fd00::2" },
+      enter,
       forwardedPort: FORWARDED_PORT,
       startMs,
       root,
@@ -126,9 +132,9 @@ function scriptOf(name: StackName): string {
         `--dns none --max-flows 20000 -t "$FORWARD" -m "$MTU" -- ${COMMAND}`;
     case "pasta":
       // Everything that the address of a host's interface would decide is named, so that any interface will do.
-      return `exec pasta --runas 0 -q -f --config-net -4 -m "$MTU" -a 10.0.2.15 -n 255.255.255.0 -g 10.0.2.2 ` +
-        `-i "$(ls /sys/class/net | grep -vx lo | head -n 1)" -t "$FORWARD" -u none -T none -U none ` +
-        `--no-dhcp --no-ra --no-ndp --no-dhcpv6 -- ${COMMAND}`;
+      return `exec pasta --runas 0 -q -f --config-net -m "$MTU" -a 10.0.2.15 -n 255.255.255.0 -g 10.0.2.2 ` +
+        `-a fd00::15 -g fd00::2 -i "$(ls /sys/class/net | grep -vx lo | head -n 1)" -t "$FORWARD" -u none -T none -U none ` +
+        `--no-dhcp --no-ra --no-dhcpv6 -- ${COMMAND}`;
     default:
       return `exec unshare -n ${COMMAND}`;
   }
@@ -146,6 +152,15 @@ async function addForward(path: string): Promise<void> {
   const buffer = new Uint8Array(1024), count = await api.read(buffer) ?? 0;
   const answer = new TextDecoder().decode(buffer.subarray(0, count));
   if (!answer.includes('"return"')) throw new Error(`Cannot forward a port by slirp4netns: ${answer}`);
+}
+
+/** Waits until the guest may use its IPv6 address: its kernel first asks for a second whether another has it. */
+async function awaitAddress(enter: string): Promise<void> {
+  for (const end = Date.now() + START_TIMEOUT_MS; Date.now() < end; await delay(50)) {
+    const addresses = await runShell(`${enter} ip -6 -o addr show scope global`, 1000);
+    if (addresses !== "" && !addresses.includes("tentative")) return;
+  }
+  throw new Error("Cannot measure IPv6: the guest has no address that it may use");
 }
 
 async function waitForFile(path: string, shell: Shell): Promise<string> {

@@ -4,9 +4,10 @@ import { createReport } from "../../../bench/peers/report.ts";
 
 const FACTS = { date: "", command: "", machine: {}, versions: {} };
 
-function report(mbps: number, micros: number) {
+function report(mbps: number, micros: number, ipv6Mbps = mbps) {
   const values = {
     tcp_throughput_g2h_mbps: [mbps],
+    tcp_throughput_g2h_mbps_ipv6: [ipv6Mbps],
     tcp_throughput_h2g_mbps: [mbps],
     tcp_rr_latency_us_p50: [micros],
     tcp_crr_latency_us_p50: [micros],
@@ -32,6 +33,14 @@ Deno.test("judge fails where the speed is half of what it was, or the latency do
   assertEquals(judge([report(3000, 75)]).holds, false);
   const { lines, holds } = judge([report(6000, 300)]);
   assertEquals([holds, lines.filter((line) => line.startsWith("FAILED")).length], [false, 2]);
+});
+
+Deno.test("judge fails where IPv6 has fallen behind IPv4 by more than half", () => {
+  const { lines, holds } = judge([report(6000, 75, 2900)]);
+  assertEquals([holds, lines.filter((line) => line.startsWith("FAILED"))], [false, [
+    "FAILED tcp_throughput_g2h_mbps_ipv6 at 65520, against hawser in tcp_throughput_g2h_mbps: 0.48, at least 0.5",
+  ]]);
+  assertEquals(judge([report(6000, 75, 3100)]).holds, true);
 });
 
 Deno.test("judge takes the best of several runs for each floor, and a run that failed is none", () => {
