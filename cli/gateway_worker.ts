@@ -9,6 +9,14 @@ import { wakeLoop } from "../net/linux/event_loop.ts";
 import { formatReport } from "./flow_report.ts";
 import type { FromWorker, StartedMessage, StartMessage, ToWorker } from "./run_messages.ts";
 
+/**
+ * Names the Worker's module to whoever collects modules ahead, and is never called: `new Worker` puts it into no module
+ * graph, so `deno cache` and `deno install` would not fetch it, and what they installed would not run offline.
+ */
+export function workerModule(): Promise<typeof import("./run_worker.ts")> {
+  return import("./run_worker.ts");
+}
+
 /** The gateway's Worker. It begins to load when this is made. */
 export class GatewayWorker {
   readonly #worker: Worker;

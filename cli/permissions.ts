@@ -29,10 +29,11 @@ export function keepOnly(kept: readonly Permission[], logger?: Logger): void {
 }
 
 /**
- * What `run` needs from the start on: its Worker's module, FFI, the environment where there is no /proc, its options.
+ * What `run` needs from the start on: its Worker's modules (files in a checkout, imports from a registry where it is
+ * installed, also of what is in Deno's cache), FFI, the environment where there is no /proc, its options.
  */
 export function neededByRun({ host, pcap }: RunOptions): Permission[] {
-  return ["read", "env", "ffi", ...when("net", host === "deno"), ...when("write", pcap !== undefined)];
+  return ["read", "import", "env", "ffi", ...when("net", host === "deno"), ...when("write", pcap !== undefined)];
 }
 
 /** What `serve` needs from the start on. */
@@ -40,6 +41,7 @@ export function neededByServe({ host, links, pcap }: ServeOptions): Permission[]
   const hasPath = links.some(({ kind }) => kind === "unix" || kind === "unixgram");
   return [
     "read",
+    "import",
     "ffi",
     ...when("net", host === "deno"),
     ...when("write", (pcap !== undefined && pcap !== "-") || (host === "deno" && hasPath)),

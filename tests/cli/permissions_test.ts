@@ -32,7 +32,7 @@ function needed(...words: string[]): string[] {
 }
 
 Deno.test("run needs neither net nor write, but for Deno's sockets and a capture", () => {
-  const always = ["env", "ffi", "read"];
+  const always = ["env", "ffi", "import", "read"];
   assertEquals(needed("run", "--host", "ffi", "true"), always);
   assertEquals(needed("run", "--host", "deno", "true"), [...always, "net"].sort());
   assertEquals(needed("run", "--host", "ffi", "--pcap", "x", "true"), [...always, "write"].sort());
@@ -41,14 +41,14 @@ Deno.test("run needs neither net nor write, but for Deno's sockets and a capture
 Deno.test("serve needs no right to run programs, also for a TAP in a namespace; net and write for Deno's sockets", () => {
   const serve = (link: string, host: string, ...more: string[]) =>
     needed("serve", "--listen", link, "--host", host, ...more);
-  assertEquals(serve("ws:127.0.0.1:0", "ffi"), ["ffi", "read"]);
-  assertEquals(serve("unix:/x", "ffi"), ["ffi", "read"]);
-  assertEquals(serve("tcp:127.0.0.1:0", "deno"), ["ffi", "net", "read"]);
-  assertEquals(serve("unix:/x", "deno"), ["ffi", "net", "read", "write"]);
-  assertEquals(serve("unix:/x", "ffi", "--pcap", "x"), ["ffi", "read", "write"]);
-  assertEquals(serve("unix:/x", "ffi", "--pcap", "-"), ["ffi", "read"]);
-  assertEquals(serve("tap:t0@pid:1", "ffi"), ["ffi", "read"]);
-  assertEquals(serve("tap:t0", "ffi"), ["ffi", "read"]);
+  assertEquals(serve("ws:127.0.0.1:0", "ffi"), ["ffi", "import", "read"]);
+  assertEquals(serve("unix:/x", "ffi"), ["ffi", "import", "read"]);
+  assertEquals(serve("tcp:127.0.0.1:0", "deno"), ["ffi", "import", "net", "read"]);
+  assertEquals(serve("unix:/x", "deno"), ["ffi", "import", "net", "read", "write"]);
+  assertEquals(serve("unix:/x", "ffi", "--pcap", "x"), ["ffi", "import", "read", "write"]);
+  assertEquals(serve("unix:/x", "ffi", "--pcap", "-"), ["ffi", "import", "read"]);
+  assertEquals(serve("tap:t0@pid:1", "ffi"), ["ffi", "import", "read"]);
+  assertEquals(serve("tap:t0", "ffi"), ["ffi", "import", "read"]);
 });
 
 Deno.test("a gateway that serves needs neither programs nor the environment, and writes nothing with FFI sockets", () => {
