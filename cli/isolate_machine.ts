@@ -22,6 +22,11 @@ export interface SurveyedMachine extends Machine {
 
 /** This machine, as this process sees it now. Throws an `IsolationError` if it cannot be looked at. */
 export function thisMachine(command: Command): SurveyedMachine {
+  // What Deno does not let this process see would not be covered.
+  const { state, partial } = Deno.permissions.querySync({ name: "read" });
+  if (state !== "granted" || partial) {
+    throw new IsolationError("cannot see which sockets there are to cover: --isolate needs --allow-read of every path");
+  }
   const mountinfo = readText("/proc/self/mountinfo");
   if (mountinfo === "") throw new IsolationError("cannot see what is mounted on this machine: there is no /proc");
   const mounted = mountinfo.split("\n").map((line) => line.split(" ")[4] ?? "").filter((path) =>

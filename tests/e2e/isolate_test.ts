@@ -255,3 +255,20 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name: `hawser run --isolate refuses if Deno hides files from it, for it would not see what to cover${reason}`,
+  ignore,
+  fn: async () => {
+    const cli = decodeURIComponent(new URL("../../cli.ts", import.meta.url).pathname);
+    const folder = decodeURIComponent(new URL("../../", import.meta.url).pathname);
+    for (const read of [[`--allow-read=${folder}`], ["--allow-read", "--deny-read=/run"]]) {
+      const options = ["run", "--no-prompt", "--allow-ffi", ...read, cli, "run", "--isolate", "-D", "none"];
+      const env = { NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
+      const outcome = await new Deno.Command(Deno.execPath(), { args: [...options, "--", "echo", "ran"], env })
+        .output();
+      assertEquals([outcome.code, new TextDecoder().decode(outcome.stdout)], [125, ""], `${read}`);
+      assertStringIncludes(new TextDecoder().decode(outcome.stderr), "--isolate needs --allow-read of every path");
+    }
+  },
+});
