@@ -57,7 +57,8 @@ export function readOptions<Table extends OptionTable>(
   const valued = Object.keys(table).filter((name) => isValueRow(table[name]!));
   const flags = Object.keys(table).filter((name) => !valued.includes(name));
   // Spelt with "no-" they are names like any other here: nothing is negated.
-  const parsed = parseArgs(options, { boolean: flags, string: valued, collect: valued });
+  // The names are known to the table and not to the compiler, so what upstream would say of each key's type is no help.
+  const parsed: Record<string, unknown> = parseArgs(options, { boolean: flags, string: valued, collect: valued });
   const values = Object.fromEntries(
     Object.entries(table).map(([name, row]) => {
       if (!isValueRow(row)) return [name, parsed[name] === true];

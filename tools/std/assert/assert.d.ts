@@ -1,10 +1,13 @@
 // Types of the assertions that Hawser's tests use; `npm:deno-std` carries none.
 
 // deno-lint-ignore no-explicit-any
-type AbstractConstructor<T> = abstract new (...args: any[]) => T;
+type AbstractConstructor<T = any> = abstract new (...args: any[]) => T;
 
 /** Error thrown when an assertion fails. */
-export class AssertionError extends Error {}
+export class AssertionError extends Error {
+  /** Makes the error. */
+  constructor(message: string, options?: ErrorOptions);
+}
 
 /** Asserts that `expr` is truthy. */
 export function assert(expr: unknown, msg?: string): asserts expr;
@@ -27,31 +30,31 @@ export function assertLess<T>(actual: T, expected: T, msg?: string): void;
 /** Asserts that `actual` is less than or equal to `expected`. */
 export function assertLessOrEqual<T>(actual: T, expected: T, msg?: string): void;
 /** Asserts that a value is an instance of a class. */
-export function assertInstanceOf<T>(
+export function assertInstanceOf<T extends AbstractConstructor>(
   actual: unknown,
-  expectedType: AbstractConstructor<T>,
+  expectedType: T,
   msg?: string,
-): asserts actual is T;
+): asserts actual is InstanceType<T>;
 /** Asserts that a string matches a pattern. */
 export function assertMatch(actual: string, expected: RegExp, msg?: string): void;
 /** Asserts that a string contains another. */
 export function assertStringIncludes(actual: string, expected: string, msg?: string): void;
 /** Asserts that `fn` throws, and returns what it threw. */
 export function assertThrows(fn: () => unknown, msg?: string): unknown;
-/** Asserts that `fn` throws an error of a class whose message includes or matches something, and returns it. */
+/** Asserts that `fn` throws an error of a class whose message includes something, and returns it. */
 export function assertThrows<E extends Error = Error>(
   fn: () => unknown,
-  errorClass: AbstractConstructor<E>,
-  msgMatches?: string | RegExp,
+  ErrorClass: AbstractConstructor<E>,
+  msgIncludes?: string,
   msg?: string,
 ): E;
 /** Asserts that the promise of `fn` rejects, and resolves to the reason. */
 export function assertRejects(fn: () => PromiseLike<unknown>, msg?: string): Promise<unknown>;
-/** Asserts that the promise of `fn` rejects with an error of a class, and resolves to it. */
+/** Asserts that the promise of `fn` rejects with an error of a class whose message includes text; resolves to it. */
 export function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
-  errorClass: AbstractConstructor<E>,
-  msgMatches?: string | RegExp,
+  ErrorClass: AbstractConstructor<E>,
+  msgIncludes?: string,
   msg?: string,
 ): Promise<E>;
 /** Fails. */
