@@ -1,0 +1,64 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { type DenoCall, publish, runDeno } from "../../tools/jsr/deno.ts";
+import { LoopbackRegistry } from "../../tools/jsr/registry.ts";
+import { requires } from "../support/requirements.ts";
+
+const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
+const STAND_INS = ["async", "cli", "log"].map((name) => `${ROOT}tools/std/${name}`);
+const needs = requires("root", "tun", "ip", "unshare");
+
+/** An empty cache of Deno, but for what npm has, which stand-ins for `@std` are made of. */
+async function emptyCache(at: string): Promise<string> {
+  const { stdout } = await runDeno(["info", "--json"], { jsrUrl: "http://127.0.0.1:1/", cwd: at });
+  await Deno.mkdir(`${at}/cache`);
+  await Deno.symlink(JSON.parse(stdout).npmCache, `${at}/cache/npm`);
+  return `${at}/cache`;
+}
+
+Deno.test({
+  name: `a plain checkout is published, and what is installed of it runs with no registry in reach${needs.reason}`,
+  ignore: needs.ignore,
+  async fn() {
+    const scratch = await Deno.makeTempDir();
+    try {
+      const denoDir = await emptyCache(scratch);
+      let call: DenoCall;
+      {
+        await using registry = new LoopbackRegistry();
+        call = { jsrUrl: registry.url, cwd: scratch, denoDir };
+        for (const cwd of [...STAND_INS, ROOT]) {
+          const { code, stderr } = await publish({ jsrUrl: registry.url, cwd });
+          assertEquals(code, 0, stderr);
+        }
+        const table = new TextDecoder().decode(registry.files("@hawser/hawser").get("/cli/option_table.ts"));
+        assertStringIncludes(table, '"jsr:@std/cli@^1.0.0"');
+        const permissions = ["--allow-ffi", "--allow-read"];
+        const where = ["--global", "--root", scratch, "--name", "hawser"];
+        const installed = await runDeno(["install", ...where, ...permissions, "jsr:@hawser/hawser/cli"], call);
+        assertEquals(installed.code, 0, installed.stderr);
+      }
+      const run = ["run", "-D", "none", "--", "cat", "/proc/net/route"];
+      const { code, stdout, stderr } = await runDeno(run, { ...call, program: `${scratch}/bin/hawser` });
+      assertEquals([code, stderr], [0, ""]);
+      assertStringIncludes(stdout, "eth0");
+    } finally {
+      await Deno.remove(scratch, { recursive: true });
+    }
+  },
+});
+
+Deno.test("publishing fails, and says why, where a package of the registry is not there", async () => {
+  const scratch = await Deno.makeTempDir();
+  try {
+    await using registry = new LoopbackRegistry();
+    const config = { name: "@scope/needy", version: "1.0.0", license: "MIT", exports: "./mod.ts" };
+    await Deno.writeTextFile(`${scratch}/deno.json`, JSON.stringify(config));
+    await Deno.writeTextFile(`${scratch}/mod.ts`, 'export * from "jsr:@scope/missing@1";\n');
+    const { code, stderr } = await publish({ jsrUrl: registry.url, cwd: scratch });
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, "@scope/missing");
+    assertEquals(registry.published, []);
+  } finally {
+    await Deno.remove(scratch, { recursive: true });
+  }
+});
