@@ -290,7 +290,7 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
     return key.protocol === PROTOCOL_UDP ? this.udpFlows.hasSent(key) : this.#echoFlows.hasSent(key);
   }
 
-  /** The guest has nobody at the port of a datagram with this key. Returns whether that changes anything. */
+  /** The guest has nobody at the port of the packet with this key. Returns whether that changes anything. */
   datagramRefused(key: FlowKey, bytes: Uint8Array, start: number, end: number): boolean {
     return this.udpFlows.refused(key, bytes, start, end);
   }

@@ -59,8 +59,8 @@ export interface SentPackets {
   /** Whether a datagram with this key was sent to the guest. */
   hasSentDatagram(key: FlowKey): boolean;
   /**
-   * The guest has nobody at the port of the datagram with this key, whose beginning is `bytes[start, end)`, from its
-   * UDP header on. Returns whether that changes anything.
+   * The guest has nobody at the port of the packet with this key, of whatever protocol, which begins with
+   * `bytes[start, end)` behind its IP header. Returns whether that changes anything.
    */
   datagramRefused(key: FlowKey, bytes: Uint8Array, start: number, end: number): boolean;
 }
@@ -108,16 +108,15 @@ export function takeIcmpError(
   if (quoted < 0) return "icmpMalformed";
   if (!wasSent(sent, guest, bytes, quoted)) return "icmpErrorStray";
   if (icmpv4Type(bytes, icmp) !== ICMP_UNREACHABLE) return "icmpErrorSoft";
-  const protocol = ipv4Protocol(bytes, quoted);
   switch (icmpv4Code(bytes, icmp)) {
     case ICMP_PORT_UNREACHABLE: {
-      if (protocol !== PROTOCOL_UDP) return "icmpErrorSoft";
       const transport = quoted + ipv4HeaderLength(bytes, quoted);
       return sent.datagramRefused(key, bytes, transport, end) ? null : "icmpErrorSoft";
     }
     case ICMP_FRAGMENTATION_NEEDED: {
       const isNews = guest.pathMtuIs(icmpv4Mtu(bytes, icmp), 4);
-      const isSmaller = protocol === PROTOCOL_TCP && sent.tcpFlow(key)?.pathMtuChanged();
+      const isTcp = ipv4Protocol(bytes, quoted) === PROTOCOL_TCP;
+      const isSmaller = isTcp && sent.tcpFlow(key)?.pathMtuChanged();
       return isSmaller || isNews ? null : "icmpErrorSoft";
     }
     default:

@@ -77,8 +77,7 @@ export function takeIcmpv6Error(
   if (!wasSent(sent, guest, bytes, quoted, end)) return "icmpErrorStray";
   const type = icmpv6Type(bytes, icmp), mtu = icmpv6Mtu(bytes, icmp);
   if (type === ICMPV6_UNREACHABLE && icmpv6Code(bytes, icmp) === ICMPV6_PORT_UNREACHABLE) {
-    const isUdp = key.protocol === PROTOCOL_UDP;
-    return isUdp && sent.datagramRefused(key, bytes, chain.transport, end) ? null : "icmpErrorSoft";
+    return sent.datagramRefused(key, bytes, chain.transport, end) ? null : "icmpErrorSoft";
   }
   if (type !== ICMPV6_PACKET_TOO_BIG || mtu < IPV6_MINIMUM_MTU) return "icmpErrorSoft";
   const isNews = guest.pathMtuIs(mtu, 6);

@@ -52,8 +52,8 @@ export class UdpFlows {
   }
 
   /**
-   * The guest has nobody at the port of the datagram with this key, which begins with `bytes[start, end)`. Returns
-   * whether it is tried over another family.
+   * The guest has nobody at the port of the packet with this key, which begins with `bytes[start, end)`. Returns
+   * whether it is a datagram of a client that is tried over another family.
    */
   refused(key: FlowKey, bytes: Uint8Array, start: number, end: number): boolean {
     return this.#clients.get(key)?.refused(bytes, start, end) ?? false;

@@ -73,6 +73,11 @@ Deno.test("DnsService with NAT64 says that there is no name, or that the resolve
   assertEquals(answerTo({ flags: flags | DNS_AD, answers: [alias()] }), "authoritative, NOERROR, PTR? NAME.");
   const nowhere = { ...ptrRecord(300, "x.test"), data: Uint8Array.of(0xc0, 0xff) };
   assertEquals(answerTo({ answers: [ptrRecord(300, "a.test"), nowhere] }), "authoritative, NOERROR, PTR? NAME.");
+  const cut = start(), whole = { answers: [ptrRecord(300, "a.test"), ptrRecord(300, "b.test")] };
+  cut.ask(dnsQuery(ASKED, { id: 7 }));
+  const { socket, id } = cut.upstream();
+  cut.reply(socket, dnsAnswer(IPV4_ASKED, { id, ...whole }).slice(0, -3));
+  assertEquals(dnsText(cut.answer()), `DNS answer 7 NOERROR, PTR? ${NAME}.`, "a record is cut off");
   const silent = start();
   silent.ask(dnsQuery(ASKED, { id: 7 }));
   silent.advance(DNS_QUERY_MS);
@@ -123,6 +128,9 @@ Deno.test("DnsService with NAT64 gives no more names than a message holds, and n
   assertEquals(answerTo({ answers: many }), "NOERROR, truncated, PTR? NAME.");
   const longest = Array.from({ length: 240 }, () => ptrRecord(300, long));
   assertEquals(answerTo({ answers: longest }), "NOERROR, truncated, PTR? NAME.");
+  // A name that another one stands for is written out in the answer.
+  const short = { ...ptrRecord(300, "h.test"), data: Uint8Array.of(0xc0, 12) };
+  assertEquals(answerTo({ answers: Array.from({ length: 4000 }, () => short) }), "NOERROR, truncated, PTR? NAME.");
   for (let seed = 1; seed <= 200; seed++) {
     const script = start();
     script.ask(dnsQuery(ASKED));
