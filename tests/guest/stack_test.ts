@@ -7,6 +7,7 @@ import { VirtualClock } from "../../net/link/virtual_clock.ts";
 import { assertSame, pattern } from "../support/bytes.ts";
 import { endpoint, FAMILIES, testFamilies as test, type TestFamily } from "../support/families.ts";
 import { guestPair, targetOver } from "../support/guest_pair.ts";
+import { eventually } from "../support/link_peer.ts";
 
 async function writeAll(conn: GuestConn, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length;) done += await conn.write(bytes.subarray(done));
@@ -75,8 +76,7 @@ test("GuestStack.connect asks for the gateway each second, and ends after ten wh
   await using stack = new GuestStack(left, { clock });
   const connecting = assertRejects(() => stack.connect(target), Deno.errors.TimedOut, endpoint(family.gateway, 80));
   for (let i = 0; i < 10; i++) {
-    await new Promise((resolve) => setTimeout(resolve));
-    assertEquals(requests, i + 1);
+    await eventually(`request ${i + 1}`, () => requests === i + 1);
     clock.advance(1000);
   }
   await connecting;
