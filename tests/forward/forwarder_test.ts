@@ -3,7 +3,7 @@ import { delay } from "@std/async";
 import { Forwarder, type ForwarderOptions } from "../../forward/forwarder.ts";
 import { SILENT } from "../../nat/base/logger.ts";
 import { assertSame, pattern } from "../support/bytes.ts";
-import { openDescriptors } from "../support/descriptors.ts";
+import { openDescriptors, openedSince } from "../support/descriptors.ts";
 import { resettingServer } from "../support/resetting_pair.ts";
 import { readAll, writeAll } from "../support/stream_pairs.ts";
 
@@ -60,7 +60,7 @@ Deno.test("Forwarder joins each client with the target, half-closes included, an
   assertMatch(lines[0]!, /^info 127\.0\.0\.1:\d+ finished: 10\d\d bytes to the target, 10\d\d back after \d\.\d s$/);
   await forwarder.stop(1000);
   server.close();
-  assertEquals(await openDescriptors(), before);
+  assertEquals(await openedSince(before), []);
 });
 
 Deno.test("Forwarder closes the client where the target cannot be had, tells each cause once, and tells when it can be had again", async () => {
@@ -192,5 +192,5 @@ Deno.test("Forwarder.start fails where it cannot listen, and leaves nothing", as
     `Cannot listen on 127.0.0.1:${taken.addr.port}: `,
   );
   taken.close();
-  assertEquals(await openDescriptors(), before);
+  assertEquals(await openedSince(before), []);
 });

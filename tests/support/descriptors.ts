@@ -15,3 +15,16 @@ export async function openDescriptors(): Promise<string[]> {
   // The runtime holds a pidfd for each child, that `ls` included, until it has reaped it.
   return [...targets].map((match) => match[1]!).filter((what) => what !== "anon_inode:[pidfd]").sort();
 }
+
+/**
+ * Those of `openDescriptors` that were not among `before`. What has closed since does not count: something from before
+ * may have been about to.
+ */
+export async function openedSince(before: readonly string[]): Promise<string[]> {
+  const rest = [...before];
+  return (await openDescriptors()).filter((what) => {
+    const at = rest.indexOf(what);
+    if (at >= 0) rest.splice(at, 1);
+    return at < 0;
+  });
+}
