@@ -32,6 +32,7 @@ import {
   icmpv4Quoted,
   icmpv4Type,
 } from "../../net/wire/icmpv4.ts";
+import { icmpv6Identifier } from "../../net/wire/icmpv6.ts";
 import {
   ipv4Destination,
   ipv4HeaderLength,
@@ -41,6 +42,7 @@ import {
   PROTOCOL_TCP,
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
+import { PROTOCOL_ICMPV6 } from "../../net/wire/ipv6.ts";
 import { udpDestinationPort, udpSourcePort } from "../../net/wire/udp.ts";
 import type { DropReason } from "../base/counters.ts";
 import { FlowKey } from "../flow/flow_key.ts";
@@ -113,12 +115,8 @@ export function takeIcmpError(
       const transport = quoted + ipv4HeaderLength(bytes, quoted);
       return sent.datagramRefused(key, bytes, transport, end) ? null : "icmpErrorSoft";
     }
-    case ICMP_FRAGMENTATION_NEEDED: {
-      const isNews = guest.pathMtuIs(icmpv4Mtu(bytes, icmp), 4);
-      const isTcp = ipv4Protocol(bytes, quoted) === PROTOCOL_TCP;
-      const isSmaller = isTcp && sent.tcpFlow(key)?.pathMtuChanged();
-      return isSmaller || isNews ? null : "icmpErrorSoft";
-    }
+    case ICMP_FRAGMENTATION_NEEDED:
+      return takePathMtu(sent, guest, key, icmpv4Mtu(bytes, icmp));
     default:
       return "icmpErrorSoft";
   }
@@ -127,19 +125,36 @@ export function takeIcmpError(
 /** Whether the packet quoted at `bytes[ip]` is one of a flow of the guest, whose key is then in `key`. */
 function wasSent(sent: SentPackets, guest: ErrorSource, bytes: Uint8Array, ip: number): boolean {
   const remote = ipv4Source(bytes, ip), address = ipv4Destination(bytes, ip), protocol = ipv4Protocol(bytes, ip);
-  const transport = ip + ipv4HeaderLength(bytes, ip);
-  // The first four bytes of TCP and UDP are the same.
-  const remotePort = udpSourcePort(bytes, transport), guestPort = udpDestinationPort(bytes, transport);
-  switch (protocol) {
+  key.setIpv4(guest.number, protocol, address, 0, remote, 0);
+  return isOfFlow(sent, key, bytes, ip + ipv4HeaderLength(bytes, ip));
+}
+
+/**
+ * Whether a flow sent the guest the packet of either family whose transport header begins at `bytes[transport]`; `key`
+ * has all of its key but the ports, which are filled in.
+ */
+export function isOfFlow(sent: SentPackets, key: FlowKey, bytes: Uint8Array, transport: number): boolean {
+  switch (key.protocol) {
     case PROTOCOL_TCP:
-      return sent.tcpFlow(key.setIpv4(guest.number, protocol, address, guestPort, remote, remotePort)) !== undefined;
     case PROTOCOL_UDP:
-      return sent.hasSentDatagram(key.setIpv4(guest.number, protocol, address, guestPort, remote, remotePort));
-    case PROTOCOL_ICMP: {
-      const identifier = icmpv4Identifier(bytes, transport);
-      return sent.hasSentDatagram(key.setIpv4(guest.number, protocol, address, identifier, remote, 0));
-    }
+      // The first four bytes of TCP and UDP are the same.
+      key.setPorts(udpDestinationPort(bytes, transport), udpSourcePort(bytes, transport));
+      return key.protocol === PROTOCOL_TCP ? sent.tcpFlow(key) !== undefined : sent.hasSentDatagram(key);
+    case PROTOCOL_ICMP:
+      return sent.hasSentDatagram(key.setPorts(icmpv4Identifier(bytes, transport), 0));
+    case PROTOCOL_ICMPV6:
+      return sent.hasSentDatagram(key.setPorts(icmpv6Identifier(bytes, transport), 0));
     default:
       return false;
   }
+}
+
+/**
+ * The path to the guest carries packets like the one with this key, which a flow sent, of no more than `mtu` bytes.
+ * Returns why that changes nothing, or null.
+ */
+export function takePathMtu(sent: SentPackets, guest: ErrorSource, key: FlowKey, mtu: number): DropReason | null {
+  const isNews = guest.pathMtuIs(mtu, key.family);
+  const isSmaller = key.protocol === PROTOCOL_TCP && sent.tcpFlow(key)?.pathMtuChanged();
+  return isSmaller || isNews ? null : "icmpErrorSoft";
 }

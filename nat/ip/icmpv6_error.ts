@@ -20,19 +20,16 @@ import {
   ICMPV6_UNREACHABLE,
   icmpv6Code,
   type Icmpv6Error,
-  icmpv6Identifier,
   icmpv6Mtu,
   icmpv6Quoted,
   icmpv6Type,
 } from "../../net/wire/icmpv6.ts";
-import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
-import { IPV6_MINIMUM_MTU, PROTOCOL_ICMPV6 } from "../../net/wire/ipv6.ts";
+import { IPV6_MINIMUM_MTU } from "../../net/wire/ipv6.ts";
 import { IPV6_CHAIN_OK, Ipv6Chain, ipv6FragmentOffset, walkIpv6 } from "../../net/wire/ipv6_extensions.ts";
-import { udpDestinationPort, udpSourcePort } from "../../net/wire/udp.ts";
 import type { DropReason } from "../base/counters.ts";
 import { FlowKey } from "../flow/flow_key.ts";
 import type { HostError } from "../host.ts";
-import type { ErrorSource, SentPackets } from "./icmp_error.ts";
+import { type ErrorSource, isOfFlow, type SentPackets, takePathMtu } from "./icmp_error.ts";
 
 /** The bytes of a quoted transport header that tell the flow. */
 const QUOTED_TRANSPORT = 8;
@@ -80,8 +77,7 @@ export function takeIcmpv6Error(
     return sent.datagramRefused(key, bytes, chain.transport, end) ? null : "icmpErrorSoft";
   }
   if (type !== ICMPV6_PACKET_TOO_BIG || mtu < IPV6_MINIMUM_MTU) return "icmpErrorSoft";
-  const isNews = guest.pathMtuIs(mtu, 6);
-  return (key.protocol === PROTOCOL_TCP && sent.tcpFlow(key)?.pathMtuChanged()) || isNews ? null : "icmpErrorSoft";
+  return takePathMtu(sent, guest, key, mtu);
 }
 
 /** Whether the packet quoted in `bytes[ip, end)` is one of a flow of the guest, whose key is then in `key`. */
@@ -89,20 +85,5 @@ function wasSent(sent: SentPackets, guest: ErrorSource, bytes: Uint8Array, ip: n
   if (walkIpv6(bytes, ip, end, chain) !== IPV6_CHAIN_OK) return false;
   const { protocol, transport, fragment } = chain, isLater = fragment >= 0 && ipv6FragmentOffset(bytes, fragment) > 0;
   key.setIpv6(guest.number, protocol, bytes, ip, true);
-  if (isLater || transport + QUOTED_TRANSPORT > end || key.isMapped) return false;
-  switch (protocol) {
-    case PROTOCOL_TCP:
-      // The first four bytes of TCP and UDP are the same.
-      return sent.tcpFlow(setPorts(bytes, transport)) !== undefined;
-    case PROTOCOL_UDP:
-      return sent.hasSentDatagram(setPorts(bytes, transport));
-    case PROTOCOL_ICMPV6:
-      return sent.hasSentDatagram(key.setPorts(icmpv6Identifier(bytes, transport), 0));
-    default:
-      return false;
-  }
-}
-
-function setPorts(bytes: Uint8Array, transport: number): FlowKey {
-  return key.setPorts(udpDestinationPort(bytes, transport), udpSourcePort(bytes, transport));
+  return !isLater && transport + QUOTED_TRANSPORT <= end && !key.isMapped && isOfFlow(sent, key, bytes, transport);
 }
