@@ -1,10 +1,10 @@
 /**
  * Keeping Deno's debugger shut without the C library.
  *
- * Where there is no `--allow-ffi`, or no Linux, USR1 cannot be ignored in the kernel: Deno takes it and opens its
- * debugger on 127.0.0.1:9229. What helps is a listener of our own, which Deno calls for the same signal. It takes that
- * port, so that Deno cannot, and gives it back when no USR1 has come for a second; and it stops a debugger that was
- * quicker. Deno reports each failure on stderr.
+ * Without `--allow-ffi`, or on another system than Linux, the kernel cannot be told to ignore USR1: Deno takes it and
+ * opens its debugger on 127.0.0.1:9229. A listener of our own, which Deno calls for the same signal, takes that port so
+ * that Deno cannot, and gives it back when no USR1 has come for a second. It also stops a debugger that was quicker.
+ * Deno reports each failure on stderr.
  *
  * This needs `--allow-net` for the port. It is no proof: a debugger may be there for the moment until the listener is
  * called, and for good if another program has held the port and let go of it. SECURITY.md says so.

@@ -1,7 +1,7 @@
 /**
  * `hawser demo`: the main job, shown on any machine in seconds.
  *
- * On Linux, where a namespace can be had, a client runs in one as `hawser run` would run it: a real guest kernel's TCP
+ * On Linux, if it allows a namespace, a client runs in one as `hawser run` would run it: a real guest kernel's TCP
  * on one side, an ordinary server on the host's loopback on the other. Anywhere else the same conversation goes over
  * the in-memory link with our own endpoint as the guest. While it goes on, the states that the flows pass through are
  * collected. It succeeds only if every byte arrived.

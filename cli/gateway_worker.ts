@@ -10,8 +10,8 @@ import { formatReport } from "./flow_report.ts";
 import type { FromWorker, StartedMessage, StartMessage, ToWorker } from "./run_messages.ts";
 
 /**
- * Names the Worker's module to whoever collects modules ahead, and is never called: `new Worker` puts it into no module
- * graph, so `deno cache` and `deno install` would not fetch it, and what they installed would not run offline.
+ * Puts the Worker's module into the module graph; nobody calls this. `new Worker` does not put it there, so `deno
+ * cache` and `deno install` would not fetch it, and what they installed would not run offline.
  */
 export function workerModule(): Promise<typeof import("./run_worker.ts")> {
   return import("./run_worker.ts");

@@ -1,5 +1,5 @@
 /**
- * Descriptors that whoever started Hawser has left open for it, as slirp4netns takes them: `--ready-fd` and
+ * Descriptors that Hawser's caller has left open for it, as slirp4netns takes them: `--ready-fd` and
  * `--exit-fd`.
  *
  * Both are pipes or sockets, of which Hawser holds one end. Through the one it says that it is ready; the end of the

@@ -79,7 +79,7 @@ export class Isolation {
 
   /**
    * What starts COMMAND and waits for it: a shell in the outer namespaces, whose child enters the inner ones. `holder`
-   * is the supervisor, `enter` what `nsenter` is told, `inherited` the descriptors that are COMMAND's.
+   * is the supervisor, `enter` the options of `nsenter`, `inherited` COMMAND's descriptors.
    */
   command(
     { tools, asMappedRoot, holder, enter, inherited }: {
