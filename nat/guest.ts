@@ -54,6 +54,7 @@ import { NeighbourResolver } from "./ip/neighbour_resolver.ts";
 import type { Packet } from "./ip/packet.ts";
 import { Ipv4Path, Ipv6Path, type Path, type PathGuest } from "./ip/path.ts";
 import { Reassembly } from "./ip/reassembly.ts";
+import type { GuestBindings } from "./rules/bindings.ts";
 import { familyOf, type IpFamily } from "./rules/policy.ts";
 import { isGroupAddress } from "./rules/segment.ts";
 import type { DhcpExtras } from "./service/dhcp_options.ts";
@@ -119,6 +120,8 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
   readonly use: GuestUse;
   /** Whose time the host's work for its flows takes. */
   readonly payer: object | undefined;
+  /** The names that addresses have for it. */
+  readonly bindings: GuestBindings;
 
   #nat: GuestContext;
   #services: Services;
@@ -136,10 +139,12 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
   #own = { has: (address: number) => this.has(IpAddress.fromIpv4(address)) };
 
   /** Guest `number` of `nat` on `link`, which uses nothing yet. */
-  constructor(nat: GuestContext, { number, use }: { number: number; use: GuestUse }, link: FrameSink) {
+  constructor(nat: GuestContext, has: Pick<GuestSide, "number" | "use" | "bindings">, link: FrameSink) {
+    const { number } = has;
     this.#nat = nat;
     this.number = number;
-    this.use = use;
+    this.use = has.use;
+    this.bindings = has.bindings;
     this.payer = link.payer;
     this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu, extras: nat.dhcp });
     const name = `Guest ${number} on ${link.name}`;
@@ -231,6 +236,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
     this.#resolver.dispose();
     this.#reassembly.clear();
     this.#ipv6Answers?.dispose();
+    this.bindings.clear();
     this.#nat.timers.cancel(this.#mtuTimer);
   }
 

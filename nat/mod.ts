@@ -21,9 +21,11 @@ export type { FlowInfo } from "./flow/flow.ts";
 export { FLOW_KEY_WORDS, FlowKey } from "./flow/flow_key.ts";
 export { FlowTable } from "./flow/flow_table.ts";
 export * from "./host.ts";
+export * from "./rules/bindings.ts";
 export * from "./rules/egress.ts";
 export * from "./rules/policy.ts";
 export * from "./rules/segment.ts";
+export * from "./rules/special_purpose.ts";
 export * from "./rules/translate.ts";
 export * from "./rules/translation_options.ts";
 export {

@@ -15,6 +15,7 @@
  *
  * @module
  */
+import type { IpAddress } from "../net/wire/address.ts";
 import { DNS_PORT } from "../net/wire/dns.ts";
 import { PROTOCOL_UDP } from "../net/wire/ipv4.ts";
 import { Batch } from "./base/batch.ts";
@@ -45,8 +46,10 @@ import { TcpFlows } from "./relay/tcp_flows.ts";
 import { UdpFlows } from "./relay/udp_flows.ts";
 import { UdpForward, type UdpForwardContext } from "./relay/udp_forward.ts";
 import type { DhcpExtras } from "./service/dhcp_options.ts";
+import { LOCAL_DNS_NAMES } from "./service/dns_local.ts";
 import { DnsService } from "./service/dns_service.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
+import { GuestBindings } from "./rules/bindings.ts";
 import { HostGuard } from "./rules/host_guard.ts";
 import { segmentOf } from "./rules/segment.ts";
 import { type Target, type TranslationRules, withDnsServers } from "./rules/translate.ts";
@@ -84,6 +87,8 @@ export interface NatOptions {
   readonly shared?: boolean;
   /** Whether guests are told of a way to everywhere by IPv6. Default as the host's routes are, if it can read them. */
   readonly ipv6Route?: boolean;
+  /** Least seconds for which an address keeps the name of an answer. Default `DEFAULT_NAMES_TTL_S`. */
+  readonly namesTtlS?: number;
   /** What DHCP tells beside addresses. Default nothing. */
   readonly dhcp?: DhcpExtras;
   /** Other limits and times than `TCP_DEFAULTS`. */
@@ -147,6 +152,8 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
   /** What `#resolvers` last answered. */
   #resolversSeen: readonly Target[] | null = null;
   #secret: number;
+  readonly #gateways: readonly IpAddress[];
+  readonly #namesTtlS: number | undefined;
   #echoFlows: EchoFlows;
   #guests = new Map<number, Guest>();
   #nextGuest = 1;
@@ -177,10 +184,11 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
     this.gateway = options.rules.ipv4?.gateway.ipv4 ?? 0;
     this.logger = options.logger;
     this.#resolvers = options.rules.dnsServers === null ? null : options.resolvers ?? null;
+    const { ipv4, ipv6 } = options.rules;
+    this.#gateways = [ipv4, ipv6].flatMap((segment) => segment === null ? [] : [segment.gateway]);
+    this.#namesTtlS = options.namesTtlS;
     this.dns = options.rules.dnsServers === null ? null : new DnsService(this, {
-      gateways: [options.rules.ipv4, options.rules.ipv6].flatMap((segment) =>
-        segment === null ? [] : [segment.gateway]
-      ),
+      gateways: this.#gateways,
       nat64: options.rules.nat64,
       random: options.random,
       servers: () => this.#findResolvers() ?? [],
@@ -222,7 +230,11 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
 
   /** A new guest on `link`, whose frames go to its `receive`. */
   attach(link: FrameSink): Guest {
-    const guest = new Guest(this, { number: this.#nextGuest++, use: this.quotas.guestCame(this.now()) }, link);
+    const use = this.quotas.guestCame(this.now()), bindings = new GuestBindings(this.#namesTtlS);
+    const guest = new Guest(this, { number: this.#nextGuest++, use, bindings }, link);
+    if (this.dns !== null) {
+      for (const address of this.#gateways) for (const name of LOCAL_DNS_NAMES) bindings.bindAlways(address, name);
+    }
     this.#guests.set(guest.number, guest);
     const guestNumber = guest.number, { name } = link;
     this.events.emit("guestAttached", () => ({ type: "guestAttached", guestNumber, link: name }));

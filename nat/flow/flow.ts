@@ -7,6 +7,7 @@ import type { IpAddress } from "../../net/wire/address.ts";
 import type { RecencyList, Recent } from "../base/recency_list.ts";
 import type { TokenBucket } from "../base/token_bucket.ts";
 import type { Path } from "../ip/path.ts";
+import type { GuestBindings } from "../rules/bindings.ts";
 import type { TcpState } from "../tcp/transitions.ts";
 import type { FlowEnding } from "./endings.ts";
 import type { FlowKey } from "./flow_key.ts";
@@ -75,6 +76,8 @@ export interface GuestSide {
   readonly use: GuestUse;
   /** Whose time the host's work for its flows takes; see `HostSocketOwner`. */
   readonly payer: object | undefined;
+  /** The names that addresses have for it. */
+  readonly bindings: GuestBindings;
   /** The way between the two addresses of a flow with this key. */
   path(key: FlowKey): Path;
 }

@@ -105,6 +105,12 @@ export function ipv4Inside(address: IpAddress): readonly IpAddress[] {
   return NAT64_LOCAL.range.contains(address) ? insideLocal(address) : NOTHING;
 }
 
+/** The address that an answer, a rule or a binding with `address` means: the IPv4 address in it, if that is one. */
+export function canonicalAddress(address: IpAddress): IpAddress {
+  const inside = ipv4Inside(address);
+  return inside.length === 1 ? inside[0]! : address;
+}
+
 /**
  * Of a local NAT64 nobody else knows the length of its prefix, so all of RFC 6052 section 2.2 count. 0.0.0.0/8 is what
  * the wrong ones of them mostly read.
