@@ -30,10 +30,13 @@ export class Program implements AsyncDisposable {
   readonly #reading: Promise<void>;
   #calls = 0;
 
-  /** Starts `module` with Deno; `before` is what stands before it on the command line. */
-  constructor(module: URL, options: { before?: readonly string[]; permissions: readonly string[] }) {
+  /** Starts `module` with Deno; `before` is what stands before it on the command line, `words` what comes after. */
+  constructor(
+    module: URL,
+    options: { before?: readonly string[]; permissions: readonly string[]; words?: readonly string[] },
+  ) {
     const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-config", ...options.permissions];
-    const [command, ...args] = [...options.before ?? [], ...deno, module.pathname];
+    const [command, ...args] = [...options.before ?? [], ...deno, module.pathname, ...options.words ?? []];
     this.#child = new Deno.Command(command!, {
       args,
       env: { DENO_NO_UPDATE_CHECK: "1" },
