@@ -6,6 +6,7 @@
 import { writeStderr } from "./log.ts";
 import { type CommandLine, parseCommandLine } from "./options.ts";
 import { keepOnly, neededByRun, neededByServe } from "./permissions.ts";
+import { type ProgramName, STANDS_IN_FOR } from "./program_name.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Exit code for a command line that cannot be followed. */
@@ -13,8 +14,10 @@ const USAGE = 2;
 /** Exit code when Hawser itself failed. */
 const HAWSER_FAILED = 125;
 
-/** Runs `hawser` with these words after it. Resolves to the exit code. */
-export async function main(args: readonly string[]): Promise<number> {
+/** Runs `program` with these words after it. Resolves to the exit code. */
+export async function main(args: readonly string[], program: ProgramName = "hawser"): Promise<number> {
+  const other = program === "hawser" ? STANDS_IN_FOR.find((name) => name === args[0]) : program;
+  if (other !== undefined) return notThere(other);
   let line: CommandLine;
   try {
     line = parseCommandLine(args);
@@ -29,6 +32,12 @@ export async function main(args: readonly string[]): Promise<number> {
     writeStderr(`hawser: ${error instanceof Error ? error.message : error}\n`);
     return HAWSER_FAILED;
   }
+}
+
+/** Says that Hawser does not stand in for this program. Returns the exit code that such programs have for a failure. */
+function notThere(program: ProgramName): number {
+  writeStderr(`${program}: this is Hawser, which does not stand in for ${program} yet, see hawser --help\n`);
+  return 1;
 }
 
 async function follow(line: CommandLine): Promise<number> {
