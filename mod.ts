@@ -34,9 +34,10 @@ import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
 import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
 import { parseDhcpOptions } from "./nat/service/dhcp_options.ts";
-import { openFamilyWarning } from "./nat/rules/egress.ts";
 import type { TranslationRules } from "./nat/rules/translate.ts";
 import { createTranslationRules, type Families, NO_DNS } from "./nat/rules/translation_options.ts";
+import { openFamilyWarning } from "./rules/open_family.ts";
+import { readRuleList } from "./rules/read.ts";
 import type { Link, LinkReceiver } from "./net/link/link.ts";
 import { EventLoop } from "./net/linux/event_loop.ts";
 
@@ -199,10 +200,11 @@ export class Gateway implements AsyncDisposable {
    */
   static async start(options: GatewayOptions = {}): Promise<Gateway> {
     options.signal?.throwIfAborted();
+    const { list: egress } = await readRuleList(options);
     await using owned = new AsyncDisposableStack();
     const addresses = options.hostAddresses === false ? owned.use(openHostAddresses()) : null;
     const dnsServers = options.dns === undefined ? [] : options.dns === NO_DNS ? null : [options.dns];
-    const rules = createTranslationRules({ ...options, dnsServers, hostAddresses: addresses });
+    const rules = createTranslationRules({ ...options, dnsServers, hostAddresses: addresses, egress });
     const host = createHost(options.host);
     if (host !== options.host) owned.use(host);
     const gateway = await Gateway.#startOn(host, rules, options);

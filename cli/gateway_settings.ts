@@ -8,7 +8,7 @@
  */
 import { checkForwards, parseForward } from "../forward/port_spec.ts";
 import type { Gateway, GatewayOptions } from "../mod.ts";
-import { DEFAULT_DENY, parseDeny, parseEgressRule } from "../nat/rules/egress.ts";
+import { DEFAULT_DENY } from "../nat/rules/rule.ts";
 import type { HostAddresses, HostNetwork } from "../nat/host.ts";
 import { parseDhcpOption, parseDhcpOptions } from "../nat/service/dhcp_options.ts";
 import { DEFAULT_SUBNET, DEFAULT_SUBNET6 } from "../nat/rules/segment.ts";
@@ -23,6 +23,9 @@ import {
   TranslationOptionError,
   type TranslationOptionName,
 } from "../nat/rules/translation_options.ts";
+import { parseRule } from "../rules/parse_rule.ts";
+import { DENY_NONE } from "../rules/read.ts";
+import { RuleError } from "../rules/rule_error.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";
 import { UsageError } from "./usage_error.ts";
@@ -117,14 +120,14 @@ export const GATEWAY_ROWS = {
     metavar: "CIDR[:PORTS]",
     help: "guests reach this and nothing else; ports as 80,8000-8099; repeatable",
     repeatable: true,
-    read: checkedBy(parseEgressRule),
+    read: checkedBy((text) => checkRule("allow", text)),
   },
   "deny": {
     metavar: "CIDR[:PORTS]|none",
     help: "guests do not reach this; none: drop the default; repeatable\n",
     repeatable: true,
     shown: DEFAULT_DENY.join(", "),
-    read: checkedBy(parseDeny),
+    read: checkedBy((text) => checkRule("deny", text)),
   },
   "dhcp-option": {
     metavar: "NAME=VALUE",
@@ -190,6 +193,16 @@ export function gatewayOptions({ gateway, logLevel }: GatewaySettings, host: Hos
 /** The rules that a gateway makes of these options, but for the host's own addresses. Throws as it does. */
 export function gatewayRules({ hostAddresses = true, ...options }: PlainOptions): TranslationRules {
   return createTranslationRules({ ...options, hostAddresses: hostAddresses ? null : NOT_READ });
+}
+
+/** Throws an `Error` whose message says what is wrong with a rule and what would be right. */
+function checkRule(verdict: "allow" | "deny", text: string): void {
+  if (verdict === "deny" && text === DENY_NONE) return;
+  try {
+    parseRule(text, { verdict, source: `--${verdict}` });
+  } catch (error) {
+    throw error instanceof RuleError ? new TypeError(error.problem) : error;
+  }
 }
 
 /** Tells where each forward listens and leads, a line each, whatever is logged. */

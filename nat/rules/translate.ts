@@ -21,7 +21,7 @@
  * way: the gateway's address, a map, or the address itself. DNS is not concerned.
  *
  * Whatever came out is then matched with `policy.ts` once more, and together with what was asked with the user's rules
- * (`egress.ts`). An IPv6 address that holds an IPv4 address, as those of 6to4 do, is refused wherever that one is.
+ * (`rule_list.ts`). An IPv6 address that holds an IPv4 address, as those of 6to4 do, is refused wherever that one is.
  * Rules do not concern DNS: `dnsServers` says where it leads, or that it leads nowhere. Of the gateway's two targets
  * one that is denied takes the other with it, since both are the same place to whoever wrote the rule. Rules are
  * checked when they are made (`translation_options.ts`), so that a wrong one is an error of whoever configures the
@@ -34,7 +34,6 @@ import { DNS_PORT } from "../../net/wire/dns.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import type { HostAddresses } from "../host.ts";
-import type { EgressRules } from "./egress.ts";
 import {
   familyOf,
   findForbiddenTarget,
@@ -45,6 +44,8 @@ import {
   NAT64_PREFIX,
   type ReservedRange,
 } from "./policy.ts";
+import { describeRule, type FlowProtocol } from "./rule.ts";
+import type { RuleList } from "./rule_list.ts";
 import { LINK_LOCAL, type Segment, segmentOf, type Segments } from "./segment.ts";
 
 /** An address and port of the host's side. */
@@ -78,7 +79,7 @@ export interface TranslationRules extends Segments {
   /** The host's addresses, if guests may reach none of them; else null. */
   readonly hostAddresses: HostAddresses | null;
   /** Where guests may go. */
-  readonly egress: EgressRules;
+  readonly egress: RuleList;
 }
 
 /** What a guest asks for. */
@@ -92,6 +93,9 @@ export interface Destination {
   /** The port; 0 where the protocol has none. */
   readonly port: number;
 }
+
+/** What of it says where it leads, once its family is known to be that of the address. */
+type Asked = Omit<Destination, "family">;
 
 /** What a packet with this key asks for. */
 export function destinationOf(key: FlowKey): Destination {
@@ -131,24 +135,30 @@ function findForbidden({ address, zone }: Target): ReservedRange | undefined {
   return zone !== undefined && LINK_LOCAL.contains(address) ? undefined : findForbiddenTarget(address);
 }
 
+/** What rules call the protocol of this number. */
+export function flowProtocolOf(protocol: number): FlowProtocol {
+  return protocol === PROTOCOL_TCP ? "tcp" : protocol === PROTOCOL_UDP ? "udp" : "icmp";
+}
+
 /** Where `destination` leads under `rules`. Never throws. */
 export function translate(rules: TranslationRules, destination: Destination): Translation {
-  const { address, port } = destination;
+  const { address } = destination;
   const reserved = findReserved(destination.family, address);
   if (reserved !== undefined) return { refusal: "neverRelayed", rule: reserved.rule };
   const isDns = segmentOf(rules, destination.family)?.dns.equals(address) ?? false;
-  const answer = isDns ? translateDns(rules, destination) : translateAddress(rules, address, port);
+  const answer = isDns ? translateDns(rules, destination) : translateAddress(rules, destination);
   if ("refusal" in answer) return answer;
   for (const target of answer.targets) {
     const forbidden = findForbidden(target);
     if (forbidden !== undefined) return { refusal: "neverRelayed", rule: forbidden.rule };
   }
   if (isDns) return answer;
+  const protocol = flowProtocolOf(destination.protocol);
   for (const target of answer.targets) {
-    const refusal = hostRefusal(rules, target.address) ?? refusalInside(rules, target);
+    const refusal = hostRefusal(rules, target.address) ?? refusalInside(rules, protocol, target);
     if (refusal !== null) return refusal;
   }
-  return permitted(rules.egress, address, answer.targets);
+  return permitted(rules.egress, { protocol, address }, answer.targets);
 }
 
 /** Why no guest may reach `address`, if it is the host itself and none may reach that. */
@@ -158,9 +168,10 @@ function hostRefusal({ hostAddresses: host }: TranslationRules, address: IpAddre
 }
 
 /** Why an IPv4 address in the IPv6 address of `target` is refused, if one is. */
-function refusalInside(rules: TranslationRules, { address, port }: Target): Refusal | null {
+function refusalInside(rules: TranslationRules, protocol: FlowProtocol, { address, port }: Target): Refusal | null {
   for (const inside of ipv4Inside(address)) {
-    const refusal = isOfSubnet(rules.ipv4, inside) ?? hostRefusal(rules, inside) ?? deniedInside(rules, inside, port);
+    const refusal = isOfSubnet(rules.ipv4, inside) ?? hostRefusal(rules, inside) ??
+      deniedAt(rules, protocol, { address: inside, port });
     if (refusal !== null) return { ...refusal, rule: `${refusal.rule}, ${inside} in ${address}` };
   }
   return null;
@@ -170,9 +181,9 @@ function isOfSubnet(segment: Segment | null, address: IpAddress): Refusal | null
   return segment?.subnet.contains(address) ? { refusal: "neverRelayed", rule: `${segment.subnet}` } : null;
 }
 
-function deniedInside({ egress }: TranslationRules, inside: IpAddress, port: number): Refusal | null {
-  const denial = egress.denial(inside, inside, port);
-  return denial === null || denial === "notAllowed" ? null : { refusal: "denied", rule: denial.text };
+function deniedAt({ egress }: TranslationRules, protocol: FlowProtocol, { address, port }: Target): Refusal | null {
+  const rule = egress.address(protocol, address, address, port);
+  return rule?.verdict === "deny" ? { refusal: "denied", rule: describeRule(rule) } : null;
 }
 
 function translateDns(rules: TranslationRules, { protocol, address, port }: Destination): Translation {
@@ -183,9 +194,11 @@ function translateDns(rules: TranslationRules, { protocol, address, port }: Dest
   return targets.length === 0 ? { refusal: "denied", rule: "no DNS server" } : { targets };
 }
 
-function translateAddress(rules: TranslationRules, address: IpAddress, port: number): Translation {
+function translateAddress(rules: TranslationRules, { protocol, address, port }: Asked): Translation {
   for (const map of rules.maps) if (map.guest.equals(address)) return { targets: [{ address: map.host, port }] };
-  if (rules.nat64 && NAT64_PREFIX.contains(address)) return translateNat64(rules, address, port);
+  if (rules.nat64 && NAT64_PREFIX.contains(address)) {
+    return translateNat64(rules, { protocol, address, port });
+  }
   const segment = segmentOf(rules, familyOf(address));
   if (segment === null || !segment.subnet.contains(address)) return { targets: [{ address, port }] };
   if (!address.equals(segment.gateway)) return { refusal: "neverRelayed", rule: `${segment.subnet}` };
@@ -196,21 +209,25 @@ function translateAddress(rules: TranslationRules, address: IpAddress, port: num
   return targets.length > 0 ? { targets } : { refusal: "denied", rule: "no host loopback" };
 }
 
-function translateNat64(rules: TranslationRules, address: IpAddress, port: number): Translation {
-  const inside = IpAddress.fromIpv4(address.w3), denied = deniedInside(rules, inside, port);
-  return denied ?? translateAddress(rules, inside, port);
+function translateNat64(rules: TranslationRules, { protocol, address: { w3 }, port }: Asked): Translation {
+  const inside = { protocol, address: IpAddress.fromIpv4(w3), port };
+  return deniedAt(rules, flowProtocolOf(protocol), inside) ?? translateAddress(rules, inside);
 }
 
 /** Those of `targets` that a guest may reach by asking for `asked`. */
-function permitted(egress: EgressRules, asked: IpAddress, targets: readonly Target[]): Translation {
+function permitted(
+  egress: RuleList,
+  { protocol, address: asked }: { protocol: FlowProtocol; address: IpAddress },
+  targets: readonly Target[],
+): Translation {
   let allowed = targets;
   for (const target of targets) {
-    const denial = egress.denial(asked, target.address, target.port);
-    if (denial === null) continue;
-    if (denial !== "notAllowed") {
+    const rule = egress.address(protocol, asked, target.address, target.port);
+    if (rule?.verdict === "deny") {
       const leads = target.address.equals(asked) ? "" : `, ${asked} leads to ${target.address}`;
-      return { refusal: "denied", rule: `${denial.text}${leads}` };
+      return { refusal: "denied", rule: `${describeRule(rule)}${leads}` };
     }
+    if (rule !== null || !egress.isAllowList) continue;
     allowed = allowed.filter((other) => other !== target);
   }
   return allowed.length > 0 ? { targets: allowed } : { refusal: "denied", rule: "no allow rule holds it" };

@@ -15,7 +15,7 @@ import type { FlowKey } from "../flow/flow_key.ts";
 import { destinationOf, translate, type Translation, type TranslationRules } from "./translate.ts";
 
 const PLACE_BITS = 8;
-/** Words of a place: the remote address, then family and port. */
+/** Words of a place: the remote address, then protocol, family and port. */
 const WORDS = 5;
 
 /** Answers of `translate` for UDP. */
@@ -37,7 +37,7 @@ export class TranslationCache {
       this.#hostVersion = hostVersion;
       this.#answers.fill(undefined);
     }
-    const last = (key.family << 16) | key.remotePort, place = placeOf(key.words, last);
+    const last = ((key.protocol << 24) | (key.family << 16) | key.remotePort) >>> 0, place = placeOf(key.words, last);
     const known = this.#answers[place];
     if (known !== undefined && this.#isFor(place, key.words, last)) return known;
     const answer = translate(rules, destinationOf(key));

@@ -11,7 +11,6 @@
 import { Cidr, IpAddress, parseZoned } from "../../net/wire/address.ts";
 import { DNS_PORT } from "../../net/wire/dns.ts";
 import type { HostAddresses } from "../host.ts";
-import { EgressRules } from "./egress.ts";
 import {
   familyOf,
   findForbiddenTarget,
@@ -21,6 +20,7 @@ import {
   isLoopback,
   NEVER_RELAYED,
 } from "./policy.ts";
+import { RuleList } from "./rule_list.ts";
 import { broadcastOf, DEFAULT_SUBNET, DEFAULT_SUBNET6, type Segment, segmentIn } from "./segment.ts";
 import type { AddressMap, Target, TranslationRules } from "./translate.ts";
 
@@ -56,10 +56,8 @@ export interface TranslationOptions {
   readonly hostLoopback?: boolean;
   /** The host's addresses, if guests may reach none of them. Default null. */
   readonly hostAddresses?: HostAddresses | null;
-  /** Where guests may go, as `EgressRules` reads it. Default anywhere. */
-  readonly allow?: readonly string[];
-  /** Where guests may not go, as `EgressRules` reads it. Default `DEFAULT_DENY`, which `none` leaves out. */
-  readonly deny?: readonly string[];
+  /** Where guests may go. Default anywhere but to `DEFAULT_DENY`. */
+  readonly egress?: RuleList;
 }
 
 /** The options whose texts are read here. */
@@ -94,10 +92,7 @@ export class TranslationOptionError extends RangeError {
   }
 }
 
-/**
- * Makes rules and checks them. Throws a `TranslationOptionError`, and what `EgressRules` says of a rule that cannot be
- * followed.
- */
+/** Makes rules and checks them. Throws a `TranslationOptionError`. */
 export function createTranslationRules(options: TranslationOptions = {}): TranslationRules {
   const { families = "both", maps = [], hostAddresses = null } = options;
   const targets = options.gatewayTargets?.map((text) => read("gatewayTargets", text, parseTarget));
@@ -126,10 +121,7 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
     nat64,
     hostLoopback: options.hostLoopback ?? true,
     hostAddresses,
-    egress: new EgressRules({
-      ...(options.allow !== undefined && { allow: options.allow }),
-      ...(options.deny !== undefined && { deny: options.deny }),
-    }),
+    egress: options.egress ?? new RuleList(),
   };
 }
 

@@ -116,7 +116,7 @@ const DEFECTS: readonly [string, string, RegExp, (target: FuzzTarget) => void][]
     },
   ],
   ["reaches what no guest may reach", "udp to=[fd00:ec2::254]:9 len=4", /asked to reach fd00:ec2::254/, ({ nat }) => {
-    Object.assign(nat.rules.egress, { denial: () => null });
+    Object.assign(nat.rules.egress, { address: () => null });
   }],
   ["sends a packet to another station", "icmp hex=00010001", /somebody else/, ({ guest }) => {
     const { link } = guest.out, send = link.send;

@@ -18,14 +18,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "host/": ["host/", "nat/", "net/"],
   "forward/": ["forward/", "host/", "nat/", "net/"],
   "guest/": ["guest/", "nat/", "net/"],
-  "mod.ts": ["forward/", "guest/", "host/", "nat/", "net/"],
-  "cli.ts": ["cli/", "mod.ts", "forward/", "guest/", "host/", "nat/", "net/", "deno.json"],
-  "cli/": ["cli/", "mod.ts", "forward/", "guest/", "host/", "nat/", "net/", "deno.json"],
+  "rules/": ["rules/", "nat/", "net/wire/"],
+  "audit/": ["audit/", "rules/", "nat/", "net/"],
+  "mod.ts": ["audit/", "forward/", "guest/", "host/", "nat/", "net/", "rules/"],
+  "cli.ts": ["cli/", "mod.ts", "audit/", "forward/", "guest/", "host/", "nat/", "net/", "rules/", "deno.json"],
+  "cli/": ["cli/", "mod.ts", "audit/", "forward/", "guest/", "host/", "nat/", "net/", "rules/", "deno.json"],
 };
 const PURE = /^(net\/wire|nat)\//;
 const CLI = /^(cli\.ts$|cli\/)/;
 const LARGEST = 600;
 const WIDEST_COMMENT = 120;
+/** The one package of the program: which suffixes are public, loaded only for a rule with a wildcard. */
+const SUFFIX_PACKAGE = "tldts";
 /** The package that tests may use beside `@std`: it makes random cases and shrinks those that fail. */
 const TEST_PACKAGE = "fast-check";
 
@@ -34,7 +38,7 @@ export function isSource(path: string): boolean {
   return Object.keys(MAY_IMPORT).some((prefix) => path.startsWith(prefix));
 }
 
-/** Imports run one way: cli, mod, forward and guest, host, nat, net/wire, with net/link and net/linux beside host. */
+/** Imports run one way: cli, mod, audit, rules, forward, guest, host, nat, net/wire; net/link, net/linux at host. */
 export function importDirection(file: SourceFile): string[] {
   const home = Object.keys(MAY_IMPORT).find((prefix) => file.path.startsWith(prefix));
   if (home === undefined) return [];
@@ -101,6 +105,7 @@ function sourceImport(file: SourceFile, target: string): string[] {
   if (/^@std\/(cli|log)\b/.test(target) && !CLI.test(file.path)) {
     return [`${file.path} imports ${target}, which is for the CLI alone`];
   }
+  if (target === SUFFIX_PACKAGE && file.path.startsWith("rules/")) return [];
   if (!/^(@std\/|node:)/.test(target)) return [`${file.path} imports ${target}, which is neither @std nor node:`];
   return [];
 }

@@ -10,7 +10,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { DropReason } from "../../nat/base/counters.ts";
 import type { Guest } from "../../nat/guest.ts";
 import { Nat } from "../../nat/nat.ts";
-import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
+import { type ScriptRules, scriptRules } from "./rules.ts";
 import { formatIpv4, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
 import { addressSum } from "../../net/wire/checksum.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
@@ -86,11 +86,11 @@ export class DatagramScript {
   readonly frames: Frame[] = [];
   #taken: number;
 
-  constructor(options: { mtu?: number; offload?: boolean; rules?: TranslationOptions; family?: 4 | 6 } = {}) {
+  constructor(options: { mtu?: number; offload?: boolean; rules?: ScriptRules; family?: 4 | 6 } = {}) {
     this.family = options.family ?? 4;
     this.remote = this.family === 4 ? "192.0.2.7" : "2001:db8::7";
     const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
-    const rules = createTranslationRules(options.rules);
+    const rules = scriptRules(options.rules);
     this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, maxFlows: 8 });
     this.host.start(() => this.nat.turn());
     const { mtu = 1500, offload = false } = options;

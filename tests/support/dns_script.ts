@@ -8,7 +8,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { Guest } from "../../nat/guest.ts";
 import { Nat } from "../../nat/nat.ts";
 import type { Target } from "../../nat/rules/translate.ts";
-import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
+import { type ScriptRules, scriptRules } from "./rules.ts";
 import { formatEndpoint, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
 import type { Frame } from "../../net/wire/frame.ts";
 import { PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
@@ -48,11 +48,11 @@ export class DnsScript {
   #nextId = 0x7000;
 
   constructor(
-    options: { servers?: readonly Target[]; guests?: number; mtu?: number; rules?: TranslationOptions } = {},
+    options: { servers?: readonly Target[]; guests?: number; mtu?: number; rules?: ScriptRules } = {},
   ) {
     this.servers = options.servers ?? SERVERS.slice(0, 1);
     const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
-    const rules = createTranslationRules({ dnsServers: [], ...options.rules });
+    const rules = scriptRules({ dnsServers: [], ...options.rules });
     const random = () => (this.ids.shift() ?? this.#nextId++) + 0xabcd0000;
     const resolvers = () => this.servers;
     this.nat = new Nat({ host: this.host, rules, logger, random, maxFlows: 8, resolvers });

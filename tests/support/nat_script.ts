@@ -12,7 +12,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Nat } from "../../nat/nat.ts";
 import type { Guest } from "../../nat/guest.ts";
 import type { TcpConfig } from "../../nat/tcp/context.ts";
-import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
+import { type ScriptRules, scriptRules } from "./rules.ts";
 import { formatEndpoint, formatIpv4, MAC_BROADCAST, parseIpv4 } from "../../net/wire/address.ts";
 import { ipv4AddressSum } from "../../net/wire/checksum.ts";
 import { ARP_REQUEST, decodeArp } from "../../net/wire/arp.ts";
@@ -146,7 +146,7 @@ export class NatScript {
     options: {
       tcp?: Partial<TcpConfig>;
       mtu?: number;
-      rules?: TranslationOptions;
+      rules?: ScriptRules;
       maxFlows?: number;
       maxNewFlows?: number;
       maxBufferBytes?: number;
@@ -164,7 +164,7 @@ export class NatScript {
     };
     const { tcp = {}, maxFlows = 8, maxBufferBytes = Infinity, maxNewFlows } = options;
     const limits = { maxFlows, maxBufferBytes, ...(maxNewFlows !== undefined && { maxNewFlows }) };
-    const rules = createTranslationRules(options.rules);
+    const rules = scriptRules(options.rules);
     this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, ...limits, tcp });
     if (NatScript.#filtering !== null) filterFlows(this.nat, NatScript.#filtering);
     this.host.start(() => this.nat.turn());

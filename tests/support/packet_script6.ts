@@ -8,7 +8,7 @@ import type { DropReason } from "../../nat/base/counters.ts";
 import type { Guest } from "../../nat/guest.ts";
 import type { Ipv6Routes } from "../../nat/host.ts";
 import { Nat } from "../../nat/nat.ts";
-import { createTranslationRules, type TranslationOptions } from "../../nat/rules/translation_options.ts";
+import { type ScriptRules, scriptRules } from "./rules.ts";
 import { addressSum } from "../../net/wire/checksum.ts";
 import { decodeEthernet, ETHERTYPE_IPV6 } from "../../net/wire/ethernet.ts";
 import { CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
@@ -36,10 +36,10 @@ export class PacketScript6 {
   readonly #frames: Frame[] = [];
   #taken: number;
 
-  constructor(options: { mtu?: number; offload?: boolean; rules?: TranslationOptions; routes?: Ipv6Routes } = {}) {
+  constructor(options: { mtu?: number; offload?: boolean; rules?: ScriptRules; routes?: Ipv6Routes } = {}) {
     if (options.routes !== undefined) Object.assign(this.host, { ipv6Routes: options.routes });
     const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
-    const rules = createTranslationRules(options.rules);
+    const rules = scriptRules(options.rules);
     this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, maxFlows: 8 });
     this.host.start(() => this.nat.turn());
     const { mtu = 1500, offload = false } = options;

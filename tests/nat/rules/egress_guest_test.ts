@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { DropReason } from "../../../nat/base/counters.ts";
-import type { TranslationOptions } from "../../../nat/rules/translation_options.ts";
 import { isLoopback } from "../../../nat/rules/policy.ts";
 import { TCP_ACK, TCP_RST } from "../../../net/wire/tcp.ts";
 import { dnsQuery } from "../../support/dns_messages.ts";
 import { ask, type AskFields, askInFragments, type Protocol, PROTOCOLS } from "../../support/frames.ts";
 import { NatScript } from "../../support/nat_script.ts";
+import type { ScriptRules } from "../../support/rules.ts";
 
 /** A packet of IPv6 whose addresses hold IPv4 ones. */
 const MAPPED = { family: 6, source: "::ffff:10.0.2.15" } as const;
@@ -31,7 +31,7 @@ function assertRefused(script: NatScript, protocol: Protocol, reason: DropReason
   script.assertEmpty();
 }
 
-function refuse(rules: TranslationOptions, destination: string, fields: AskFields = {}): void {
+function refuse(rules: ScriptRules, destination: string, fields: AskFields = {}): void {
   for (const protocol of PROTOCOLS) {
     // The gateway answers echo requests to its own address itself: they lead nowhere.
     if (protocol === "icmp" && destination === "10.0.2.2") continue;

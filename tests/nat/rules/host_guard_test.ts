@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import type { HostAddresses } from "../../../nat/host.ts";
 import { HostGuard } from "../../../nat/rules/host_guard.ts";
 import { translate } from "../../../nat/rules/translate.ts";
-import { createTranslationRules } from "../../../nat/rules/translation_options.ts";
+import { scriptRules } from "../../support/rules.ts";
 import { IpAddress } from "../../../net/wire/address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../../../net/wire/ipv4.ts";
 
@@ -29,7 +29,7 @@ class Host implements HostAddresses {
   }
 }
 
-function refusalOf(rules: ReturnType<typeof createTranslationRules>, address: string, protocol = PROTOCOL_TCP): string {
+function refusalOf(rules: ReturnType<typeof scriptRules>, address: string, protocol = PROTOCOL_TCP): string {
   const answer = translate(rules, { family: 4, protocol, address: IpAddress.parse(address), port: 80 });
   return "refusal" in answer
     ? `${answer.refusal}: ${answer.rule}`
@@ -45,7 +45,7 @@ Deno.test("translate refuses every way to an address of the host, and names it, 
     "10.0.2.102=192.0.2.10",
   ];
   const dnsServers = ["127.0.0.53"];
-  const rules = createTranslationRules({ hostAddresses: host, maps, dnsServers });
+  const rules = scriptRules({ hostAddresses: host, maps, dnsServers });
   const rule = (address: string) => `denied: no host, and ${address} is an address of the host (--no-host)`;
   for (const protocol of [PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP]) {
     assertEquals(refusalOf(rules, "192.0.2.9", protocol), rule("192.0.2.9"));
@@ -60,13 +60,13 @@ Deno.test("translate refuses every way to an address of the host, and names it, 
 });
 
 Deno.test("translate goes by the addresses that the host has when it is asked, and allow rules open none of them", () => {
-  const host = new Host(), rules = createTranslationRules({ hostAddresses: host, allow: ["192.0.2.0/24"] });
+  const host = new Host(), rules = scriptRules({ hostAddresses: host, allow: ["192.0.2.0/24"] });
   assertEquals(refusalOf(rules, "192.0.2.9"), "192.0.2.9");
   host.own = ["192.0.2.9"];
   assertEquals(refusalOf(rules, "192.0.2.9").startsWith("denied: no host"), true);
   host.own = [];
   assertEquals(refusalOf(rules, "192.0.2.9"), "192.0.2.9");
-  assertEquals(refusalOf(createTranslationRules(), "192.0.2.9"), "192.0.2.9");
+  assertEquals(refusalOf(scriptRules(), "192.0.2.9"), "192.0.2.9");
 });
 
 Deno.test("HostGuard looks at what is remembered once for each version of the addresses, and at that once a turn", () => {

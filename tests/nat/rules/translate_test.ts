@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { translate, type TranslationRules, withDnsServers } from "../../../nat/rules/translate.ts";
-import { createTranslationRules } from "../../../nat/rules/translation_options.ts";
+import { scriptRules } from "../../support/rules.ts";
 import { formatEndpoint, IpAddress } from "../../../net/wire/address.ts";
 
 const TCP = 6, UDP = 17, ICMP = 1;
@@ -17,7 +17,7 @@ function ask(
   return answer.targets.map((target) => formatEndpoint(target.address, target.port)).join(" ");
 }
 
-const DEFAULTS = createTranslationRules();
+const DEFAULTS = scriptRules();
 
 Deno.test("translate leaves an address of the world as it is", () => {
   assertEquals(ask(DEFAULTS, "93.184.216.34", { port: 443 }), "93.184.216.34:443");
@@ -33,7 +33,7 @@ Deno.test("translate leads the gateway to 127.0.0.1, then ::1, on the same port"
 });
 
 Deno.test("translate leads the gateway to the targets it is given, in their order", () => {
-  const rules = createTranslationRules({ gatewayTargets: ["::1", "192.0.2.1"] });
+  const rules = scriptRules({ gatewayTargets: ["::1", "192.0.2.1"] });
   assertEquals(ask(rules, "10.0.2.2"), "[::1]:80 192.0.2.1:80");
 });
 
@@ -51,7 +51,7 @@ Deno.test("translate refuses everything that is never relayed, in every form", (
 });
 
 Deno.test("translate takes no IPv4-mapped address of an IPv6 packet for gateway, DNS or a mapped address", () => {
-  const rules = createTranslationRules({
+  const rules = scriptRules({
     dnsServers: ["127.0.0.53"],
     maps: ["198.51.100.1=127.0.0.1"],
   });
@@ -66,13 +66,13 @@ Deno.test("translate refuses the rest of the subnet, its ends included", () => {
     assertEquals(ask(DEFAULTS, text), "neverRelayed (10.0.2.0/24)", text);
   }
   assertEquals(
-    ask(createTranslationRules({ subnet: "172.16.0.0/12" }), "172.31.255.1"),
+    ask(scriptRules({ subnet: "172.16.0.0/12" }), "172.31.255.1"),
     "neverRelayed (172.16.0.0/12)",
   );
 });
 
 Deno.test("translate leads DNS to the resolver on port 53 alone, by UDP and TCP", () => {
-  const rules = createTranslationRules({ dnsServers: ["192.0.2.53:5353"] });
+  const rules = scriptRules({ dnsServers: ["192.0.2.53:5353"] });
   assertEquals(ask(rules, "10.0.2.3", { protocol: UDP, port: 53 }), "192.0.2.53:5353");
   assertEquals(ask(rules, "10.0.2.3", { protocol: TCP, port: 53 }), "192.0.2.53:5353");
   const refused = "neverRelayed (10.0.2.3 beside port 53)";
@@ -87,7 +87,7 @@ Deno.test("translate denies DNS where there is no resolver", () => {
 });
 
 Deno.test("translate leads DNS to several resolvers in order", () => {
-  const rules = createTranslationRules({ dnsServers: ["::1", "127.0.0.1:5353"] });
+  const rules = scriptRules({ dnsServers: ["::1", "127.0.0.1:5353"] });
   assertEquals(ask(rules, "10.0.2.3", { protocol: TCP, port: 53 }), "[::1]:53 127.0.0.1:5353");
 });
 
@@ -112,7 +112,7 @@ Deno.test("withDnsServers takes a link-local resolver whose interface is known, 
 });
 
 Deno.test("translate without host loopback denies the gateway and keeps DNS and maps", () => {
-  const rules = createTranslationRules({
+  const rules = scriptRules({
     hostLoopback: false,
     dnsServers: ["127.0.0.53"],
     maps: ["10.0.2.100=127.0.0.1", "10.0.2.101=::1"],
@@ -124,19 +124,19 @@ Deno.test("translate without host loopback denies the gateway and keeps DNS and 
 });
 
 Deno.test("translate without host loopback leads the gateway to what is not loopback", () => {
-  const rules = createTranslationRules({ hostLoopback: false, gatewayTargets: ["127.0.0.9", "192.0.2.1", "::1"] });
+  const rules = scriptRules({ hostLoopback: false, gatewayTargets: ["127.0.0.9", "192.0.2.1", "::1"] });
   assertEquals(ask(rules, "10.0.2.2"), "192.0.2.1:80");
 });
 
 Deno.test("translate follows a map of the gateway's own address, also without host loopback", () => {
   for (const hostLoopback of [true, false]) {
-    const rules = createTranslationRules({ hostLoopback, maps: ["10.0.2.2=127.0.0.7"] });
+    const rules = scriptRules({ hostLoopback, maps: ["10.0.2.2=127.0.0.7"] });
     assertEquals(ask(rules, "10.0.2.2"), "127.0.0.7:80");
   }
 });
 
 Deno.test("translate follows maps of the subnet, of the world and across families", () => {
-  const rules = createTranslationRules({
+  const rules = scriptRules({
     maps: [
       "10.0.2.50=192.0.2.1",
       "198.51.100.1=10.0.2.77",
@@ -162,13 +162,13 @@ Deno.test("translate refuses a forbidden host address even from rules that nobod
 });
 
 Deno.test("translate leads the IPv6 gateway to ::1, then 127.0.0.1, and DNS at ::3 to the resolvers of .3", () => {
-  const rules = createTranslationRules({ dnsServers: ["127.0.0.53", "[::1]:5353"], subnet6: "fd12:3::/64" });
+  const rules = scriptRules({ dnsServers: ["127.0.0.53", "[::1]:5353"], subnet6: "fd12:3::/64" });
   assertEquals(ask(rules, "fd12:3::2", { port: 8080 }), "[::1]:8080 127.0.0.1:8080");
   for (const protocol of [TCP, UDP]) {
     assertEquals(ask(rules, "fd12:3::3", { protocol, port: 53 }), "127.0.0.53:53 [::1]:5353");
   }
   assertEquals(ask(rules, "fd12:3::3"), "neverRelayed (fd12:3::3 beside port 53)");
-  assertEquals(ask(createTranslationRules({ hostLoopback: false }), "fd00::2"), "denied (no host loopback)");
+  assertEquals(ask(scriptRules({ hostLoopback: false }), "fd00::2"), "denied (no host loopback)");
 });
 
 Deno.test("translate refuses the rest of the IPv6 subnet and what is valid on the link alone", () => {
@@ -180,14 +180,14 @@ Deno.test("translate refuses the rest of the IPv6 subnet and what is valid on th
 });
 
 Deno.test("translate knows no gateway of a family that the guest has not", () => {
-  assertEquals(ask(createTranslationRules({ families: "ipv4" }), "fd00::2"), "[fd00::2]:80");
-  assertEquals(ask(createTranslationRules({ families: "ipv6" }), "10.0.2.2"), "10.0.2.2:80");
-  assertEquals(ask(createTranslationRules({ families: "ipv6" }), "10.0.2.3", { port: 53 }), "10.0.2.3:53");
+  assertEquals(ask(scriptRules({ families: "ipv4" }), "fd00::2"), "[fd00::2]:80");
+  assertEquals(ask(scriptRules({ families: "ipv6" }), "10.0.2.2"), "10.0.2.2:80");
+  assertEquals(ask(scriptRules({ families: "ipv6" }), "10.0.2.3", { port: 53 }), "10.0.2.3:53");
 });
 
 Deno.test("translate refuses IPv4 in disguise wherever the IPv4 inside would be refused", () => {
   const hostAddresses = { version: () => 0, has: (address: IpAddress) => `${address}` === "192.0.2.9" };
-  const rules = createTranslationRules({ hostAddresses, deny: ["10.0.0.0/8:25"] });
+  const rules = scriptRules({ hostAddresses, deny: ["10.0.0.0/8:25"] });
   const asked = (text: string, port = 80) => ask(rules, text, { port });
   assertEquals(asked("64:ff9b::127.0.0.1"), "neverRelayed (127.0.0.0/8 in 64:ff9b::7f00:1)");
   assertEquals(asked("2002:a9fe:a9fe::1").startsWith("denied (deny 169.254.0.0/16"), true);
@@ -199,7 +199,7 @@ Deno.test("translate refuses IPv4 in disguise wherever the IPv4 inside would be 
   assertEquals(asked("64:ff9b:1::10.9.9.9", 25), "denied (deny 10.0.0.0/8:25, 10.9.9.9 in 64:ff9b:1::a09:909)");
   assertEquals(asked("64:ff9b:1::10.9.9.9"), "[64:ff9b:1::a09:909]:80");
   assertEquals(asked("2002:808:808::1"), "[2002:808:808::1]:80");
-  const allowing = createTranslationRules({ allow: ["2002::/16"] });
+  const allowing = scriptRules({ allow: ["2002::/16"] });
   assertEquals(
     ask(allowing, "2002:808:808::1"),
     "[2002:808:808::1]:80",
@@ -208,7 +208,7 @@ Deno.test("translate refuses IPv4 in disguise wherever the IPv4 inside would be 
 });
 
 Deno.test("translate with NAT64 leads 64:ff9b::/96 to where the IPv4 address inside leads", () => {
-  const rules = createTranslationRules({
+  const rules = scriptRules({
     nat64: true,
     dnsServers: ["127.0.0.53"],
     maps: ["198.51.100.1=127.0.0.9"],
@@ -230,7 +230,7 @@ Deno.test("translate with NAT64 leads 64:ff9b::/96 to where the IPv4 address ins
 
 Deno.test("translate with NAT64 and an allow-list goes by the IPv4 address as by the IPv6 one", () => {
   const ways = (allow: string) => {
-    const rules = createTranslationRules({ nat64: true, allow: [allow] });
+    const rules = scriptRules({ nat64: true, allow: [allow] });
     return ask(rules, "64:ff9b::8.8.8.8").replace(/ .*/, "");
   };
   assertEquals(["8.8.8.8", "64:ff9b::/96", "8.8.4.4"].map(ways), ["8.8.8.8:80", "8.8.8.8:80", "denied"]);
@@ -238,9 +238,9 @@ Deno.test("translate with NAT64 and an allow-list goes by the IPv4 address as by
 
 Deno.test("translate with NAT64 leads to no address of the host, and a deny of one that is mapped stands", () => {
   const hostAddresses = { version: () => 0, has: (address: IpAddress) => `${address}` === "192.0.2.9" };
-  const rules = createTranslationRules({ nat64: true, hostAddresses });
+  const rules = scriptRules({ nat64: true, hostAddresses });
   assertEquals(ask(rules, "64:ff9b::192.0.2.9").startsWith("denied (no host, and 192.0.2.9"), true);
   assertEquals(ask(rules, "64:ff9b::10.0.2.2").startsWith("denied (no host, and 127.0.0.1"), true);
-  const mapped = createTranslationRules({ nat64: true, maps: ["198.51.100.1=127.0.0.9"], deny: ["198.51.100.0/24"] });
+  const mapped = scriptRules({ nat64: true, maps: ["198.51.100.1=127.0.0.9"], deny: ["198.51.100.0/24"] });
   assertEquals(ask(mapped, "64:ff9b::198.51.100.1"), "denied (deny 198.51.100.0/24)");
 });

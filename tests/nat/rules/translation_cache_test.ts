@@ -2,11 +2,11 @@ import { FlowKey } from "../../../nat/flow/flow_key.ts";
 import { PROTOCOL_UDP } from "../../../net/wire/ipv4.ts";
 import { assert, assertEquals } from "@std/assert";
 import { type Translation, withDnsServers } from "../../../nat/rules/translate.ts";
-import { createTranslationRules } from "../../../nat/rules/translation_options.ts";
+import { scriptRules } from "../../support/rules.ts";
 import { TranslationCache } from "../../../nat/rules/translation_cache.ts";
 import { IpAddress, parseIpv4 } from "../../../net/wire/address.ts";
 
-const RULES = createTranslationRules({ deny: ["192.0.2.0/24:53"], dnsServers: ["127.0.0.53"] });
+const RULES = scriptRules({ deny: ["192.0.2.0/24:53"], dnsServers: ["127.0.0.53"] });
 
 function text(answer: Translation): string {
   return "refusal" in answer ? answer.rule : answer.targets.map(({ address, port }) => `${address}:${port}`).join(" ");

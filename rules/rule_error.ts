@@ -1,0 +1,25 @@
+/**
+ * What is wrong with a rule.
+ *
+ * @module
+ */
+
+/** A rule that cannot be followed. */
+export class RuleError extends TypeError {
+  /** The class's name, for messages. */
+  override readonly name = "RuleError";
+  /** Where it stands: `rules.txt:12`, `--allow`. */
+  readonly source: string;
+  /** Its text as it was given. */
+  readonly text: string;
+  /** What is wrong and what would be right. */
+  readonly problem: string;
+
+  /** For the rule `text` that stands at `source`. */
+  constructor(source: string, text: string, problem: string) {
+    super(`Cannot follow ${source} "${text}": ${problem}`);
+    this.source = source;
+    this.text = text;
+    this.problem = problem;
+  }
+}
