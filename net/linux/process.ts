@@ -35,6 +35,9 @@ const AT_SYMLINK_NOFOLLOW = 0x100n;
 /** A `struct stat`, and where its st_mode is. */
 const STAT_BYTES = 144;
 const STAT_MODE = Deno.build.arch === "x86_64" ? 24 : 16;
+const STAT_LINKS = Deno.build.arch === "x86_64" ? 16 : 20;
+const STAT_INODE = 8;
+const AT_EMPTY_PATH = 0x1000n;
 const PATH_BYTES = 4096;
 const F_GETFD = 1;
 const FD_CLOEXEC = 1;
@@ -108,13 +111,35 @@ export function originalEnvironment(): readonly ByteText[] | undefined {
 
 /** The descriptors above 2 that a program started by this process would inherit. Empty without /proc. */
 export function inheritedDescriptors(): number[] {
-  const c = libc(), found: number[] = [];
-  for (const name of listFolder("/proc/self/fd")) {
-    // The folder itself is closed again.
-    const fd = Number(name), flags = c.fcntl(fd, F_GETFD, 0);
-    if (fd > 2 && flags >= 0 && (flags & FD_CLOEXEC) === 0) found.push(fd);
-  }
-  return found;
+  // The folder itself is closed again.
+  return listFolder("/proc/self/fd").map(Number).filter((fd) => fd > 2 && isInherited(fd));
+}
+
+/** Whether a descriptor is open, and a program started by this process would inherit it. */
+export function isInherited(fd: number): boolean {
+  const flags = libc().fcntl(fd, F_GETFD, 0);
+  return flags >= 0 && (flags & FD_CLOEXEC) === 0;
+}
+
+/** What a descriptor has open, as stat(2) has it. */
+export interface OpenFile {
+  /** Type and permissions. */
+  readonly mode: number;
+  /** The filesystem's number and the file's: equal for the same file. */
+  readonly identity: string;
+  /** How many names it has. */
+  readonly links: number;
+}
+
+/** What a descriptor has open; `undefined` if it is not open. */
+export function fileOf(fd: number): OpenFile | undefined {
+  const status = new Uint8Array(STAT_BYTES), view = new DataView(status.buffer);
+  if (libc().syscallInOut(NEWFSTATAT, BigInt(fd), Uint8Array.of(0), status, AT_EMPTY_PATH) < 0) return undefined;
+  return {
+    mode: view.getUint32(STAT_MODE, true),
+    identity: `${view.getBigUint64(0, true)}:${view.getBigUint64(STAT_INODE, true)}`,
+    links: view.getUint32(STAT_LINKS, true),
+  };
 }
 
 /**

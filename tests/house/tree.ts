@@ -7,7 +7,7 @@ import type { SourceFile } from "./source.ts";
 
 /** Where the repository begins. */
 export const ROOT = new URL("../../", import.meta.url);
-const FOLDERS = ["net", "nat", "host", "forward", "guest", "cli", "tests", "bench", "tools"];
+const FOLDERS = ["audit", "rules", "net", "nat", "host", "forward", "guest", "cli", "tests", "bench", "tools"];
 
 /** Every file of TypeScript. */
 export async function readTree(): Promise<SourceFile[]> {

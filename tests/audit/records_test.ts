@@ -1,0 +1,51 @@
+import { assertEquals, assertNotEquals } from "@std/assert";
+import { dnsTypeText, MOST_NAMES, REFUSE_REASONS, timeText } from "../../audit/records.ts";
+import schema from "../../docs/audit.schema.json" with { type: "json" };
+import { Records } from "../support/audit_records.ts";
+import { schemaProblems } from "../support/audit_schema.ts";
+
+Deno.test("dnsTypeText names common types, and others as RFC 3597 does", () => {
+  assertEquals([1, 28, 65, 64, 257, 0, 1234].map(dnsTypeText), [
+    "A",
+    "AAAA",
+    "HTTPS",
+    "SVCB",
+    "CAA",
+    "TYPE0",
+    "TYPE1234",
+  ]);
+});
+
+Deno.test("timeText is RFC 3339 in UTC with milliseconds", () => {
+  assertEquals(timeText(Date.UTC(2026, 10, 28, 1, 2, 3, 4)), "2026-11-28T01:02:03.004Z");
+});
+
+Deno.test("audit.schema.json: records are valid, and know the reasons and bounds that the code has", () => {
+  const { list } = new Records().open().verified("registry.example").close().refuse().dns("registry.example");
+  for (const record of list) assertEquals(schemaProblems(record), []);
+  assertEquals(schema.$defs.refuse.properties.reason.enum, Object.keys(REFUSE_REASONS));
+  assertEquals(schema.$defs.open.properties.names.maxItems, MOST_NAMES);
+});
+
+Deno.test("audit.schema.json: a member too many, one of another event, or one that is missing makes a line invalid", () => {
+  const [open, close] = new Records().open().close().list as [object, object];
+  assertEquals(schemaProblems(open), []);
+  for (
+    const bad of [
+      { ...open, more: 1 },
+      { ...open, bytesFromGuest: 1 },
+      { ...open, names: new Array(MOST_NAMES + 1).fill("a") },
+      { ...open, names: ["new\nline"] },
+      { ...open, names: ['a"b'] },
+      { ...open, port: 65536 },
+      { ...open, time: "2026-01-02 03:04:05" },
+      { ...open, v: 2 },
+      { ...open, rule: "allow a" },
+      { ...close, event: "open" },
+      { ...close, verified: undefined },
+      {},
+      null,
+      [],
+    ]
+  ) assertNotEquals(schemaProblems(JSON.parse(JSON.stringify(bad))), [], JSON.stringify(bad));
+});
