@@ -26,6 +26,7 @@
  *
  * @module
  */
+import type { FlowEnding } from "./flow/endings.ts";
 import type { IpAddress } from "../net/wire/address.ts";
 
 /** `read`/`write`: nothing now; the handler will be called. */
@@ -134,6 +135,8 @@ export interface HostConnectHandler extends HostTcpHandler {
 export interface HostTcpSocket {
   /** Why the last `read` or `write` answered `FAILED`. */
   readonly error: HostError;
+  /** How the flow ends if not the host but what stands before it has broken the connection, and why is known. */
+  readonly endsAs?: FlowEnding | undefined;
   /** Says what the handler wants to be called for: `READ | WRITE`, either, or 0 (the initial state). */
   setInterest(interest: number): void;
   /** Reads into `bytes[start, end)`: the count, 0 at EOF, `WOULD_BLOCK` or `FAILED`. */

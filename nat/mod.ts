@@ -22,6 +22,7 @@ export { FLOW_KEY_WORDS, FlowKey } from "./flow/flow_key.ts";
 export { FlowTable } from "./flow/flow_table.ts";
 export * from "./host.ts";
 export * from "./rules/bindings.ts";
+export * from "./rules/decide.ts";
 export * from "./rules/policy.ts";
 export * from "./rules/rule.ts";
 export * from "./rules/rule_list.ts";
@@ -29,6 +30,7 @@ export * from "./rules/segment.ts";
 export * from "./rules/special_purpose.ts";
 export * from "./rules/translate.ts";
 export * from "./rules/translation_options.ts";
+export * from "./rules/verdict.ts";
 export {
   createTcpDrops,
   TCP_DEFAULTS,

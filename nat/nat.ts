@@ -24,7 +24,7 @@ import { type Counters, createCounters, type DropReason } from "./base/counters.
 import type { Logger } from "./base/logger.ts";
 import { RateLimitedLog } from "./base/rate_limited_log.ts";
 import { TimerWheel } from "./base/timers.ts";
-import type { Connectors, FlowsContext } from "./flow/relay_context.ts";
+import type { Connectors, FlowsContext, Records } from "./flow/relay_context.ts";
 import type { Endings, FlowEnding } from "./flow/endings.ts";
 import { Events } from "./flow/events.ts";
 import type { EndsTurn, FlowInfo, ForwardTarget, GuestSide } from "./flow/flow.ts";
@@ -50,7 +50,10 @@ import { LOCAL_DNS_NAMES } from "./service/dns_local.ts";
 import { DnsService } from "./service/dns_service.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
 import { GuestBindings } from "./rules/bindings.ts";
+import type { Decide } from "./rules/decide.ts";
+import { Gatekeeper } from "./rules/gatekeeper.ts";
 import { HostGuard } from "./rules/host_guard.ts";
+import type { RuleList } from "./rules/rule_list.ts";
 import { segmentOf } from "./rules/segment.ts";
 import { type Target, type TranslationRules, withDnsServers } from "./rules/translate.ts";
 
@@ -87,6 +90,14 @@ export interface NatOptions {
   readonly shared?: boolean;
   /** Whether guests are told of a way to everywhere by IPv6. Default as the host's routes are, if it can read them. */
   readonly ipv6Route?: boolean;
+  /** Whether what happens can be recorded; nothing begins while it cannot. Default always. */
+  readonly records?: Records;
+  /** Whether rules only report. Default false. */
+  readonly reportOnly?: boolean;
+  /** Whether a TCP flow that only a name allows must say a name in its first bytes. Default false. */
+  readonly strictNames?: boolean;
+  /** What the program decides of each flow that rules allow. Default nothing. */
+  readonly decide?: Decide;
   /** Least seconds for which an address keeps the name of an answer. Default `DEFAULT_NAMES_TTL_S`. */
   readonly namesTtlS?: number;
   /** What DHCP tells beside addresses. Default nothing. */
@@ -110,9 +121,13 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
   /** Who is told of what happens. */
   readonly events: Events = new Events();
   /** Every flow, of whatever protocol. */
-  readonly registry: FlowRegistry = new FlowRegistry(this.events);
+  readonly registry: FlowRegistry = new FlowRegistry(this.events, () => this.host.now());
   /** What guests may have. */
   readonly quotas: Quotas;
+  /** Who may go where. */
+  readonly gatekeeper: Gatekeeper;
+  /** Whether what happens can be recorded. */
+  readonly records: Records;
   /** Keeps guests off the host's own addresses, if they may reach none. */
   readonly hostGuard: HostGuard;
   /** Chooses who connects a TCP flow. */
@@ -180,6 +195,9 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
       now: () => options.host.now(),
     };
     this.rules = options.rules;
+    this.records = options.records ?? { isAvailable: true };
+    const { reportOnly = false, strictNames: strict = false, decide } = options;
+    this.gatekeeper = new Gatekeeper(this, { reportOnly, strict, ...(decide !== undefined && { decide }) });
     this.dhcp = options.dhcp ?? {};
     this.gateway = options.rules.ipv4?.gateway.ipv4 ?? 0;
     this.logger = options.logger;
@@ -254,6 +272,16 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
     this.quotas.guestLeft();
     this.#guests.delete(guest.number);
     this.forwards.gone(guest);
+  }
+
+  /**
+   * Other rules are in force from now on: flows and peers that they do not allow end, unless `keepFlows`. Returns how
+   * many those were.
+   */
+  replaceRules(egress: RuleList, { keepFlows = false }: { readonly keepFlows?: boolean } = {}): number {
+    this.rules = { ...this.rules, egress };
+    if (keepFlows) return 0;
+    return this.registry.all().reduce((ended, flow) => ended + flow.rejudge(this.gatekeeper), 0);
   }
 
   /** Ends every flow, those included whose guest is gone while their host still drains. */

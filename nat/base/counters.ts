@@ -150,6 +150,16 @@ export const DROP_REASONS = {
   neverRelayed: "destination that is never relayed",
   /** A destination that a rule forbids. */
   denied: "destination that a rule forbids",
+  /** A destination that is on the list by no address, and to which no answer at the DNS address led this guest. */
+  nameUnbound: "destination to which no name led that the guest has asked for",
+  /** The same, and the answer that led there has expired. */
+  nameExpired: "destination to which a name led whose answer has expired",
+  /** A flow or datagram that the program's own `decide` refused. */
+  hookRefused: "destination that the program's own decision forbids",
+  /** A DNS query for a name that the rules do not let be asked. */
+  dnsRefused: "DNS query for a name that the rules do not let be asked",
+  /** A flow, datagram or query of which no record could be written, so it did not begin. */
+  auditUnavailable: "flow or query whose audit record could not be written",
   /** A flow beyond `maxFlows`. */
   flowLimit: "flow beyond the limit of flows",
   /** A flow beyond `maxNewFlows`. */

@@ -36,6 +36,16 @@ export const FLOW_ENDINGS = {
   forwardRemoved: "its forward was removed",
   /** The gateway was closed. */
   gatewayClosed: "the gateway was closed",
+  /** The stream named a TLS server that the rules do not allow there, or none. */
+  sniRefused: "the TLS server that it named is not allowed there",
+  /** The stream named an HTTP host that the rules do not allow there, or none. */
+  hostRefused: "the HTTP host that it named is not allowed there",
+  /** The stream said no name, and only one could have allowed it (`--names strict`). */
+  unverified: "it said no name that could be verified",
+  /** The rules were changed, and forbid it now. */
+  rulesChanged: "the rules were changed and forbid it now",
+  /** Its record could not be written. */
+  auditUnavailable: "its audit record could not be written",
   /** A datagram flow was unused for long enough. */
   idle: "unused",
   /** A datagram flow was the one longest unused when another needed its place. */

@@ -6,11 +6,19 @@
  * that a log leaves out costs no text. Data is plain: it can be kept, cloned, or sent to another thread.
  *
  * A listener must not call the gateway back. Each `flowOpened` is followed by exactly one `flowEnded` with the same
- * number.
+ * number, each `peerOpened` by exactly one `peerEnded`.
+ *
+ * **Datagrams.** A mapping of UDP or ICMP echo is one flow in `flows()`, whatever it talks to. Who asks where a guest
+ * goes wants each destination by itself: that is a **peer** of the mapping, with a number out of the same series.
+ *
+ * **Names** are the guest's bytes: in lower case, without a final dot (the root is `.`), what is no letter, digit, `-`,
+ * `_` or `.` as `\DDD`. At most 16 of an address are told.
  *
  * @module
  */
 import type { DropReason } from "../base/counters.ts";
+import type { Rule } from "../rules/rule.ts";
+import type { FlowRefusal, RefusalCause } from "../rules/verdict.ts";
 import type { FlowEnding } from "./endings.ts";
 import type { FlowInfo } from "./flow.ts";
 
@@ -32,9 +40,71 @@ export interface FlowOpened {
   readonly type: "flowOpened";
   /** The flow. */
   readonly flow: FlowInfo;
+  /** The names that the address has for the guest; of a mapping its peers tell. */
+  readonly names: readonly string[];
+  /** The rule that allows it; null: nothing forbids it, or no rule concerns it. */
+  readonly rule: Rule | null;
+  /** Why it would be refused if rules were not only reported. */
+  readonly wouldRefuse: FlowRefusal | null;
 }
 
-/** A flow, or a datagram to a new destination, was refused. */
+/** A mapping of UDP or ICMP echo has a new destination: rules and limits allow it. */
+export interface PeerOpened {
+  /** Tells the kinds apart. */
+  readonly type: "peerOpened";
+  /** Its number, which no flow and no other peer of the gateway ever has. */
+  readonly number: number;
+  /** The transport. */
+  readonly protocol: "udp" | "icmp";
+  /** The guest's number. */
+  readonly guestNumber: number;
+  /** The guest's address and port; for ICMP echo the identifier is the port. */
+  readonly guest: string;
+  /** The address that the guest asked for. */
+  readonly address: string;
+  /** The port that it asked for; 0 for ICMP echo. */
+  readonly port: number;
+  /** The host address and port that stand for it. */
+  readonly host: string;
+  /** The names that the address has for the guest. */
+  readonly names: readonly string[];
+  /** The rule that allows it; null: nothing forbids it. */
+  readonly rule: Rule | null;
+  /** Why it would be refused if rules were not only reported. */
+  readonly wouldRefuse: FlowRefusal | null;
+}
+
+/** A mapping of UDP or ICMP echo has no such destination any more. */
+export interface PeerEnded extends Omit<PeerOpened, "type"> {
+  /** Tells the kinds apart. */
+  readonly type: "peerEnded";
+  /** Payload bytes that the guest sent there. */
+  readonly bytesFromGuest: number;
+  /** Payload bytes that the guest got from there. */
+  readonly bytesToGuest: number;
+  /** For how long it was one, in milliseconds. */
+  readonly durationMs: number;
+  /** How it ended. */
+  readonly ending: FlowEnding;
+}
+
+/** The first bytes of a flow named a host that the rules allow there, or that none forbids. */
+export interface FlowVerified {
+  /** Tells the kinds apart. */
+  readonly type: "flowVerified";
+  /** The flow's number. */
+  readonly number: number;
+  /** The guest's number. */
+  readonly guestNumber: number;
+  /** What named it: a TLS ClientHello's SNI or an HTTP request's Host. */
+  readonly via: "sni" | "host";
+  /** The name. */
+  readonly name: string;
+  /** Whether the ClientHello had the extension of Encrypted Client Hello, or its like (GREASE). */
+  readonly ech: boolean;
+}
+
+/** A flow, or a datagram to a new destination, was refused; or a flow may not go on. */
 export interface FlowRefused {
   /** Tells the kinds apart. */
   readonly type: "flowRefused";
@@ -46,10 +116,26 @@ export interface FlowRefused {
   readonly guest: string;
   /** The address and port that it asked for. */
   readonly target: string;
-  /** The counter that was incremented. */
-  readonly reason: DropReason;
-  /** What decided, in words: a rule, a range or a limit. */
+  /** The address that it asked for. */
+  readonly address: string;
+  /** The port that it asked for; 0 where there is none. */
+  readonly port: number;
+  /** The counter that was incremented; null if none was: it ends a flow, or would have been refused. */
+  readonly reason: DropReason | null;
+  /** Why, as one word. */
+  readonly cause: RefusalCause;
+  /** What decided, in words, with what would help. */
   readonly rule: string;
+  /** The rule that decided, if one did. */
+  readonly ruleDecided: Rule | null;
+  /** Names that led the guest to the address. */
+  readonly names: readonly string[];
+  /** The name that the flow's first bytes said, if that decided. */
+  readonly name?: string;
+  /** The number of the flow that ends by it. */
+  readonly flow?: number;
+  /** It was not refused: rules are only reported. */
+  readonly wouldRefuse?: true;
 }
 
 /** A flow is over. */
@@ -93,6 +179,18 @@ export interface DnsAnswered {
   readonly via: "udp" | "tcp";
   /** The response code (RFC 1035 section 4.1.1). */
   readonly rcode: number;
+  /** Who answered: a resolver, the rules, or the gateway by itself. */
+  readonly decision: "forwarded" | "refused" | "local";
+  /** The rule that decided whether it may be asked, if one did. */
+  readonly rule: Rule | null;
+  /** The addresses in the answer that the guest got. */
+  readonly addresses: readonly string[];
+  /** The names on the way to them, in order. */
+  readonly cnames: readonly string[];
+  /** What was taken out of the answer: addresses, `ech`, `ipv4hint`, `ipv6hint`. */
+  readonly removed: readonly string[];
+  /** The rules would have refused it: they are only reported. */
+  readonly wouldRefuse?: true;
 }
 
 /** A link was attached. */
@@ -145,11 +243,27 @@ export interface ForwardRemoved {
   readonly forward: string;
 }
 
+/** The rules are other ones from now on. */
+export interface RulesChanged {
+  /** Tells the kinds apart. */
+  readonly type: "rulesChanged";
+  /** SHA-256 of the list before, in hexadecimal digits. */
+  readonly from: string;
+  /** The same of the list from now on. */
+  readonly to: string;
+  /** Flows and peers that ended by it. */
+  readonly ended: number;
+}
+
 /** What happens in a gateway. */
 export type GatewayEvent =
   | FlowOpened
+  | FlowVerified
   | FlowRefused
   | FlowEnded
+  | PeerOpened
+  | PeerEnded
+  | RulesChanged
   | DnsAsked
   | DnsAnswered
   | GuestAttached

@@ -8,6 +8,7 @@ import type { RecencyList, Recent } from "../base/recency_list.ts";
 import type { TokenBucket } from "../base/token_bucket.ts";
 import type { Path } from "../ip/path.ts";
 import type { GuestBindings } from "../rules/bindings.ts";
+import type { FlowPermit } from "../rules/verdict.ts";
 import type { TcpState } from "../tcp/transitions.ts";
 import type { FlowEnding } from "./endings.ts";
 import type { FlowKey } from "./flow_key.ts";
@@ -125,10 +126,20 @@ export interface Flow extends EndsTurn {
   readonly forward: ForwardTarget | null;
   /** Whether the guest knows of it, so that it counts as one of the guest's: it began it or has answered. */
   readonly known: boolean;
+  /** What let it begin; null: no rule concerns it, or each of its peers has a permit of its own. */
+  readonly permit: FlowPermit | null;
   /** What `flows()` shows. */
   info(): FlowInfo;
   /** Ends it at once; `ending` is why. */
   abort(ending: FlowEnding): void;
+  /** Other rules are in force: ends what does not go on under these. Returns how many flows and peers that were. */
+  rejudge(judge: FlowJudge): number;
+}
+
+/** Judges flows that live. */
+export interface FlowJudge {
+  /** Whether the flow of `guest` with this key and permit goes on; `said` is the name that it was verified by. */
+  goesOn(guest: GuestSide, key: FlowKey, permit: FlowPermit, said: string | null): boolean;
 }
 
 /** A flow without connections: the one used longest ago makes room for another. */

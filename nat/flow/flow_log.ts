@@ -32,14 +32,23 @@ export function flowLog(logger: Logger, warnings: RateLimitedLog, now: () => num
             `${flow.bytesToGuest} to it, ${(flow.ageMs / 1000).toFixed(3)} s`;
         });
       case "flowRefused":
-        return warnings.warn(() => {
-          const { protocol, guest, target, guestNumber, rule } = make() as EventOf<"flowRefused">;
-          return `Refused ${protocol} ${guest} > ${target} of guest ${guestNumber}: ${rule}`;
-        });
+        return warnings.warn(() => describeRefusal(make() as EventOf<"flowRefused">));
       default:
         return;
     }
   };
+}
+
+/** `Refused tcp 10.0.2.15:41828 > registry.example:443 (192.0.2.7) of guest 1: ` and why. */
+function describeRefusal(refused: EventOf<"flowRefused">): string {
+  const { protocol, guest, guestNumber, rule, wouldRefuse } = refused;
+  return `${wouldRefuse ? "Would refuse" : "Refused"} ${protocol} ${guest} > ${wantedOf(refused)} of guest ` +
+    `${guestNumber}: ${rule}`;
+}
+
+function wantedOf({ target, address, port, names: [name] }: EventOf<"flowRefused">): string {
+  if (name === undefined) return target;
+  return `${name}${port === 0 ? "" : `:${port}`} (${address})`;
 }
 
 function describe({ protocol, guest, target, host }: FlowInfo): string {

@@ -8,11 +8,20 @@
  * @module
  */
 import type { DropReason } from "../base/counters.ts";
+import type { FlowRefusal } from "../rules/verdict.ts";
 import { createEndings, type Endings, type FlowEnding } from "./endings.ts";
-import type { Events, Totals } from "./events.ts";
+import type { Events, FlowVerified, Totals } from "./events.ts";
 import type { Flow, GuestUse } from "./flow.ts";
 import type { FlowKey } from "./flow_key.ts";
 import type { FlowTable } from "./flow_table.ts";
+
+/** What else there is to say of a refusal. */
+export interface RefusalFacts {
+  /** The flow that ends by it. */
+  readonly flow?: number;
+  /** The name that the flow said, if that decided. */
+  readonly name?: string;
+}
 
 /** The flows of a gateway. */
 export class FlowRegistry {
@@ -20,14 +29,21 @@ export class FlowRegistry {
   readonly endings: Endings = createEndings();
 
   #events: Events;
+  #now: () => number;
   #tables: FlowTable<Flow>[] = [];
   #draining = new Set<Flow>();
   #next = 1;
   #totals = { flows: 0, refused: 0, bytesFromGuest: 0, bytesToGuest: 0 };
 
-  /** None; `events` are told of those that come. */
-  constructor(events: Events) {
+  /** None; `events` are told of those that come. `now` gives monotonic milliseconds. */
+  constructor(events: Events, now: () => number) {
     this.#events = events;
+    this.#now = now;
+  }
+
+  /** A number for a flow, or for a peer of one, that nothing else has had. */
+  nextNumber(): number {
+    return this.#next++;
   }
 
   /** Flows that can be found by key, and draining ones. */
@@ -57,7 +73,8 @@ export class FlowRegistry {
     const home = table as unknown as FlowTable<Flow>, { use } = flow.guest;
     if (!this.#tables.includes(home)) this.#tables.push(home);
     home.set(flow.key, flow);
-    flow.place = { number: this.#next++, home };
+    flow.place = { number: this.nextNumber(), home };
+    if (flow.permit !== null) flow.guest.bindings.hold(flow.permit.holds, this.#now());
     if (flow.forward === null) use.flows++;
     else use.clients++;
     use.totals.flows++;
@@ -66,18 +83,58 @@ export class FlowRegistry {
 
   /** Tells that a flow has begun, once what it leads to is known. */
   opened(flow: Flow): void {
-    this.#events.emit("flowOpened", () => ({ type: "flowOpened", flow: flow.info() }));
+    this.#events.emit("flowOpened", () => {
+      const { names = [], rule = null, wouldRefuse = null } = flow.permit ?? {};
+      return { type: "flowOpened", flow: flow.info(), names, rule, wouldRefuse };
+    });
   }
 
-  /** A flow, or a datagram to a new destination, is refused. Returns the reason. */
-  refused(key: FlowKey, use: GuestUse, reason: DropReason, rule: string): DropReason {
+  /** The first bytes of a flow said a name that may be said. */
+  verified({ place: { number }, guest }: Flow, facts: Pick<FlowVerified, "via" | "name" | "ech">): void {
+    const { via, name, ech } = facts;
+    this.#events.emit("flowVerified", () => ({
+      type: "flowVerified",
+      number,
+      guestNumber: guest.number,
+      via,
+      name,
+      ech,
+    }));
+  }
+
+  /** A flow, or a datagram to a new destination, is refused. Returns the counter that is to be incremented. */
+  refused(key: FlowKey, use: GuestUse, refusal: FlowRefusal): DropReason {
+    this.#countRefusal(use);
+    this.#tellRefusal(key, refusal, { reason: refusal.counter });
+    return refusal.counter;
+  }
+
+  /** A flow that lives does not go on: it ends by `refusal`. */
+  cutOff({ key, place, guest }: Flow, refusal: FlowRefusal, facts: { readonly name?: string } = {}): void {
+    this.#countRefusal(guest.use);
+    this.#tellRefusal(key, refusal, { reason: null, flow: place.number, ...facts });
+  }
+
+  /** A flow is to be opened that would be refused if rules were not only reported; or it goes on all the same. */
+  wouldRefuse(key: FlowKey, refusal: FlowRefusal, facts: RefusalFacts = {}): void {
+    this.#tellRefusal(key, refusal, { reason: null, wouldRefuse: true, ...facts });
+  }
+
+  #countRefusal(use: GuestUse): void {
     use.totals.refused++;
     this.#totals.refused++;
+  }
+
+  #tellRefusal(
+    key: FlowKey,
+    { cause, rule: ruleDecided, names, words: rule }: FlowRefusal,
+    more: RefusalFacts & { readonly reason: DropReason | null; readonly wouldRefuse?: true },
+  ): void {
     this.#events.emit("flowRefused", () => {
-      const { protocol, guest, target } = key.describe();
-      return { type: "flowRefused", guestNumber: key.guest, protocol, guest, target, reason, rule };
+      const { guest: guestNumber, remoteAddress, remotePort: port } = key, { protocol, guest, target } = key.describe();
+      const about = { guestNumber, protocol, guest, target, address: `${remoteAddress}`, port };
+      return { type: "flowRefused", ...about, cause, rule, ruleDecided, names, ...more };
     });
-    return reason;
   }
 
   /** The flow's key is free, its host side is not done. */
@@ -88,6 +145,7 @@ export class FlowRegistry {
 
   /** A flow is over. */
   ended(flow: Flow, ending: FlowEnding): void {
+    if (flow.permit !== null) flow.guest.bindings.letGo(flow.permit.holds);
     const { use } = flow.guest, { bytesFromGuest, bytesToGuest } = flow;
     this.endings[ending]++;
     for (const totals of [use.totals, this.#totals]) {

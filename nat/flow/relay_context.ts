@@ -13,9 +13,11 @@ import type { Packet } from "../ip/packet.ts";
 import type { Path } from "../ip/path.ts";
 import type { Gathering } from "../relay/gathering.ts";
 import type { TcpContext } from "../tcp/context.ts";
-import type { Target, TranslationRules } from "../rules/translate.ts";
+import type { Gatekeeper } from "../rules/gatekeeper.ts";
+import type { TranslationRules } from "../rules/translate.ts";
+import type { FlowPermit } from "../rules/verdict.ts";
 import type { Events } from "./events.ts";
-import type { EndsTurn, GuestSide } from "./flow.ts";
+import type { EndsTurn, Flow, GuestSide } from "./flow.ts";
 import type { FlowKey } from "./flow_key.ts";
 import type { FlowRegistry } from "./flow_registry.ts";
 import type { HostGuard } from "../rules/host_guard.ts";
@@ -53,6 +55,8 @@ export interface RelayContext {
   readonly events: Events;
   /** Every flow, of whatever protocol. */
   readonly registry: FlowRegistry;
+  /** Who connects TCP flows. */
+  readonly connectors: Connectors;
 }
 
 /** A guest that begins a flow, or asks the gateway's DNS. */
@@ -70,8 +74,14 @@ export type Connector = Pick<HostNetwork, "connectTcp">;
 
 /** Chooses who connects a TCP flow. */
 export interface Connectors {
-  /** Who connects the flow that `asker` begins and that may lead to `translation.targets`. */
-  for(asker: Asker, translation: { readonly targets: readonly Target[] }): Connector;
+  /** Who connects `flow`, which `asker` begins and that may lead to the targets of `permit`. */
+  for(asker: Asker, permit: FlowPermit, flow: WatchedFlow): Connector;
+}
+
+/** A flow whose first bytes somebody may look at. */
+export interface WatchedFlow extends Flow {
+  /** They said a name that may be said. */
+  verified(name: string): void;
 }
 
 /** The gateway's own DNS as flows see it. */
@@ -82,20 +92,28 @@ export interface DnsAnswering {
   connector(asker: Asker): Connector;
 }
 
+/** Where records of what happens go. */
+export interface Records {
+  /** Whether they can be written, now. */
+  readonly isAvailable: boolean;
+}
+
 /** What the flows of a protocol need of the gateway. */
 export interface FlowsContext extends RelayContext {
   /** What addresses mean. */
   readonly rules: TranslationRules;
   /** What guests may have. */
   readonly quotas: Quotas;
+  /** Who may go where. */
+  readonly gatekeeper: Gatekeeper;
+  /** Whether what happens can be recorded; if not, nothing begins. */
+  readonly records: Records;
   /** Keeps guests off the host's own addresses, if they may reach none. */
   readonly hostGuard: HostGuard;
   /** Lines that are said once. */
   readonly logger: Logger;
   /** The gateway's own DNS, if that is what a packet with this key asks; else null. */
   dnsFor(key: FlowKey): DnsAnswering | null;
-  /** Chooses who connects a TCP flow. */
-  readonly connectors: Connectors;
   /** The guests that are attached. */
   guests(): readonly GuestSide[];
   /** An unpredictable unsigned 32-bit number. */

@@ -6,7 +6,8 @@
  *
  * @module
  */
-import type { Asker, Connector, Connectors, FlowsContext } from "../flow/relay_context.ts";
+import type { FlowPermit } from "../rules/verdict.ts";
+import type { Asker, Connector, Connectors, FlowsContext, WatchedFlow } from "../flow/relay_context.ts";
 
 /** DNS by the gateway, and everything else by the host. */
 export class GatewayConnectors implements Connectors {
@@ -18,7 +19,7 @@ export class GatewayConnectors implements Connectors {
   }
 
   /** Who connects the flow that `asker` begins. */
-  for(asker: Asker): Connector {
+  for(asker: Asker, _permit: FlowPermit, _flow: WatchedFlow): Connector {
     return this.#context.dnsFor(asker.key)?.connector(asker) ?? this.#context.host;
   }
 }

@@ -10,8 +10,17 @@ import { formatEndpoint } from "../../net/wire/address.ts";
 import type { FlowEnding } from "../flow/endings.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import type { RelayContext } from "../flow/relay_context.ts";
-import { type Flow, type FlowInfo, type FlowPlace, type ForwardTarget, type GuestSide, NOWHERE } from "../flow/flow.ts";
+import {
+  type Flow,
+  type FlowInfo,
+  type FlowJudge,
+  type FlowPlace,
+  type ForwardTarget,
+  type GuestSide,
+  NOWHERE,
+} from "../flow/flow.ts";
 import { type Timed, Timer } from "../base/timers.ts";
+import type { FlowPermit } from "../rules/verdict.ts";
 
 /** The state of a flow of datagrams, times in `now()` time. */
 export interface DatagramRecord {
@@ -86,6 +95,11 @@ export abstract class DatagramFlow implements Flow, Timed {
   /** Gives back what it holds. */
   protected abstract release(): void;
 
+  /** No rule concerns clients of forwards, and peers of mappings have permits of their own. */
+  get permit(): FlowPermit | null {
+    return null;
+  }
+
   /** Whether the guest knows of it. */
   get known(): boolean {
     return this.record.known;
@@ -107,7 +121,7 @@ export abstract class DatagramFlow implements Flow, Timed {
   }
 
   /** It is over: whoever keeps it in a list of its own forgets it. */
-  protected forget(): void {}
+  protected forget(_ending: FlowEnding): void {}
 
   /** Begins to wait for its end. */
   open(): void {
@@ -146,8 +160,13 @@ export abstract class DatagramFlow implements Flow, Timed {
     this.record.ended = true;
     this.context.timers.cancel(this.#timer);
     this.release();
-    this.forget();
+    this.forget(ending);
     this.context.registry.ended(this, ending);
+  }
+
+  /** No rule concerns it. */
+  rejudge(_judge: FlowJudge): number {
+    return 0;
   }
 
   /** Datagrams leave at once: nothing is ever due. */

@@ -6,16 +6,23 @@
  * guest sent it, addresses and ports as the guest sees them, without its payload (RFC 792: the header and 64 bits are
  * enough). An error never ends a mapping (RFC 4787 REQ-12).
  *
+ * **Peers** begin with a permit and hold the bindings of names in it. They end when they have to make room, when other
+ * rules forbid them, and with the mapping.
+ *
  * @module
  */
 import type { DropReason } from "../base/counters.ts";
-import type { IpAddress } from "../../net/wire/address.ts";
-import type { ForwardTarget, GuestSide, Mapping } from "../flow/flow.ts";
-import type { FlowKey } from "../flow/flow_key.ts";
+import { formatEndpoint, type IpAddress } from "../../net/wire/address.ts";
+import type { FlowEnding } from "../flow/endings.ts";
+import type { PeerOpened } from "../flow/events.ts";
+import type { FlowJudge, ForwardTarget, GuestSide, Mapping } from "../flow/flow.ts";
+import { FlowKey } from "../flow/flow_key.ts";
 import type { RelayContext } from "../flow/relay_context.ts";
 import type { HostError } from "../host.ts";
 import { familyOf, type IpFamily } from "../rules/policy.ts";
+import type { Path } from "../ip/path.ts";
 import type { Target } from "../rules/translate.ts";
+import type { FlowPermit } from "../rules/verdict.ts";
 import { DatagramFlow } from "./datagram_flow.ts";
 import { type Peer, Peers } from "./peers.ts";
 
@@ -56,9 +63,79 @@ export abstract class DatagramRelay extends DatagramFlow implements Mapping {
   /** The counter of what fails and cannot be told to the guest. */
   protected abstract get notSent(): DropReason;
 
-  /** It makes no room any more. */
-  protected override forget(): void {
+  /** Its protocol, as events name it. */
+  protected abstract get protocol(): PeerOpened["protocol"];
+
+  /** It makes no room any more, and its peers end with it. */
+  protected override forget(ending: FlowEnding): void {
     this.guest.use.mappings.remove(this);
+    for (const peer of this.peers.all()) this.#peerEnded(peer, ending);
+  }
+
+  /** The guest asks a new destination, that of `key`, over `path`. */
+  addPeer(key: FlowKey, path: Path, permit: FlowPermit): Peer {
+    const { registry, events } = this.context, now = this.context.now();
+    const peer: Peer = {
+      number: registry.nextNumber(),
+      permit,
+      since: now,
+      address: key.remoteAddress,
+      port: key.remotePort,
+      path,
+      target: permit.targets[0]!,
+      hostVersion: NaN,
+      bytesFromGuest: 0,
+      bytesToGuest: 0,
+    };
+    this.guest.bindings.hold(permit.holds, now);
+    const dropped = this.peers.add(peer);
+    if (dropped !== undefined) this.#peerEnded(dropped, "evicted");
+    if (permit.wouldRefuse !== null) registry.wouldRefuse(key, permit.wouldRefuse);
+    events.emit("peerOpened", () => ({ type: "peerOpened", ...this.#factsOf(peer) }));
+    return peer;
+  }
+
+  /** The guest may not ask `peer` any more, and hears nothing more of it. */
+  dropPeer(peer: Peer, ending: FlowEnding): void {
+    this.peers.remove(peer);
+    this.#peerEnded(peer, ending);
+  }
+
+  /** Ends the peers that do not go on under other rules. The mapping stays for others. */
+  override rejudge(judge: FlowJudge): number {
+    const { guest, family, protocol, guestAddress, guestPort } = this.key, key = new FlowKey();
+    let ended = 0;
+    for (const peer of this.peers.all()) {
+      key.set(guest, protocol, guestAddress, guestPort, peer.address, peer.port, family);
+      if (judge.goesOn(this.guest, key, peer.permit, null)) continue;
+      this.dropPeer(peer, "rulesChanged");
+      ended++;
+    }
+    return ended;
+  }
+
+  #peerEnded(peer: Peer, ending: FlowEnding): void {
+    this.guest.bindings.letGo(peer.permit.holds);
+    this.context.events.emit("peerEnded", () => {
+      const { bytesFromGuest, bytesToGuest, since } = peer, durationMs = this.context.now() - since;
+      return { type: "peerEnded", ...this.#factsOf(peer), bytesFromGuest, bytesToGuest, durationMs, ending };
+    });
+  }
+
+  #factsOf({ number, permit, address, port, target }: Peer): Omit<PeerOpened, "type"> {
+    const { guest: guestNumber, guestAddress, guestPort } = this.key, { names, rule, wouldRefuse } = permit;
+    return {
+      number,
+      protocol: this.protocol,
+      guestNumber,
+      guest: formatEndpoint(guestAddress, guestPort),
+      address: `${address}`,
+      port,
+      host: formatEndpoint(target.address, target.port),
+      names,
+      rule,
+      wouldRefuse,
+    };
   }
 
   /** A datagram passes. */

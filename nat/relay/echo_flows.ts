@@ -13,9 +13,10 @@ import { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
 import type { Packet } from "../ip/packet.ts";
 import { familyOf, type IpFamily } from "../rules/policy.ts";
+import { AUDIT_UNAVAILABLE, overLimit } from "../rules/refusals.ts";
 import { destinationOf, translate } from "../rules/translate.ts";
 import { EchoRelay } from "./echo_relay.ts";
-import { enterMapping } from "./mappings.ts";
+import { addRecorded, enterMapping } from "./mappings.ts";
 import { refuseDatagram } from "./udp_flows.ts";
 
 /** The echo flows. */
@@ -42,17 +43,20 @@ export class EchoFlows {
     const context = this.#context, { key } = packet;
     const known = this.#mappings.get(this.#key.setMapping(key)), peer = known?.peers.ask(key);
     if (known !== undefined && peer !== undefined && context.hostGuard.permits(peer)) return known.send(packet, peer);
-    const translation = translate(context.rules, destinationOf(key));
-    if ("refusal" in translation) return refuseDatagram(context, guest, key, translation);
-    const target = translation.targets[0]!, family = familyOf(target.address);
+    const { registry } = context;
+    if (!context.records.isAvailable) return registry.refused(key, guest.use, AUDIT_UNAVAILABLE);
+    const permit = context.gatekeeper.permit(guest, key, translate(context.rules, destinationOf(key)));
+    if ("cause" in permit) return refuseDatagram(context, guest, key, permit);
+    const family = familyOf(permit.targets[0]!.address);
     if (this.#pingless.has(family)) return "icmpNotRelayed";
     const limit = known === undefined ? context.quotas.refusesNew(guest.use, context.now()) : null;
-    if (limit !== null) return context.registry.refused(key, guest.use, limit.reason, limit.why);
+    if (limit !== null) return registry.refused(key, guest.use, overLimit(limit, permit.names));
     const relay = known ?? new EchoRelay(context, { guest, key: this.#key.clone() });
     const error = relay.openSocket(family);
     if (error !== null) return error === "exhausted" ? "hostExhausted" : this.#hasNone(family);
     if (known === undefined) enterMapping(context, this.#mappings, relay);
-    return relay.send(packet, relay.peers.add(key, guest.path(key), target));
+    const added = addRecorded(context, relay, key, permit);
+    return "cause" in added ? registry.refused(key, guest.use, added) : relay.send(packet, added);
   }
 
   #hasNone(family: IpFamily): DropReason {

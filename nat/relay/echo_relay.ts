@@ -61,7 +61,9 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
     copyBytes(bytes, start, end, request, at);
     const socket = address.isIpv4 ? this.#socket4 : this.#socket6;
     if (!socket!.send(request, at, at + end - start, address)) return "echoNotSent";
-    this.record.bytesFromGuest += end - start - ECHO_HEADER_LENGTH;
+    const length = end - start - ECHO_HEADER_LENGTH;
+    this.record.bytesFromGuest += length;
+    peer.bytesFromGuest += length;
     return null;
   }
 
@@ -82,6 +84,7 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
     const length = end - start;
     peer.path.echoReply(reply, at, at + length, this.key.guestPort);
     this.record.bytesToGuest += length - ECHO_HEADER_LENGTH;
+    peer.bytesToGuest += length - ECHO_HEADER_LENGTH;
   }
 
   /** The host has learnt that a request did not arrive. */
@@ -92,6 +95,11 @@ export class EchoRelay extends DatagramRelay implements HostPingHandler {
   /** How long it lives after its last datagram. */
   protected override get lifeMs(): number {
     return ECHO_MS;
+  }
+
+  /** As events name it. */
+  protected override get protocol(): "icmp" {
+    return "icmp";
   }
 
   /** The counter of what fails and cannot be told. */

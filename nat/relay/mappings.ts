@@ -11,6 +11,10 @@ import type { GuestSide } from "../flow/flow.ts";
 import type { FlowTable } from "../flow/flow_table.ts";
 import { greediest } from "../flow/quota.ts";
 import type { DatagramRelay } from "./datagram_relay.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
+import { AUDIT_UNAVAILABLE } from "../rules/refusals.ts";
+import type { FlowPermit, FlowRefusal } from "../rules/verdict.ts";
+import type { Peer } from "./peers.ts";
 
 /** Mappings of UDP and ICMP echo that may exist at once. */
 export const MAX_MAPPINGS = 1024;
@@ -27,4 +31,18 @@ export function enterMapping<T extends DatagramRelay>(context: FlowsContext, tab
   relay.guest.use.mappings.add(relay);
   relay.open();
   return relay;
+}
+
+/** The guest of `relay` asks a new destination, if that can be recorded. A mapping without any is gone again. */
+export function addRecorded(
+  { records }: FlowsContext,
+  relay: DatagramRelay,
+  key: FlowKey,
+  permit: FlowPermit,
+): Peer | FlowRefusal {
+  const peer = relay.addPeer(key, relay.guest.path(key), permit);
+  if (records.isAvailable) return peer;
+  relay.dropPeer(peer, "auditUnavailable");
+  if (relay.peers.latest === undefined) relay.abort("auditUnavailable");
+  return AUDIT_UNAVAILABLE;
 }

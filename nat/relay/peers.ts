@@ -7,18 +7,28 @@
  * asked longest ago makes room. Looking one up moves it to the front, so a guest that talks to few finds each of them
  * at once.
  *
+ * Each is a flow by itself for whoever asks where a guest goes (`flow/events.ts`): it has a number, a permit, and the
+ * bytes that went there and came from there.
+ *
  * @module
  */
 import type { IpAddress } from "../../net/wire/address.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import type { Path } from "../ip/path.ts";
 import type { Target } from "../rules/translate.ts";
+import type { FlowPermit } from "../rules/verdict.ts";
 
 /** Addresses that a mapping remembers. */
 export const MAX_PEERS = 256;
 
 /** An address the guest has asked, and what stands for it on the host. */
 export interface Peer {
+  /** Its number among flows and peers. */
+  readonly number: number;
+  /** What let the guest ask it. */
+  readonly permit: FlowPermit;
+  /** When the guest asked it first, in `now()` time. */
+  readonly since: number;
   /** What the guest asked. */
   readonly address: IpAddress;
   /** The port it asked; 0 where there is none. */
@@ -29,6 +39,10 @@ export interface Peer {
   readonly target: Target;
   /** Of which version of the host's addresses it is known that the target is none of them. */
   hostVersion: number;
+  /** Payload bytes that the host took for it. */
+  bytesFromGuest: number;
+  /** Payload bytes that the guest got from it. */
+  bytesToGuest: number;
 }
 
 /** The peers of one mapping. */
@@ -52,12 +66,20 @@ export class Peers {
     return undefined;
   }
 
-  /** Adds one that is not there yet, as the latest. */
-  add(key: FlowKey, path: Path, target: Target): Peer {
-    const peer = { address: key.remoteAddress, port: key.remotePort, path, target, hostVersion: NaN };
+  /** Adds one that is not there yet, as the latest. Returns the one that makes room, if one must. */
+  add(peer: Peer): Peer | undefined {
     this.#peers.unshift(peer);
-    if (this.#peers.length > MAX_PEERS) this.#peers.pop();
-    return peer;
+    return this.#peers.length > MAX_PEERS ? this.#peers.pop() : undefined;
+  }
+
+  /** Forgets one. */
+  remove(peer: Peer): void {
+    this.#peers.splice(this.#peers.indexOf(peer), 1);
+  }
+
+  /** All of them, the one asked last first. */
+  all(): readonly Peer[] {
+    return [...this.#peers];
   }
 
   /** The one asked last of those for which this address of the host stands. */

@@ -2,8 +2,9 @@
  * The TCP flows of a gateway: found by key, and begun by a guest's SYN (`tcp_guest_opening.ts`) or by a client of the
  * host (`tcp_host_opening.ts`).
  *
- * A SYN is translated, and rules and limits are asked, before anything is opened. Who then connects, `Connectors`
- * says. DNS at the gateway's own address is not translated: it ends in the gateway.
+ * A SYN is translated, and the gatekeeper and the limits are asked, before anything is opened. Who then connects,
+ * `Connectors` says. DNS at the gateway's own address is not translated: it ends in the gateway, and no rule concerns
+ * it. A flow of which no record can be written does not begin.
  *
  * @module
  */
@@ -14,7 +15,9 @@ import type { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
 import type { HostEndpoint, HostTcpSocket } from "../host.ts";
 import type { Packet } from "../ip/packet.ts";
+import { AUDIT_UNAVAILABLE, overLimit } from "../rules/refusals.ts";
 import { destinationOf, translate } from "../rules/translate.ts";
+import { type FlowPermit, type FlowRefusal, ownPermit } from "../rules/verdict.ts";
 import { TcpRelay, type TcpRetry } from "./tcp_relay.ts";
 import { TcpGuestOpening } from "./tcp_guest_opening.ts";
 import { TcpHostOpening } from "./tcp_host_opening.ts";
@@ -54,29 +57,41 @@ export class TcpFlows {
   /** Begins a flow for the SYN `packet`. Returns why not, or null. */
   open(guest: GuestSide, packet: Packet): DropReason | null {
     const context = this.#context, { registry, quotas } = context, { key } = packet;
-    const destination = destinationOf(key), isDns = context.dnsFor(key) !== null;
-    const translation = isDns ? { targets: [destination] } : translate(context.rules, destination);
-    if ("refusal" in translation) return registry.refused(key, guest.use, translation.refusal, translation.rule);
+    if (!context.records.isAvailable) return registry.refused(key, guest.use, AUDIT_UNAVAILABLE);
+    const permit = this.#permit(guest, key);
+    if ("cause" in permit) return registry.refused(key, guest.use, permit);
     const limit = quotas.refusesFlow(guest.use, registry.count) ?? quotas.refusesNew(guest.use, context.now());
-    if (limit !== null) return registry.refused(key, guest.use, limit.reason, limit.why);
-    const { targets } = translation, owned = key.clone();
-    const connector = context.connectors.for({ guest, key: owned, path: guest.path(owned) }, translation);
-    const opening = new TcpGuestOpening(context, { connector, targets, syn: packet });
+    if (limit !== null) return registry.refused(key, guest.use, overLimit(limit, permit.names));
+    const opening = new TcpGuestOpening(context, { guest, permit, syn: packet }), hostEnd = permit.targets[0]!;
+    if (permit.wouldRefuse !== null) registry.wouldRefuse(key, permit.wouldRefuse);
     quotas.connectBegan(guest.use);
-    this.#begin(new TcpRelay(context, { guest, key: owned, hostEnd: targets[0]!, forward: null, opening }));
+    const relay = new TcpRelay(context, { guest, key: key.clone(), hostEnd, forward: null, permit, opening });
+    this.#enter(relay);
+    if (!context.records.isAvailable) {
+      relay.refuse("auditUnavailable");
+      return registry.refused(key, guest.use, AUDIT_UNAVAILABLE);
+    }
+    relay.open();
     return null;
+  }
+
+  #permit(guest: GuestSide, key: FlowKey): FlowPermit | FlowRefusal {
+    const context = this.#context, destination = destinationOf(key);
+    if (context.dnsFor(key) !== null) return ownPermit([destination]);
+    return context.gatekeeper.permit(guest, key, translate(context.rules, destination));
   }
 
   /** Begins a flow for a client of the host. */
   accept({ guest, key, forward, socket, client, retry }: TcpClient): TcpRelay {
     const context = this.#context, opening = new TcpHostOpening(context, socket, retry);
-    return this.#begin(new TcpRelay(context, { guest, key, hostEnd: client, forward, opening }));
-  }
-
-  #begin(relay: TcpRelay): TcpRelay {
-    this.#context.registry.enter(this.#table, relay);
-    this.#context.registry.opened(relay);
+    const relay = new TcpRelay(context, { guest, key, hostEnd: client, forward, permit: null, opening });
+    this.#enter(relay);
     relay.open();
     return relay;
+  }
+
+  #enter(relay: TcpRelay): void {
+    this.#context.registry.enter(this.#table, relay);
+    this.#context.registry.opened(relay);
   }
 }

@@ -12,11 +12,12 @@
  */
 import { PROTOCOL_TCP } from "../../net/wire/ipv4.ts";
 import type { FlowEnding } from "../flow/endings.ts";
+import type { GuestSide } from "../flow/flow.ts";
 import type { Connector, RelayContext } from "../flow/relay_context.ts";
 import type { HostConnectHandler, HostError } from "../host.ts";
 import type { Packet } from "../ip/packet.ts";
 import { Timer } from "../base/timers.ts";
-import type { Target } from "../rules/translate.ts";
+import type { FlowPermit } from "../rules/verdict.ts";
 import type { TcpOpening, TcpRelay } from "./tcp_relay.ts";
 
 const NOTHING: Uint8Array = new Uint8Array(0);
@@ -24,8 +25,9 @@ const NOTHING: Uint8Array = new Uint8Array(0);
 /** The opening of a flow by its guest. */
 export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   #context: RelayContext;
-  #connector: Connector;
-  #targets: readonly Target[];
+  #guest: GuestSide;
+  #permit: FlowPermit;
+  #connector: Connector | null = null;
   #target = 0;
   #syn: Pick<Packet, "bytes" | "transport" | "payload">;
   /** The SYN's header, which an ICMP error quotes. */
@@ -35,20 +37,16 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   #timer: Timer;
 
   /**
-   * For the SYN `syn`, valid until `begin` has returned. The targets are tried in order while they refuse, by
-   * `connector`: the host, or what stands in its place or before it.
+   * For the SYN `syn` of `guest`, valid until `begin` has returned. The targets of `permit` are tried in order while
+   * they refuse, by whoever connects: the host, or what stands in its place or before it.
    */
   constructor(
     context: RelayContext,
-    flow: {
-      connector: Connector;
-      targets: readonly Target[];
-      syn: Pick<Packet, "bytes" | "transport" | "payload">;
-    },
+    flow: { guest: GuestSide; permit: FlowPermit; syn: Pick<Packet, "bytes" | "transport" | "payload"> },
   ) {
     this.#context = context;
-    this.#connector = flow.connector;
-    this.#targets = flow.targets;
+    this.#guest = flow.guest;
+    this.#permit = flow.permit;
     this.#syn = flow.syn;
     this.#timer = new Timer(this);
   }
@@ -61,6 +59,8 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   /** Keeps the SYN and has the host connect. */
   begin(relay: TcpRelay): void {
     this.#relay = relay;
+    const { guest, key, path } = relay;
+    this.#connector = this.#context.connectors.for({ guest, key, path }, this.#permit, relay);
     const { bytes, transport, payload } = this.#syn;
     relay.endpoint.listen(bytes, transport);
     this.#header = bytes.slice(transport, payload);
@@ -73,7 +73,7 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
     if (!this.#connecting) return;
     this.#connecting = false;
     this.#header = NOTHING;
-    this.#context.connectEnded(this.#relay.guest);
+    this.#context.connectEnded(this.#guest);
     this.#context.timers.cancel(this.#timer);
   }
 
@@ -91,7 +91,7 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   /** The next target, or the guest learns why. */
   hostConnectFailed(error: HostError): void {
     this.#relay.setHost(null);
-    if (error === "refused" && this.#target + 1 < this.#targets.length) {
+    if (error === "refused" && this.#target + 1 < this.#permit.targets.length) {
       this.#target++;
       return this.#connect();
     }
@@ -119,8 +119,8 @@ export class TcpGuestOpening implements TcpOpening, HostConnectHandler {
   }
 
   #connect(): void {
-    const target = this.#targets[this.#target]!;
-    this.#relay.setHost(this.#connector.connectTcp(target, this), target);
+    const target = this.#permit.targets[this.#target]!;
+    this.#relay.setHost(this.#connector!.connectTcp(target, this), target);
   }
 
   #refuse(error: HostError): void {

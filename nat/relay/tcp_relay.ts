@@ -32,7 +32,15 @@ import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { FlowEnding } from "../flow/endings.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import type { RelayContext } from "../flow/relay_context.ts";
-import { type Flow, type FlowInfo, type FlowPlace, type ForwardTarget, type GuestSide, NOWHERE } from "../flow/flow.ts";
+import {
+  type Flow,
+  type FlowInfo,
+  type FlowJudge,
+  type FlowPlace,
+  type ForwardTarget,
+  type GuestSide,
+  NOWHERE,
+} from "../flow/flow.ts";
 import {
   FAILED,
   type HostEndpoint,
@@ -43,6 +51,7 @@ import {
   WRITE,
 } from "../host.ts";
 import type { Path } from "../ip/path.ts";
+import type { FlowPermit } from "../rules/verdict.ts";
 import type { QueueSink, TcpEnd, TcpPorts, TcpUser } from "../tcp/context.ts";
 import { TcpEndpoint } from "../tcp/endpoint.ts";
 import type { TcpState } from "../tcp/transitions.ts";
@@ -94,6 +103,8 @@ export interface TcpRelayRecord {
   bytesToHost: number;
   /** Payload bytes read from the host socket. */
   bytesFromHost: number;
+  /** The name that its first bytes have said, if they were looked at and did. */
+  said: string | null;
 }
 
 /** A guest's TCP connection and its host socket. */
@@ -108,6 +119,8 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   readonly path: Path;
   /** The forward whose client began; `null`: the guest did. */
   readonly forward: ForwardTarget | null;
+  /** What let it begin; null: no rule concerns it. */
+  readonly permit: FlowPermit | null;
   /** All of its state but the endpoint's, and the values that name it: its key, its place and the host's end. */
   readonly record: TcpRelayRecord;
   /** Where it is found. */
@@ -121,12 +134,20 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   /** A flow between `guest` and `hostEnd`, not yet begun. */
   constructor(
     context: RelayContext,
-    flow: { guest: GuestSide; key: FlowKey; hostEnd: HostEndpoint; forward: ForwardTarget | null; opening: TcpOpening },
+    flow: {
+      guest: GuestSide;
+      key: FlowKey;
+      hostEnd: HostEndpoint;
+      forward: ForwardTarget | null;
+      permit: FlowPermit | null;
+      opening: TcpOpening;
+    },
   ) {
     this.#context = context;
     this.guest = flow.guest;
     this.key = flow.key;
     this.forward = flow.forward;
+    this.permit = flow.permit;
     this.record = {
       since: context.now(),
       known: flow.forward === null,
@@ -139,6 +160,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
       ended: false,
       bytesToHost: 0,
       bytesFromHost: 0,
+      said: null,
     };
     this.path = flow.guest.path(flow.key);
     this.#hostEnd = flow.hostEnd;
@@ -236,6 +258,25 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     }
     this.endpoint.leaveTimeWait();
     this.#settle();
+  }
+
+  /** The flow does not begin: `open` is never called. */
+  refuse(ending: FlowEnding): void {
+    this.breakOff(ending);
+    this.record.guestEnd = "closed";
+    this.#settle();
+  }
+
+  /** Its first bytes said a name that may be said. */
+  verified(name: string): void {
+    this.record.said = name;
+  }
+
+  /** Ends it if it does not go on under other rules. */
+  rejudge(judge: FlowJudge): number {
+    if (this.permit === null || judge.goesOn(this.guest, this.key, this.permit, this.record.said)) return 0;
+    this.abort("rulesChanged");
+    return 1;
   }
 
   // --- TcpPorts ---
@@ -419,7 +460,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   /** The host connection broke: nothing more goes to it, and nothing is expected from it but what it still holds. */
   #hostBroke(): void {
     this.record.toHost.failed = true;
-    this.breakOff("resetByHost");
+    this.breakOff(this.#socket?.endsAs ?? "resetByHost");
     this.#makeDue();
   }
 

@@ -2,7 +2,7 @@
  * The UDP flows of a gateway: mappings of guests (`udp_relay.ts`), and clients of forwards (`udp_forward.ts`).
  *
  * A datagram of a guest is first looked up among the clients, then goes to its mapping. A destination that the mapping
- * has not asked yet is translated, and rules are asked. DNS at the gateway's own address is answered by
+ * has not asked yet is translated, and the gatekeeper is asked. DNS at the gateway's own address is answered by
  * `service/dns_service.ts`.
  *
  * @module
@@ -14,8 +14,10 @@ import { FlowKey } from "../flow/flow_key.ts";
 import { FlowTable } from "../flow/flow_table.ts";
 import type { Packet } from "../ip/packet.ts";
 import { isGroupAddress } from "../rules/segment.ts";
+import { AUDIT_UNAVAILABLE, overLimit } from "../rules/refusals.ts";
 import { TranslationCache } from "../rules/translation_cache.ts";
-import { enterMapping } from "./mappings.ts";
+import type { FlowRefusal } from "../rules/verdict.ts";
+import { addRecorded, enterMapping } from "./mappings.ts";
 import { UdpRelay } from "./udp_relay.ts";
 import type { UdpForwardFlow } from "./udp_forward.ts";
 
@@ -72,13 +74,16 @@ export class UdpFlows {
     const known = this.#mappings.get(this.#key.setMapping(key)), peer = known?.peers.ask(key);
     // What was asked before was translated then.
     if (known !== undefined && peer !== undefined && hostGuard.permits(peer)) return known.send(packet, peer);
+    if (!context.records.isAvailable) return registry.refused(key, guest.use, AUDIT_UNAVAILABLE);
     const translation = this.#translations.find(context.rules, key, hostGuard.version);
-    if ("refusal" in translation) return refuseDatagram(context, guest, key, translation);
+    const permit = context.gatekeeper.permit(guest, key, translation);
+    if ("cause" in permit) return refuseDatagram(context, guest, key, permit);
     const limit = known === undefined ? context.quotas.refusesNew(guest.use, context.now()) : null;
-    if (limit !== null) return registry.refused(key, guest.use, limit.reason, limit.why);
+    if (limit !== null) return registry.refused(key, guest.use, overLimit(limit, permit.names));
     const relay = known ??
       enterMapping(context, this.#mappings, new UdpRelay(context, { guest, key: this.#key.clone() }));
-    return relay.send(packet, relay.peers.add(key, guest.path(key), translation.targets[0]!));
+    const added = addRecorded(context, relay, key, permit);
+    return "cause" in added ? registry.refused(key, guest.use, added) : relay.send(packet, added);
   }
 }
 
@@ -90,7 +95,7 @@ export function refuseDatagram(
   { registry, rules }: FlowsContext,
   { use }: GuestSide,
   key: FlowKey,
-  { refusal, rule }: { readonly refusal: DropReason; readonly rule: string },
+  refusal: FlowRefusal,
 ): DropReason {
-  return isGroupAddress(rules, key.remoteAddress) ? refusal : registry.refused(key, use, refusal, rule);
+  return isGroupAddress(rules, key.remoteAddress) ? refusal.counter : registry.refused(key, use, refusal);
 }

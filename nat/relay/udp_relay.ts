@@ -56,7 +56,9 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
     this.record.fromGuest++;
     this.used();
     if (!socket.send(bytes, payload, end, target)) return "udpNotSent";
-    this.record.bytesFromGuest += end - payload;
+    const length = end - payload;
+    this.record.bytesFromGuest += length;
+    peer.bytesFromGuest += length;
     return null;
   }
 
@@ -70,7 +72,9 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
     this.record.fromHost++;
     this.used();
     const fromPort = exact === undefined ? from.port : peer.port, toPort = this.key.guestPort;
-    this.record.bytesToGuest += sendToGuest(this.context, peer.path, bytes, start, end, fromPort, toPort);
+    const length = sendToGuest(this.context, peer.path, bytes, start, end, fromPort, toPort);
+    this.record.bytesToGuest += length;
+    peer.bytesToGuest += length;
   }
 
   /** The host has learnt that a datagram did not arrive. */
@@ -81,6 +85,11 @@ export class UdpRelay extends DatagramRelay implements HostUdpHandler {
   /** How long it lives after its last datagram. */
   protected override get lifeMs(): number {
     return udpLifeMs(this.record.fromGuest, this.record.fromHost);
+  }
+
+  /** As events name it. */
+  protected override get protocol(): "udp" {
+    return "udp";
   }
 
   /** The counter of what fails and cannot be told. */

@@ -21,7 +21,9 @@
  * way: the gateway's address, a map, or the address itself. DNS is not concerned.
  *
  * Whatever came out is then matched with `policy.ts` once more, and together with what was asked with the user's rules
- * (`rule_list.ts`). An IPv6 address that holds an IPv4 address, as those of 6to4 do, is refused wherever that one is.
+ * about addresses (`rule_list.ts`): one of them denies, or allows, or none matches and the flow is `undecided`. What
+ * becomes of it then is the gatekeeper's business (`gatekeeper.ts`). So is a report, for which a denial says where the
+ * flow would have led. An IPv6 address that holds an IPv4 address, as those of 6to4 do, is refused if that one is.
  * Rules do not concern DNS: `dnsServers` says where it leads, or that it leads nowhere. Of the gateway's two targets
  * one that is denied takes the other with it, since both are the same place to whoever wrote the rule. Rules are
  * checked when they are made (`translation_options.ts`), so that a wrong one is an error of whoever configures the
@@ -44,7 +46,7 @@ import {
   NAT64_PREFIX,
   type ReservedRange,
 } from "./policy.ts";
-import { describeRule, type FlowProtocol } from "./rule.ts";
+import { describeRule, type FlowProtocol, type Rule } from "./rule.ts";
 import type { RuleList } from "./rule_list.ts";
 import { LINK_LOCAL, type Segment, segmentOf, type Segments } from "./segment.ts";
 
@@ -94,9 +96,6 @@ export interface Destination {
   readonly port: number;
 }
 
-/** What of it says where it leads, once its family is known to be that of the address. */
-type Asked = Omit<Destination, "family">;
-
 /** What a packet with this key asks for. */
 export function destinationOf(key: FlowKey): Destination {
   const { family, protocol, remoteAddress: address, remotePort: port } = key;
@@ -107,6 +106,10 @@ export function destinationOf(key: FlowKey): Destination {
 export interface Translated {
   /** The next one is for when the one before it refuses. */
   readonly targets: readonly Target[];
+  /** The rule about addresses that allows it; null: none does. */
+  readonly rule: Rule | null;
+  /** Whether no rule about addresses matches, so that names decide (`gatekeeper.ts`). */
+  readonly undecided: boolean;
 }
 
 /** Why a flow leads nowhere. */
@@ -115,6 +118,10 @@ export interface Refusal {
   readonly refusal: "neverRelayed" | "denied";
   /** What decided, for logs: a range or a few words. */
   readonly rule: string;
+  /** The user's rule that decided, if one did. */
+  readonly decided: Rule | null;
+  /** Where it would lead without that rule; none without one. */
+  readonly targets: readonly Target[];
 }
 
 /** An answer; `"refusal" in answer` tells which. */
@@ -142,93 +149,107 @@ export function flowProtocolOf(protocol: number): FlowProtocol {
 
 /** Where `destination` leads under `rules`. Never throws. */
 export function translate(rules: TranslationRules, destination: Destination): Translation {
-  const { address } = destination;
+  const { address, port } = destination;
   const reserved = findReserved(destination.family, address);
-  if (reserved !== undefined) return { refusal: "neverRelayed", rule: reserved.rule };
+  if (reserved !== undefined) return barred("neverRelayed", reserved.rule);
   const isDns = segmentOf(rules, destination.family)?.dns.equals(address) ?? false;
-  const answer = isDns ? translateDns(rules, destination) : translateAddress(rules, destination);
-  if ("refusal" in answer) return answer;
-  for (const target of answer.targets) {
+  const targets = isDns ? dnsTargets(rules, destination) : targetsOf(rules, address, port);
+  if ("refusal" in targets) return targets;
+  for (const target of targets) {
     const forbidden = findForbidden(target);
-    if (forbidden !== undefined) return { refusal: "neverRelayed", rule: forbidden.rule };
+    if (forbidden !== undefined) return barred("neverRelayed", forbidden.rule);
   }
-  if (isDns) return answer;
-  const protocol = flowProtocolOf(destination.protocol);
-  for (const target of answer.targets) {
-    const refusal = hostRefusal(rules, target.address) ?? refusalInside(rules, protocol, target);
+  if (isDns) return { targets, rule: null, undecided: false };
+  for (const target of targets) {
+    const refusal = hostRefusal(rules, target.address) ?? barredInside(rules, target.address);
     if (refusal !== null) return refusal;
   }
-  return permitted(rules.egress, { protocol, address }, answer.targets);
+  return byRules(rules, destination, targets);
+}
+
+/** Why a program may not lead a flow to `target`, or null. */
+export function redirectRefusal(rules: TranslationRules, target: Target): Refusal | null {
+  const forbidden = findForbidden(target);
+  if (forbidden !== undefined) return barred("neverRelayed", forbidden.rule);
+  return hostRefusal(rules, target.address) ?? barredInside(rules, target.address);
+}
+
+function barred(refusal: Refusal["refusal"], rule: string): Refusal {
+  return { refusal, rule, decided: null, targets: [] };
 }
 
 /** Why no guest may reach `address`, if it is the host itself and none may reach that. */
 function hostRefusal({ hostAddresses: host }: TranslationRules, address: IpAddress): Refusal | null {
   if (host === null || !(isLoopback(address) || host.has(address))) return null;
-  return { refusal: "denied", rule: `no host, and ${address} is an address of the host (--no-host)` };
+  return barred("denied", `no host, and ${address} is an address of the host (--no-host)`);
 }
 
-/** Why an IPv4 address in the IPv6 address of `target` is refused, if one is. */
-function refusalInside(rules: TranslationRules, protocol: FlowProtocol, { address, port }: Target): Refusal | null {
+/** Why an IPv4 address in the IPv6 `address` is refused whatever the rules say, if one is. */
+function barredInside(rules: TranslationRules, address: IpAddress): Refusal | null {
   for (const inside of ipv4Inside(address)) {
-    const refusal = isOfSubnet(rules.ipv4, inside) ?? hostRefusal(rules, inside) ??
-      deniedAt(rules, protocol, { address: inside, port });
+    const refusal = isOfSubnet(rules.ipv4, inside) ?? hostRefusal(rules, inside);
     if (refusal !== null) return { ...refusal, rule: `${refusal.rule}, ${inside} in ${address}` };
   }
   return null;
 }
 
 function isOfSubnet(segment: Segment | null, address: IpAddress): Refusal | null {
-  return segment?.subnet.contains(address) ? { refusal: "neverRelayed", rule: `${segment.subnet}` } : null;
+  return segment?.subnet.contains(address) ? barred("neverRelayed", `${segment.subnet}`) : null;
 }
 
-function deniedAt({ egress }: TranslationRules, protocol: FlowProtocol, { address, port }: Target): Refusal | null {
-  const rule = egress.address(protocol, address, address, port);
-  return rule?.verdict === "deny" ? { refusal: "denied", rule: describeRule(rule) } : null;
-}
-
-function translateDns(rules: TranslationRules, { protocol, address, port }: Destination): Translation {
+function dnsTargets(rules: TranslationRules, { protocol, address, port }: Destination): readonly Target[] | Refusal {
   if (port !== DNS_PORT || (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_TCP)) {
-    return { refusal: "neverRelayed", rule: `${address} beside port ${DNS_PORT}` };
+    return barred("neverRelayed", `${address} beside port ${DNS_PORT}`);
   }
   const targets = rules.dnsServers ?? [];
-  return targets.length === 0 ? { refusal: "denied", rule: "no DNS server" } : { targets };
+  return targets.length === 0 ? barred("denied", "no DNS server") : targets;
 }
 
-function translateAddress(rules: TranslationRules, { protocol, address, port }: Asked): Translation {
-  for (const map of rules.maps) if (map.guest.equals(address)) return { targets: [{ address: map.host, port }] };
-  if (rules.nat64 && NAT64_PREFIX.contains(address)) {
-    return translateNat64(rules, { protocol, address, port });
-  }
+function targetsOf(rules: TranslationRules, address: IpAddress, port: number): readonly Target[] | Refusal {
+  for (const map of rules.maps) if (map.guest.equals(address)) return [{ address: map.host, port }];
+  if (isNat64(rules, address)) return targetsOf(rules, IpAddress.fromIpv4(address.w3), port);
   const segment = segmentOf(rules, familyOf(address));
-  if (segment === null || !segment.subnet.contains(address)) return { targets: [{ address, port }] };
-  if (!address.equals(segment.gateway)) return { refusal: "neverRelayed", rule: `${segment.subnet}` };
+  if (segment === null || !segment.subnet.contains(address)) return [{ address, port }];
+  if (!address.equals(segment.gateway)) return barred("neverRelayed", `${segment.subnet}`);
   const targets: Target[] = [];
   for (const target of segment.gatewayTargets) {
     if (rules.hostLoopback || !isLoopback(target)) targets.push({ address: target, port });
   }
-  return targets.length > 0 ? { targets } : { refusal: "denied", rule: "no host loopback" };
+  return targets.length > 0 ? targets : barred("denied", "no host loopback");
 }
 
-function translateNat64(rules: TranslationRules, { protocol, address: { w3 }, port }: Asked): Translation {
-  const inside = { protocol, address: IpAddress.fromIpv4(w3), port };
-  return deniedAt(rules, flowProtocolOf(protocol), inside) ?? translateAddress(rules, inside);
+function isNat64(rules: TranslationRules, address: IpAddress): boolean {
+  return rules.nat64 && NAT64_PREFIX.contains(address) && !rules.maps.some(({ guest }) => guest.equals(address));
 }
 
-/** Those of `targets` that a guest may reach by asking for `asked`. */
-function permitted(
-  egress: RuleList,
-  { protocol, address: asked }: { protocol: FlowProtocol; address: IpAddress },
+/** What the rules about addresses say of a flow that leads to `targets`. */
+function byRules(
+  rules: TranslationRules,
+  { protocol: number, address: asked, port }: Destination,
   targets: readonly Target[],
 ): Translation {
-  let allowed = targets;
-  for (const target of targets) {
-    const rule = egress.address(protocol, asked, target.address, target.port);
-    if (rule?.verdict === "deny") {
-      const leads = target.address.equals(asked) ? "" : `, ${asked} leads to ${target.address}`;
-      return { refusal: "denied", rule: `${describeRule(rule)}${leads}` };
-    }
-    if (rule !== null || !egress.isAllowList) continue;
-    allowed = allowed.filter((other) => other !== target);
+  const { egress } = rules, protocol = flowProtocolOf(number);
+  const denied = (decided: Rule, words: string): Refusal => ({ refusal: "denied", rule: words, decided, targets });
+  if (isNat64(rules, asked)) {
+    const inside = IpAddress.fromIpv4(asked.w3), rule = egress.address(protocol, inside, inside, port);
+    if (rule?.verdict === "deny") return denied(rule, describeRule(rule));
   }
-  return allowed.length > 0 ? { targets: allowed } : { refusal: "denied", rule: "no allow rule holds it" };
+  const allowed: Target[] = [];
+  let allow: Rule | null = null;
+  for (const target of targets) {
+    const { address } = target, rule = egress.address(protocol, asked, address, port);
+    if (rule?.verdict === "deny") return denied(rule, `${describeRule(rule)}${wayFrom(asked, address)}`);
+    if (rule === null) continue;
+    allow ??= rule;
+    allowed.push(target);
+  }
+  if (allow === null) return { targets, rule: null, undecided: true };
+  return { targets: allowed, rule: allow, undecided: false };
+}
+
+/** For logs: how a rule about one address comes to be about another. */
+function wayFrom(asked: IpAddress, address: IpAddress): string {
+  if (!address.equals(asked)) return `, ${asked} leads to ${address}`;
+  const [inside] = ipv4Inside(address);
+  return inside === undefined ? "" : `, ${inside} in ${address}`;
 }

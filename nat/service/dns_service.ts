@@ -360,7 +360,7 @@ export class DnsService implements DnsWaiter {
   #send(asker: Asker, length: number): null {
     const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, { stream, path, key } = asker.client;
     const rcode = dnsRcode(dnsFlags(into, at));
-    this.#context.events.emit("dnsAnswered", () => ({ type: "dnsAnswered", ...factsOf(asker), rcode }));
+    this.#context.events.emit("dnsAnswered", () => ({ type: "dnsAnswered", ...factsOf(asker), rcode, ...UNJUDGED }));
     if (stream !== undefined) stream.answer(into, at, at + length);
     else path.udp(into, at, at + length, DNS_PORT, key.guestPort);
     return null;
@@ -382,6 +382,9 @@ function countByGuest(guests: readonly GuestSide[]): Map<GuestSide, number> {
   for (const guest of guests) counts.set(guest, (counts.get(guest) ?? 0) + 1);
   return counts;
 }
+
+/** What events say of an answer that no rule concerned. */
+const UNJUDGED = { decision: "forwarded", rule: null, addresses: [], cnames: [], removed: [] } as const;
 
 /** What events say of a query. */
 function factsOf({ client, query }: Asker): Omit<DnsAsked, "type"> {

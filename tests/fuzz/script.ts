@@ -7,7 +7,8 @@
  * | --------- | -------------------------------------------------------------------------------------------------------------- |
  * | `options` | how the gateway is set up, as the first line: `maxFlows`, `maxNewFlows`, `maxBufferBytes`, `receiveLimit`, |
  * |           | `sendLimit`, `mtu`, `dns`, `families`, `nat64=yes`, `hostLoopback=no`, `hostAddresses=no`, `shared=yes`, |
- * |           | `offload=yes` |
+ * |           | `offload=yes`, `audit=no`, `decide=no`; `allowName=NAME` alone is allowed, and `bound` to an address for |
+ * |           | `namesTtl` seconds |
  * | `tcp`     | a segment: flags (`SYN,ACK`), `seq` and `ack` as distance from the expected (`+5`, `-1`; `seq=edge+1`: from the |
  * |           | window's edge), `len` or `text`, `win`, `opts` in hexadecimal, `port` of the guest, `to=ADDRESS:PORT`          |
  * | `udp`     | a datagram: `port`, `to`, `len`, `text` or `hex`; `length` for the field of the header                         |

@@ -18,6 +18,8 @@ import { Nat } from "../../nat/nat.ts";
 import { MAX_MAPPINGS } from "../../nat/relay/mappings.ts";
 import { MAX_DNS_PENDING } from "../../nat/service/dns_service.ts";
 import type { TcpState } from "../../nat/tcp/transitions.ts";
+import { DEFAULT_RULES } from "../../nat/rules/rule.ts";
+import { RuleList } from "../../nat/rules/rule_list.ts";
 import { createTranslationRules } from "../../nat/rules/translation_options.ts";
 import { formatEndpoint, IpAddress } from "../../net/wire/address.ts";
 import { CHECKSUM_COMPLETE, CHECKSUM_PARTIAL, Frame } from "../../net/wire/frame.ts";
@@ -26,6 +28,7 @@ import { familyOf } from "../../nat/rules/policy.ts";
 import { segmentOf } from "../../nat/rules/segment.ts";
 import type { HostAddresses, Ipv6Routes } from "../../nat/host.ts";
 import { endpoint } from "../support/forward_script.ts";
+import { nameRule } from "../support/name_rules.ts";
 import { OtherGuest } from "../support/other_guest.ts";
 import type { ScriptPingSocket, ScriptUdpSocket } from "../support/script_datagram.ts";
 import { ScriptHost, ScriptTcpSocket } from "../support/script_host.ts";
@@ -113,6 +116,7 @@ export class FuzzTarget {
     });
     this.#maxFlows = number("maxFlows", 16);
     this.#maxBufferBytes = number("maxBufferBytes", 1 << 20);
+    const allowed = options.get("allowName");
     const dnsServers = options.get("dns") === "none" ? null : [options.get("dns") ?? "127.0.0.53"];
     this.host = Object.assign(new ScriptHost(), { ipv6Routes: this.#routes });
     this.#targets = new HostTargets(this.host);
@@ -124,7 +128,11 @@ export class FuzzTarget {
         nat64: options.get("nat64") === "yes",
         hostLoopback: options.get("hostLoopback") !== "no",
         hostAddresses: options.get("hostAddresses") === "no" ? HOST : null,
+        ...(allowed !== undefined && { egress: new RuleList([nameRule("allow", allowed), ...DEFAULT_RULES]) }),
       }),
+      ...(options.get("audit") === "no" && { records: { isAvailable: false } }),
+      ...(options.get("decide") === "no" && { decide: () => "refuse" }),
+      namesTtlS: number("namesTtl", 3600),
       logger: SILENT,
       random: () => 7,
       maxFlows: this.#maxFlows,
@@ -140,6 +148,10 @@ export class FuzzTarget {
       return this.#linkTakes;
     };
     this.guest = this.nat.attach({ name: "fuzz", mtu, offload, send, flush() {} });
+    if (allowed !== undefined) {
+      const address = options.get("bound") ?? "192.0.2.7";
+      this.guest.bindings.bind(IpAddress.parse(address), allowed, 0, this.nat.now());
+    }
     this.#taken = this.nat.pool.takenBytes;
     if (options.size > 0) this.played.push(`options ${[...options].map((field) => field.join("=")).join(" ")}`);
   }

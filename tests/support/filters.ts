@@ -49,8 +49,8 @@ export const PASS_OK: FirstBytesJudge = {
 export function filterFlows(nat: Nat, { judge, connectsLate = false }: Filtering): void {
   const before = nat.connectors;
   const connectors: Nat["connectors"] = {
-    for(asker, { targets }) {
-      const connector = before.for(asker, { targets });
+    for(asker, permit, flow) {
+      const connector = before.for(asker, permit, flow), { targets } = permit;
       return {
         connectTcp: (target, owner) => {
           const others = connectsLate ? targets : [target];

@@ -11,6 +11,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Nat } from "../../nat/nat.ts";
 import type { Guest } from "../../nat/guest.ts";
+import type { Decide } from "../../nat/rules/decide.ts";
 import type { TcpConfig } from "../../nat/tcp/context.ts";
 import { type ScriptRules, scriptRules } from "./rules.ts";
 import { formatEndpoint, formatIpv4, MAC_BROADCAST, parseIpv4 } from "../../net/wire/address.ts";
@@ -151,6 +152,10 @@ export class NatScript {
       maxNewFlows?: number;
       maxBufferBytes?: number;
       family?: 4 | 6;
+      reportOnly?: boolean;
+      strictNames?: boolean;
+      decide?: Decide;
+      records?: { readonly isAvailable: boolean };
     } = {},
   ) {
     const family = this.family = options.family ?? NatScript.#family;
@@ -163,7 +168,16 @@ export class NatScript {
       error() {},
     };
     const { tcp = {}, maxFlows = 8, maxBufferBytes = Infinity, maxNewFlows } = options;
-    const limits = { maxFlows, maxBufferBytes, ...(maxNewFlows !== undefined && { maxNewFlows }) };
+    const { reportOnly = false, strictNames = false, decide, records } = options;
+    const limits = {
+      maxFlows,
+      maxBufferBytes,
+      ...(maxNewFlows !== undefined && { maxNewFlows }),
+      reportOnly,
+      strictNames,
+      ...(decide !== undefined && { decide }),
+      ...(records !== undefined && { records }),
+    };
     const rules = scriptRules(options.rules);
     this.nat = new Nat({ host: this.host, rules, logger, random: () => 7, ...limits, tcp });
     if (NatScript.#filtering !== null) filterFlows(this.nat, NatScript.#filtering);

@@ -3,6 +3,7 @@ import { FLOW_ENDINGS, type FlowEnding } from "../../../nat/flow/endings.ts";
 import type { HostError } from "../../../nat/host.ts";
 import { MAX_MAPPINGS } from "../../../nat/relay/mappings.ts";
 import { UDP_QUERY_MS } from "../../../nat/relay/udp_relay.ts";
+import { createRuleList } from "../../../rules/read.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
 import { NatScript } from "../../support/nat_script.ts";
 
@@ -147,6 +148,23 @@ const FATES: readonly [FlowEnding, string, (script: NatScript) => void][] = [
     assertEquals(script.nat.flowCount, 1);
     script.nat.close();
   }],
+  ...(["sniRefused", "hostRefused", "unverified"] as const).map((
+    ending,
+  ): [FlowEnding, string, (script: NatScript) => void] => [ending, "what stands before the host says so", (script) => {
+    const socket = Object.assign(script.open(), { endsAs: ending });
+    socket.hostResets();
+    script.host.run();
+  }]),
+  ["rulesChanged", "other rules that do not allow it", (script) => {
+    script.open();
+    assertEquals(script.nat.replaceRules(createRuleList({ deny: ["10.0.2.2"] })), 1);
+    script.nat.turn();
+  }],
+  ["rulesChanged", "other rules while the host has not answered", (script) => {
+    script.send({ flags: TCP_SYN, ack: 0 });
+    assertEquals(script.nat.replaceRules(createRuleList({ allow: ["192.0.2.1"] })), 1);
+    script.nat.turn();
+  }],
   ["idle", "a mapping that nobody used for 30 s", (script) => {
     script.frame(script.datagram("question", { port: 53 }));
     script.advance(UDP_QUERY_MS + 10);
@@ -177,9 +195,23 @@ Deno.test("Nat counts the mappings that made room for others as evicted", () => 
   script.assertEmpty();
 });
 
+Deno.test("Nat counts a flow of which no record can be written, though it seemed so, as auditUnavailable", () => {
+  const records = { isAvailable: true }, script = new NatScript({ records });
+  script.nat.events.listen((type) => {
+    if (type === "flowOpened" || type === "peerOpened") records.isAvailable = false;
+  });
+  script.send({ flags: TCP_SYN, ack: 0 });
+  assertEquals(script.take().map(({ flags }) => flags), [TCP_RST | TCP_ACK]);
+  records.isAvailable = true;
+  script.frame(script.datagram("x", { port: 53 }));
+  assertEquals([script.nat.endings.auditUnavailable, script.nat.counters.auditUnavailable], [2, 2]);
+  assertEquals(script.host.sockets.length + script.host.udpSockets.length, 0);
+  script.assertEmpty();
+});
+
 Deno.test("every ending has a fate that leads to it", () => {
   // Those of forwards are played in their own tests.
-  const elsewhere = ["evicted", "refusedByGuest", "forwardRemoved"];
+  const elsewhere = ["evicted", "refusedByGuest", "forwardRemoved", "auditUnavailable"];
   const played = new Set<string>([...FATES.map(([ending]) => ending), ...elsewhere]);
   assertEquals(Object.keys(FLOW_ENDINGS).filter((ending) => !played.has(ending)), []);
 });

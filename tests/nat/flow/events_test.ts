@@ -1,10 +1,14 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type EventListener, Events, type GatewayEvent } from "../../../nat/flow/events.ts";
+import type { FlowInfo } from "../../../nat/flow/flow.ts";
 import { DHCP_DISCOVER, DHCP_REQUEST, encodeDhcpv4 } from "../../../net/wire/dhcpv4.ts";
 import { TCP_ACK, TCP_FIN, TCP_SYN } from "../../../net/wire/tcp.ts";
 import { parseIpv4 } from "../../../net/wire/address.ts";
 import { dnsQuery } from "../../support/dns_messages.ts";
 import { GUEST_MAC, NatScript } from "../../support/nat_script.ts";
+
+/** What is told of an answer that no rule concerned. */
+const UNJUDGED = { decision: "forwarded", rule: null, addresses: [], cnames: [], removed: [] } as const;
 
 /** A script and the events that it causes. */
 function watched(
@@ -71,7 +75,10 @@ Deno.test("every flow that was opened has ended once the gateway is closed, what
   script.host.run();
   script.nat.close();
   const numbers = (type: GatewayEvent["type"]) =>
-    events.flatMap((event) => event.type === type && "flow" in event ? [event.flow.number] : []).sort((a, b) => a - b);
+    events.flatMap((event) => event.type === type && "flow" in event ? [(event.flow as FlowInfo).number] : []).sort((
+      a,
+      b,
+    ) => a - b);
   assertEquals(numbers("flowOpened").length, 38);
   assertEquals(numbers("flowEnded"), numbers("flowOpened"));
 });
@@ -85,8 +92,13 @@ Deno.test("a refusal names guest, target, counter and rule, and is no flow", () 
     protocol: "udp",
     guest: "10.0.2.15:4000",
     target: "192.0.2.1:53",
-    reason: "denied",
+    address: "192.0.2.1",
+    port: 53,
+    cause: "rule",
     rule: "deny 192.0.2.0/24",
+    ruleDecided: script.nat.rules.egress.rules[0]!,
+    names: [],
+    reason: "denied",
   }]);
   assertEquals(script.nat.registry.totals, { flows: 0, refused: 1, bytesFromGuest: 0, bytesToGuest: 0 });
 });
@@ -95,12 +107,17 @@ Deno.test("a question and its answer are events; bytes of a name that are no let
   const { script, events } = watched({ rules: { dnsServers: [] } });
   script.sendUdp({ payload: dnsQuery("Host.Hawser.internal A", { id: 7 }), guestPort: 5000, remote: "10.0.2.3:53" });
   const facts = { guestNumber: 1, name: "host.hawser.internal.", recordType: 1, via: "udp" } as const;
-  assertEquals(events.splice(0), [{ type: "dnsAsked", ...facts }, { type: "dnsAnswered", ...facts, rcode: 0 }]);
+  assertEquals(events.splice(0), [{ type: "dnsAsked", ...facts }, {
+    type: "dnsAnswered",
+    ...facts,
+    rcode: 0,
+    ...UNJUDGED,
+  }]);
   const odd = dnsQuery("a.test AAAA", { id: 7 });
   // The label is a dot.
   odd[13] = 0x2e;
   script.sendUdp({ payload: odd, guestPort: 5000, remote: "10.0.2.3:53" });
-  const named = events.map((event) => "name" in event ? [event.type, event.name, event.recordType] : []);
+  const named = events.map((event) => "recordType" in event ? [event.type, event.name, event.recordType] : []);
   assertEquals(named, [["dnsAsked", "\\046.test.", 28], ["dnsAnswered", "\\046.test.", 28]]);
   assertEquals((events[1] as Extract<GatewayEvent, { type: "dnsAnswered" }>).rcode, 2);
 });

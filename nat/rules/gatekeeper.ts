@@ -1,0 +1,257 @@
+/**
+ * Who may go where: the one place that puts rules, the names of addresses, the mode and the program's own decision
+ * together.
+ *
+ * **Order.** `translate` has said where a flow leads, and which rule about addresses decides. If one denies, that is
+ * it; if one allows, names are not asked. If none matches, names decide: those that the address has for this guest
+ * (`bindings.ts`), each as `RuleList.name` judges it for the protocol and port. One allowed name is enough. Where there
+ * is no allow-list, a flow is refused only if all its names are denied.
+ *
+ * **Cause.** Without an allowed name the guest learns what would have helped: `rule`, one of the names is denied;
+ * `notAllowed`, it has names, or the list has none that could help; `expired`, an allowed one has lapsed; `unbound`, no
+ * answer led there.
+ *
+ * **Looking.** A TCP flow that only a name allows says a name in its first bytes, and that must be an allowed one
+ * (`verify`), unless the rule says `unverified`. Where the list denies names, flows that nothing or an address allows
+ * are looked at too, for these (`watch`). Who looks: `relay/name_judge.ts`.
+ *
+ * **Reports.** With `reportOnly` nothing is refused by a user's rule. What would be is permitted with the refusal
+ * beside it, and is looked at, so that the record says by which name it went. The default deny stays, with the address
+ * rules that are exceptions to it.
+ *
+ * **The program's decision** comes last, for what is permitted. A redirect leads nowhere that a map could not lead.
+ *
+ * **Other rules.** If they are replaced, `goesOn` judges a flow that lives: by the name that it has said, else by the
+ * names it holds and those that its address has now.
+ *
+ * Nothing here is done for each packet: once a TCP flow, and once a destination of datagrams.
+ *
+ * @module
+ */
+import type { RateLimitedLog } from "../base/rate_limited_log.ts";
+import type { GuestSide } from "../flow/flow.ts";
+import type { FlowKey } from "../flow/flow_key.ts";
+import type { Binding } from "./bindings.ts";
+import { type Decide, parseRedirect, targetText } from "./decide.ts";
+import {
+  expired,
+  fewNames,
+  hookRefused,
+  neverRelayed,
+  notAllowed,
+  ruledOut,
+  unbound,
+  type Wanted,
+} from "./refusals.ts";
+import { DEFAULT_SOURCE, type Rule } from "./rule.ts";
+import { RuleList } from "./rule_list.ts";
+import {
+  destinationOf,
+  flowProtocolOf,
+  redirectRefusal,
+  type Target,
+  translate,
+  type Translated,
+  type Translation,
+  type TranslationRules,
+} from "./translate.ts";
+import type { FlowPermit, FlowRefusal, Look } from "./verdict.ts";
+
+/** What the gatekeeper needs of the gateway. */
+export interface GatekeeperContext {
+  /** What addresses mean, and where guests may go, as they are now. */
+  readonly rules: TranslationRules;
+  /** Lines that a guest can provoke. */
+  readonly log: Pick<RateLimitedLog, "warn">;
+  /** Monotonic milliseconds. */
+  now(): number;
+}
+
+/** How strict the gatekeeper is. */
+export interface GatekeeperOptions {
+  /** Whether rules only report. Default false. */
+  readonly reportOnly?: boolean;
+  /** Whether a TCP flow that only a name allows must say a name (`--names strict`). Default false. */
+  readonly strict?: boolean;
+  /** The program's own decision. Default none. */
+  readonly decide?: Decide;
+}
+
+/** What a guest asks for, and the names that led it there. */
+interface Asked extends Wanted {
+  readonly guest: GuestSide;
+  readonly bindings: readonly Binding[];
+}
+
+/** Lets flows begin, and go on. */
+export class Gatekeeper {
+  /** Whether rules only report. */
+  readonly reportOnly: boolean;
+  /** Whether a TCP flow that only a name allows must say a name. */
+  readonly strict: boolean;
+
+  #context: GatekeeperContext;
+  #decide: Decide | null;
+  /** In a report: what stays forbidden, of the list that it was made for. */
+  #floor: { readonly of: RuleList; readonly list: RuleList } | null = null;
+
+  /** Over the gateway's rules. */
+  constructor(context: GatekeeperContext, { reportOnly = false, strict = false, decide }: GatekeeperOptions = {}) {
+    this.#context = context;
+    this.reportOnly = reportOnly;
+    this.strict = strict;
+    this.#decide = decide ?? null;
+  }
+
+  /** Whether the flow with this key, which leads where `translation` says, may begin. */
+  permit(guest: GuestSide, key: FlowKey, translation: Translation): FlowPermit | FlowRefusal {
+    const address = key.remoteAddress, bindings = guest.bindings.of(address, this.#context.now());
+    const asked = { guest, protocol: flowProtocolOf(key.protocol), address, port: key.remotePort, bindings };
+    const judged = this.#judge(asked, translation);
+    return this.#decide === null || "cause" in judged ? judged : this.#ask(this.#decide, asked, key, judged);
+  }
+
+  /**
+   * Whether a flow with this permit goes on under the rules as they are now. `said`: the name that its first bytes have
+   * said, if they were looked at and did.
+   */
+  goesOn(guest: GuestSide, key: FlowKey, permit: FlowPermit, said: string | null): boolean {
+    const address = key.remoteAddress, protocol = flowProtocolOf(key.protocol), port = key.remotePort;
+    const live = guest.bindings.of(address, this.#context.now()), known = new Set([...permit.holds, ...live]);
+    const bindings = said === null ? [...known] : [...known].filter(({ name }) => name === said);
+    // What was verified by a name was bound to it then, and the binding may have made room.
+    if (said !== null && bindings.length === 0 && permit.look === "verify") bindings.push({ name: said, address: "" });
+    const { rules } = this.#context, asked = { guest, protocol, address, port, bindings };
+    const judged = this.#judge(asked, translate(rules, destinationOf(key)));
+    if ("cause" in judged) return false;
+    if (this.reportOnly) return true;
+    if (said !== null) return protocol === "icmp" || rules.egress.name(protocol, said, port)?.verdict !== "deny";
+    return !(this.strict && judged.look === "verify" && permit.look !== "verify");
+  }
+
+  /** The verdict of the rules, and of the mode. */
+  #judge(asked: Asked, translation: Translation): FlowPermit | FlowRefusal {
+    if ("refusal" in translation && translation.decided === null) return neverRelayed(translation);
+    const { protocol, bindings } = asked, judged = this.#byRules(asked, translation), { targets } = translation;
+    if (!this.reportOnly) return judged;
+    const look = protocol === "tcp" ? "watch" : "none";
+    if (!("cause" in judged)) return judged.look === "verify" ? judged : { ...judged, look };
+    const stays = targets.map((target) => this.#stays(asked, target)).find((rule) => rule !== null);
+    if (stays !== undefined) return ruledOut(stays, namesOf(bindings));
+    return { rule: null, names: namesOf(bindings), holds: bindings, look, wouldRefuse: judged, targets };
+  }
+
+  #byRules(asked: Asked, translation: Translation): FlowPermit | FlowRefusal {
+    const { egress } = this.#context.rules, { bindings, protocol } = asked;
+    if ("refusal" in translation) return ruledOut(translation.decided!, namesOf(bindings), translation.rule);
+    if (translation.undecided) {
+      return egress.isAllowList ? this.#byNames(asked, translation) : this.#unlessDenied(asked, translation);
+    }
+    const look = egress.deniesNames && protocol === "tcp" ? "watch" : "none";
+    return permitOf(translation, { rule: translation.rule, names: bindings, holds: bindings, look });
+  }
+
+  /** With an allow-list, and no rule about the address. */
+  #byNames(asked: Asked, translation: Translated): FlowPermit | FlowRefusal {
+    const { bindings, protocol } = asked, holds: Binding[] = [];
+    let allow: Rule | null = null, deny: Rule | null = null;
+    for (const binding of bindings) {
+      const rule = this.#ruleOf(asked, binding.name);
+      if (rule === null) continue;
+      if (rule.verdict === "deny") deny ??= rule;
+      else {
+        holds.push(binding);
+        if (allow === null || (rule.unverified && !allow.unverified)) allow = rule;
+      }
+    }
+    if (allow === null) return this.#refuseByNames(asked, deny);
+    const look = protocol === "tcp" && !allow.unverified ? "verify" : "none";
+    return permitOf(translation, { rule: allow, names: bindings, holds, look });
+  }
+
+  #refuseByNames(asked: Asked, deny: Rule | null): FlowRefusal {
+    const { guest, bindings, protocol, address } = asked, names = namesOf(bindings);
+    if (deny !== null) return ruledOut(deny, names);
+    if (names.length > 0) return notAllowed(asked, names);
+    const { rules } = this.#context, lapsed = guest.bindings.lapsed(address, this.#context.now());
+    const helped = lapsed.filter((name) => this.#ruleOf(asked, name)?.verdict === "allow");
+    if (helped.length > 0) return expired(fewNames(helped));
+    return rules.egress.namesDecide && protocol !== "icmp" ? unbound(asked) : notAllowed(asked, []);
+  }
+
+  /** Without an allow-list, and without a rule about the address. */
+  #unlessDenied(asked: Asked, translation: Translated): FlowPermit | FlowRefusal {
+    const { bindings, protocol } = asked, { deniesNames } = this.#context.rules.egress;
+    if (deniesNames && bindings.length > 0) {
+      const denies = bindings.map(({ name }) => this.#ruleOf(asked, name)).filter((rule) => rule !== null);
+      if (denies.length === bindings.length) return ruledOut(denies[0]!, namesOf(bindings));
+    }
+    const look = deniesNames && protocol === "tcp" ? "watch" : "none";
+    return permitOf(translation, { rule: null, names: bindings, holds: bindings, look });
+  }
+
+  #ruleOf({ protocol, port }: Wanted, name: string): Rule | null {
+    return protocol === "icmp" ? null : this.#context.rules.egress.name(protocol, name, port);
+  }
+
+  /** In a report: the rule of the default that forbids to go to `target` all the same. */
+  #stays({ protocol, address, port }: Wanted, target: Target): Rule | null {
+    const { egress } = this.#context.rules;
+    if (this.#floor?.of !== egress) this.#floor = { of: egress, list: new RuleList(egress.rules.filter(isOfFloor)) };
+    const rule = this.#floor.list.address(protocol, address, target.address, port);
+    return rule?.verdict === "deny" ? rule : null;
+  }
+
+  /** What the program decides about a flow that is permitted. */
+  #ask(decide: Decide, { guest, protocol, address, port }: Asked, key: FlowKey, permit: FlowPermit) {
+    const { rule, names, targets } = permit;
+    const refuse = (words: string) => hookRefused(rule, names, words);
+    try {
+      const decision = decide({
+        guestNumber: guest.number,
+        protocol,
+        guest: key.describe().guest,
+        address: `${address}`,
+        port,
+        host: targetText(targets[0]!),
+        names,
+        rule,
+      });
+      if (decision === "allow") return permit;
+      if (decision === "refuse") return refuse("the program's decide refuses it");
+      const { address: to, port: toPort } = parseRedirect(decision?.redirect);
+      const target = { address: to, port: protocol === "icmp" ? 0 : toPort };
+      const refusal = redirectRefusal(this.#context.rules, target);
+      return refusal === null
+        ? { ...permit, targets: [target] }
+        : refuse(`the program's decide leads it to ${targetText(target)}, which is never relayed: ${refusal.rule}`);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#context.log.warn(() => `The program's decide failed for ${key}: ${why}`);
+      return refuse(`the program's decide failed: ${why}`);
+    }
+  }
+}
+
+function permitOf(
+  { targets }: Translated,
+  { rule, names, holds, look }: {
+    rule: Rule | null;
+    names: readonly Binding[];
+    holds: readonly Binding[];
+    look: Look;
+  },
+): FlowPermit {
+  return { rule, names: namesOf(names), holds, look, wouldRefuse: null, targets };
+}
+
+/** The default deny, and what of the rules may be an exception to it. */
+function isOfFloor({ source, verdict, host }: Rule): boolean {
+  return source === DEFAULT_SOURCE || (verdict === "allow" && host.kind === "network");
+}
+
+const NO_NAMES: readonly string[] = [];
+
+function namesOf(bindings: readonly Binding[]): readonly string[] {
+  return bindings.length === 0 ? NO_NAMES : fewNames(bindings.map(({ name }) => name));
+}
