@@ -1,11 +1,15 @@
 /**
- * Opening /dev/net/tun inside a network namespace that exists already.
+ * Opening /dev/net/tun inside a network namespace that exists already, and configuring the interface that is made of
+ * it there.
  *
- * The interface that is made of the descriptor appears where it was opened. So a shell enters the namespace by
- * `nsenter`, opens the file and holds it until the descriptor has been taken out of the shell by `pidfd_getfd`. A
- * process of its own does that, because one that has entered a namespace may not be able to return: in a container, the
- * network namespace in which Hawser runs belongs to somebody else. First the shell enters the user namespace that owns
- * the network namespace, where it has every right if that is within Hawser's own.
+ * The interface appears where the descriptor was opened. So a shell enters the namespace by `nsenter`, opens the file
+ * and holds it until the descriptor has been taken out of the shell by `pidfd_getfd`. A process of its own does that,
+ * because one that has entered a namespace may not be able to return: in a container, the network namespace in which
+ * Hawser runs belongs to somebody else. First the shell enters the user namespace that owns the network namespace,
+ * where it has every right if that is within Hawser's own.
+ *
+ * Then the shell waits. If it is told to configure, it does that when the interface exists, and ends. It ends in any
+ * case when Hawser closes its socket or dies.
  *
  * @module
  */
@@ -16,22 +20,41 @@ import { inheritedDescriptors, originalEnvironment } from "../net/linux/process.
 import { LineSocket, spawn, SpawnError } from "../net/linux/spawn.ts";
 import { openTun } from "../net/linux/tun.ts";
 import type { NetnsSpec } from "./link_spec.ts";
+import { CONFIGURE_TAP, type TapConfiguration, tapWords } from "./tap_script.ts";
 import { findTool, toolEnvironment } from "./tools.ts";
 
 const TUN_FD = 3;
-const HOLD = `exec ${TUN_FD}<>/dev/net/tun && echo hawser:ready && read -r line`;
+const HOLD = `
+exec ${TUN_FD}<>/dev/net/tun || exit 125
+echo hawser:ready
+read -r line || exit 125
+exec ${TUN_FD}>&-
+${CONFIGURE_TAP}
+echo hawser:configured
+`;
+
+/** A descriptor of /dev/net/tun, opened in some namespace. */
+export interface NamespaceTun {
+  /** The descriptor, the caller's to close. */
+  readonly fd: number;
+  /** Configures the interface that was made of it. Throws an `Error` that says what failed. To be called once. */
+  configure(): Promise<void>;
+  /** Ends what still is in the namespace. May be called again. */
+  release(): Promise<void>;
+}
 
 /**
- * A descriptor of /dev/net/tun that was opened in this namespace, or in Hawser's own. Throws an `Error` that says what
- * helps.
+ * Opens /dev/net/tun in this namespace, or in Hawser's own. With `configuration` it can be followed by `configure`,
+ * which needs a namespace. Throws an `Error` that says what helps.
  */
-export async function openTunIn(netns: NetnsSpec | undefined): Promise<number> {
+export async function openTunIn(netns: NetnsSpec | undefined, configuration?: TapConfiguration): Promise<NamespaceTun> {
   const here = openTun();
-  if (netns === undefined) return here;
+  if (netns === undefined) return { fd: here, configure: () => Promise.resolve(), release: () => Promise.resolve() };
   // It was opened to learn what is wrong with the device, if anything is: from here that can be said best.
   libc().close(here);
   using target = openNamespace(netns);
-  return await openThroughShell(target, "pid" in netns ? `of process ${netns.pid}` : netns.path);
+  const name = "pid" in netns ? `of process ${netns.pid}` : netns.path;
+  return await new Shell(name).open(target, configuration);
 }
 
 function openNamespace(netns: NetnsSpec): NetworkNamespace {
@@ -44,41 +67,84 @@ function openNamespace(netns: NetnsSpec): NetworkNamespace {
   }
 }
 
-async function openThroughShell(target: NetworkNamespace, name: string): Promise<number> {
-  const env = toolEnvironment(originalEnvironment() ?? []), path = findTool("nsenter", env);
-  if (path === undefined) throw new Error('cannot find "nsenter", install it (Debian package util-linux)');
-  const { fd, ownerFd } = target, passedOn = [fd, ownerFd];
-  const flags = ownerFd === undefined ? [] : [`--user=/proc/self/fd/${ownerFd}`, "--preserve-credentials"];
-  const complaints: string[] = [], ready = Promise.withResolvers<boolean>();
-  const socket = new LineSocket((line) => {
-    if (line === "hawser:ready") ready.resolve(true);
-    else complaints.push(line);
-  });
-  const { theirs } = socket;
-  try {
-    const child = spawn({
-      path,
-      args: ["nsenter", ...flags, `--net=/proc/self/fd/${fd}`, "--", "sh", "-c", HOLD],
-      env,
-      stdio: [theirs, theirs, theirs],
-      closed: inheritedDescriptors().filter((inherited) => !passedOn.includes(inherited)),
-      ownSession: true,
+/** The shell in the namespace. */
+class Shell {
+  readonly #name: string;
+  readonly #complaints: string[] = [];
+  readonly #said = new Set<string>();
+  readonly #socket: LineSocket;
+  #heard: () => void = () => {};
+  #hasEnded = false;
+
+  /** `name` is the namespace's, for messages. */
+  constructor(name: string) {
+    this.#name = name;
+    this.#socket = new LineSocket((line) => {
+      if (line.startsWith("hawser:")) this.#said.add(line.slice("hawser:".length));
+      else this.#complaints.push(line);
+      this.#heard();
     });
-    socket.started();
-    socket.closed.then(() => ready.resolve(false));
-    if (await ready.promise) return pidfdGetFd(child.pid, TUN_FD);
-    await child.ended;
-  } catch (error) {
-    if (!(error instanceof SpawnError)) throw error;
-    complaints.push(error.message);
-  } finally {
-    socket.started();
-    socket.finish();
-    await socket.closed;
+    void this.#socket.closed.then(() => {
+      this.#hasEnded = true;
+      this.#heard();
+    });
   }
-  const complaint = complaints.join("; ").replaceAll(/\s+/g, " ").trim();
-  throw new Error(
-    `cannot enter the network namespace ${name}: ${complaint}; run as root, or name one that belongs to a user namespace of ` +
-      "your own",
-  );
+
+  /** Starts it, and takes the descriptor out of it. */
+  async open(target: NetworkNamespace, configuration: TapConfiguration | undefined): Promise<NamespaceTun> {
+    const env = toolEnvironment(originalEnvironment() ?? []), path = findTool("nsenter", env);
+    const { fd, ownerFd } = target, passedOn = [fd, ownerFd], socket = this.#socket, { theirs } = socket;
+    try {
+      if (path === undefined) throw new Error('cannot find "nsenter", install it (Debian package util-linux)');
+      const flags = ownerFd === undefined ? [] : [`--user=/proc/self/fd/${ownerFd}`, "--preserve-credentials"];
+      const words = configuration === undefined ? [] : ["hawser", ...tapWords(configuration)];
+      const child = spawn({
+        path,
+        args: ["nsenter", ...flags, `--net=/proc/self/fd/${fd}`, "--", "sh", "-c", HOLD, ...words],
+        env,
+        stdio: [theirs, theirs, theirs],
+        closed: inheritedDescriptors().filter((inherited) => !passedOn.includes(inherited)),
+        ownSession: true,
+      });
+      socket.started();
+      if (await this.#hears("ready")) {
+        const tun = pidfdGetFd(child.pid, TUN_FD);
+        if (configuration === undefined) await this.#release();
+        return { fd: tun, configure: () => this.#configure(), release: () => this.#release() };
+      }
+    } catch (error) {
+      await this.#release();
+      if (!(error instanceof SpawnError)) throw error;
+      this.#complaints.push(error.message);
+    }
+    await this.#release();
+    throw new Error(
+      `cannot enter the network namespace ${this.#name}: ${this.#complaint}; run as root, or name one that belongs to ` +
+        "a user namespace of your own",
+    );
+  }
+
+  async #configure(): Promise<void> {
+    this.#socket.say("configure");
+    const isDone = await this.#hears("configured");
+    await this.#release();
+    if (isDone) return;
+    throw new Error(`cannot configure the interface in the network namespace ${this.#name}: ${this.#complaint}`);
+  }
+
+  async #release(): Promise<void> {
+    this.#socket.started();
+    this.#socket.finish();
+    await this.#socket.closed;
+  }
+
+  /** Whether it says this word before it ends. */
+  async #hears(word: string): Promise<boolean> {
+    while (!this.#said.has(word) && !this.#hasEnded) await new Promise<void>((resolve) => this.#heard = resolve);
+    return this.#said.has(word);
+  }
+
+  get #complaint(): string {
+    return this.#complaints.join("; ").replaceAll(/\s+/g, " ").trim() || "it ended without a word";
+  }
 }

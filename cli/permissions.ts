@@ -37,14 +37,14 @@ export function neededByRun({ host, pcap }: RunOptions): Permission[] {
 }
 
 /** What `serve` needs from the start on. */
-export function neededByServe({ host, links, pcap }: ServeOptions): Permission[] {
+export function neededByServe({ host, links, pcap, pidFile }: ServeOptions): Permission[] {
   const hasPath = links.some(({ kind }) => kind === "unix" || kind === "unixgram");
   return [
     "read",
     "import",
     "ffi",
     ...when("net", host === "deno"),
-    ...when("write", (pcap !== undefined && pcap !== "-") || (host === "deno" && hasPath)),
+    ...when("write", (pcap !== undefined && pcap !== "-") || pidFile !== undefined || (host === "deno" && hasPath)),
   ];
 }
 

@@ -19,6 +19,10 @@ export interface StartMessage {
   readonly sources: readonly GuestSource[];
   /** Whether it is a failure if every source was a TAP and none of them is left. */
   readonly needsTap: boolean;
+  /** From where the sockets of flows go out, see `LinuxHostOptions`. */
+  readonly outbound?: readonly string[];
+  /** Whether this thread keeps no capability but that for low ports. */
+  readonly isConfined?: boolean;
   /** What the gateway was told on the command line. */
   readonly settings: GatewaySettings & LinkSettings;
 }

@@ -48,12 +48,14 @@ async function nextMessage(): Promise<typeof messages[number]> {
   return messages.shift()!;
 }
 
-async function serve({ sources, needsTap, settings }: StartMessage): Promise<void> {
+async function serve({ sources, needsTap, outbound = [], isConfined = false, settings }: StartMessage): Promise<void> {
   await using resources = new AsyncDisposableStack();
   const isFfi = settings.host === "ffi";
   const loop = isFfi || wantsAnyLoop(sources) ? resources.use(new EventLoop()) : undefined;
   if (!isFfi) loop?.start();
-  const host: HostNetwork = isFfi ? new LinuxHost(loop!) : denoHost(loop && resources.use(new LinuxIpv6Routes(loop)));
+  const host: HostNetwork = isFfi
+    ? new LinuxHost(loop!, { outbound })
+    : denoHost(loop && resources.use(new LinuxIpv6Routes(loop)));
   const logger = stderrLogger(settings.logLevel);
   const wrapper = resources.use(new LinkWrapper(settings, { clock: loop ?? SYSTEM_CLOCK, logger }));
   const gateway = resources.use(await Gateway.start(gatewayOptions(settings, host)));
@@ -82,7 +84,7 @@ async function serve({ sources, needsTap, settings }: StartMessage): Promise<voi
       }),
     ));
   }
-  dropAllBut(logger, ["netAdmin", "netRaw", "netBindService", "dacOverride"]);
+  dropAllBut(logger, isConfined ? ["netBindService"] : ["netAdmin", "netRaw", "netBindService", "dacOverride"]);
   reportForwards(gateway);
   const addresses = opened.map(({ address }) => address), { ipv6Route } = gateway;
   scope.postMessage({ kind: "started", wakeFd: isFfi ? loop!.wakeFd : undefined, addresses, ipv6Route });

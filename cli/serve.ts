@@ -6,40 +6,69 @@
  * any more, what one side has sent and finished reaches the other (`last_bytes.ts`), sockets and paths are freed. A
  * second signal ends it at once. PWR prints the flow table.
  *
+ * The order of beginning: a TAP's file is opened in its namespace, the gateway serves the TAP, the TAP is configured,
+ * what a `Personality` adds is there, the process gives up what it needs no more, and then it says that it is ready.
+ * A program that stands in for another one is `serve` with a `Personality`.
+ *
  * @module
  */
 import type { GatewayWorker } from "./gateway_worker.ts";
 import type { GuestSource } from "./guest_source.ts";
+import { gatewayRules } from "./gateway_settings.ts";
 import { harden } from "./hardening.ts";
-import { tellReady, whenClosed } from "./inherited_fds.ts";
+import { checkReady, tellReady, whenClosed } from "./inherited_fds.ts";
 import { type LinkSpec, OFFLOAD_SUFFIX } from "./link_spec.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
-import { openTunIn } from "./netns_tun.ts";
+import { type NamespaceTun, openTunIn } from "./netns_tun.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import { REPORT } from "./signals.ts";
+import type { TapConfiguration } from "./tap_script.ts";
 
 const TAP_MTU = 65520;
 const ETHERNET_MTU = 1500;
+/** What a command does otherwise than `hawser serve`. */
+export interface Personality {
+  /** How a TAP is configured. */
+  readonly tap?: Omit<TapConfiguration, "name"> | undefined;
+  /** Whether the gateway's thread keeps no capability but that for low ports. */
+  readonly isConfined?: boolean;
+  /** Called when the gateway serves and may still do what the command line needs; what it answers is closed at the end. */
+  begin?(worker: GatewayWorker): Promise<AsyncDisposable>;
+}
+
 const isWindows = Deno.build.os === "windows";
 const ENDING: readonly Deno.Signal[] = isWindows ? ["SIGINT", "SIGBREAK"] : ["SIGINT", "SIGTERM", "SIGHUP"];
 
 /**
  * Serves guests until it is told to end. Resolves to the exit code; throws an `Error` where it cannot begin or go on.
  */
-export async function serve(worker: GatewayWorker, options: ServeOptions): Promise<number> {
+export async function serve(
+  worker: GatewayWorker,
+  options: ServeOptions,
+  personality: Personality = {},
+): Promise<number> {
   const logger = stderrLogger(options.logLevel);
   const failed = worker.failed.then((message) => {
     throw new Error(message);
   });
+  if (options.readyFd !== undefined) checkReady(options.readyFd);
   const exit = options.exitFd === undefined ? new Promise<never>(() => {}) : whenClosed(options.exitFd);
+  // It is raced with below; until then nobody hears of a failure.
+  exit.catch(() => {});
   const [told, release] = takeSignals(() => void worker.flows().then(writeStderr));
+  await using more = new AsyncDisposableStack();
   try {
-    const sources: GuestSource[] = [];
-    for (const link of options.links) sources.push(await sourceOf(link, options));
-    const start = { kind: "start", sources, needsTap: true, settings: options } as const;
+    const sources: GuestSource[] = [], taps: NamespaceTun[] = [];
+    more.defer(async () => void await Promise.all(taps.map((tap) => tap.release())));
+    for (const link of options.links) sources.push(await sourceOf(link, options, { taps, personality }));
+    const { outbound } = options, isConfined = personality.isConfined ?? false;
+    const start = { kind: "start", sources, needsTap: true, outbound, isConfined, settings: options } as const;
     const { addresses } = await Promise.race([worker.start(start), failed]);
-    harden(logger, []);
+    for (const tap of taps) await tap.configure();
+    if (personality.begin !== undefined) more.use(await personality.begin(worker));
+    if (options.pidFile !== undefined) writePid(options.pidFile);
+    harden(logger, isConfined ? ["netBindService"] : []);
     keepOnly(neededByGateway(options, sources), logger);
     for (const address of addresses.map((address, i) => asWritten(address, options.links[i]!))) {
       writeStderr(`listening on ${address}\n`);
@@ -74,12 +103,37 @@ function takeSignals(report: () => void): [Promise<string>, () => void] {
   return [told.promise, release];
 }
 
-async function sourceOf(link: LinkSpec, options: ServeOptions): Promise<GuestSource> {
+function writePid(file: string): void {
+  try {
+    Deno.writeTextFileSync(file, `${Deno.pid}\n`);
+  } catch (error) {
+    throw new Error(`cannot write ${file} (--pid): ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** How `hawser serve --configure` has a TAP: the guest's addresses as DHCP gives them. */
+function configurationOf(options: ServeOptions, mtu: number): Omit<TapConfiguration, "name"> {
+  const { ipv4, ipv6 } = gatewayRules(options.gateway);
+  return {
+    mtu,
+    address6: ipv6 === null ? "off" : `${ipv6.guest}/${ipv6.subnet.prefix}`,
+    ...(ipv4 === null ? {} : { address: `${ipv4.guest}/${ipv4.subnet.prefix}`, gateway: `${ipv4.gateway}` }),
+  };
+}
+
+async function sourceOf(
+  link: LinkSpec,
+  options: ServeOptions,
+  { taps, personality }: { readonly taps: NamespaceTun[]; readonly personality: Personality },
+): Promise<GuestSource> {
   const { offload, wsToken, wsOrigins } = options, mtu = options.mtu ?? ETHERNET_MTU;
   switch (link.kind) {
     case "tap": {
-      const fd = await openTunIn(link.netns);
-      return { kind: "tap", name: link.name, tun: { fd }, mtu: options.mtu ?? TAP_MTU, offload };
+      const { name, netns } = link, mtu = options.mtu ?? TAP_MTU;
+      const wanted = personality.tap ?? (options.configure ? configurationOf(options, mtu) : undefined);
+      const tap = await openTunIn(netns, wanted && { name, ...wanted });
+      if (wanted !== undefined) taps.push(tap);
+      return { kind: "tap", name, tun: { fd: tap.fd }, mtu, offload };
     }
     case "ws":
       return { ...link, kind: "ws", mtu, origins: wsOrigins, ...(wsToken === undefined ? {} : { token: wsToken }) };

@@ -3,12 +3,13 @@
  *
  * @module
  */
+import { parseOutbound } from "../host/outbound.ts";
 import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { type LinkSpec, readLink } from "./link_spec.ts";
 import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
 import { HELP_ROW, readOptions } from "./option_table.ts";
 import { UsageError } from "./usage_error.ts";
-import { readInteger, readMtu } from "./values.ts";
+import { checkedBy, readInteger, readMtu } from "./values.ts";
 
 /** What `hawser serve` was told. */
 export interface ServeOptions extends GatewaySettings, LinkSettings {
@@ -18,6 +19,12 @@ export interface ServeOptions extends GatewaySettings, LinkSettings {
   readonly mtu: number | undefined;
   /** Whether a TAP leaves segmentation and checksums to the other side. */
   readonly offload: boolean;
+  /** Whether each TAP gets addresses, routes and MTU in its namespace. */
+  readonly configure: boolean;
+  /** From where the sockets of flows go out, see `LinuxHostOptions`. */
+  readonly outbound: readonly string[];
+  /** The file to which the number of this process is written. */
+  readonly pidFile: string | undefined;
   /** A descriptor to which `1` is written when everything is ready. */
   readonly readyFd: number | undefined;
   /** A descriptor whose end is that of Hawser. */
@@ -44,8 +51,15 @@ export const SERVE_ROWS = {
     read: readMtu,
   },
   "no-offload": { help: "plain frames on a TAP and for libkrun: no segmentation, no checksum offload" },
+  "configure": { help: "set addresses, routes and MTU of each TAP, and its namespace's lo up" },
   ...GATEWAY_ROWS,
   ...LINK_ROWS,
+  "outbound-addr": {
+    metavar: "ADDR|IFACE",
+    help: "the host address from which flows go out; once for each family",
+    repeatable: true,
+    read: checkedBy(parseOutbound),
+  },
   "pcap": { metavar: "FILE|-", help: "write a capture of all links; -: to stdout", read: (text: string) => text },
   "ws-token": {
     metavar: "TOKEN",
@@ -58,6 +72,7 @@ export const SERVE_ROWS = {
     repeatable: true,
     read: readOrigin,
   },
+  "pid": { metavar: "FILE", help: "write the number of this process there when ready", read: (text: string) => text },
   "ready-fd": { metavar: "N", help: "write 1 to this descriptor when ready, and close it", read: readDescriptor },
   "exit-fd": { metavar: "N", help: "end when this descriptor is closed at its other end", read: readDescriptor },
   "log-level": { ...GATEWAY_ROWS["log-level"], shown: "info" },
@@ -77,12 +92,22 @@ export function parseServe(args: readonly string[]): ServeOptions | undefined {
   if (values["ready-fd"] !== undefined && values["ready-fd"] === values["exit-fd"]) {
     throw new UsageError(program, "bad --exit-fd: it is that of --ready-fd, give two");
   }
+  const settings = gatewaySettings(program, values, { logLevel: "info", shared: true, mtu: values.mtu });
+  if (values["outbound-addr"].length > 0 && settings.host !== "ffi") {
+    throw new UsageError(program, "--outbound-addr needs the sockets of --host ffi, Deno's choose for themselves");
+  }
+  if (values.configure && !links.some((link) => link.kind === "tap" && link.netns !== undefined)) {
+    throw new UsageError(program, "--configure is for a TAP in a namespace, such as --listen tap:tap0@blue");
+  }
   return {
-    ...gatewaySettings(program, values, { logLevel: "info", shared: true, mtu: values.mtu }),
+    ...settings,
     ...linkSettings(values),
     links,
     mtu: values.mtu,
     offload: !values["no-offload"],
+    configure: values.configure,
+    outbound: values["outbound-addr"],
+    pidFile: values.pid,
     readyFd: values["ready-fd"],
     exitFd: values["exit-fd"],
     wsToken: values["ws-token"],

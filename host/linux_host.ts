@@ -33,9 +33,19 @@ import { LinuxIpv6Routes } from "../net/linux/ipv6_routes.ts";
 import { libc } from "../net/linux/libc.ts";
 import { type LinuxListenOwner, listenLinuxTcp } from "./linux_listener.ts";
 import { LinuxPing } from "./linux_ping.ts";
+import { readOutbound } from "./outbound.ts";
 import { LinuxTcpSocket } from "./linux_tcp.ts";
 import { bindLinuxUdp, type LinuxUdpOwner, openLinuxUdp } from "./linux_udp.ts";
 import { UdpBatch } from "./linux_udp_batch.ts";
+
+/** What a `LinuxHost` can be told. */
+export interface LinuxHostOptions {
+  /**
+   * From where the sockets of flows go out: an address of the host, or an interface for its first address of each
+   * family; of two for one family the last counts. Default none: the kernel chooses by the route.
+   */
+  readonly outbound?: readonly string[];
+}
 
 /**
  * A `HostNetwork` on the sockets of Linux.
@@ -56,12 +66,16 @@ export class LinuxHost implements HostNetwork {
   readonly #routes: LinuxIpv6Routes;
   #endTurns: (() => void) | undefined;
 
-  /** Uses `loop`, which stays the caller's to run and to dispose of. */
-  constructor(loop: EventLoop) {
+  /**
+   * Uses `loop`, which stays the caller's to run and to dispose of. Throws an `Error` if the host does not have what
+   * `outbound` names.
+   */
+  constructor(loop: EventLoop, { outbound: texts = [] }: LinuxHostOptions = {}) {
+    const outbound = readOutbound(libc(), texts);
     this.#loop = loop;
-    this.#tcp = { loop, libc: libc(), open: new Set(), listeners: new Set() };
-    this.#udp = { loop, libc: libc(), open: new Set(), batch: new UdpBatch(loop) };
-    this.#ping = new LinuxPing({ loop, libc: libc() });
+    this.#tcp = { loop, libc: libc(), outbound, open: new Set(), listeners: new Set() };
+    this.#udp = { loop, libc: libc(), outbound, open: new Set(), batch: new UdpBatch(loop) };
+    this.#ping = new LinuxPing({ loop, libc: libc(), outbound });
     this.#routes = new LinuxIpv6Routes(loop);
   }
 

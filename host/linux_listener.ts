@@ -15,7 +15,6 @@
  */
 import { Acceptor } from "../net/linux/acceptor.ts";
 import { LEFT_BY_FLOWS } from "../net/linux/descriptors.ts";
-import type { EventLoop } from "../net/linux/event_loop.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -31,7 +30,7 @@ import {
 import { readSockaddr, SOCKADDR_SIZE, writeSockaddr } from "../net/linux/sockaddr.ts";
 import type { HostEndpoint, HostListener, HostListenError, HostListenHandler } from "../nat/host.ts";
 import { listenError } from "./linux_error.ts";
-import { LinuxTcpSocket, setTcpOptions } from "./linux_tcp.ts";
+import { type LinuxTcpOwner, LinuxTcpSocket, setTcpOptions } from "./linux_tcp.ts";
 
 const ACCEPTS_PER_TURN = 64;
 /** Clients that the kernel may keep waiting; it cuts this to net.core.somaxconn. */
@@ -43,13 +42,7 @@ const sockaddr = new Uint8Array(SOCKADDR_SIZE);
 const sockaddrLength = new Uint32Array(1);
 
 /** What a listener needs of its host. */
-export interface LinuxListenOwner {
-  /** The loop. */
-  readonly loop: EventLoop;
-  /** The C library. */
-  readonly libc: Libc;
-  /** The sockets that were accepted. */
-  readonly open: Set<LinuxTcpSocket>;
+export interface LinuxListenOwner extends LinuxTcpOwner {
   /** The listeners. */
   readonly listeners: Set<LinuxListener>;
 }

@@ -18,7 +18,6 @@ import { readUint16, writeUint16 } from "../net/wire/bytes.ts";
 import { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, icmpv4ChecksumValid, icmpv4SetEcho } from "../net/wire/icmpv4.ts";
 import { ICMPV6_ECHO_REPLY, ICMPV6_ECHO_REQUEST } from "../net/wire/icmpv6.ts";
 import { checkIpv4, ipv4HeaderLength, ipv4TotalLength } from "../net/wire/ipv4.ts";
-import { openFlowSocket } from "../net/linux/descriptors.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -36,6 +35,7 @@ import {
 } from "../net/linux/libc.ts";
 import { type DatagramOwner, type DatagramUser, LinuxDatagramSocket } from "./linux_datagram_socket.ts";
 import { hostError } from "./linux_error.ts";
+import { openOutbound, type OutboundAddresses } from "./outbound.ts";
 import type { QueuedError } from "./linux_error_queue.ts";
 
 const HEADER_LENGTH = 8;
@@ -83,14 +83,20 @@ function allBut(words: number, type: number): Uint8Array {
   return new Uint8Array(filter.buffer);
 }
 
+/** What ping sockets need of their host. */
+export interface LinuxPingOwner extends DatagramOwner {
+  /** From where requests go out. */
+  readonly outbound: OutboundAddresses;
+}
+
 /** The ping sockets of a host. */
 export class LinuxPing {
-  readonly #owner: DatagramOwner;
+  readonly #owner: LinuxPingOwner;
   readonly #sockets = new Set<PingSocket>();
   readonly #raw = new Map<EchoFamily, RawSocket>();
 
   /** Opens nothing yet. */
-  constructor(owner: DatagramOwner) {
+  constructor(owner: LinuxPingOwner) {
     this.#owner = owner;
   }
 
@@ -127,7 +133,8 @@ export class LinuxPing {
   }
 
   #create<T>(family: EchoFamily, type: number, wrap: (fd: number) => T): T | HostError {
-    const { libc } = this.#owner, fd = openFlowSocket(libc, family.domain, type, family.protocol);
+    const { libc } = this.#owner, version = family.domain === AF_INET ? 4 : 6;
+    const fd = openOutbound(this.#owner, version, type, family.protocol);
     if (fd < 0) {
       const code = -fd;
       return code === EACCES || code === EPERM || code === EPROTONOSUPPORT ? "prohibited" : hostError(code);

@@ -36,8 +36,6 @@ import {
   WOULD_BLOCK,
 } from "../nat/host.ts";
 import {
-  AF_INET,
-  AF_INET6,
   EAGAIN,
   EINPROGRESS,
   EINTR,
@@ -56,10 +54,10 @@ import {
   SOL_SOCKET,
   TCP_NODELAY,
 } from "../net/linux/libc.ts";
-import { openFlowSocket } from "../net/linux/descriptors.ts";
 import { BROKEN, type EventLoop, MORE_BEHIND, READABLE, type Watch, WRITABLE } from "../net/linux/event_loop.ts";
 import { scopeOf, SOCKADDR_SIZE, writeSockaddr } from "../net/linux/sockaddr.ts";
 import { hostError } from "./linux_error.ts";
+import { openOutbound, type OutboundAddresses } from "./outbound.ts";
 
 const ENABLE = new Uint8Array([1, 0, 0, 0]);
 const LINGER_ZERO = new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]);
@@ -77,6 +75,8 @@ export interface LinuxTcpOwner {
   readonly loop: EventLoop;
   /** The C library. */
   readonly libc: Libc;
+  /** From where connections go out. */
+  readonly outbound: OutboundAddresses;
   /** Told when the socket is open and when it is closed. */
   readonly open: Set<LinuxTcpSocket>;
 }
@@ -234,7 +234,7 @@ export class LinuxTcpSocket implements HostTcpSocket {
       this.#startError = "networkUnreachable";
       return -1;
     }
-    const fd = openFlowSocket(libc, address.isIpv4 ? AF_INET : AF_INET6, SOCK_STREAM, 0);
+    const fd = openOutbound(this.#owner, address.isIpv4 ? 4 : 6, SOCK_STREAM, 0);
     if (fd < 0) {
       this.#startError = hostError(-fd);
       return -1;

@@ -15,18 +15,20 @@ import type {
   HostUdpHandler,
   HostUdpSocket,
 } from "../nat/host.ts";
-import { openFlowSocket } from "../net/linux/descriptors.ts";
-import { AF_INET, AF_INET6, IPPROTO_IPV6, IPV6_V6ONLY, SOCK_DGRAM } from "../net/linux/libc.ts";
+import { IPPROTO_IPV6, IPV6_V6ONLY, SOCK_DGRAM } from "../net/linux/libc.ts";
 import { type DatagramOwner, type DatagramUser, ENABLE, LinuxDatagramSocket } from "./linux_datagram_socket.ts";
 import { hostError } from "./linux_error.ts";
 import type { QueuedError } from "./linux_error_queue.ts";
 import { bindLinux } from "./linux_listener.ts";
 import type { UdpBatch } from "./linux_udp_batch.ts";
+import { openOutbound, type OutboundAddresses } from "./outbound.ts";
 
 /** What a socket needs of its host. */
 export interface LinuxUdpOwner extends DatagramOwner {
   /** Told when the socket is open and when it is closed. */
   readonly open: Set<LinuxUdpSocket>;
+  /** From where datagrams go out, unless their socket was bound by its user. */
+  readonly outbound: OutboundAddresses;
   /** Through which every socket sends. */
   readonly batch: UdpBatch;
 }
@@ -67,7 +69,7 @@ export class LinuxUdpSocket implements HostUdpSocket, DatagramUser {
 /** Opens a UDP socket, or answers why the host has none. */
 export function openLinuxUdp(owner: LinuxUdpOwner, family: 4 | 6, handler: HostUdpHandler): LinuxUdpSocket | HostError {
   const { libc } = owner;
-  const fd = openFlowSocket(libc, family === 4 ? AF_INET : AF_INET6, SOCK_DGRAM, 0);
+  const fd = openOutbound(owner, family, SOCK_DGRAM, 0);
   if (fd < 0) return hostError(-fd);
   if (family === 6) libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, ENABLE, ENABLE.length);
   return watch(owner, fd, handler) ?? "exhausted";

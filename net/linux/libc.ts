@@ -87,6 +87,8 @@ export interface Libc {
   getrlimit(resource: number, limits: BigUint64Array): number;
   /** poll(2), for one descriptor and without waiting. */
   poll(descriptors: Uint8Array, count: bigint, timeoutMs: number): number;
+  /** poll(2), on a thread of Deno's pool. */
+  pollAsync(descriptors: Uint8Array, count: bigint, timeoutMs: number): Promise<number>;
   /** epoll_create1(2). */
   epollCreate(flags: number): number;
   /** epoll_ctl(2). */
@@ -231,6 +233,8 @@ export const SO_OOBINLINE = 10;
 export const SO_LINGER = 13;
 /** setsockopt(2): options of IPv4. */
 export const IPPROTO_IP = 0;
+/** The kernel chooses the port of a bound socket when it connects, and not before. */
+export const IP_BIND_ADDRESS_NO_PORT = 24;
 /** socket(2): ICMP. */
 export const IPPROTO_ICMP = 1;
 /** setsockopt(2): options of TCP. */
@@ -388,6 +392,7 @@ const SYMBOLS = {
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   ioctl: { parameters: ["i32", "usize", "buffer"], result: "i32" },
   poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
+  pollAsync: { name: "poll", parameters: ["buffer", "usize", "i32"], result: "i32", nonblocking: true },
   ioctlValue: { name: "ioctl", parameters: ["i32", "usize", "usize"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
   readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },

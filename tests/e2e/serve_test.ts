@@ -196,17 +196,50 @@ test("says on --ready-fd when it is ready, and ends when --exit-fd does", async 
   assertStringIncludes(stderr, "info: ending, --exit-fd was closed");
 });
 
+test("takes a file for --ready-fd and --exit-fd too, which never ends it", async (folder) => {
+  const around = `exec "$@" 7>>${folder}/ready 8</etc/passwd`;
+  await using serve = await Serve.start(["--listen", "tcp:127.0.0.1:0", "--ready-fd", "7", "--exit-fd", "8"], {
+    around,
+  });
+  await until("it is told", async () => await Deno.readTextFile(`${folder}/ready`) === "1");
+  await using guest = await connectGuest(serve.port);
+  assertEquals(guest.connections, 0);
+  serve.kill("SIGTERM");
+  assertStringIncludes((await serve.ended()).stderr, "ending, SIGTERM came");
+});
+
+test("says on a socket that it is ready, and ends when the other end of one is closed", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const path = `/dev/tcp/127.0.0.1/${listener.addr.port}`;
+  const around = `exec bash -c 'exec 7<>${path} 8<>${path} && exec "$@"' bash "$@"`;
+  const starting = Serve.start(["--listen", "tcp:127.0.0.1:0", "--ready-fd", "7", "--exit-fd", "8"], { around });
+  const ready = await listener.accept(), exit = await listener.accept();
+  assertEquals(await new Response(ready.readable).text(), "1");
+  const serve = await starting;
+  await using guest = await connectGuest(serve.port);
+  assertEquals(guest.connections, 0);
+  // As much as the end of a pipe, though the other direction is open.
+  await exit.closeWrite();
+  const { code, stderr } = await serve.ended();
+  exit.close();
+  assertEquals(code, 0);
+  assertStringIncludes(stderr, "info: ending, --exit-fd was closed");
+});
+
 test("says that a descriptor is none that it can use", async () => {
-  for (const option of ["--ready-fd", "--exit-fd"]) {
-    const around = 'exec "$@" 7</etc/hostname 8>/dev/null';
-    for (const fd of ["7", "99"]) {
-      const { code, stderr } = await serveFails(["--listen", "tcp:127.0.0.1:0", option, fd], { around });
-      assertEquals(code, 125);
-      assertStringIncludes(
-        stderr,
-        `hawser: cannot use descriptor ${fd} (${option}): it must be an open pipe or socket\n`,
-      );
-    }
+  const around = 'exec "$@" 7</etc/hostname 8>/dev/null';
+  const wrong: [string, string, string][] = [
+    ["--ready-fd", "7", "it cannot be written to"],
+    ["--ready-fd", "99", "the caller has not left it open"],
+    // Deno has descriptors of its own, which the caller knows nothing of.
+    ["--ready-fd", "4", "the caller has not left it open"],
+    ["--exit-fd", "99", "the caller has not left it open"],
+    ["--exit-fd", "4", "the caller has not left it open"],
+  ];
+  for (const [option, fd, why] of wrong) {
+    const { code, stderr } = await serveFails(["--listen", "tcp:127.0.0.1:0", option, fd], { around });
+    assertEquals(code, 125);
+    assertStringIncludes(stderr, `hawser: cannot use descriptor ${fd} (${option}): ${why}\n`);
   }
 });
 
