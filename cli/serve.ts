@@ -33,7 +33,7 @@ export interface Personality {
   readonly tap?: Omit<TapConfiguration, "name"> | undefined;
   /** Whether the gateway's thread keeps no capability but that for low ports. */
   readonly isConfined?: boolean;
-  /** Called when the gateway serves and may still do what the command line needs; what it answers is closed at the end. */
+  /** Called when the gateway serves and nothing has been given up yet; what it answers is closed at the end. */
   begin?(worker: GatewayWorker): Promise<AsyncDisposable>;
 }
 

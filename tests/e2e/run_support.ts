@@ -8,7 +8,20 @@
 const PERMISSIONS = ["--allow-read", "--allow-write", "--allow-ffi", "--allow-net", "--allow-env"];
 const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
 /** What of the checkout `hawser` needs. */
-const TREE = ["cli.ts", "mod.ts", "deno.json", "deno.lock", "cli", "net", "nat", "forward", "host", "guest", "tools"];
+const TREE = [
+  "cli.ts",
+  "mod.ts",
+  "deno.json",
+  "deno.lock",
+  "cli",
+  "net",
+  "nat",
+  "forward",
+  "host",
+  "guest",
+  "rules",
+  "tools",
+];
 
 /** How `hawser` is to be started. */
 export interface HawserOptions {
