@@ -149,6 +149,11 @@ export interface HostTcpSocket {
   close(): void;
   /** Closes the socket so that the peer sees a reset, where the host can do that. */
   reset(): void;
+  /**
+   * Bytes that were taken and wait before the host, which is lost if the socket is closed meanwhile. When the host has
+   * them all `hostWritable` is called, whatever the interest. Absent from a socket of the host itself.
+   */
+  readonly unwritten?: number;
 }
 
 /** What a listener tells its owner; nothing after `close`, and nothing from within a call of the owner. */

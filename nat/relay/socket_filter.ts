@@ -7,16 +7,13 @@
  *
  * - **Pass**: what is held goes to the host, then every call and every handler goes straight through. If one write is
  *   enough for the verdict, its bytes are never copied.
- * - **Refuse**: the host connection is reset, and the owner's side fails with `prohibited`.
- * - **More**: refused as well, once `MAX_FIRST_BYTES` are held, or `VERDICT_MS` after the first of them. When the owner
- *   finishes the judge is asked a last time, also if nothing was written; then everything but `pass` is a refusal.
+ * - **Refuse**: the host connection is reset, the owner's side fails with `prohibited`, and the flow ends as the judge
+ *   says (`endsAs`).
+ * - **More**: the judge has to make up his mind once `MAX_FIRST_BYTES` are held, `VERDICT_MS` after the first of them,
+ *   or if the owner finishes, also if nothing was written.
  *
- * **Late connects.** The host connects first, and its answer is the owner's; or, with `connectsLate`, the owner is
- * connected at once and the host only after the verdict. Then targets are tried here while they refuse, and a host that
- * cannot be reached fails the connection. Meanwhile nothing more is taken.
- *
- * **Closing.** FIN and an orderly end wait behind what is held. So a socket that its owner has closed may live on for
- * `LINGER_MS` while a slow host takes the rest, at most `MAX_FIRST_BYTES`; then it is reset. A reset waits for nothing.
+ * **Closing.** FIN waits behind what is held. Until the host has taken that, the socket says that it owes
+ * (`unwritten`), and its owner stays: a flow lives on as `draining`. An owner that closes all the same has it reset.
  *
  * @module
  */
@@ -34,73 +31,70 @@ import {
 } from "../host.ts";
 import { GatewaySocket } from "./gateway_socket.ts";
 
-/** The most bytes on which a verdict is given. */
-export const MAX_FIRST_BYTES = 16_384;
+/** The most bytes on which a verdict is given: those of the largest ClientHello and of the records around it. */
+export const MAX_FIRST_BYTES = 32_768;
 /** How long after the first byte there must be a verdict, in milliseconds. */
 export const VERDICT_MS = 10_000;
-/** How long a host may take for what was held of a connection that is closed, in milliseconds. */
-export const LINGER_MS = 60_000;
 
 /** What becomes of a connection. */
 export type FirstBytesVerdict = "more" | "pass" | "refuse";
 
+/** How a flow ends that a judge has refused. */
+export type FirstBytesEnding = "sniRefused" | "hostRefused" | "unverified";
+
 /** Who looks at first bytes. */
 export interface FirstBytesJudge {
+  /** How the flow ends that he has refused; null: as one whose host connection broke. */
+  readonly endsAs: FirstBytesEnding | null;
+  /** Judges the first bytes of a connection, `bytes[start, end)`, all that were written so far. Throws nothing. */
+  judge(bytes: Uint8Array, start: number, end: number): FirstBytesVerdict;
   /**
-   * Judges the first bytes of a connection, `bytes[start, end)`, all that were written so far. `isAll`: nothing
-   * follows, and `more` is a refusal. Throws nothing.
+   * Judges what he has been shown for the last time: nothing follows (`hasFinished`), or there is no more time or room.
+   * Everything but `pass` is a refusal. Throws nothing.
    */
-  judge(bytes: Uint8Array, start: number, end: number, isAll: boolean): FirstBytesVerdict;
+  last(hasFinished: boolean): FirstBytesVerdict;
 }
 
 /** What a filter stands before. */
 export interface SocketFilterOptions {
   /** Who connects. */
   readonly connector: Connector;
-  /** Where it connects to; with `connectsLate` the others are tried in order while they refuse. */
-  readonly targets: readonly HostEndpoint[];
+  /** Where it connects to. */
+  readonly target: HostEndpoint;
   /** Who looks. */
   readonly judge: FirstBytesJudge;
-  /** Whether the host connects after the verdict. Default false: first. */
-  readonly connectsLate?: boolean;
 }
-
-const NOTHING: Uint8Array = new Uint8Array(0);
 
 /** A host socket behind a judge. */
 export class SocketFilter extends GatewaySocket implements HostConnectHandler, Timed {
-  #context: Pick<RelayContext, "timers" | "now" | "due" | "pool" | "tcp">;
-  #options: SocketFilterOptions;
-  /** How many targets have been tried. */
-  #tried = 0;
+  #context: Pick<RelayContext, "timers" | "now" | "due" | "pool">;
+  #judge: FirstBytesJudge;
   /** The host's socket, which may still connect. */
-  #socket: HostTcpSocket | null = null;
+  #socket: HostTcpSocket | null;
   /** The same once it is connected. */
   #host: HostTcpSocket | null = null;
   /** The same once all that was held is written: nothing stands before it any more. */
   #through: HostTcpSocket | null = null;
   #hasPassed = false;
+  #isRefused = false;
   /** First bytes: `held[from, end)`, in a buffer of the pool. */
   #held: Uint8Array | null = null;
   #from = 0;
   #end = 0;
   /** FIN follows what is held. */
   #finishes = false;
-  /** An orderly end follows what is held. */
-  #closes = false;
   #timer: Timer = new Timer(this);
 
-  /** Connects, or has the owner's side connected, as `options` say. */
+  /** Connects. */
   constructor(
-    context: Pick<RelayContext, "timers" | "now" | "due" | "pool" | "tcp">,
+    context: Pick<RelayContext, "timers" | "now" | "due" | "pool">,
     owner: HostConnectHandler,
-    options: SocketFilterOptions,
+    { connector, target, judge }: SocketFilterOptions,
   ) {
     super(context, owner);
     this.#context = context;
-    this.#options = options;
-    if (options.connectsLate) this.accept();
-    else this.#connect();
+    this.#judge = judge;
+    this.#socket = connector.connectTcp(target, this);
   }
 
   /** Whose time the host's work for it takes. */
@@ -113,6 +107,16 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
   /** Why it failed. */
   override get error(): HostError {
     return this.#through?.error ?? super.error;
+  }
+
+  /** How the flow ends that the judge has refused. */
+  get endsAs(): FirstBytesEnding | undefined {
+    return this.#isRefused ? this.#judge.endsAs ?? undefined : undefined;
+  }
+
+  /** Bytes that are held. */
+  get unwritten(): number {
+    return this.#end - this.#from;
   }
 
   /** The host's, and what the filter itself has to write. */
@@ -148,11 +152,8 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
   protected override readonly hasBytes = false;
   /** Only the host ends. */
   protected override readonly hasEnded = false;
-
-  /** Whether first bytes are taken although there is no host yet; once there is one, it tells. */
-  protected override get hasRoom(): boolean {
-    return this.#socket === null && !this.#hasPassed;
-  }
+  /** The host tells when it has room. */
+  protected override readonly hasRoom = false;
 
   /** Nothing without the host. */
   protected override give(): number {
@@ -165,18 +166,16 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
     const stop = Math.min(end, start + MAX_FIRST_BYTES - this.#end);
     const isFirst = this.#held === null;
     if (!isFirst) this.#hold(bytes, start, stop);
-    switch (isFirst ? this.#ask(bytes, start, stop, false) : this.#ask(this.#held!, 0, this.#end, false)) {
+    switch (isFirst ? this.#ask(bytes, start, stop) : this.#ask(this.#held!, 0, this.#end)) {
       case "more":
         if (isFirst) this.#hold(bytes, start, stop);
-        if (this.#end < MAX_FIRST_BYTES) return stop - start;
-        this.#breakOff("prohibited");
-        return 0;
+        return stop - start;
       case "pass":
         this.#pass();
         if (!isFirst) return stop - start;
         return this.#through !== null ? this.#writeThrough(bytes, start, end) : 0;
       case "refuse":
-        this.#breakOff("prohibited");
+        this.#refuse();
         return 0;
     }
   }
@@ -185,88 +184,74 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
   protected override finish(): void {
     this.#finishes = true;
     if (this.#hasPassed) return;
-    if (this.#passesWhole()) this.#pass();
-    else this.#breakOff("prohibited");
+    if (this.#judge.last(true) === "pass") this.#pass();
+    else this.#refuse();
   }
 
-  /** What is held goes to the host first. */
+  /** What is held goes to the host first, if it takes it now. */
   protected override release(isReset: boolean): void {
-    const owes = this.#held !== null || this.#finishes || this.#hasPassed;
-    const lingers = !isReset && !this.hasFailed && this.#through === null && owes;
-    if (lingers && (this.#hasPassed || this.#passesWhole())) {
-      this.#closes = true;
-      this.#setHostInterest();
-      if (!this.#hasPassed) this.#pass();
-      if (this.#closes) this.#context.timers.schedule(this.#timer, this.#context.now() + LINGER_MS);
-      return;
-    }
-    this.#drop();
+    const isWhole = !isReset && (this.hasFailed || this.#through !== null || this.#passesAtEnd());
     const socket = this.#socket;
+    this.#drop();
     this.#socket = this.#host = this.#through = null;
-    if (isReset || lingers) socket?.reset();
-    else socket?.close();
+    if (isWhole) socket?.close();
+    else socket?.reset();
   }
 
   // --- HostConnectHandler: the host's socket ---
 
-  /** The owner is connected, or what is held can go on. */
+  /** The owner is connected. */
   hostConnected(): void {
     this.#host = this.#socket;
-    if (this.#options.connectsLate) {
-      if (!this.#closes) this.#context.timers.cancel(this.#timer);
-      this.#flush();
-      return;
-    }
     this.tellConnected();
     this.#setHostInterest();
   }
 
-  /** The owner is told; with a late connect the next target is tried. */
+  /** The owner is told. */
   hostConnectFailed(error: HostError): void {
     this.#socket = null;
-    if (!this.#options.connectsLate) return this.owner.hostConnectFailed(error);
-    if (error === "refused" && this.#tried < this.#options.targets.length) return this.#connect();
-    this.#drop();
-    this.fail(error);
+    this.owner.hostConnectFailed(error);
   }
 
   /** The owner's. */
   hostReadable(): void {
-    if (!this.isClosed) this.owner.hostReadable();
+    this.owner.hostReadable();
   }
 
-  /** What is held, then the owner's. */
+  /** What is held, then the owner's, who may wait for that. */
   hostWritable(): void {
-    if (this.#hasPassed && this.#through === null && !this.#flush()) return;
-    if (this.interest & WRITE) this.owner.hostWritable();
+    const owes = this.#hasPassed && this.#through === null;
+    if (owes && !this.#flush()) return;
+    if (owes || this.interest & WRITE) this.owner.hostWritable();
   }
 
   /** The owner's; what is held is lost. */
   hostFailed(error: HostError): void {
     this.#drop();
-    if (this.#closes) return this.#endLinger();
     if (!this.hasFailed) this.tellFailed(error);
   }
 
   // --- Timed ---
 
-  /** The guest, or the host, has taken too long. */
+  /** The guest has taken too long. */
   timerFired(): void {
-    this.#breakOff(this.#hasPassed ? "timedOut" : "prohibited");
+    if (this.#judge.last(false) === "pass") this.#pass();
+    else this.#refuse();
   }
 
-  /** Connects to the next target. */
-  #connect(): void {
-    this.#socket = this.#options.connector.connectTcp(this.#options.targets[this.#tried++]!, this);
+  /** What the judge says; for the last time if nothing more is ever held. */
+  #ask(bytes: Uint8Array, start: number, end: number): FirstBytesVerdict {
+    const verdict = this.#judge.judge(bytes, start, end);
+    if (verdict !== "more" || end - start < MAX_FIRST_BYTES) return verdict;
+    return this.#judge.last(false) === "pass" ? "pass" : "refuse";
   }
 
-  #ask(bytes: Uint8Array, start: number, end: number, isAll: boolean): FirstBytesVerdict {
-    return this.#options.judge.judge(bytes, start, end, isAll);
-  }
-
-  /** The verdict on everything that there will be. */
-  #passesWhole(): boolean {
-    return this.#ask(this.#held ?? NOTHING, 0, this.#end, true) === "pass";
+  /** Whether nothing is owed to a host of which nobody wants anything more. */
+  #passesAtEnd(): boolean {
+    if (this.#held === null && !this.#finishes) return true;
+    if (!this.#hasPassed && this.#judge.last(true) !== "pass") return false;
+    this.#hasPassed = true;
+    return this.#flush();
   }
 
   /** Keeps first bytes. */
@@ -296,24 +281,20 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
   #pass(): void {
     this.#hasPassed = true;
     this.#context.timers.cancel(this.#timer);
-    if (this.#host !== null) {
-      this.#flush();
-      return;
-    }
-    this.#context.timers.schedule(this.#timer, this.#context.now() + this.#context.tcp.config.connectTimeoutMs);
-    this.#connect();
+    this.#flush();
   }
 
   /** Breaks the connection on both sides. */
-  #breakOff(error: HostError): void {
+  #refuse(): void {
     const socket = this.#socket;
+    this.#isRefused = true;
     this.#socket = this.#host = null;
     this.#drop();
     socket?.reset();
-    this.fail(error);
+    this.fail("prohibited");
   }
 
-  /** Writes what is held, then what is to follow it. Returns whether everything goes straight through from now on. */
+  /** Writes what is held, then FIN if it is to follow. Returns whether everything goes straight through from now on. */
   #flush(): boolean {
     const host = this.#host;
     if (host === null || this.hasFailed) return false;
@@ -324,10 +305,6 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
     }
     this.#drop();
     if (this.#finishes) host.closeWrite();
-    if (this.#closes) {
-      this.#endLinger();
-      return false;
-    }
     this.#through = host;
     this.#setHostInterest();
     return true;
@@ -339,18 +316,8 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
       return false;
     }
     this.#drop();
-    if (this.#closes) this.#endLinger();
-    else this.fail(host.error);
+    this.fail(host.error);
     return false;
-  }
-
-  /** Nobody owns it any more, and nothing is owed. */
-  #endLinger(): void {
-    const socket = this.#socket;
-    this.#closes = false;
-    this.#socket = this.#host = null;
-    this.#context.timers.cancel(this.#timer);
-    socket?.close();
   }
 
   #writeThrough(bytes: Uint8Array, start: number, end: number): number {
@@ -362,6 +329,6 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
   #setHostInterest(): void {
     if (this.#host === null) return;
     const own = this.#hasPassed && this.#through === null && !this.hasFailed ? WRITE : 0;
-    this.#host.setInterest(this.isClosed ? own : this.interest | own);
+    this.#host.setInterest(this.interest | own);
   }
 }

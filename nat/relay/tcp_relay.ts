@@ -224,7 +224,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
       state: this.record.guestEnd !== null && this.endpoint.state === "CLOSED" ? "draining" : this.endpoint.state,
       bytesFromGuest: this.bytesFromGuest,
       bytesToGuest: this.bytesToGuest,
-      bytesToHost: this.record.bytesToHost,
+      bytesToHost: this.record.bytesToHost - this.#unwritten,
       bytesFromHost: this.record.bytesFromHost,
       retransmissions: this.endpoint.send.record.retransmissions,
       ageMs: this.#context.now() - this.record.since,
@@ -492,7 +492,7 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
       this.#finish();
       return again.retry();
     }
-    const end = record.guestEnd!, toHost = stageOf(record.toHost, this.endpoint.queued > 0);
+    const end = record.guestEnd!, toHost = stageOf(record.toHost, this.endpoint.queued + this.#unwritten > 0);
     const what = verdict(end, toHost, record.toGuest.finished);
     if (end === "timedOut" && what !== "drain" && record.ending === "guestSilent") {
       this.warn(record.known ? "the guest fell silent" : "the guest does not answer");
@@ -515,6 +515,11 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     this.#opening.cancel();
     this.endpoint.dispose();
     this.#context.registry.ended(this, this.record.ending!);
+  }
+
+  /** Bytes that the socket has taken and still owes to the host. */
+  get #unwritten(): number {
+    return this.#socket?.unwritten ?? 0;
   }
 
   #makeDue(): void {

@@ -21,45 +21,54 @@ import type {
 } from "../../nat/host.ts";
 import type { Nat } from "../../nat/nat.ts";
 import { type FirstBytesJudge, type FirstBytesVerdict, SocketFilter } from "../../nat/relay/socket_filter.ts";
-import { TCP_DEFAULTS } from "../../nat/tcp/context.ts";
 import { type Client, type HostWorld, type PeerListener, type ResettingListener, ScriptWorld } from "./host_peers.ts";
 import type { UdpClient, UdpEcho } from "./host_peers.ts";
 
 /** How flows are filtered. */
 export interface Filtering {
-  /** Who looks at a flow's first bytes. */
-  readonly judge: FirstBytesJudge;
-  /** Whether the host connects after the verdict. */
-  readonly connectsLate?: boolean;
+  /** Who looks at a flow's first bytes: one for all, or another for each. */
+  readonly judge: FirstBytesJudge | (() => FirstBytesJudge);
 }
 
 /** Lets everything pass as soon as it is asked. */
-export const PASS_ALL: FirstBytesJudge = { judge: () => "pass" };
+export const PASS_ALL: FirstBytesJudge = { endsAs: null, judge: () => "pass", last: () => "pass" };
 
-/** Judges a text once it has its `!`, or its end: what begins with `ok` passes. */
-export const PASS_OK: FirstBytesJudge = {
-  judge(bytes: Uint8Array, start: number, end: number, isAll: boolean): FirstBytesVerdict {
-    const text = new TextDecoder().decode(bytes.subarray(start, end));
-    if (!isAll && !text.includes("!")) return "more";
-    return text.startsWith("ok") ? "pass" : "refuse";
-  },
-};
+/** Judges texts once they have their `!`, or their end: what begins with `ok` passes. */
+export class OkJudge implements FirstBytesJudge {
+  readonly endsAs = "hostRefused";
+  #text = "";
+
+  judge(bytes: Uint8Array, start: number, end: number): FirstBytesVerdict {
+    this.#text = new TextDecoder().decode(bytes.subarray(start, end));
+    return this.#text.includes("!") ? this.last(true) : "more";
+  }
+
+  last(hasFinished: boolean): FirstBytesVerdict {
+    return hasFinished && this.#text.startsWith("ok") ? "pass" : "refuse";
+  }
+}
+
+/** One of these for each flow. */
+export function passOk(): OkJudge {
+  return new OkJudge();
+}
 
 /** Has every TCP flow that a guest of `nat` begins go through a filter. */
-export function filterFlows(nat: Nat, { judge, connectsLate = false }: Filtering): void {
+export function filterFlows(nat: Nat, { judge }: Filtering): void {
   const before = nat.connectors;
   const connectors: Nat["connectors"] = {
-    for(asker, permit, flow) {
-      const connector = before.for(asker, permit, flow), { targets } = permit;
+    for(...asked) {
+      const connector = before.for(...asked);
       return {
-        connectTcp: (target, owner) => {
-          const others = connectsLate ? targets : [target];
-          return new SocketFilter(nat, owner, { connector, targets: others, judge, connectsLate });
-        },
+        connectTcp: (target, owner) => new SocketFilter(nat, owner, { connector, target, judge: judgeOf(judge) }),
       };
     },
   };
   Object.assign(nat, { connectors });
+}
+
+function judgeOf(judge: Filtering["judge"]): FirstBytesJudge {
+  return typeof judge === "function" ? judge() : judge;
 }
 
 /** A host whose connections go through filters, which end their turns with the host's. */
@@ -67,7 +76,6 @@ export class FilteredHost implements HostNetwork {
   readonly name = "filtered";
   readonly timers: TimerWheel;
   readonly pool: BufferPool = new BufferPool();
-  readonly tcp = { config: TCP_DEFAULTS } as Nat["tcp"];
   readonly #host: HostNetwork;
   readonly #filtering: Filtering;
   #due: EndsTurn[] = [];
@@ -100,7 +108,8 @@ export class FilteredHost implements HostNetwork {
   }
 
   connectTcp(target: HostEndpoint, handler: HostConnectHandler): SocketFilter {
-    return new SocketFilter(this, handler, { connector: this.#host, targets: [target], ...this.#filtering });
+    const judge = judgeOf(this.#filtering.judge);
+    return new SocketFilter(this, handler, { connector: this.#host, target, judge });
   }
 
   listenTcp(local: HostEndpoint, handler: HostListenHandler): HostListener | HostListenError {

@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
 import { FAILED, type HostConnectHandler, type HostTcpSocket, READ, WOULD_BLOCK, WRITE } from "../../../nat/host.ts";
-import { LINGER_MS, MAX_FIRST_BYTES, SocketFilter, VERDICT_MS } from "../../../nat/relay/socket_filter.ts";
+import { MAX_FIRST_BYTES, SocketFilter, VERDICT_MS } from "../../../nat/relay/socket_filter.ts";
 import { IpAddress } from "../../../net/wire/address.ts";
-import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
+import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
 import { pattern } from "../../support/bytes.ts";
-import { FilteredHost, FilteredWorld, PASS_ALL, PASS_OK } from "../../support/filters.ts";
+import { FilteredHost, FilteredWorld, PASS_ALL, passOk } from "../../support/filters.ts";
 import { hostCases } from "../../support/host_cases.ts";
 import { bytesOf, NatScript } from "../../support/nat_script.ts";
 import { checkProperty } from "../../support/properties.ts";
@@ -16,26 +16,12 @@ hostCases("SocketFilter", () => new FilteredWorld({ judge: PASS_ALL }), { resets
 const FIN = TCP_FIN | TCP_ACK;
 const TARGET = { address: IpAddress.parse("192.0.2.1"), port: 80 };
 
-/** Registers a test of a guest whose flow to 10.0.2.2:80 is judged by `PASS_OK`, the host connected first. */
+/** Registers a test of a guest whose flow to 10.0.2.2:80 is judged by an `OkJudge`, the host connected first. */
 function filterTest(name: string, body: (script: NatScript, socket: ScriptTcpSocket) => void): void {
   Deno.test(`SocketFilter ${name}`, () => {
-    NatScript.filtered({ judge: PASS_OK }, () => {
+    NatScript.filtered({ judge: passOk }, () => {
       const script = new NatScript();
       body(script, script.open());
-    });
-  });
-}
-
-/** Registers a test of a guest that is connected, and whose host connects after the verdict. */
-function lateTest(name: string, body: (script: NatScript) => void): void {
-  Deno.test(`SocketFilter that connects late ${name}`, () => {
-    NatScript.filtered({ judge: PASS_OK, connectsLate: true }, () => {
-      const script = new NatScript();
-      script.send({ flags: TCP_SYN, ack: 0, mss: 1460 });
-      script.ack = (script.expect({ flags: TCP_SYN | TCP_ACK, ack: script.seq }).seq + 1) >>> 0;
-      script.send();
-      assertEquals(script.host.sockets, []);
-      body(script);
     });
   });
 }
@@ -86,7 +72,7 @@ filterTest("resets both sides when it refuses, and the host has got nothing", (s
   script.assertEmpty();
 });
 
-filterTest("gives a verdict on 16,384 bytes and refuses when that is not enough", (script, socket) => {
+filterTest("gives a verdict on 32,768 bytes and refuses when that is not enough", (script, socket) => {
   const most = bytesOf("ok".padEnd(MAX_FIRST_BYTES - 1, "."));
   for (let at = 0; at < most.length; at += 1400) script.send({ payload: most.subarray(at, at + 1400) });
   assertEquals([socket.receivedLength, socket.closed], [0, false]);
@@ -247,19 +233,22 @@ filterTest("waits for a slow host to take what was held, and everything comes in
 });
 
 /** Held bytes of a guest that has finished and whose connection is over, to a host that takes nothing. */
-function linger(script: NatScript, socket: ScriptTcpSocket): void {
+function drain(script: NatScript, socket: ScriptTcpSocket): void {
   script.send({ payload: "ok" });
   socket.budget = 1;
   script.send({ flags: FIN, payload: "!" });
   finishHost(script, socket);
-  assertEquals([script.nat.flows(), socket.closed, socket.receivedLength], [[], false, 1]);
+  script.take();
+  const [flow, ...others] = script.nat.flows();
+  assertEquals([flow!.state, flow!.bytesToHost, others, socket.closed], ["draining", 1, [], false]);
 }
 
 filterTest(
-  "that is closed lives on until a slow host has taken what was held, then ends in order",
+  "keeps its flow draining until a slow host has taken what was held, then ends in order",
   (script, socket) => {
-    linger(script, socket);
-    script.advance(LINGER_MS - 1);
+    drain(script, socket);
+    script.advance(60 * 60_000);
+    assertEquals(script.nat.flows().length, 1);
     socket.budget = Infinity;
     script.host.run();
     assertEquals([socket.received, socket.endedInOrder], [bytesOf("ok!"), true]);
@@ -268,21 +257,29 @@ filterTest(
   },
 );
 
-filterTest("that is closed is reset if the host takes nothing for 60 s", (script, socket) => {
-  linger(script, socket);
-  script.advance(LINGER_MS);
-  assertEquals(socket.wasReset, true);
+filterTest("whose flow drains ends with the gateway, by a reset", (script, socket) => {
+  drain(script, socket);
+  script.nat.close();
+  assertEquals([socket.wasReset, script.nat.flows()], [true, []]);
   script.take();
   script.assertEmpty();
 });
 
-filterTest("that is closed ends when the host breaks", (script, socket) => {
-  linger(script, socket);
+filterTest("whose flow drains ends when the host breaks", (script, socket) => {
+  drain(script, socket);
   socket.hostResets();
   script.host.run();
-  assertEquals(socket.closed, true);
+  assertEquals([socket.closed, script.nat.flows()], [true, []]);
   script.take();
   script.assertEmpty();
+});
+
+filterTest("counts what it holds as not sent to the host", (script, socket) => {
+  script.send({ payload: "ok" });
+  const [held] = script.nat.flows();
+  script.send({ payload: "!" });
+  const [passed] = script.nat.flows();
+  assertEquals([held!.bytesFromGuest, held!.bytesToHost, passed!.bytesToHost, socket.receivedLength], [2, 0, 3, 3]);
 });
 
 filterTest("takes any number of pieces", (script, socket) => {
@@ -321,92 +318,6 @@ filterTest("takes any number of pieces", (script, socket) => {
   });
 });
 
-lateTest("connects when it has passed, and everything follows", (script) => {
-  script.send({ payload: "ok" });
-  assertEquals(script.host.sockets, []);
-  script.send({ payload: "!" });
-  script.send({ payload: " waits" });
-  const socket = script.host.onlyConnect();
-  socket.accept();
-  script.host.run();
-  assertEquals(socket.received, bytesOf("ok! waits"));
-  socket.hostSends("welcome");
-  script.host.run();
-  assertEquals(receive(script), "welcome");
-  script.send({ flags: FIN, payload: " bye" });
-  finishHost(script, socket);
-  assertEquals([socket.received, socket.endedInOrder], [bytesOf("ok! waits bye"), true]);
-  script.assertEmpty();
-});
-
-lateTest("connects to nobody when it refuses, or is given up before", (script) => {
-  script.send({ payload: "no!" });
-  expectReset(script);
-  assertEquals(script.host.sockets, []);
-  script.assertEmpty();
-});
-
-lateTest("connects to nobody for a guest that resets", (script) => {
-  script.send({ payload: "ok" });
-  script.send({ flags: TCP_RST });
-  assertEquals(script.host.sockets, []);
-  script.assertEmpty();
-});
-
-lateTest("passes on a whole conversation that was over before it has connected", (script) => {
-  script.send({ payload: "ok" });
-  script.send({ flags: FIN, payload: "!" });
-  const socket = script.host.onlyConnect();
-  script.advance(1000);
-  socket.accept();
-  script.host.run();
-  assertEquals([socket.received, socket.closeWriteCalled], [bytesOf("ok!"), true]);
-  script.take();
-  finishHost(script, socket);
-  script.assertEmpty();
-});
-
-lateTest("tries the targets in order while they refuse, and resets the guest if all do", (script) => {
-  script.send({ payload: "ok!" });
-  const [first] = script.host.sockets as [ScriptTcpSocket];
-  first.refuse();
-  script.host.run();
-  const second = script.host.onlyConnect();
-  assertEquals([`${first}`, `${second}`], ["127.0.0.1:80", "[::1]:80"]);
-  second.refuse();
-  script.host.run();
-  expectReset(script);
-  script.assertEmpty();
-});
-
-lateTest("resets the guest when the host cannot be reached, or does not answer", (script) => {
-  script.send({ payload: "ok" });
-  script.send({ payload: "!" });
-  script.host.onlyConnect().refuse("hostUnreachable");
-  script.host.run();
-  expectReset(script);
-  script.assertEmpty();
-
-  script.seq = 1;
-  script.send({ flags: TCP_SYN, ack: 0, mss: 1460 });
-  script.ack = (script.take().at(-1)!.seq + 1) >>> 0;
-  script.send();
-  script.send({ payload: "ok!" });
-  const socket = script.host.onlyConnect();
-  script.advance(script.nat.tcp.config.connectTimeoutMs);
-  assertEquals(socket.closed, true);
-  expectReset(script);
-  script.assertEmpty();
-});
-
-lateTest("gives its connect up when the guest resets", (script) => {
-  script.send({ payload: "ok!" });
-  const socket = script.host.onlyConnect();
-  script.send({ flags: TCP_RST });
-  assertEquals(socket.closed, true);
-  script.assertEmpty();
-});
-
 Deno.test("SocketFilter gives the host the very buffer that it was given, from the first write that passes on", () => {
   const given: unknown[] = [];
   const host: HostTcpSocket = {
@@ -419,7 +330,7 @@ Deno.test("SocketFilter gives the host the very buffer that it was given, from t
     reset() {},
   };
   const script = new FilteredHost(new ScriptHost(), { judge: PASS_ALL }), owner = silent();
-  const options = { connector: { connectTcp: () => host }, targets: [TARGET], judge: PASS_ALL };
+  const options = { connector: { connectTcp: () => host }, target: TARGET, judge: PASS_ALL };
   const filter = new SocketFilter(script, owner, options);
   filter.hostConnected();
   const bytes = pattern(100);
@@ -430,7 +341,7 @@ Deno.test("SocketFilter gives the host the very buffer that it was given, from t
 
 Deno.test("SocketFilter tells a refusal to an owner by what it is interested in, once", () => {
   for (const [interest, told] of [[READ, "readable"], [WRITE, "writable"], [0, "failed prohibited"]] as const) {
-    const inner = new ScriptHost(), host = new FilteredHost(inner, { judge: PASS_OK }), owner = silent();
+    const inner = new ScriptHost(), host = new FilteredHost(inner, { judge: passOk }), owner = silent();
     host.start(() => Infinity);
     const filter = host.connectTcp(TARGET, owner), bytes = bytesOf("no");
     inner.onlyConnect().accept();
@@ -455,9 +366,9 @@ Deno.test("SocketFilter tells a refusal to an owner by what it is interested in,
   }
 });
 
-/** A filter by `PASS_OK` that is connected, and its owner. */
+/** A filter by an `OkJudge` that is connected, and its owner. */
 function connected() {
-  const inner = new ScriptHost(), host = new FilteredHost(inner, { judge: PASS_OK }), owner = silent();
+  const inner = new ScriptHost(), host = new FilteredHost(inner, { judge: passOk }), owner = silent();
   host.start(() => Infinity);
   const filter = host.connectTcp(TARGET, owner), socket = inner.onlyConnect();
   socket.accept();
@@ -486,7 +397,10 @@ Deno.test("SocketFilter writes what was held when the host has room, whatever it
   assertEquals(socket.receivedLength, 0);
   socket.budget = 9;
   run();
-  assertEquals([socket.received, socket.closeWriteCalled, owner.told], [bytesOf("ok"), true, ["connected"]]);
+  assertEquals([socket.received, socket.closeWriteCalled, owner.told], [bytesOf("ok"), true, [
+    "connected",
+    "writable",
+  ]]);
 });
 
 Deno.test("SocketFilter whose host breaks while it writes what was held calls a reader until he has read FAILED", () => {
