@@ -38,6 +38,7 @@ import type { TranslationRules } from "./nat/rules/translate.ts";
 import { createTranslationRules, type Families, NO_DNS } from "./nat/rules/translation_options.ts";
 import { openFamilyWarning } from "./rules/open_family.ts";
 import { readRuleList } from "./rules/read.ts";
+import type { RulesFile } from "./rules/rules_file.ts";
 import type { Link, LinkReceiver } from "./net/link/link.ts";
 import { EventLoop } from "./net/linux/event_loop.ts";
 
@@ -69,6 +70,7 @@ export type { Logger } from "./nat/base/logger.ts";
 export type { TcpConfig } from "./nat/tcp/context.ts";
 export type { TcpState } from "./nat/tcp/transitions.ts";
 export type { Link } from "./net/link/link.ts";
+export type { RulesFile } from "./rules/rules_file.ts";
 
 /** Flows at once unless told otherwise. */
 export const MAX_FLOWS_DEFAULT = 4096;
@@ -106,16 +108,23 @@ export interface GatewayOptions {
    */
   readonly hostAddresses?: boolean;
   /**
-   * Where guests may go: `CIDR`, `CIDR:PORTS` or `[IPv6-CIDR]:PORTS`, PORTS as in `80,8000-8099`. With any rule here,
-   * what none of them holds is refused, the gateway and maps included, but not DNS. Default anywhere.
+   * Where guests may go: `registry.example:443`, `*.example.com`, `udp:time.example:123`, `dns:NAME`, `192.0.2.0/24`,
+   * `[2001:db8::/32]:80,8000-8099`; docs/cli.md has the grammar. With any rule here, what none of them allows is
+   * refused, the gateway and maps included. As soon as one has a name, only such names can be asked for. Default
+   * anywhere.
    */
   readonly allow?: readonly string[];
   /**
-   * Where guests may not go, written as those of `allow`. Of two rules for one address the more specific network
-   * counts, deny where they are equal. `none` among them leaves out the default: the addresses of clouds' metadata
-   * services, `169.254.0.0/16`, `fd00:ec2::254` and `fd20:ce::254`.
+   * Where guests may not go, written as those of `allow`. Of two rules about one place the more specific counts, deny
+   * where they are equal. `none` among them leaves out the default: the addresses of clouds' metadata services,
+   * `169.254.0.0/16`, `fd00:ec2::254` and `fd20:ce::254`.
    */
   readonly deny?: readonly string[];
+  /**
+   * Rules as a file has them, `allow RULE` or `deny RULE` a line and `#` before a comment: what is in the file, not its
+   * path, with the file's name for errors and records if there is one. They add up with `allow` and `deny`.
+   */
+  readonly rules?: string | RulesFile | readonly (string | RulesFile)[];
   /**
    * Ports of the host that lead to ports of a guest: `tcp:8080:80`, `udp:[::1]/5353`,
    * `tcp:0.0.0.0/8000-8009:9000-9009`, `tcp:8080:10.0.2.20/80`; on 127.0.0.1 unless an address is named. All are bound
@@ -200,11 +209,12 @@ export class Gateway implements AsyncDisposable {
    */
   static async start(options: GatewayOptions = {}): Promise<Gateway> {
     options.signal?.throwIfAborted();
-    const { list: egress } = await readRuleList(options);
+    const { list: egress, warnings } = await readRuleList(options);
     await using owned = new AsyncDisposableStack();
     const addresses = options.hostAddresses === false ? owned.use(openHostAddresses()) : null;
     const dnsServers = options.dns === undefined ? [] : options.dns === NO_DNS ? null : [options.dns];
     const rules = createTranslationRules({ ...options, dnsServers, hostAddresses: addresses, egress });
+    for (const { message } of warnings) options.logger?.warn(`Rules: ${message}`);
     const host = createHost(options.host);
     if (host !== options.host) owned.use(host);
     const gateway = await Gateway.#startOn(host, rules, options);

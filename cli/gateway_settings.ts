@@ -23,8 +23,7 @@ import {
   TranslationOptionError,
   type TranslationOptionName,
 } from "../nat/rules/translation_options.ts";
-import { parseRule } from "../rules/parse_rule.ts";
-import { DENY_NONE } from "../rules/read.ts";
+import { DENY_NONE, parseRule } from "../rules/parse_rule.ts";
 import { RuleError } from "../rules/rule_error.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";

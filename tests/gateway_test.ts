@@ -182,7 +182,10 @@ Deno.test("Gateway.start refuses options that make no sense, and says why", asyn
     [{ maxNewFlows: 1.5 }, "Cannot set maxNewFlows to 1.5"],
     [{ maps: ["10.0.2.9"] }, "GUESTADDR=HOSTADDR"],
     [{ dns: "1.2.3.4:99999" }, "1 to 65535"],
-    [{ allow: ["somewhere"] }, 'Cannot follow --allow "somewhere": it is CIDR'],
+    [{ allow: ["some where"] }, 'Cannot follow --allow "some where": after the host and its ports comes "unverified"'],
+    [{ allow: ["*.com"] }, "which is a public suffix"],
+    [{ rules: { name: "r", text: "allow" } }, 'Cannot follow r:1 "allow": "allow" of what?'],
+    [{ rules: "deny a.example", dns: "none" }, "without DNS no name leads anywhere"],
     [{ deny: ["10.0.0.5/8"] }, "write 10.0.0.0/8"],
     [{ maxNewFlows: 0 }, "Cannot set maxNewFlows to 0"],
   ];

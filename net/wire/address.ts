@@ -241,7 +241,7 @@ export class Cidr {
       sameBits(address.w2, this.address.w2, bits - 64) && sameBits(address.w3, this.address.w3, bits - 96);
   }
 
-  /** The same network without host bits. */
+  /** The same network without host bits; itself if it has none. */
   get network(): Cidr {
     const { w0, w1, w2, w3 } = this.address, bits = this.address.isIpv4 ? this.prefix + 96 : this.prefix;
     const base = new IpAddress(
@@ -250,7 +250,7 @@ export class Cidr {
       w2 & leadingBits(bits - 64),
       w3 & leadingBits(bits - 96),
     );
-    return new Cidr(base, this.prefix);
+    return base.equals(this.address) ? this : new Cidr(base, this.prefix);
   }
 
   /** `10.0.2.0/24`. */

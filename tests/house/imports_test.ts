@@ -120,6 +120,18 @@ const SAMPLES: { rule: Rule; path: string; bad: string[]; good: string[] }[] = [
   },
   {
     rule: importDirection,
+    path: "rules/a.ts",
+    bad: ['import { x } from "../net/link/link.ts";', 'import { x } from "../audit/mod.ts";'],
+    good: ['import { x } from "../nat/rules/rule.ts";', 'import { x } from "../net/wire/address.ts";'],
+  },
+  {
+    rule: importDirection,
+    path: "audit/a.ts",
+    bad: ['import { x } from "../host/mod.ts";', 'import { x } from "../mod.ts";'],
+    good: ['import { x } from "../rules/mod.ts";', 'import type { X } from "../nat/flow/events.ts";'],
+  },
+  {
+    rule: importDirection,
     path: "mod.ts",
     bad: [
       'import { x } from "./cli.ts";',
@@ -158,6 +170,18 @@ const SAMPLES: { rule: Rule; path: string; bad: string[]; good: string[] }[] = [
       'import x from "https://example.com/x.ts";',
     ],
     good: ['import { delay } from "@std/async";', 'import { x } from "node:timers";', 'import { x } from "./b.ts";'],
+  },
+  {
+    rule: externalImports,
+    path: "rules/a.ts",
+    bad: ['import fc from "fast-check";', 'import { parse } from "npm:tldts";', 'import { x } from "@std/cli";'],
+    good: ['const { parse } = await import("tldts");'],
+  },
+  {
+    rule: externalImports,
+    path: "audit/a.ts",
+    bad: ['const { parse } = await import("tldts");'],
+    good: ['import { x } from "../rules/mod.ts";'],
   },
   {
     rule: externalImports,
