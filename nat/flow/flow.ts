@@ -8,7 +8,7 @@ import type { RecencyList, Recent } from "../base/recency_list.ts";
 import type { TokenBucket } from "../base/token_bucket.ts";
 import type { Path } from "../ip/path.ts";
 import type { GuestBindings } from "../rules/bindings.ts";
-import type { FlowPermit } from "../rules/verdict.ts";
+import type { FlowPermit, Said } from "../rules/verdict.ts";
 import type { TcpState } from "../tcp/transitions.ts";
 import type { FlowEnding } from "./endings.ts";
 import type { FlowKey } from "./flow_key.ts";
@@ -138,8 +138,8 @@ export interface Flow extends EndsTurn {
 
 /** Judges flows that live. */
 export interface FlowJudge {
-  /** Whether the flow of `guest` with this key and permit goes on; `said` is the name that it was verified by. */
-  goesOn(guest: GuestSide, key: FlowKey, permit: FlowPermit, said: string | null): boolean;
+  /** Whether the flow of `guest` with this key and permit goes on; `said` is what it was verified by. */
+  goesOn(guest: GuestSide, key: FlowKey, permit: FlowPermit, said: Said | null): boolean;
 }
 
 /** A flow without connections: the one used longest ago makes room for another. */

@@ -15,7 +15,7 @@ import type { Gathering } from "../relay/gathering.ts";
 import type { TcpContext } from "../tcp/context.ts";
 import type { Gatekeeper } from "../rules/gatekeeper.ts";
 import type { TranslationRules } from "../rules/translate.ts";
-import type { FlowPermit } from "../rules/verdict.ts";
+import type { FlowPermit, Said } from "../rules/verdict.ts";
 import type { Events } from "./events.ts";
 import type { EndsTurn, Flow, GuestSide } from "./flow.ts";
 import type { FlowKey } from "./flow_key.ts";
@@ -80,8 +80,8 @@ export interface Connectors {
 
 /** A flow whose first bytes somebody may look at. */
 export interface WatchedFlow extends Flow {
-  /** They said a name that may be said. */
-  verified(name: string): void;
+  /** They said what may be said. */
+  verified(said: Said): void;
 }
 
 /** The gateway's own DNS as flows see it. */

@@ -51,7 +51,7 @@ import {
   WRITE,
 } from "../host.ts";
 import type { Path } from "../ip/path.ts";
-import type { FlowPermit } from "../rules/verdict.ts";
+import type { FlowPermit, Said } from "../rules/verdict.ts";
 import type { QueueSink, TcpEnd, TcpPorts, TcpUser } from "../tcp/context.ts";
 import { TcpEndpoint } from "../tcp/endpoint.ts";
 import type { TcpState } from "../tcp/transitions.ts";
@@ -103,8 +103,8 @@ export interface TcpRelayRecord {
   bytesToHost: number;
   /** Payload bytes read from the host socket. */
   bytesFromHost: number;
-  /** The name that its first bytes have said, if they were looked at and did. */
-  said: string | null;
+  /** What its first bytes have said, if they were looked at and did. */
+  said: Said | null;
 }
 
 /** A guest's TCP connection and its host socket. */
@@ -267,9 +267,9 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
     this.#settle();
   }
 
-  /** Its first bytes said a name that may be said. */
-  verified(name: string): void {
-    this.record.said = name;
+  /** Its first bytes said what may be said. */
+  verified(said: Said): void {
+    this.record.said = said;
   }
 
   /** Ends it if it does not go on under other rules. */

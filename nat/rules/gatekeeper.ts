@@ -22,12 +22,13 @@
  * **The program's decision** comes last, for what is permitted. A redirect leads nowhere that a map could not lead.
  *
  * **Other rules.** If they are replaced, `goesOn` judges a flow that lives: by the name that it has said, else by the
- * names it holds and those that its address has now.
+ * names it holds and those that its address has now. One that asks a proxy for a target is judged by both.
  *
  * Nothing here is done for each packet: once a TCP flow, and once a destination of datagrams.
  *
  * @module
  */
+import { IpAddress } from "../../net/wire/address.ts";
 import type { RateLimitedLog } from "../base/rate_limited_log.ts";
 import type { GuestSide } from "../flow/flow.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
@@ -55,7 +56,7 @@ import {
   type Translation,
   type TranslationRules,
 } from "./translate.ts";
-import type { FlowPermit, FlowRefusal, Look } from "./verdict.ts";
+import type { FlowPermit, FlowRefusal, Look, Said } from "./verdict.ts";
 
 /** What the gatekeeper needs of the gateway. */
 export interface GatekeeperContext {
@@ -112,21 +113,22 @@ export class Gatekeeper {
   }
 
   /**
-   * Whether a flow with this permit goes on under the rules as they are now. `said`: the name that its first bytes have
-   * said, if they were looked at and did.
+   * Whether a flow with this permit goes on under the rules as they are now. `said`: what its first bytes have said, if
+   * they were looked at and did.
    */
-  goesOn(guest: GuestSide, key: FlowKey, permit: FlowPermit, said: string | null): boolean {
+  goesOn(guest: GuestSide, key: FlowKey, permit: FlowPermit, said: Said | null): boolean {
     const address = key.remoteAddress, protocol = flowProtocolOf(key.protocol), port = key.remotePort;
-    const live = guest.bindings.of(address, this.#context.now()), known = new Set([...permit.holds, ...live]);
-    const bindings = said === null ? [...known] : [...known].filter(({ name }) => name === said);
-    // What was verified by a name was bound to it then, and the binding may have made room.
-    if (said !== null && bindings.length === 0 && permit.look === "verify") bindings.push({ name: said, address: "" });
-    const { rules } = this.#context, asked = { guest, protocol, address, port, bindings };
+    const live = guest.bindings.of(address, this.#context.now()), known = [...new Set([...permit.holds, ...live])];
+    const spoken = said === null || said.port !== port ? [] : known.filter(({ name }) => name === said.name);
+    const isBySaid = spoken.length > 0, bindings = isBySaid ? spoken : known, { rules } = this.#context;
+    const asked = { guest, protocol, address, port, bindings };
     const judged = this.#judge(asked, translate(rules, destinationOf(key)));
     if ("cause" in judged) return false;
     if (this.reportOnly) return true;
-    if (said !== null) return protocol === "icmp" || rules.egress.name(protocol, said, port)?.verdict !== "deny";
-    return !(this.strict && judged.look === "verify" && permit.look !== "verify");
+    if (said === null) return !(this.strict && judged.look === "verify" && permit.look !== "verify");
+    const rule = ruleOfSaid(rules.egress, said);
+    // What it said without a binding is a target, for which it asks a proxy.
+    return isBySaid || judged.look !== "verify" ? rule?.verdict !== "deny" : rule?.verdict === "allow";
   }
 
   /** The verdict of the rules, and of the mode. */
@@ -230,6 +232,16 @@ export class Gatekeeper {
       this.#context.log.warn(() => `The program's decide failed for ${key}: ${why}`);
       return refuse(`the program's decide failed: ${why}`);
     }
+  }
+}
+
+/** The rule about a name that a stream said, or about the address in its place. */
+function ruleOfSaid(list: RuleList, { name, port }: Said): Rule | null {
+  try {
+    const address = IpAddress.parse(name);
+    return list.address("tcp", address, address, port);
+  } catch {
+    return list.name("tcp", name, port);
   }
 }
 

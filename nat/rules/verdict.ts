@@ -61,6 +61,14 @@ export type Look =
   /** Only names that are denied are refused. */
   | "watch";
 
+/** What the first bytes of a flow have said that it wants. */
+export interface Said {
+  /** The name of a host, or of a proxy's target the address. */
+  readonly name: string;
+  /** The port: the flow's, or that of a proxy's target. */
+  readonly port: number;
+}
+
 /** What lets a flow begin. */
 export interface FlowPermit {
   /** The rule that allowed it; null: nothing forbids it. */
