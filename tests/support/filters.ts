@@ -28,6 +28,8 @@ import type { UdpClient, UdpEcho } from "./host_peers.ts";
 export interface Filtering {
   /** Who looks at a flow's first bytes: one for all, or another for each. */
   readonly judge: FirstBytesJudge | (() => FirstBytesJudge);
+  /** What a guest says first, before a test begins; it must pass. Default nothing. */
+  readonly greeting?: Uint8Array;
 }
 
 /** Lets everything pass as soon as it is asked. */

@@ -248,8 +248,20 @@ export class NatScript {
     this.host.run();
     const synAck = this.expect({ flags: TCP_SYN | TCP_ACK, ack: this.seq });
     this.ack = (synAck.seq + 1) >>> 0;
-    this.send(fields.window === undefined ? {} : { window: fields.window });
+    const window = fields.window === undefined ? {} : { window: fields.window };
+    this.send(window);
+    this.#greet(socket, window);
     return socket;
+  }
+
+  /** What the filter wants to hear first, of which the test then sees nothing. */
+  #greet(socket: ScriptTcpSocket, window: SegmentFields): void {
+    const greeting = NatScript.#filtering?.greeting;
+    if (greeting === undefined) return;
+    this.send({ payload: greeting, ...window });
+    assertEquals(socket.received, greeting);
+    this.expect({ flags: TCP_ACK, ack: this.seq });
+    socket.forget();
   }
 
   /** The next segment that was sent, which must have these fields. */

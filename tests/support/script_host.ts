@@ -295,6 +295,12 @@ export class ScriptTcpSocket implements HostTcpSocket {
     this.#handler = handler;
   }
 
+  /** Forgets what the owner wrote. */
+  forget(): void {
+    this.#received.length = this.receivedLength = this.writes = 0;
+    this.receivedDigest = DIGEST_START;
+  }
+
   /** Everything the owner wrote. Throws an `Error` when only a digest was kept. */
   get received(): Uint8Array {
     if (this.record !== "bytes") throw new Error("Cannot give the received bytes: only their digest was kept");

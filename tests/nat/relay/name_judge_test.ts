@@ -2,30 +2,11 @@ import { assert, assertEquals } from "@std/assert";
 import { concat } from "@std/bytes";
 import fc from "fast-check";
 import { NameJudge, type NameJudging, type NameRefusal, type SaidName } from "../../../nat/relay/name_judge.ts";
-import type { Rule } from "../../../nat/rules/rule.ts";
 import { RuleList } from "../../../nat/rules/rule_list.ts";
-import { Cidr } from "../../../net/wire/address.ts";
 import { CAPTURED_HELLOS, clientHello, helloFor, inRecords, sslv2Hello } from "../../support/client_hellos.ts";
+import { plainRule } from "../../support/plain_rule.ts";
 import { bytesOf } from "../../support/nat_script.ts";
 import { checkProperty } from "../../support/properties.ts";
-
-/** A rule as `allow NAME:PORT` or `deny NAME:PORT`, of any port without one. */
-function rule(text: string): Rule {
-  const [verdict, where] = text.split(" ") as ["allow" | "deny", string],
-    [host, port] = where.split(":") as [string, string?];
-  const name: Rule["host"] = host.startsWith("*.")
-    ? { kind: "wildcard", suffix: host.slice(2) }
-    : { kind: "name", name: host };
-  return {
-    verdict,
-    protocol: null,
-    host: /^[\d.]+$/.test(host) ? { kind: "network", range: Cidr.parse(host) } : name,
-    ports: port === undefined ? [] : [{ low: Number(port), high: Number(port) }],
-    unverified: false,
-    text,
-    source: "a test",
-  };
-}
 
 const RULES = [
   "allow registry.example:443",
@@ -60,7 +41,7 @@ function judged(stream: string | Uint8Array, options: Case = {}): Outcome {
   const bytes = typeof stream === "string" ? bytesOf(stream) : stream;
   const said: SaidName[] = [], refusals: NameRefusal[] = [];
   const judge = new NameJudge({
-    list: () => new RuleList(rules.map(rule)),
+    list: () => new RuleList(rules.map(plainRule)),
     isBound: (name) => BOUND.includes(name),
     port,
     look,
@@ -299,7 +280,7 @@ Deno.test("NameJudge that only reports passes everything, and tells what it woul
 });
 
 Deno.test("NameJudge goes by the rules and bindings at the time of the verdict", () => {
-  let list = new RuleList([rule("allow registry.example")]), isBound = true;
+  let list = new RuleList([plainRule("allow registry.example")]), isBound = true;
   const judge = () =>
     new NameJudge({
       list: () => list,
@@ -312,9 +293,9 @@ Deno.test("NameJudge goes by the rules and bindings at the time of the verdict",
     });
   const bytes = helloFor("registry.example"), [first, second] = [judge(), judge()];
   for (const each of [first, second]) assertEquals(each.judge(bytes, 0, 20), "more");
-  list = new RuleList([rule("allow other.example")]);
+  list = new RuleList([plainRule("allow other.example")]);
   assertEquals(first.judge(bytes, 0, bytes.length), "refuse");
-  list = new RuleList([rule("allow registry.example")]);
+  list = new RuleList([plainRule("allow registry.example")]);
   isBound = false;
   assertEquals([second.judge(bytes, 0, bytes.length), second.judge(bytes, 0, bytes.length)], ["refuse", "refuse"]);
 });

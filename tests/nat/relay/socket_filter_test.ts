@@ -69,6 +69,37 @@ filterTest("resets both sides when it refuses, and the host has got nothing", (s
   script.send({ payload: "!" });
   assertEquals([socket.wasReset, socket.receivedLength], [true, 0]);
   expectReset(script);
+  assertEquals([script.nat.endings.hostRefused, script.nat.endings.resetByHost], [1, 0]);
+  script.assertEmpty();
+});
+
+Deno.test("SocketFilter passes on what it holds, if its judge gives way when time or room is over", () => {
+  const lenient = { endsAs: null, judge: () => "more", last: () => "pass" } as const;
+  NatScript.filtered({ judge: lenient }, () => {
+    const late = new NatScript(), socket = late.open();
+    late.send({ payload: "held" });
+    late.advance(VERDICT_MS - 1);
+    assertEquals(socket.receivedLength, 0);
+    late.advance(1);
+    late.send({ payload: " more" });
+    assertEquals(socket.received, bytesOf("held more"));
+
+    const large = new NatScript(), other = large.open(), bytes = pattern(MAX_FIRST_BYTES + 5000);
+    for (let at = 0; at < bytes.length; at += 1400) {
+      large.send({ payload: bytes.subarray(at, at + 1400) });
+      if (at + 1400 < MAX_FIRST_BYTES) assertEquals(other.receivedLength, 0);
+    }
+    assertEquals(other.received, bytes);
+  });
+});
+
+filterTest("that has refused ends as its judge says though the host breaks in the same turn", (script, socket) => {
+  script.send({ payload: "no" });
+  socket.hostResets();
+  script.send({ payload: "!" });
+  script.host.run();
+  script.take();
+  assertEquals([script.nat.endings.hostRefused, socket.closed], [1, true]);
   script.assertEmpty();
 });
 
