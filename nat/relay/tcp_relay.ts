@@ -465,11 +465,12 @@ export class TcpRelay implements Flow, TcpPorts, TcpUser, HostTcpHandler, Gather
   }
 
   /**
-   * The host connection is broken: RST for the guest, behind what could still be read. A client that goes before the
-   * guest has answered leaves nothing to deliver.
+   * The host connection is broken: RST for the guest, behind what could still be read, or at once if the gateway has
+   * broken it. A client that goes before the guest has answered leaves nothing to deliver.
    */
   #endGuest(): void {
     const { record } = this;
+    if (this.#socket?.endsAs !== undefined) return this.endpoint.abort();
     if (record.known) this.#readHost();
     if (record.known && !record.toGuest.finished) return;
     this.endpoint.abortWhenSent();

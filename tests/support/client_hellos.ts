@@ -5,7 +5,6 @@
  * @module
  */
 import { concat } from "@std/bytes";
-import { bytesOf } from "./nat_script.ts";
 
 /** First bytes of connections, as they were captured. */
 export const CAPTURED_HELLOS = {
@@ -132,7 +131,10 @@ export function extension(type: number, data: ArrayLike<number>): Uint8Array {
 
 /** The extension that says names. */
 export function serverNames(...names: string[]): Uint8Array {
-  return extension(0, sized(concat(names.map((name) => concat([Uint8Array.of(0), sized(bytesOf(name))])))));
+  return extension(
+    0,
+    sized(concat(names.map((name) => concat([Uint8Array.of(0), sized(new TextEncoder().encode(name))])))),
+  );
 }
 
 /** A message in records of so many bytes each; the last size counts for the rest. */

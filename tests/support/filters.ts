@@ -20,8 +20,12 @@ import type {
   Turn,
 } from "../../nat/host.ts";
 import type { Nat } from "../../nat/nat.ts";
+import { NameJudge } from "../../nat/relay/name_judge.ts";
 import { type FirstBytesJudge, type FirstBytesVerdict, SocketFilter } from "../../nat/relay/socket_filter.ts";
+import { RuleList } from "../../nat/rules/rule_list.ts";
+import { helloFor } from "./client_hellos.ts";
 import { type Client, type HostWorld, type PeerListener, type ResettingListener, ScriptWorld } from "./host_peers.ts";
+import { plainRule } from "./plain_rule.ts";
 import type { UdpClient, UdpEcho } from "./host_peers.ts";
 
 /** How flows are filtered. */
@@ -53,6 +57,24 @@ export class OkJudge implements FirstBytesJudge {
 /** One of these for each flow. */
 export function passOk(): OkJudge {
   return new OkJudge();
+}
+
+const NAME = "registry.example";
+
+/** A guest that says a name, and a judge who verifies it. */
+export const VERIFIED: Required<Filtering> = { judge: judgeOfName, greeting: helloFor(NAME) };
+
+function judgeOfName(): NameJudge {
+  const list = new RuleList([plainRule(`allow ${NAME}`)]);
+  return new NameJudge({
+    list: () => list,
+    isBound: (name) => name === NAME,
+    port: 80,
+    look: "verify",
+    strict: true,
+    reports: false,
+    listener: { nameVerified() {}, nameRefused() {} },
+  });
 }
 
 /** Has every TCP flow that a guest of `nat` begins go through a filter. */

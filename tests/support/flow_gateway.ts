@@ -21,7 +21,7 @@ import { ipv4TotalLength } from "../../net/wire/ipv4.ts";
 import { ipv6PayloadLength } from "../../net/wire/ipv6.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, tcpFlags, tcpHeaderLength } from "../../net/wire/tcp.ts";
 import { GATEWAY_IP, GATEWAY_IP6, repairHeader, tcpFrame } from "./frames.ts";
-import { filterFlows, PASS_ALL } from "./filters.ts";
+import { filterFlows, VERIFIED } from "./filters.ts";
 import { type ScriptEndpoint, ScriptHost, ScriptTcpSocket } from "./script_host.ts";
 
 const IP = 14, TCP_HEADER = 20;
@@ -77,7 +77,7 @@ export interface FlowGatewayOptions {
   maxFlows?: number;
   /** The version of the guest's packets. Default 4. */
   family?: 4 | 6;
-  /** Whether flows go through a filter that lets everything pass. Default false. */
+  /** Whether flows go through a filter whose judge verifies the name that they say first. Default false. */
   filtered?: boolean;
 }
 
@@ -102,12 +102,13 @@ export class FlowGateway {
     this.#family = family;
     this.#tcp = family === 6 ? IP + 40 : IP + 20;
     this.nat = new Nat({ host: this.host, rules, logger: SILENT, random: () => 7, maxFlows });
-    if (filtered) filterFlows(this.nat, { judge: PASS_ALL });
+    if (filtered) filterFlows(this.nat, VERIFIED);
     const send = (frame: Frame) => this.#take(frame);
     this.guest = this.nat.attach({ name: "flows", mtu, offload, send, flush() {} });
     const mss = mtu - this.#tcp + IP - TCP_HEADER;
     this.#syn = verified(tcpFrame({ destination, flags: TCP_SYN, seq: ISN, ack: 0, mss, windowShift: 7 }));
     this.#data = verified(tcpFrame({ destination, flags: TCP_ACK, seq: ISN, ack: 0 }), 65536);
+    if (filtered) this.#data.bytes.set(VERIFIED.greeting, this.#tcp + TCP_HEADER);
   }
 
   /** Time passes and the turn ends. */

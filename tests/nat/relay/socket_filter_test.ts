@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
 import { FAILED, type HostConnectHandler, type HostTcpSocket, READ, WOULD_BLOCK, WRITE } from "../../../nat/host.ts";
-import { MAX_FIRST_BYTES, SocketFilter, VERDICT_MS } from "../../../nat/relay/socket_filter.ts";
+import { type FirstBytesJudge, MAX_FIRST_BYTES, SocketFilter, VERDICT_MS } from "../../../nat/relay/socket_filter.ts";
 import { IpAddress } from "../../../net/wire/address.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST } from "../../../net/wire/tcp.ts";
 import { pattern } from "../../support/bytes.ts";
@@ -74,7 +74,7 @@ filterTest("resets both sides when it refuses, and the host has got nothing", (s
 });
 
 Deno.test("SocketFilter passes on what it holds, if its judge gives way when time or room is over", () => {
-  const lenient = { endsAs: null, judge: () => "more", last: () => "pass" } as const;
+  const lenient: FirstBytesJudge = { endsAs: null, judge: () => "more", last: () => "pass" };
   NatScript.filtered({ judge: lenient }, () => {
     const late = new NatScript(), socket = late.open();
     late.send({ payload: "held" });
@@ -91,6 +91,16 @@ Deno.test("SocketFilter passes on what it holds, if its judge gives way when tim
     }
     assertEquals(other.received, bytes);
   });
+});
+
+filterTest("resets a guest at once that has not taken what the host has said", (script, socket) => {
+  script.send({ payload: "no", window: 0 });
+  socket.hostSends("220 ready");
+  script.host.run();
+  script.send({ payload: "!", window: 0 });
+  expectReset(script);
+  assertEquals([socket.wasReset, script.nat.endings.hostRefused], [true, 1]);
+  script.assertEmpty();
 });
 
 filterTest("that has refused ends as its judge says though the host breaks in the same turn", (script, socket) => {
