@@ -209,6 +209,9 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
       gateways: this.#gateways,
       nat64: options.rules.nat64,
       random: options.random,
+      rules: () => this.rules,
+      reportOnly,
+      records: this.records,
       servers: () => this.#findResolvers() ?? [],
     });
     this.hostGuard = new HostGuard(options.rules.hostAddresses, () => options.host.now());

@@ -155,8 +155,8 @@ export interface DnsAsked {
   /** The guest's number. */
   readonly guestNumber: number;
   /**
-   * The name, with a dot at its end; what is no letter, digit, `-` or `_` as `\DDD`. Empty if there was not exactly one
-   * question.
+   * The name, in lower case and without a final dot (the root is `.`); what is no letter, digit, `-` or `_` as `\DDD`.
+   * Empty if there was not exactly one question; at most 255 characters.
    */
   readonly name: string;
   /** The type of record, as a number (RFC 1035 section 3.2.2). */

@@ -198,10 +198,17 @@ export class GuestBindings {
   origins(target: string, now: number): readonly string[] {
     const origins = this.#targets.get(target);
     if (origins === undefined) return NONE;
-    const live = [...origins.values()].filter(({ life, answeredAt, until }) =>
-      now < until || (now < answeredAt + RENEWABLE_MS && (life.held > 0 || now < life.until))
-    );
-    return live.map(({ life }) => life.name);
+    return [...origins.values()].filter((origin) => isLiveOrigin(origin, now)).map(({ life }) => life.name);
+  }
+
+  /** Whether a target that may be asked is a name below `name`. */
+  hasTargetBelow(name: string, now: number): boolean {
+    const end = name === "" ? "" : `.${name}`;
+    for (const [target, origins] of this.#targets) {
+      if (!target.endsWith(end) || target === name) continue;
+      for (const origin of origins.values()) if (isLiveOrigin(origin, now)) return true;
+    }
+    return false;
   }
 
   /** The guest is gone. */
@@ -299,6 +306,10 @@ export class GuestBindings {
   #unrefer(life: NameLife): void {
     if (--life.uses === 0) this.#names.delete(life.name);
   }
+}
+
+function isLiveOrigin({ life, answeredAt, until }: Origin, now: number): boolean {
+  return now < until || (now < answeredAt + RENEWABLE_MS && (life.held > 0 || now < life.until));
 }
 
 function keyOf(address: IpAddress): string {

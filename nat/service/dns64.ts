@@ -39,7 +39,7 @@ import {
   readDnsName,
 } from "../../net/wire/dns.ts";
 import { findReserved, NAT64_PREFIX } from "../rules/policy.ts";
-import { type DnsQuery, encodeDnsAnswer } from "./dns_query.ts";
+import { type DnsQuery, encodeDnsAnswer, isDnsInternet } from "./dns_query.ts";
 
 /** Longest life in seconds of what is made here, if the resolvers do not say how long a name has no IPv6 address. */
 const MOST_TTL_S = 600;
@@ -69,8 +69,8 @@ export interface DnsBytes {
 }
 
 /** Whether a question's answer may be made here. */
-export function isForDns64({ key, type, flags, question }: DnsQuery): boolean {
-  return key !== null && type === DNS_TYPE_AAAA && (flags & DNS_CD) === 0 && isInternet(question);
+export function isForDns64(query: DnsQuery): boolean {
+  return query.key !== null && query.type === DNS_TYPE_AAAA && (query.flags & DNS_CD) === 0 && isDnsInternet(query);
 }
 
 /** Whether this answer to a question for AAAA says that the name has no IPv6 address that a guest can use. */
@@ -120,8 +120,8 @@ export function encodeDns64Answer(
 
 /** Writes the answer to a query for ipv4only.arpa at `into[at]` and returns its length; 0 for another name. */
 export function encodeIpv4OnlyAnswer(into: Uint8Array, at: number, query: DnsQuery): number {
-  const { name, type, question, flags } = query;
-  if (name !== KNOWN_NAME || dnsOpcode(flags) !== 0 || !isInternet(question)) return 0;
+  const { name, type, flags } = query;
+  if (name !== KNOWN_NAME || dnsOpcode(flags) !== 0 || !isDnsInternet(query)) return 0;
   const ipv4 = KNOWN.map((address) => recordOf(DNS_TYPE_A, bytesOf(address)));
   const ipv6 = KNOWN.map((address) => recordOf(DNS_TYPE_AAAA, bytesOf(behindPrefix(address.ipv4))));
   const answers = type === DNS_TYPE_ANY
@@ -178,8 +178,4 @@ function bytesOf(address: IpAddress): Uint8Array {
 function wireName(name: string): Uint8Array {
   const bytes = new Uint8Array(DNS_NAME_MAX);
   return bytes.subarray(0, encodeDnsName(bytes, 0, name));
-}
-
-function isInternet(question: Uint8Array): boolean {
-  return question.at(-1) === DNS_CLASS_IN && question.at(-2) === 0;
 }

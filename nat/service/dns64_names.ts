@@ -32,7 +32,7 @@ import {
 } from "../../net/wire/dns.ts";
 import { NAT64_PREFIX } from "../rules/policy.ts";
 import { DNS64_MOST, type DnsBytes } from "./dns64.ts";
-import { type DnsQuery, encodeDnsAnswer } from "./dns_query.ts";
+import { type DnsQuery, encodeDnsAnswer, isDnsInternet } from "./dns_query.ts";
 
 /** The end of every such name as `DnsQuery.name` has it. */
 const IP6_ARPA = "\x03ip6\x04arpa\0";
@@ -45,9 +45,9 @@ const MOST_NAMES = Math.floor((DNS64_MOST - 1024) / (DNS_NAME_MAX + 12));
 
 /** The question for the name of an IPv4 address that this one for that of an IPv6 address means; null: none. */
 export function ipv4NameQueryOf(query: DnsQuery): DnsQuery | null {
-  const { key, type, flags, question, name } = query;
+  const { key, type, flags, name } = query;
   if (key === null || type !== DNS_TYPE_PTR || (flags & DNS_CD) !== 0) return null;
-  const address = question.at(-1) === DNS_CLASS_IN && question.at(-2) === 0 ? addressIn(name) : null;
+  const address = isDnsInternet(query) ? addressIn(name) : null;
   if (address === null || !NAT64_PREFIX.contains(address)) return null;
   const octets = [24, 16, 8, 0].map((shift) => (address.w3 >>> shift) & 0xff);
   const bytes = new Uint8Array(DNS_NAME_MAX + 4), text = `${octets.reverse().join(".")}.${IPV4_DOMAIN}`;

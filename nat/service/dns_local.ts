@@ -13,7 +13,6 @@
  * @module
  */
 import type { IpAddress } from "../../net/wire/address.ts";
-import { writeUint32 } from "../../net/wire/bytes.ts";
 import {
   DNS_AA,
   DNS_CLASS_IN,
@@ -24,12 +23,12 @@ import {
   DNS_TYPE_A,
   DNS_TYPE_AAAA,
   DNS_TYPE_ANY,
-  DNS_TYPE_SOA,
   dnsOpcode,
   type DnsRecordFields,
   encodeDnsName,
 } from "../../net/wire/dns.ts";
-import { type DnsQuery, encodeDnsAnswer } from "./dns_query.ts";
+import { type DnsQuery, encodeDnsAnswer, isDnsInternet } from "./dns_query.ts";
+import { madeSoa } from "./dns_soa.ts";
 
 /** The names that stand for the gateway. */
 export const LOCAL_DNS_NAMES: readonly string[] = [
@@ -48,10 +47,6 @@ const TTL = 60;
 
 const NAMES = new Set(LOCAL_DNS_NAMES.map(wireForm));
 const DOMAIN = wireForm(LOCAL_DNS_DOMAIN);
-/**
- * MNAME: the zone itself. RNAME: nobody. Then serial, refresh, retry, expire, minimum (as RFC 6303 section 3 has it).
- */
-const SOA_TAIL = soaTail("nobody.invalid", [1, 3600, 1200, 604_800, TTL]);
 
 /**
  * Writes the answer to a query for a local name at `into[at]` and returns its length; 0 if the name is not local.
@@ -64,19 +59,16 @@ export function encodeLocalDnsAnswer(
   gateways: readonly IpAddress[],
 ): number {
   if (dnsOpcode(query.flags) !== 0) return 0;
-  const { name, type, question } = query;
+  const { name, type } = query;
   const isName = NAMES.has(name),
     inDomain = name.endsWith(DOMAIN) && isLabelBoundary(name, name.length - DOMAIN.length);
   if (!isName && !inDomain) return 0;
-  const isInternet = question.at(-1) === DNS_CLASS_IN && question.at(-2) === 0;
-  const records = isName && isInternet ? gateways.map(recordOf) : [];
+  const records = isName && isDnsInternet(query) ? gateways.map(recordOf) : [];
   const answers = records.filter((record) => record.type === type || type === DNS_TYPE_ANY);
   if (answers.length > 0) return encodeDnsAnswer(into, at, query, { flags: DNS_AA, answers });
   const zone = DNS_HEADER_LENGTH + (inDomain ? name.length - DOMAIN.length : 0);
-  const data = Uint8Array.of(0xc0 | (zone >>> 8), zone & 0xff, ...SOA_TAIL);
-  const authority = { name: zone, type: DNS_TYPE_SOA, class: DNS_CLASS_IN, ttl: TTL, data };
-  const exists = isName || name === DOMAIN;
-  return encodeDnsAnswer(into, at, query, { flags: DNS_AA | (exists ? DNS_NOERROR : DNS_NXDOMAIN), authority });
+  const flags = DNS_AA | (isName || name === DOMAIN ? DNS_NOERROR : DNS_NXDOMAIN);
+  return encodeDnsAnswer(into, at, query, { flags, authority: madeSoa(zone, TTL) });
 }
 
 function recordOf(address: IpAddress): DnsRecordFields {
@@ -96,14 +88,4 @@ function isLabelBoundary(name: string, at: number): boolean {
 function wireForm(name: string): string {
   const bytes = new Uint8Array(DNS_NAME_MAX);
   return String.fromCharCode(...bytes.subarray(0, encodeDnsName(bytes, 0, name)));
-}
-
-function soaTail(mailbox: string, numbers: readonly number[]): Uint8Array {
-  const bytes = new Uint8Array(DNS_NAME_MAX + 4 * numbers.length);
-  let end = encodeDnsName(bytes, 0, mailbox);
-  for (const number of numbers) {
-    writeUint32(bytes, end, number);
-    end += 4;
-  }
-  return bytes.subarray(0, end);
 }

@@ -4,7 +4,8 @@
  * **Keys.** Most queries are of one form: one question, and at most an OPT record without options. Two of them want the
  * same answer when name (in lower case, RFC 4343), type, class, the flags RD, AD and CD, the presence of EDNS and its
  * flag DO agree; these make the key. Every other message (an update, several questions, a signature, a cookie, a
- * question type that is no record type) has no key: it is passed on as it is, and its answer is for nobody else.
+ * question type that is no record type) has no key: it is passed on as it is, and its answer is for nobody else. While
+ * names decide, each has one, since only what is in the key passes on (`plainDnsQuery`).
  *
  * **Answers** made here repeat the question as it was asked, letter by letter, and carry an OPT record where the query
  * had one (RFC 6891 section 6.1.1).
@@ -16,6 +17,7 @@ import {
   checkDns,
   DNS_AD,
   DNS_CD,
+  DNS_CLASS_IN,
   DNS_EDNS_DO,
   DNS_HEADER_LENGTH,
   DNS_QR,
@@ -67,6 +69,10 @@ export interface DnsQuery {
   readonly edns: boolean;
   /** The flags of its OPT record that an answer repeats: DO. */
   readonly ednsFlags: number;
+  /** The version of EDNS that its OPT record asks for. */
+  readonly ednsVersion: number;
+  /** Whether something behind its question is malformed. */
+  readonly isBroken: boolean;
 }
 
 /** Reads the query `bytes[start, end)`; null where it is malformed, or no query. */
@@ -75,8 +81,8 @@ export function readDnsQuery(bytes: Uint8Array, start: number, end: number): Dns
   const flags = dnsFlags(bytes, start);
   if (flags & DNS_QR) return null;
   const extras = readExtras(bytes, start, end);
-  const { edns, ednsFlags, sizeLimit } = extras;
-  const query = { id: dnsId(bytes, start), flags, edns, ednsFlags, sizeLimit };
+  const { edns, ednsFlags, ednsVersion, sizeLimit, isBroken } = extras;
+  const query = { id: dnsId(bytes, start), flags, edns, ednsFlags, ednsVersion, sizeLimit, isBroken };
   if (dnsQuestionCount(bytes, start) !== 1) return { ...query, question: EMPTY, name: "", type: 0, key: null };
   const questionStart = start + DNS_HEADER_LENGTH, questionEnd = dnsQuestionEnd(bytes, start, end);
   const question = bytes.slice(questionStart, questionEnd), type = dnsQuestionType(bytes, questionEnd);
@@ -85,9 +91,31 @@ export function readDnsQuery(bytes: Uint8Array, start: number, end: number): Dns
   const plain = extras.plain && (flags & ~KEY_FLAGS) === 0 && type !== DNS_TYPE_OPT &&
     (type < FIRST_META_TYPE || type > LAST_META_TYPE);
   if (!plain) return { ...query, question, name, type, key: null };
-  const bits = (flags & KEY_FLAGS) | (edns ? 1 : 0) | (ednsFlags ? 2 : 0);
-  const key = `${name}${type} ${dnsQuestionClass(bytes, questionEnd)} ${bits}`;
-  return { ...query, question, name, type, key };
+  const about = { ...query, question, name, type };
+  return { ...about, key: keyOf(about, dnsQuestionClass(bytes, questionEnd)) };
+}
+
+/** What there is to answer of a message that `readDnsQuery` does not take: its header, if that is one of a query. */
+export function readDnsQueryHeader(bytes: Uint8Array, start: number, end: number): DnsQuery | null {
+  if (end - start < DNS_HEADER_LENGTH || dnsFlags(bytes, start) & DNS_QR) return null;
+  const header = new Uint8Array(DNS_HEADER_LENGTH);
+  header.set(bytes.subarray(start, start + 4));
+  return readDnsQuery(header, 0, header.length);
+}
+
+/** A query with one question of class IN, reduced to what passes on while names decide. It has a key. */
+export function plainDnsQuery(query: DnsQuery): DnsQuery {
+  const plain = { ...query, flags: query.flags & (DNS_RD | DNS_CD) };
+  return { ...plain, key: keyOf(plain, DNS_CLASS_IN) };
+}
+
+/** Whether there is one question, and it is of class IN. */
+export function isDnsInternet({ question }: DnsQuery): boolean {
+  return question.at(-1) === DNS_CLASS_IN && question.at(-2) === 0;
+}
+
+function keyOf({ name, type, flags, edns, ednsFlags }: Omit<DnsQuery, "key">, questionClass: number): string {
+  return `${name}${type} ${questionClass} ${(flags & KEY_FLAGS) | (edns ? 1 : 0) | (ednsFlags ? 2 : 0)}`;
 }
 
 /**
@@ -125,6 +153,10 @@ export interface DnsAnswerFields {
   readonly answers?: readonly DnsRecordFields[];
   /** A SOA record: there is no answer for so long. */
   readonly authority?: DnsRecordFields;
+  /** The upper bits of a response code that needs EDNS. Default 0. */
+  readonly extendedRcode?: number;
+  /** What an OPT record says beside its flags, if the query had one (RFC 6891 section 6.1.2). */
+  readonly options?: Uint8Array;
 }
 
 /**
@@ -146,20 +178,29 @@ export function encodeDnsAnswer(into: Uint8Array, at: number, query: DnsQuery, f
   for (const answer of answers) end += encodeDnsRecord(into, end, answer);
   if (authority) end += encodeDnsRecord(into, end, authority);
   if (query.edns) {
-    const opt = { name: ".", type: DNS_TYPE_OPT, class: EDNS_SIZE, ttl: query.ednsFlags, data: EMPTY };
-    end += encodeDnsRecord(into, end, opt);
+    const ttl = (fields.extendedRcode ?? 0) << 24 | query.ednsFlags, data = fields.options ?? EMPTY;
+    end += encodeDnsRecord(into, end, { name: ".", type: DNS_TYPE_OPT, class: EDNS_SIZE, ttl, data });
   }
   return end - at;
 }
 
-/** Writes a query with a key as resolvers are asked it, and returns its length. */
+/**
+ * Writes a query with a key anew, as resolvers are asked it, and returns its length. Of what the guest wrote only name
+ * (in lower case), type, class, RD, AD, CD and, by EDNS, DO are in it.
+ */
 export function encodeDnsQuery(into: Uint8Array, at: number, query: DnsQuery): number {
-  const counts = { questions: 1, answers: 0, authorities: 0, additionals: query.edns ? 1 : 0 };
-  let end = at + encodeDnsHeader(into, at, { id: query.id, flags: query.flags, ...counts });
-  into.set(query.question, end);
-  end += query.question.length;
-  if (query.edns) {
-    const opt = { name: ".", type: DNS_TYPE_OPT, class: query.sizeLimit, ttl: query.ednsFlags, data: EMPTY };
+  const { id, flags, question, edns, ednsFlags } = query, name = question.length - 4;
+  let end = at + encodeDnsHeader(into, at, {
+    id,
+    flags,
+    questions: 1,
+    answers: 0,
+    authorities: 0,
+    additionals: edns ? 1 : 0,
+  });
+  for (let i = 0; i < question.length; i++) into[end++] = i < name ? dnsLowerCase(question[i]!) : question[i]!;
+  if (edns) {
+    const opt = { name: ".", type: DNS_TYPE_OPT, class: EDNS_SIZE, ttl: ednsFlags, data: EMPTY };
     end += encodeDnsRecord(into, end, opt);
   }
   return end - at;
@@ -175,24 +216,33 @@ interface Extras {
   plain: boolean;
   edns: boolean;
   ednsFlags: number;
+  ednsVersion: number;
   sizeLimit: number;
+  isBroken: boolean;
 }
 
 function readExtras(bytes: Uint8Array, start: number, end: number): Extras {
-  const extras: Extras = { plain: true, edns: false, ednsFlags: 0, sizeLimit: DNS_UDP_SIZE };
+  const limits = { sizeLimit: DNS_UDP_SIZE, isBroken: false };
+  const extras: Extras = { plain: true, edns: false, ednsFlags: 0, ednsVersion: 0, ...limits };
   const records = new DnsRecords(bytes, start, end);
   while (records.next()) {
     if (records.type !== DNS_TYPE_OPT || records.section !== 3 || extras.edns) {
       extras.plain = false;
+      // There may be one OPT record (RFC 6891 section 6.1.1).
+      if (records.type === DNS_TYPE_OPT) extras.isBroken = true;
       continue;
     }
     // The TTL of an OPT record is extended response code, version and flags (RFC 6891 section 6.1.3).
     const version = readUint16(bytes, records.ttlAt), flags = readUint16(bytes, records.ttlAt + 2);
     extras.edns = true;
     extras.ednsFlags = flags & DNS_EDNS_DO;
+    extras.ednsVersion = version & 0xff;
     extras.sizeLimit = Math.max(records.class, DNS_UDP_SIZE);
     if (version !== 0 || flags !== extras.ednsFlags || records.dataEnd !== records.dataStart) extras.plain = false;
   }
-  if (records.malformed || records.end !== end) extras.plain = false;
+  if (records.malformed || records.end !== end) {
+    extras.plain = false;
+    extras.isBroken = true;
+  }
   return extras;
 }

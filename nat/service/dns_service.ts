@@ -1,21 +1,24 @@
 /**
- * DNS at the gateway's .3 and ::3: local names, a cache, and the host's resolvers behind it.
+ * DNS at the gateway's .3 and ::3: local names, a cache, and the host's resolvers behind it, under the rules.
  *
- * **Goal.** A guest asks one address, whatever resolvers the host has and however often they change. Nothing of a
- * message is understood that need not be: what the gateway cannot answer is passed on byte by byte, and so is what
- * comes back.
+ * **Goal.** A guest asks one address, whatever resolvers the host has and however often they change. Unless names
+ * decide, nothing of a message is understood that need not be: what the gateway cannot answer is passed on byte by
+ * byte, and so is what comes back.
  *
  * **A query** (`dns_query.ts`) goes, in this order,
  * 1. to the gateway itself, if it is for a local name (`dns_local.ts`), or one of NAT64 (`dns64.ts`);
- * 2. to the cache (`dns_cache.ts`), which is empty again when the host's resolvers have changed;
- * 3. to an exchange that is under way for the same question, so that no question is open twice (RFC 5452 section 5);
- * 4. to an exchange of its own (`dns_exchange.ts`), over the transport by which the guest asked.
+ * 2. to the rules, which may forbid that it is asked (`dns_control.ts`, `dns_refusal.ts`);
+ * 3. to the cache (`dns_cache.ts`), which is empty again when the host's resolvers have changed;
+ * 4. to an exchange that is under way for the same question, so that no question is open twice (RFC 5452 section 5);
+ * 5. to an exchange of its own (`dns_exchange.ts`), over the transport by which the guest asked.
  *
  * Only standard queries are passed on: NOTIFY, UPDATE, STATUS and every other operation are answered with NOTIMP, so
  * that no guest changes a zone of the host's network. So are transfers of zones, whose answers are many messages (RFC
- * 5936).
+ * 5936). While names decide, a query is also made anew, so that a name which may be asked is all that it carries: what
+ * is no single question of class IN, or broken, gets FORMERR.
  *
- * **An answer** gets the guest's id and, where it may be one of several guests' or of the cache, the question as this
+ * **An answer** is bound and filtered for each guest that gets it (`dns_control.ts`); the cache keeps what resolvers
+ * have said. It gets the guest's id and, where it may be one of several guests' or of the cache, the question as this
  * one asked it: a guest that mixes upper and lower case to recognise forgeries finds its own letters. An answer larger
  * than the guest takes over UDP, which its query says, is replaced by an empty one with the flag TC, and the guest asks
  * over TCP. One that the guest takes and its link does not carry whole goes in fragments.
@@ -25,6 +28,8 @@
  * name of an address behind the prefix is asked for as that of the IPv4 address inside (`dns64_names.ts`).
  *
  * **Failure.** Where there is no resolver, or none answers in time, the guest gets SERVFAIL, which is not kept.
+ *
+ * **Records.** If what happens cannot be recorded, a query gets SERVFAIL too.
  *
  * **Time.** None is measured here: exchanges have a timer each, and the guest's repetitions are passed on.
  *
@@ -42,6 +47,7 @@
  */
 import { formatEndpoint, type IpAddress } from "../../net/wire/address.ts";
 import {
+  DNS_FORMERR,
   DNS_HEADER_LENGTH,
   DNS_NAME_MAX,
   DNS_NOTIMP,
@@ -53,19 +59,15 @@ import {
   dnsFlags,
   dnsOpcode,
   dnsQuestionCount,
-  dnsRcode,
   dnsSetId,
 } from "../../net/wire/dns.ts";
 import { SEGMENT_HEADROOM } from "../../net/wire/frame.ts";
 import type { DropReason } from "../base/counters.ts";
-import type { Connector, RelayContext } from "../flow/relay_context.ts";
-import type { DnsAsked } from "../flow/events.ts";
+import type { Connector, Records, RelayContext } from "../flow/relay_context.ts";
 import type { GuestSide } from "../flow/flow.ts";
-import type { FlowKey } from "../flow/flow_key.ts";
 import { greediest } from "../flow/quota.ts";
 import type { Packet } from "../ip/packet.ts";
-import type { Path } from "../ip/path.ts";
-import type { Target } from "../rules/translate.ts";
+import type { Target, TranslationRules } from "../rules/translate.ts";
 import {
   DNS64_MOST,
   type DnsBytes,
@@ -77,37 +79,41 @@ import {
   lackTtl,
 } from "./dns64.ts";
 import { encodeIpv4NameAnswer, ipv4NameQueryOf } from "./dns64_names.ts";
+import {
+  type Asker,
+  describeAnswer,
+  type DnsClient,
+  factsOf,
+  FORWARDED,
+  isSameAsker,
+  LOCAL,
+  type Outcome,
+  REFUSED,
+  UNJUDGED,
+} from "./dns_asker.ts";
 import { DnsCache } from "./dns_cache.ts";
+import { NameControl, ruleName } from "./dns_control.ts";
 import { DNS_ATTEMPT_MS, type DnsExchange, type DnsExchangeOptions, type DnsWaiter } from "./dns_exchange.ts";
 import { encodeLocalDnsAnswer } from "./dns_local.ts";
 import { DnsStream } from "./dns_stream.ts";
 import { DnsTcpExchange } from "./dns_tcp_exchange.ts";
 import { DnsUdpExchange } from "./dns_udp_exchange.ts";
 import {
-  dnsNameText,
   type DnsQuery,
   encodeDnsAnswer,
   encodeDnsQuery,
   encodeTruncatedDnsAnswer,
+  isDnsInternet,
+  plainDnsQuery,
   readDnsQuery,
+  readDnsQueryHeader,
 } from "./dns_query.ts";
+import { encodeBadVersionAnswer, encodeBlockedAnswer, encodeMadeAnswer, refusalText } from "./dns_refusal.ts";
 
 /** Exchanges that may be under way at once. */
 export const MAX_DNS_PENDING = 256;
 /** Guest queries that may wait for one exchange. */
 export const MAX_DNS_WAITERS = 32;
-
-/** Where a query came from, and where its answer goes. */
-export interface DnsClient {
-  /** The guest. */
-  readonly guest: GuestSide;
-  /** The key of its question: its address and port, and the address at which it asks. */
-  readonly key: FlowKey;
-  /** The way to it. */
-  readonly path: Path;
-  /** The connection on which it asks; absent if it asks over UDP. */
-  readonly stream?: DnsStream;
-}
 
 /** What the service is told once. */
 export interface DnsServiceOptions {
@@ -117,6 +123,12 @@ export interface DnsServiceOptions {
   readonly nat64?: boolean;
   /** Gives an unpredictable unsigned 32-bit number. */
   readonly random: () => number;
+  /** What addresses mean, and the rules, as they are now. */
+  readonly rules: () => TranslationRules;
+  /** Whether rules only report. */
+  readonly reportOnly: boolean;
+  /** Whether what happens can be recorded; if not, nothing is answered. */
+  readonly records: Records;
   /** The resolvers as they are now, best first; the same array as long as they have not changed. */
   readonly servers: () => readonly Target[];
 }
@@ -124,11 +136,6 @@ export interface DnsServiceOptions {
 /** Bytes of a question and an OPT record behind it, at most. */
 const MOST_QUESTION = DNS_NAME_MAX + 4 + 11;
 const TOO_MANY = ["dnsPendingLimit", "too many are under way"] as const;
-
-interface Asker {
-  readonly client: DnsClient;
-  readonly query: DnsQuery;
-}
 
 /** Writes an answer that follows from `found` at `into[0]`, `DNS64_MOST` bytes at most, and returns its length. */
 type AnswerMaker = (into: Uint8Array, found: DnsBytes) => number;
@@ -151,11 +158,14 @@ export class DnsService implements DnsWaiter {
   #cache = new DnsCache();
   #pending = new Map<string, Pending>();
   #servers: readonly Target[] = [];
+  readonly #names: NameControl;
 
   /** A service with nothing kept and nothing under way. */
   constructor(context: RelayContext, options: DnsServiceOptions) {
     this.#context = context;
     this.#options = options;
+    const { rules, reportOnly } = options;
+    this.#names = new NameControl({ rules, reportOnly, now: () => context.now() });
   }
 
   /** Answers kept, for tests and measurements. */
@@ -170,24 +180,65 @@ export class DnsService implements DnsWaiter {
 
   /** Takes a query. Returns why it has no answer, or null: it has one, now or later. */
   ask(packet: Pick<Packet, "bytes" | "payload" | "end">, client: DnsClient): DropReason | null {
-    const query = readDnsQuery(packet.bytes, packet.payload, packet.end);
-    if (query === null) return "dnsMalformed";
-    const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, asker = { client, query };
+    const { bytes, payload, end } = packet, read = readDnsQuery(bytes, payload, end), { namesDecide } = this.#names;
+    const header = read === null && namesDecide ? readDnsQueryHeader(bytes, payload, end) : null;
+    if (header !== null) return this.#refuseForm({ client, query: header, verdict: UNJUDGED });
+    if (read === null) return "dnsMalformed";
+    const query = namesDecide && isDnsInternet(read) ? plainDnsQuery(read) : read;
+    const asker = { client, query, verdict: UNJUDGED };
+    if (!this.#options.records.isAvailable) return this.#refuseUnrecorded(asker);
     this.#context.events.emit("dnsAsked", () => ({ type: "dnsAsked", ...factsOf(asker) }));
-    if (dnsOpcode(query.flags) !== 0 || query.type === DNS_TYPE_AXFR || query.type === DNS_TYPE_IXFR) {
-      this.#context.counters.dnsNotQuery++;
-      return this.#send(asker, encodeDnsAnswer(into, at, query, { flags: DNS_NOTIMP }));
+    const made = this.#answerHere(asker, read);
+    if (made > 0) return this.#send(asker, made, LOCAL);
+    const verdict = this.#names.judge(client.guest.bindings, query), judged = { ...asker, verdict };
+    const isPlain = query.key !== null && namesDecide;
+    if (verdict.does !== "ask") return this.#answerByRule(judged);
+    return this.#askHost(judged, isPlain ? messageOf(query) : bytes.slice(payload, end));
+  }
+
+  /** Writes what the gateway says by itself to a query, which it has read as `read`; 0: nothing. */
+  #answerHere({ query }: Asker, read: DnsQuery): number {
+    const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, { counters } = this.#context;
+    if (dnsOpcode(read.flags) !== 0 || query.type === DNS_TYPE_AXFR || query.type === DNS_TYPE_IXFR) {
+      counters.dnsNotQuery++;
+      return encodeDnsAnswer(into, at, read, { flags: DNS_NOTIMP });
     }
-    const local = encodeLocalDnsAnswer(into, at, query, this.#options.gateways) ||
+    if (this.#names.namesDecide) {
+      if (read.isBroken || !isDnsInternet(read)) {
+        counters.dnsMalformed++;
+        return encodeDnsAnswer(into, at, read, { flags: DNS_FORMERR });
+      }
+      if (read.ednsVersion !== 0) return encodeBadVersionAnswer(into, at, read);
+    }
+    return encodeLocalDnsAnswer(into, at, query, this.#options.gateways) ||
       (this.#options.nat64 ? encodeIpv4OnlyAnswer(into, at, query) : 0);
-    if (local > 0) return this.#send(asker, local);
-    const servers = this.#options.servers();
+  }
+
+  #answerByRule(asker: Asker): null {
+    const { query, verdict: { does, rule } } = asker, into = this.#context.tcp.scratch;
+    if (does === "refuse") return this.#refuse(asker, refusalText(ruleName(query.name), rule), REFUSED);
+    return this.#send(asker, encodeMadeAnswer(into, SEGMENT_HEADROOM, query, does === "empty"), LOCAL);
+  }
+
+  /** Answers that there is no such name, and says why. */
+  #refuse(asker: Asker, text: string, outcome: Outcome): null {
+    const { query, client: { guest, stream } } = asker, into = this.#context.tcp.scratch;
+    this.#context.counters.dnsRefused++;
+    this.#context.log.warn(() => `Refused DNS of guest ${guest.number}: ${text}`);
+    const limit = stream === undefined ? query.sizeLimit : Infinity;
+    return this.#send(asker, encodeBlockedAnswer(into, SEGMENT_HEADROOM, query, { text, limit }), outcome);
+  }
+
+  /** Takes a query that rules let be asked, and its message as resolvers get it. */
+  #askHost(asker: Asker, message: Uint8Array): DropReason | null {
+    const servers = this.#options.servers(), { query, client } = asker;
     if (servers !== this.#servers) this.#cache.clear();
     this.#servers = servers;
     if (servers.length === 0) return this.#fail([asker], "dnsUnanswered", "the host has no resolver");
-    const known = query.key === null ? 0 : this.#cache.read(query.key, this.#context.now(), into, at);
+    const into = this.#context.tcp.scratch;
+    const known = query.key === null ? 0 : this.#cache.read(query.key, this.#context.now(), into, SEGMENT_HEADROOM);
     if (known > 0) return this.#answer(asker, known);
-    const refusal = this.#lookUp(asker, packet.bytes.slice(packet.payload, packet.end));
+    const refusal = this.#lookUp(asker, message);
     return refusal === null || client.stream === undefined ? refusal : this.#fail([asker], ...TOO_MANY);
   }
 
@@ -250,7 +301,7 @@ export class DnsService implements DnsWaiter {
 
   #answerMade({ askers }: Pending, make: AnswerMaker, found: DnsBytes): void {
     if (dnsFlags(found.bytes, found.start) & DNS_TC) {
-      for (const asker of askers) this.#send(asker, this.#truncate(asker.query));
+      for (const asker of askers) this.#send(asker, this.#truncate(asker.query), FORWARDED);
       return;
     }
     const answer = new Uint8Array(DNS64_MOST);
@@ -338,29 +389,75 @@ export class DnsService implements DnsWaiter {
     return pending;
   }
 
-  /** Sends the resolver's answer of `length` bytes that stands in the scratch buffer. */
+  /** Sends what the guest gets of the answer of `length` bytes that stands in the scratch buffer. */
   #answer(asker: Asker, length: number): null {
+    const { query, client: { guest } } = asker, into = this.#context.tcp.scratch, start = SEGMENT_HEADROOM;
+    const taken = this.#names.take(guest.bindings, query, { bytes: into, start, end: start + length });
+    switch (taken.does) {
+      case "pass":
+        return this.#pass(asker, length, FORWARDED);
+      case "replace": {
+        const { message, removed } = taken;
+        if (message === null) return this.#send(asker, this.#truncate(query), { ...FORWARDED, removed });
+        into.set(message, start);
+        return this.#pass(asker, message.length, { ...FORWARDED, removed });
+      }
+      case "empty":
+        return this.#send(asker, encodeMadeAnswer(into, start, query, true), { ...FORWARDED, removed: taken.removed });
+      case "refuse":
+        return this.#refuse(asker, refusalText(ruleName(query.name), taken.rule, taken.name), {
+          ...REFUSED,
+          rule: taken.rule,
+        });
+      case "fail":
+        return this.#fail([asker], "dnsUnanswered", "the resolver's answer is malformed");
+    }
+  }
+
+  /** Sends the answer of `length` bytes that stands in the scratch buffer, with the guest's id and letters. */
+  #pass(asker: Asker, length: number, outcome: Outcome): null {
     const { query } = asker, into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM;
     const isTooLarge = asker.client.stream === undefined && query.key !== null && length > query.sizeLimit;
-    if (isTooLarge) return this.#send(asker, this.#truncate(query));
+    if (isTooLarge) return this.#send(asker, this.#truncate(query), outcome);
     dnsSetId(into, at, query.id);
     if (query.key !== null && dnsQuestionCount(into, at) === 1) into.set(query.question, at + DNS_HEADER_LENGTH);
-    return this.#send(asker, length);
+    return this.#send(asker, length, outcome);
+  }
+
+  /** Answers a message that is no query, of which the header could be read. */
+  #refuseForm(asker: Asker): null {
+    this.#context.counters.dnsMalformed++;
+    const into = this.#context.tcp.scratch;
+    return this.#send(asker, encodeDnsAnswer(into, SEGMENT_HEADROOM, asker.query, { flags: DNS_FORMERR }), LOCAL);
   }
 
   #fail(askers: readonly Asker[], reason: DropReason, cause: string): null {
     this.#context.counters[reason]++;
     this.#context.log.warn(() => `DNS query of ${askers[0]!.client.key.guestAddress} failed: ${cause}`);
     const into = this.#context.tcp.scratch, flags = DNS_SERVFAIL;
-    for (const asker of askers) this.#send(asker, encodeDnsAnswer(into, SEGMENT_HEADROOM, asker.query, { flags }));
+    for (const asker of askers) {
+      this.#send(asker, encodeDnsAnswer(into, SEGMENT_HEADROOM, asker.query, { flags }), FORWARDED);
+    }
     return null;
   }
 
   /** Sends what stands in the scratch buffer. */
-  #send(asker: Asker, length: number): null {
+  #send(asker: Asker, length: number, outcome: Outcome): null {
+    const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM;
+    const answer = { bytes: into, start: at, end: at + length };
+    this.#context.events.emit("dnsAnswered", () => describeAnswer(asker, answer, outcome));
+    return this.#options.records.isAvailable ? this.#deliver(asker, length) : this.#refuseUnrecorded(asker);
+  }
+
+  /** What a query was answered cannot be recorded: nobody gets it. */
+  #refuseUnrecorded(asker: Asker): null {
+    this.#context.counters.auditUnavailable++;
+    const into = this.#context.tcp.scratch;
+    return this.#deliver(asker, encodeDnsAnswer(into, SEGMENT_HEADROOM, asker.query, { flags: DNS_SERVFAIL }));
+  }
+
+  #deliver(asker: Asker, length: number): null {
     const into = this.#context.tcp.scratch, at = SEGMENT_HEADROOM, { stream, path, key } = asker.client;
-    const rcode = dnsRcode(dnsFlags(into, at));
-    this.#context.events.emit("dnsAnswered", () => ({ type: "dnsAnswered", ...factsOf(asker), rcode, ...UNJUDGED }));
     if (stream !== undefined) stream.answer(into, at, at + length);
     else path.udp(into, at, at + length, DNS_PORT, key.guestPort);
     return null;
@@ -381,17 +478,4 @@ function countByGuest(guests: readonly GuestSide[]): Map<GuestSide, number> {
   const counts = new Map<GuestSide, number>();
   for (const guest of guests) counts.set(guest, (counts.get(guest) ?? 0) + 1);
   return counts;
-}
-
-/** What events say of an answer that no rule concerned. */
-const UNJUDGED = { decision: "forwarded", rule: null, addresses: [], cnames: [], removed: [] } as const;
-
-/** What events say of a query. */
-function factsOf({ client, query }: Asker): Omit<DnsAsked, "type"> {
-  const via = client.stream === undefined ? "udp" : "tcp";
-  return { guestNumber: client.guest.number, name: dnsNameText(query.name), recordType: query.type, via };
-}
-
-function isSameAsker(a: Asker, b: Asker): boolean {
-  return a.query.id === b.query.id && a.client.key.equals(b.client.key);
 }

@@ -53,19 +53,39 @@ export const DNS_NXDOMAIN = 3;
 export const DNS_NOTIMP = 4;
 /** Response code: the server will not. */
 export const DNS_REFUSED = 5;
+/** Response code that needs EDNS: its version is not known (RFC 6891 section 9). */
+export const DNS_BADVERS = 16;
 
 /** Record type: an IPv4 address. */
 export const DNS_TYPE_A = 1;
+/** Record type: a server of a zone. */
+export const DNS_TYPE_NS = 2;
 /** Record type: another name for it. */
 export const DNS_TYPE_CNAME = 5;
 /** Record type: the start of a zone. */
 export const DNS_TYPE_SOA = 6;
 /** Record type: the name of an address. */
 export const DNS_TYPE_PTR = 12;
+/** Record type: a server of mail. */
+export const DNS_TYPE_MX = 15;
 /** Record type: an IPv6 address. */
 export const DNS_TYPE_AAAA = 28;
+/** Record type: a server of a service. */
+export const DNS_TYPE_SRV = 33;
+/** Record type: another name for all names below (RFC 6672). */
+export const DNS_TYPE_DNAME = 39;
 /** Record type: not a record but what EDNS adds to the header. */
 export const DNS_TYPE_OPT = 41;
+/** Record type: the key of a zone below. */
+export const DNS_TYPE_DS = 43;
+/** Record type: the signature of other records. */
+export const DNS_TYPE_RRSIG = 46;
+/** Record type: a key of a zone. */
+export const DNS_TYPE_DNSKEY = 48;
+/** Record type: how a service is reached (RFC 9460). */
+export const DNS_TYPE_SVCB = 64;
+/** Record type: the same for HTTPS. */
+export const DNS_TYPE_HTTPS = 65;
 /** A type of question: the changes of a zone (RFC 1995). */
 export const DNS_TYPE_IXFR = 251;
 /** A type of question: a whole zone (RFC 5936). */
@@ -96,16 +116,20 @@ const SOA_FIXED = 20;
 
 const TYPE_NAMES: Readonly<Record<number, string>> = {
   [DNS_TYPE_A]: "A",
-  2: "NS",
+  [DNS_TYPE_NS]: "NS",
   [DNS_TYPE_CNAME]: "CNAME",
   [DNS_TYPE_SOA]: "SOA",
   [DNS_TYPE_PTR]: "PTR",
-  15: "MX",
+  [DNS_TYPE_MX]: "MX",
   16: "TXT",
   [DNS_TYPE_AAAA]: "AAAA",
-  33: "SRV",
+  [DNS_TYPE_SRV]: "SRV",
   [DNS_TYPE_OPT]: "OPT",
-  65: "HTTPS",
+  [DNS_TYPE_DS]: "DS",
+  [DNS_TYPE_RRSIG]: "RRSIG",
+  [DNS_TYPE_DNSKEY]: "DNSKEY",
+  [DNS_TYPE_SVCB]: "SVCB",
+  [DNS_TYPE_HTTPS]: "HTTPS",
   [DNS_TYPE_ANY]: "ANY",
 };
 const RCODE_NAMES = ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED"];
@@ -239,6 +263,8 @@ export function dnsSetId(bytes: Uint8Array, offset: number, id: number): void {
 export class DnsRecords {
   /** 1 answer, 2 authority, 3 additional. */
   section = 1;
+  /** Offset of its name. */
+  nameAt = 0;
   /** Its type. */
   type = 0;
   /** Its class. */
@@ -276,6 +302,7 @@ export class DnsRecords {
       this.#left = readUint16(this.#bytes, this.#start + (++this.section === 2 ? AUTHORITIES : ADDITIONALS));
     }
     this.#left--;
+    this.nameAt = this.#at;
     const fixed = this.#skip(RECORD_FIXED), bytes = this.#bytes;
     if (this.malformed) return false;
     this.type = readUint16(bytes, fixed);

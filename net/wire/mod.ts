@@ -46,6 +46,7 @@ export * from "./decode_error.ts";
 export * from "./dhcpv4.ts";
 export * from "./dhcpv6.ts";
 export * from "./dns.ts";
+export * from "./dns_data.ts";
 export * from "./domain_search.ts";
 export * from "./ethernet.ts";
 export * from "./frame.ts";

@@ -92,6 +92,18 @@ export function cnameRecord(ttl: number, target: string): DnsRecordFields {
   return { name: 12, type: TYPE.CNAME, class: 1, ttl, data: data.slice(0, encodeDnsName(data, 0, target)) };
 }
 
+/** A record that names another name, with bytes before it and behind it, for the question's name. */
+export function nameRecord(
+  type: number,
+  ttl: number,
+  target: string,
+  before: readonly number[] = [],
+  behind: readonly number[] = [],
+): DnsRecordFields {
+  const name = new Uint8Array(255), length = encodeDnsName(name, 0, target);
+  return { name: 12, type, class: 1, ttl, data: Uint8Array.from([...before, ...name.subarray(0, length), ...behind]) };
+}
+
 /** A PTR record, for the question's name unless another is given. */
 export function ptrRecord(ttl: number, target: string, name: string | number = 12): DnsRecordFields {
   const data = new Uint8Array(255);
@@ -113,6 +125,16 @@ export function soaRecord(ttl: number, minimum: number, name = "test"): DnsRecor
 /** An OPT record: size, flags (DO is 0x8000), extended response code and version in the upper half, options. */
 export function optRecord(size = 1232, flags = 0, options: readonly number[] = []): DnsRecordFields {
   return { name: ".", type: TYPE.OPT, class: size, ttl: flags, data: Uint8Array.from(options) };
+}
+
+/** The value of an option in the data of an OPT record. */
+export function pickOption(data: Uint8Array, code: number): Uint8Array | undefined {
+  for (let at = 0; at + 4 <= data.length;) {
+    const length = (data[at + 2]! << 8) | data[at + 3]!;
+    if (((data[at]! << 8) | data[at + 1]!) === code) return data.subarray(at + 4, at + 4 + length);
+    at += 4 + length;
+  }
+  return undefined;
 }
 
 /** What a message says, in one line: `formatDns`, and its records. */

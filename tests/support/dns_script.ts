@@ -5,13 +5,16 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
+import type { EventOf } from "../../nat/flow/events.ts";
 import type { Guest } from "../../nat/guest.ts";
-import { Nat } from "../../nat/nat.ts";
+import { Nat, type NatOptions } from "../../nat/nat.ts";
 import type { Target } from "../../nat/rules/translate.ts";
 import { type ScriptRules, scriptRules } from "./rules.ts";
 import { formatEndpoint, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
+import { decodeDns } from "../../net/wire/dns.ts";
 import type { Frame } from "../../net/wire/frame.ts";
 import { PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
+import { dnsAnswer, dnsQuery, type MessageFields } from "./dns_messages.ts";
 import type { ScriptUdpSocket } from "./script_datagram.ts";
 import { ScriptHost } from "./script_host.ts";
 import { FragmentsInOrder, readUdpFrameToGuest, udpFrameOfGuest } from "./sent_datagrams.ts";
@@ -32,6 +35,14 @@ export function target(address: string, port = 53): Target {
   return { address: IpAddress.parse(address), port };
 }
 
+/** How the gateway is set up. */
+export interface DnsScriptOptions extends Pick<NatOptions, "reportOnly" | "records" | "namesTtlS"> {
+  servers?: readonly Target[];
+  guests?: number;
+  mtu?: number;
+  rules?: ScriptRules;
+}
+
 /** The gateway under test. */
 export class DnsScript {
   readonly host = new ScriptHost();
@@ -42,20 +53,27 @@ export class DnsScript {
   /** The ids that upstream queries get, in order; counted up from 0x7000 once they are used up. */
   readonly ids: number[] = [];
   readonly guests: Guest[] = [];
+  /** What events have told of answers. */
+  readonly answered: EventOf<"dnsAnswered">[] = [];
   #answers: GuestAnswer[] = [];
   #fragments = new FragmentsInOrder();
   #seen = 0;
   #nextId = 0x7000;
 
   constructor(
-    options: { servers?: readonly Target[]; guests?: number; mtu?: number; rules?: ScriptRules } = {},
+    options: DnsScriptOptions = {},
   ) {
     this.servers = options.servers ?? SERVERS.slice(0, 1);
     const logger = { debug() {}, info() {}, error() {}, warn: (line: string) => void this.warnings.push(line) };
     const rules = scriptRules({ dnsServers: [], ...options.rules });
     const random = () => (this.ids.shift() ?? this.#nextId++) + 0xabcd0000;
     const resolvers = () => this.servers;
-    this.nat = new Nat({ host: this.host, rules, logger, random, maxFlows: 8, resolvers });
+    const { reportOnly = false, records, namesTtlS } = options;
+    const more = { reportOnly, ...(records && { records }), ...(namesTtlS !== undefined && { namesTtlS }) };
+    this.nat = new Nat({ host: this.host, rules, logger, random, maxFlows: 8, resolvers, ...more });
+    this.nat.events.listen((type, make) => {
+      if (type === "dnsAnswered") this.answered.push(make() as EventOf<"dnsAnswered">);
+    });
     this.#nextId = 0x7000;
     this.host.start(() => this.nat.turn());
     for (let number = 1; number <= (options.guests ?? 1); number++) {
@@ -81,6 +99,23 @@ export class DnsScript {
   /** How many fragments guests got. */
   get fragments(): number {
     return this.#fragments.count;
+  }
+
+  /** The guest asks one question and gets an answer: the gateway's own, or what the resolver says of it. */
+  resolve(question: string, answer: MessageFields = {}, query: MessageFields = {}, guest = 1): Uint8Array {
+    this.ask(dnsQuery(question, query), { guest });
+    const [socket] = this.sockets();
+    if (socket !== undefined) {
+      const sent = decodeDns(socket.sent[0]!.bytes), [about] = sent.question;
+      const asked = `${about!.name} ${about!.type} ${about!.class}`;
+      this.reply(socket, dnsAnswer(asked, { id: sent.id, ...answer }));
+    }
+    return this.answer();
+  }
+
+  /** The names that an address has for a guest. */
+  namesOf(address: string, guest = 1): string[] {
+    return this.guests[guest - 1]!.bindings.of(IpAddress.parse(address), this.nat.now()).map(({ name }) => name);
   }
 
   /** The one answer that the only guest got. */

@@ -57,15 +57,15 @@ Deno.test("DnsService with NAT64 makes AAAA of A where a name has no IPv6 addres
   );
 });
 
-Deno.test("DnsService with NAT64 keeps the aliases that led to an address, and the guest's letters", () => {
+Deno.test("DnsService with NAT64 keeps the aliases that led to an address, and the letters of the guest's question", () => {
   const script = start();
   script.ask(dnsQuery("NAME.test AAAA", { id: 7 }));
   reply(script, "NAME.test AAAA", { answers: [cnameRecord(90, "other.example")] });
   const other: DnsRecordFields = { ...aRecord(60), name: "other.example" };
-  reply(script, "NAME.test A", { answers: [cnameRecord(90, "other.example"), other, txtRecord(9, 3)] });
+  reply(script, "name.test A", { answers: [cnameRecord(90, "other.example"), other, txtRecord(9, 3)] });
   assertEquals(
     dnsText(script.answer()),
-    "DNS answer 7 NOERROR, AAAA? NAME.test., 2/0/0 records; NAME.test. 5 90 15; other.example. 28 60 64:ff9b::c000:207",
+    "DNS answer 7 NOERROR, AAAA? NAME.test., 2/0/0 records; name.test. 5 90 15; other.example. 28 60 64:ff9b::c000:207",
   );
 });
 
