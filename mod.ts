@@ -20,6 +20,10 @@
 import { DenoHost } from "./host/deno_host.ts";
 import { openHostAddresses } from "./host/own_addresses.ts";
 import { LinuxHost } from "./host/linux_host.ts";
+import { Recorder } from "./audit/recorder.ts";
+import type { AuditRecord, StartFacts } from "./audit/records.ts";
+import { CallbackSink, type RecordSink } from "./audit/sink.ts";
+import config from "./deno.json" with { type: "json" };
 import { PortForwards } from "./forward/port_forwards.ts";
 import { HostResolvers } from "./host/resolver.ts";
 import type { Counters } from "./nat/base/counters.ts";
@@ -34,14 +38,19 @@ import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
 import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
 import { parseDhcpOptions } from "./nat/service/dhcp_options.ts";
+import type { RuleList } from "./nat/rules/rule_list.ts";
 import type { TranslationRules } from "./nat/rules/translate.ts";
 import { createTranslationRules, type Families, NO_DNS } from "./nat/rules/translation_options.ts";
 import { openFamilyWarning } from "./rules/open_family.ts";
 import { readRuleList } from "./rules/read.ts";
 import type { RulesFile } from "./rules/rules_file.ts";
 import type { Link, LinkReceiver } from "./net/link/link.ts";
+import { formatEndpoint } from "./net/wire/address.ts";
+import { DNS_PORT } from "./net/wire/dns.ts";
 import { EventLoop } from "./net/linux/event_loop.ts";
 
+export type { AuditRecord } from "./audit/records.ts";
+export type { RecordSink } from "./audit/sink.ts";
 export type { Forward, PortForwards } from "./forward/port_forwards.ts";
 export type { ForwardProtocol } from "./forward/port_spec.ts";
 export type { Counters, DropReason } from "./nat/base/counters.ts";
@@ -157,6 +166,12 @@ export interface GatewayOptions {
    * is disposed of with the gateway. Default `ffi` on Linux where `--allow-ffi` is granted, else `deno`.
    */
   readonly host?: "ffi" | "deno" | HostNetwork;
+  /**
+   * Who gets the records of what guests did and were kept from: a function, or sinks of `@hawser/hawser/audit`, which
+   * are closed with the gateway. Nothing begins of which no record can be written: not while a sink is full, nor after
+   * the function has thrown, until it takes that record. docs/audit.md has the records. Default nobody.
+   */
+  readonly audit?: ((record: AuditRecord) => void) | readonly RecordSink[];
   /** Where log lines go; `console` will do. Default nowhere. */
   readonly logger?: Logger;
   /** Other limits and times of TCP. */
@@ -191,6 +206,7 @@ export class Gateway implements AsyncDisposable {
   #forgetSignal: () => void = () => {};
   #disposed: Promise<void> | null = null;
   #addresses: Disposable | null = null;
+  #recorder: Recorder | null = null;
 
   private constructor(nat: Nat, host: HostNetwork, logger: Logger) {
     this.#nat = nat;
@@ -209,7 +225,7 @@ export class Gateway implements AsyncDisposable {
    */
   static async start(options: GatewayOptions = {}): Promise<Gateway> {
     options.signal?.throwIfAborted();
-    const { list: egress, warnings } = await readRuleList(options);
+    const { list: egress, warnings, digest } = await readRuleList(options);
     await using owned = new AsyncDisposableStack();
     const addresses = options.hostAddresses === false ? owned.use(openHostAddresses()) : null;
     const dnsServers = options.dns === undefined ? [] : options.dns === NO_DNS ? null : [options.dns];
@@ -217,13 +233,19 @@ export class Gateway implements AsyncDisposable {
     for (const { message } of warnings) options.logger?.warn(`Rules: ${message}`);
     const host = createHost(options.host);
     if (host !== options.host) owned.use(host);
-    const gateway = await Gateway.#startOn(host, rules, options);
+    const recorder = createRecorder(host, rules, options);
+    if (recorder !== null) owned.use(recorder);
+    const gateway = await Gateway.#startOn(host, rules, { ...options, recorder, digest });
     owned.move();
     gateway.#addresses = addresses;
     return gateway;
   }
 
-  static async #startOn(host: HostNetwork, rules: TranslationRules, options: GatewayOptions): Promise<Gateway> {
+  static async #startOn(
+    host: HostNetwork,
+    rules: TranslationRules,
+    { recorder, digest, ...options }: GatewayOptions & { recorder: Recorder | null; digest: string },
+  ): Promise<Gateway> {
     const logger = options.logger ?? SILENT, open = openFamilyWarning(rules.egress, rules);
     if (open !== null) logger.warn(open);
     const maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
@@ -238,13 +260,17 @@ export class Gateway implements AsyncDisposable {
       ...(maxBufferBytes !== undefined && { maxBufferBytes }),
     };
     const dhcp = parseDhcpOptions(options.dhcpOptions ?? []);
-    const nat = new Nat({ host, rules, logger, random, dhcp, ...resolvers(options), ...limits });
+    const records = recorder === null ? {} : { records: recorder };
+    const nat = new Nat({ host, rules, logger, random, dhcp, ...resolvers(options), ...limits, ...records });
+    if (recorder !== null) nat.events.listen(recorder.listener);
+    recorder?.start(startFacts(rules.egress, digest));
     const gateway = new Gateway(nat, host, logger);
+    gateway.#recorder = recorder;
     try {
       await gateway.forwards.add(options.forwards ?? []);
       // While the ports were bound it may have been aborted, which no listener would tell.
       options.signal?.throwIfAborted();
-      host.start(() => nat.turn());
+      host.start(() => recorder === null ? nat.turn() : Math.min(nat.turn(), recorder.turn(host.now())));
     } catch (error) {
       await gateway.forwards.close();
       throw error;
@@ -344,9 +370,35 @@ export class Gateway implements AsyncDisposable {
     this.#nat.close();
     await portsFree;
     await Promise.all([...this.#links].map((link) => link.close()));
+    await this.#recorder?.[Symbol.asyncDispose]();
     await this.#host[Symbol.asyncDispose]();
     this.#addresses?.[Symbol.dispose]();
   }
+}
+
+/** What makes records, if anybody gets them. */
+function createRecorder(host: HostNetwork, rules: TranslationRules, { audit, logger }: GatewayOptions) {
+  if (audit === undefined) return null;
+  const sinks = typeof audit === "function" ? [new CallbackSink(audit)] : audit;
+  const own = [rules.ipv4, rules.ipv6].flatMap((segment) =>
+    segment === null ? [] : [formatEndpoint(segment.dns, DNS_PORT)]
+  );
+  return new Recorder({ sinks, own, now: () => host.now(), ...(logger && { logger }) });
+}
+
+/** How the gateway begins, for its first record. */
+function startFacts({ rules, namesDecide, deniesNames, dnsOpen }: RuleList, digest: string): StartFacts {
+  const allow = rules.filter(({ verdict }) => verdict === "allow").length;
+  return {
+    event: "start",
+    hawser: config.version,
+    rules: digest,
+    mode: "enforce",
+    names: namesDecide || deniesNames ? "verify" : "off",
+    allow,
+    deny: rules.length - allow,
+    dnsOpen,
+  };
 }
 
 /** Throws a `RangeError` for a limit that is none. */

@@ -131,8 +131,8 @@ export interface OpenFacts extends FlowEnds {
   readonly event: "open";
   /** The number that `verified`, `refuse` and `close` repeat. */
   readonly flow: number;
-  /** The address and port on the host's side. */
-  readonly host: string;
+  /** The address and port on the host's side; null if the gateway itself answers there. */
+  readonly host: string | null;
   /** What allowed it; null if nothing forbids it. */
   readonly rule: RuleNote | null;
   /** Who began it. */
@@ -149,6 +149,8 @@ export interface VerifiedFacts {
   readonly via: "sni" | "host";
   /** The name. */
   readonly name: string;
+  /** The port that it is meant for, if it is what a proxy is asked for. */
+  readonly port?: number;
   /** Whether TLS had the extension of Encrypted ClientHello, which may be GREASE. */
   readonly ech: boolean;
 }

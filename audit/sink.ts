@@ -87,14 +87,13 @@ export class LineSink implements RecordSink {
   flush(): void {
     let written = 0;
     try {
-      for (const line of this.#waiting) {
+      for (let line = this.#waiting[0]; line !== undefined; line = this.#waiting[written]) {
+        // After a part of a line the next try says why it was not all.
         const count = this.#output.write(line);
         this.#waitingBytes -= count;
-        if (count < line.length) {
-          this.#waiting[written] = line.subarray(count);
-          break;
-        }
-        written++;
+        if (count === line.length) written++;
+        else if (count > 0) this.#waiting[written] = line.subarray(count);
+        else break;
       }
       this.#failure = null;
     } catch (error) {

@@ -32,6 +32,8 @@ export function flowLog(logger: Logger, warnings: RateLimitedLog, now: () => num
             `${flow.bytesToGuest} to it, ${(flow.ageMs / 1000).toFixed(3)} s`;
         });
       case "flowRefused":
+        // That nothing can be recorded is said once, by whoever records.
+        if ((make() as EventOf<"flowRefused">).cause === "auditUnavailable") return;
         return warnings.warn(() => describeRefusal(make() as EventOf<"flowRefused">));
       default:
         return;

@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "guest/": ["guest/", "nat/", "net/"],
   "rules/": ["rules/", "nat/", "net/wire/"],
   "audit/": ["audit/", "rules/", "nat/", "net/"],
-  "mod.ts": ["audit/", "forward/", "guest/", "host/", "nat/", "net/", "rules/"],
+  "mod.ts": ["audit/", "forward/", "guest/", "host/", "nat/", "net/", "rules/", "deno.json"],
   "cli.ts": ["cli/", "mod.ts", "audit/", "forward/", "guest/", "host/", "nat/", "net/", "rules/", "deno.json"],
   "cli/": ["cli/", "mod.ts", "audit/", "forward/", "guest/", "host/", "nat/", "net/", "rules/", "deno.json"],
 };
