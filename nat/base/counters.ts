@@ -187,6 +187,22 @@ export const DROP_REASONS = {
 /** A reason by name. */
 export type DropReason = keyof typeof DROP_REASONS;
 
+/** What somebody forbids, the rules, the limits or the program: a guest that sent a datagram is told so by ICMP. */
+const PROHIBITIONS: ReadonlySet<DropReason> = new Set<DropReason>([
+  "neverRelayed",
+  "denied",
+  "nameUnbound",
+  "nameExpired",
+  "hookRefused",
+  "auditUnavailable",
+  "flowRate",
+]);
+
+/** Whether a packet that is dropped for this reason is answered with an ICMP error that says "prohibited". */
+export function isProhibition(reason: DropReason): boolean {
+  return PROHIBITIONS.has(reason);
+}
+
 /** How often each reason occurred. */
 export type Counters = Record<DropReason, number>;
 

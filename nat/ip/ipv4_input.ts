@@ -49,7 +49,7 @@ import {
   PROTOCOL_UDP,
 } from "../../net/wire/ipv4.ts";
 import { checkUdp, UDP_HEADER_LENGTH, udpDestinationPort, udpLength } from "../../net/wire/udp.ts";
-import type { DropReason } from "../base/counters.ts";
+import { type DropReason, isProhibition } from "../base/counters.ts";
 import { isGroupAddress, isOnSubnet, type Segment } from "../rules/segment.ts";
 import type { TranslationRules } from "../rules/translate.ts";
 import type { Events } from "../flow/events.ts";
@@ -138,8 +138,10 @@ export class Ipv4Input implements ReassemblyUser {
    */
   refuse(reason: DropReason, packet: Packet): void {
     this.#drop(reason);
-    const isRule = reason === "denied" || reason === "neverRelayed" || reason === "flowRate";
-    if (!isRule || isGroupAddress(this.#context.rules, IpAddress.fromIpv4(ipv4Destination(packet.bytes, packet.ip)))) {
+    if (
+      !isProhibition(reason) ||
+      isGroupAddress(this.#context.rules, IpAddress.fromIpv4(ipv4Destination(packet.bytes, packet.ip)))
+    ) {
       return;
     }
     this.#answer({ type: ICMP_UNREACHABLE, code: ICMP_ADMIN_PROHIBITED }, packet);

@@ -78,7 +78,7 @@ import {
   NDP_ROUTER_ADVERTISEMENT,
   ndpFitsHeader,
 } from "../../net/wire/ndp.ts";
-import type { DropReason } from "../base/counters.ts";
+import { type DropReason, isProhibition } from "../base/counters.ts";
 import { TokenBucket } from "../base/token_bucket.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import { isGroupAddress, isOnSubnet, LINK_LOCAL, ROUTER_LINK_LOCAL, type Segment } from "../rules/segment.ts";
@@ -188,7 +188,7 @@ export class Ipv6Input implements ReassemblyUser {
    */
   refuse(reason: DropReason, packet: Packet): void {
     this.#drop(reason);
-    if (reason !== "denied" && reason !== "neverRelayed" && reason !== "flowRate") return;
+    if (!isProhibition(reason)) return;
     this.#answer({ type: ICMPV6_UNREACHABLE, code: ICMPV6_ADMIN_PROHIBITED }, packet);
   }
 

@@ -1,8 +1,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { DropReason } from "../../../nat/base/counters.ts";
 import type { EventOf, GatewayEvent } from "../../../nat/flow/events.ts";
 import type { Rule } from "../../../nat/rules/rule.ts";
 import type { RefusalCause } from "../../../nat/rules/verdict.ts";
 import { parseIpv4 } from "../../../net/wire/address.ts";
+import { TCP_ACK, TCP_RST } from "../../../net/wire/tcp.ts";
 import { ask, type Protocol } from "../../support/frames.ts";
 import { bind, listOf, nameRule } from "../../support/name_rules.ts";
 import { NatScript } from "../../support/nat_script.ts";
@@ -310,6 +312,33 @@ Deno.test("what the limits refuse has the cause limit, and what has no record be
   script.frame(ask("tcp", SERVER, { port: 80 }));
   assertEquals(of("flowOpened").length, 1);
   script.nat.close();
+});
+
+Deno.test("a datagram that names, the program or the audit refuse is answered at once with ICMP 3/13, a SYN with RST", () => {
+  const refusals: readonly [DropReason, () => NatScript][] = [
+    ["nameUnbound", () => under([nameRule("allow", "udp.example", { protocol: "udp" })]).script],
+    ["nameExpired", () => {
+      const { script, bind } = under([
+        nameRule("allow", "udp.example", { protocol: "udp" }),
+        nameRule("allow", "udp.example", { protocol: "tcp" }),
+      ]);
+      bind(SERVER, "udp.example");
+      script.advance(3_600_001);
+      return script;
+    }],
+    ["hookRefused", () => under([], { decide: () => "refuse" }).script],
+    ["auditUnavailable", () => under([], { records: { isAvailable: false } }).script],
+  ];
+  for (const [reason, make] of refusals) {
+    for (const protocol of ["udp", "tcp"] as const) {
+      const script = make();
+      script.frame(ask(protocol, SERVER, { port: 80 }));
+      assertEquals(script.nat.counters[reason], 1, reason);
+      assertEquals(script.takeIcmp(), protocol === "udp" ? [{ type: 3, code: 13 }] : [], reason);
+      assertEquals(script.take().map(({ flags }) => flags), protocol === "tcp" ? [TCP_RST | TCP_ACK] : [], reason);
+      script.nat.close();
+    }
+  }
 });
 
 Deno.test("a key that was refused may begin a flow once the name is bound", () => {
