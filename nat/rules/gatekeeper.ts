@@ -9,7 +9,8 @@
  *
  * **Cause.** Without an allowed name the guest learns what would have helped: `rule`, one of the names is denied;
  * `notAllowed`, it has names, or the list has none that could help; `expired`, an allowed one has lapsed; `unbound`, no
- * answer led there.
+ * answer led there. An address that is not globally reachable is reached by the name that a rule names exactly, never
+ * through a wildcard.
  *
  * **Looking.** A TCP flow that only a name allows says a name in its first bytes, and that must be an allowed one
  * (`verify`), unless the rule says `unverified`. Where the list denies names, flows that nothing or an address allows
@@ -44,8 +45,11 @@ import {
   unbound,
   type Wanted,
 } from "./refusals.ts";
+import { familyOf } from "./policy.ts";
 import { DEFAULT_SOURCE, type Rule } from "./rule.ts";
 import { RuleList } from "./rule_list.ts";
+import { segmentOf, type Segments } from "./segment.ts";
+import { isGloballyReachable } from "./special_purpose.ts";
 import {
   destinationOf,
   flowProtocolOf,
@@ -192,8 +196,9 @@ export class Gatekeeper {
     return permitOf(translation, { rule: null, names: bindings, holds: bindings, look });
   }
 
-  #ruleOf({ protocol, port }: Wanted, name: string): Rule | null {
-    return protocol === "icmp" ? null : this.#context.rules.egress.name(protocol, name, port);
+  #ruleOf({ protocol, address, port }: Wanted, name: string): Rule | null {
+    const { rules } = this.#context, rule = protocol === "icmp" ? null : rules.egress.name(protocol, name, port);
+    return rule !== null && isNearByWildcard(rules, rule, address) ? null : rule;
   }
 
   /** In a report: the rule of the default that forbids to go to `target` all the same. */
@@ -243,6 +248,12 @@ function ruleOfSaid(list: RuleList, { name, port }: Said): Rule | null {
   } catch {
     return list.name("tcp", name, port);
   }
+}
+
+/** Whether a wildcard would lead to what is near: whoever wrote it did not know of that (`service/dns_control.ts`). */
+function isNearByWildcard(segments: Segments, { verdict, host }: Rule, address: IpAddress): boolean {
+  if (verdict !== "allow" || host.kind !== "wildcard" || isGloballyReachable(address)) return false;
+  return !(segmentOf(segments, familyOf(address))?.gateway.equals(address) ?? false);
 }
 
 function permitOf(

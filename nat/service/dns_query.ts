@@ -47,6 +47,8 @@ const KEY_FLAGS = DNS_RD | DNS_AD | DNS_CD;
 const FIRST_META_TYPE = 128;
 const LAST_META_TYPE = 255;
 const OPCODE_MASK = 0x7800;
+/** What stands in the text of a name as it is. */
+const PLAIN = /^[a-z0-9_-]*$/;
 const EMPTY = new Uint8Array(0);
 
 /** A query. */
@@ -137,12 +139,16 @@ export function dnsNameText(name: string): string {
   if (name === "") return "";
   let text = "";
   for (let at = 0, length = name.charCodeAt(0); length > 0; at += 1 + length, length = name.charCodeAt(at)) {
-    for (const char of name.slice(at + 1, at + 1 + length)) {
-      text += /[a-z0-9_-]/.test(char) ? char : `\\${String(char.charCodeAt(0)).padStart(3, "0")}`;
-    }
-    text += ".";
+    const label = name.slice(at + 1, at + 1 + length);
+    text += `${PLAIN.test(label) ? label : escapeLabel(label)}.`;
   }
   return text === "" ? "." : text;
+}
+
+function escapeLabel(label: string): string {
+  let text = "";
+  for (const char of label) text += PLAIN.test(char) ? char : `\\${String(char.charCodeAt(0)).padStart(3, "0")}`;
+  return text;
 }
 
 /** What is said in an answer that is made here. */

@@ -61,17 +61,32 @@ Deno.test("Gatekeeper knows a wildcard's names and UDP where it is said, and no 
   const wild = [nameRule("allow", "*.example.org"), nameRule("allow", "time.example", { protocol: "udp" })];
   const ask = (name: string, protocol: Protocol) => {
     const { script, bind } = under(wild);
-    bind(SERVER, name);
-    return outcome(script, protocol, SERVER);
+    bind("1.1.1.1", name);
+    return outcome(script, protocol, "1.1.1.1");
   };
-  assertEquals(ask("a.b.example.org", "tcp"), "192.0.2.7:443");
+  assertEquals(ask("a.b.example.org", "tcp"), "1.1.1.1:443");
   assertEquals(ask("example.org", "tcp"), "notAllowed");
-  assertEquals(ask("time.example", "udp"), "192.0.2.7:443");
+  assertEquals(ask("time.example", "udp"), "1.1.1.1:443");
   assertEquals(ask("time.example", "tcp"), "notAllowed");
   const { script } = under(wild);
   const other = script.nat.attach({ name: "other", mtu: 1500, offload: false, send: () => true, flush() {} });
-  bind(other.bindings, SERVER, "a.example.org", script.nat.now());
-  assertEquals(outcome(script, "tcp", SERVER), "unbound");
+  bind(other.bindings, "1.1.1.1", "a.example.org", script.nat.now());
+  assertEquals(outcome(script, "tcp", "1.1.1.1"), "unbound");
+});
+
+Deno.test("Gatekeeper lets no wildcard lead to what is near, whatever bound it, but to the gateway by a local name", () => {
+  const rules = [nameRule("allow", "*.example.org"), nameRule("allow", "in.example.org", { port: 80 })];
+  for (const near of ["10.0.0.1", "192.168.1.1", SERVER, "100.64.0.1"]) {
+    const ask = (name: string, port: number) => {
+      const { script, bind } = under(rules);
+      bind(near, name);
+      return outcome(script, "tcp", near, port);
+    };
+    assertEquals([ask("a.example.org", 443), ask("in.example.org", 443)], ["notAllowed", "notAllowed"]);
+    assertEquals(ask("in.example.org", 80), `${near}:80`);
+  }
+  const { script } = under([nameRule("allow", "*.hawser.internal")], { rules: { dnsServers: [] } });
+  assertEquals(outcome(script, "tcp", "10.0.2.2"), "127.0.0.1:443");
 });
 
 Deno.test("Gatekeeper lets an address rule decide before names: a deny refuses, an allow allows", () => {
