@@ -9,8 +9,8 @@
  *   enough for the verdict, its bytes are never copied.
  * - **Refuse**: the host connection is reset, the owner's side fails with `prohibited`, and the flow ends as the judge
  *   says (`endsAs`).
- * - **More**: the judge has to make up his mind once `MAX_FIRST_BYTES` are held, `VERDICT_MS` after the first of them,
- *   or if the owner finishes, also if nothing was written.
+ * - **More**: the judge has to make up his mind once `MAX_FIRST_BYTES` are held, or a small buffer while memory is
+ *   full; `VERDICT_MS` after the first of them; or if the owner finishes, also if nothing was written.
  *
  * **Closing.** FIN waits behind what is held. Until the host has taken that, the socket says that it owes
  * (`unwritten`), and its owner stays: a flow lives on as `draining`. An owner that closes all the same has it reset.
@@ -242,7 +242,8 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
   /** What the judge says; for the last time if nothing more is ever held. */
   #ask(bytes: Uint8Array, start: number, end: number): FirstBytesVerdict {
     const verdict = this.#judge.judge(bytes, start, end);
-    if (verdict !== "more" || end - start < MAX_FIRST_BYTES) return verdict;
+    const most = this.#context.pool.isFull ? SMALL_BUFFER : MAX_FIRST_BYTES;
+    if (verdict !== "more" || end - start < most) return verdict;
     return this.#judge.last(false) === "pass" ? "pass" : "refuse";
   }
 

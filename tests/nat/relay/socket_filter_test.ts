@@ -93,6 +93,27 @@ Deno.test("SocketFilter passes on what it holds, if its judge gives way when tim
   });
 });
 
+Deno.test("SocketFilter holds no more than 4 KiB while memory is full", () => {
+  NatScript.filtered({ judge: passOk }, () => {
+    const script = new NatScript({ maxBufferBytes: 1 }),
+      socket = script.open(),
+      bytes = bytesOf("ok".padEnd(4096, "."));
+    script.send({ payload: bytes.subarray(0, 1400) });
+    script.send({ payload: bytes.subarray(1400, 2800) });
+    script.send({ payload: bytes.subarray(2800, 4095) });
+    assertEquals([script.nat.flows()[0]!.bytesFromGuest, socket.closed], [4095, false]);
+    script.send({ payload: bytes.subarray(4095) });
+    assertEquals([socket.wasReset, script.nat.endings.hostRefused], [true, 1]);
+    script.take();
+    script.assertEmpty();
+
+    const short = new NatScript({ maxBufferBytes: 1 }), other = short.open();
+    short.send({ payload: "ok" });
+    short.send({ payload: "!" });
+    assertEquals(other.received, bytesOf("ok!"));
+  });
+});
+
 filterTest("resets a guest at once that has not taken what the host has said", (script, socket) => {
   script.send({ payload: "no", window: 0 });
   socket.hostSends("220 ready");
