@@ -121,6 +121,10 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
 
   /** The host's, and what the filter itself has to write. */
   override setInterest(interest: number): void {
+    if (this.#through !== null && !this.hasFailed) {
+      this.interest = interest;
+      return this.#through.setInterest(interest);
+    }
     super.setInterest(interest);
     this.#setHostInterest();
   }
@@ -130,6 +134,7 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
     const host = this.#host;
     if (host === null) return super.read(bytes, start, end);
     const count = host.read(bytes, start, end);
+    if (count >= 0) return count;
     // After a failure the host tells by itself when there is more to read.
     if (count === FAILED || (count === WOULD_BLOCK && this.hasFailed)) this.failureSeen(host.error);
     return count;
