@@ -51,10 +51,19 @@ export function encodeBadVersionAnswer(into: Uint8Array, at: number, query: DnsQ
   return encodeDnsAnswer(into, at, query, { flags: DNS_BADVERS & 15, extendedRcode: DNS_BADVERS >>> 4 });
 }
 
-/** Why a name is refused, for people; `by` is the rule, and `alias` the name on the way that it is about. */
+/**
+ * Why a name is refused, and what would help, for people; `by` is the rule, and `alias` the name on the way that it is
+ * about.
+ */
 export function refusalText(name: string, by: Rule | null, alias?: string): string {
-  const leads = alias === undefined ? "" : ` leads to ${alias}`;
-  return `${name}${leads}: ${by === null ? "no allow rule matches" : describeRule(by)}`;
+  const leads = alias === undefined ? "" : ` leads to ${alias}`,
+    remedy = canBeRule(name) ? `; --allow ${name} would` : "";
+  return `${name}${leads}: ${by === null ? `no allow rule matches${remedy}` : describeRule(by)}`;
+}
+
+/** Whether a rule can have the name: a guest asks for whatever it likes. */
+function canBeRule(name: string): boolean {
+  return /^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(name);
 }
 
 function extendedError(code: number, text: string): Uint8Array {

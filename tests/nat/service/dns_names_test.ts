@@ -310,10 +310,15 @@ Deno.test("a name that no rule lets be asked does not exist, at once, and the gu
   );
   const answer = script.resolve("evil.example A", {}, { additionals: [optRecord(1232, 0x8000)] });
   const { code, text } = extendedError(answer);
-  assertEquals([code, text], [EDE_BLOCKED, "evil.example: no allow rule matches"]);
+  assertEquals([code, text], [EDE_BLOCKED, "evil.example: no allow rule matches; --allow evil.example would"]);
   assertEquals(decodeDns(answer).records.at(-1)!.ttl & 0x8000, 0x8000, "DO is repeated");
   script.assertCounters({ dnsRefused: 2 });
-  assertEquals(script.warnings[0], "Refused DNS of guest 1: evil.example: no allow rule matches");
+  assertEquals(
+    script.warnings[0],
+    "Refused DNS of guest 1: evil.example: no allow rule matches; --allow evil.example would",
+  );
+  script.resolve("no\\032name.example A");
+  assertEquals(script.warnings[2], "Refused DNS of guest 1: no\\032name.example: no allow rule matches");
   assertEquals(script.host.udpSockets.length, 0);
 });
 
