@@ -38,11 +38,14 @@ import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
 import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
 import { parseDhcpOptions } from "./nat/service/dhcp_options.ts";
-import type { RuleList } from "./nat/rules/rule_list.ts";
+import type { Segments } from "./nat/rules/segment.ts";
 import type { TranslationRules } from "./nat/rules/translate.ts";
 import { createTranslationRules, type Families, NO_DNS } from "./nat/rules/translation_options.ts";
+import type { Decide } from "./nat/rules/decide.ts";
+import { checkNamesTtl } from "./nat/rules/bindings.ts";
+import { GatewayRules } from "./rules/gateway_rules.ts";
 import { openFamilyWarning } from "./rules/open_family.ts";
-import { readRuleList } from "./rules/read.ts";
+import { readRuleList, type ReadRules } from "./rules/read.ts";
 import type { RulesFile } from "./rules/rules_file.ts";
 import type { Link, LinkReceiver } from "./net/link/link.ts";
 import { formatEndpoint } from "./net/wire/address.ts";
@@ -63,15 +66,25 @@ export type {
   FlowEnded,
   FlowOpened,
   FlowRefused,
+  FlowVerified,
   ForwardAdded,
   ForwardRemoved,
   GatewayEvent,
   GuestAttached,
   GuestDetached,
   LeaseGiven,
+  PeerEnded,
+  PeerOpened,
+  RulesChanged,
   Totals,
 } from "./nat/flow/events.ts";
 export { type GatewayCustomEvent, GatewayEvents, type GatewayListener } from "./nat/flow/event_target.ts";
+export type { AskedFlow, Decide, Decision } from "./nat/rules/decide.ts";
+export type { Rule } from "./nat/rules/rule.ts";
+export type { FlowRefusal, RefusalCause } from "./nat/rules/verdict.ts";
+export type { RuleList } from "./nat/rules/rule_list.ts";
+export type { GatewayRules, OtherRules, RulesHolder } from "./rules/gateway_rules.ts";
+export type { ReadRules } from "./rules/read.ts";
 export type { Families } from "./nat/rules/translation_options.ts";
 export type { FlowInfo } from "./nat/flow/flow.ts";
 export type { HostNetwork } from "./nat/host.ts";
@@ -135,6 +148,24 @@ export interface GatewayOptions {
    */
   readonly rules?: string | RulesFile | readonly (string | RulesFile)[];
   /**
+   * What TCP flows that only a name allows must say. `verify`: if they begin with TLS or HTTP, that name; other
+   * protocols pass. `strict`: TLS or HTTP with that name, and nothing else. Default `verify`.
+   */
+  readonly names?: "verify" | "strict";
+  /**
+   * For how many seconds an address at least keeps the name by which a guest has asked for it, whatever the answer's
+   * TTL; new flows renew that for up to a day. Default 3600.
+   */
+  readonly namesTtlS?: number;
+  /** Whether rules only say what they would refuse. The default of `deny` stays in force. Default false. */
+  readonly reportOnly?: boolean;
+  /**
+   * Decides of every flow, and of every new destination of datagrams, that the rules allow: `allow`, `refuse`, or
+   * `{ redirect: "ADDR:PORT" }`, which leads it elsewhere. It is called in the gateway's turn and must answer at once;
+   * if it throws, the flow is refused. Default none.
+   */
+  readonly decide?: Decide;
+  /**
    * Ports of the host that lead to ports of a guest: `tcp:8080:80`, `udp:[::1]/5353`,
    * `tcp:0.0.0.0/8000-8009:9000-9009`, `tcp:8080:10.0.2.20/80`; on 127.0.0.1 unless an address is named. All are bound
    * before anything else begins, or none. Default none; see `Gateway.forwards` for later ones.
@@ -196,6 +227,8 @@ export class Gateway implements AsyncDisposable {
   readonly forwards: PortForwards;
   /** What happens: flows, refusals, questions for names, guests, leases, forwards. */
   readonly events: GatewayEvents;
+  /** Where guests may go: the rules in force, and others in their place. */
+  readonly rules: GatewayRules;
 
   #nat: Nat;
   #host: HostNetwork;
@@ -208,13 +241,14 @@ export class Gateway implements AsyncDisposable {
   #addresses: Disposable | null = null;
   #recorder: Recorder | null = null;
 
-  private constructor(nat: Nat, host: HostNetwork, logger: Logger) {
+  private constructor(nat: Nat, host: HostNetwork, logger: Logger, rules: GatewayRules) {
     this.#nat = nat;
     this.#host = host;
     this.#arrivals = new RateLimitedLog(logger, () => host.now());
     this.#refusals = new RateLimitedLog(logger, () => host.now());
     this.forwards = new PortForwards(host, nat);
     this.events = new GatewayEvents(nat.events);
+    this.rules = rules;
   }
 
   /**
@@ -225,17 +259,16 @@ export class Gateway implements AsyncDisposable {
    */
   static async start(options: GatewayOptions = {}): Promise<Gateway> {
     options.signal?.throwIfAborted();
-    const { list: egress, warnings, digest } = await readRuleList(options);
+    const read = await readRuleList(options);
     await using owned = new AsyncDisposableStack();
     const addresses = options.hostAddresses === false ? owned.use(openHostAddresses()) : null;
     const dnsServers = options.dns === undefined ? [] : options.dns === NO_DNS ? null : [options.dns];
-    const rules = createTranslationRules({ ...options, dnsServers, hostAddresses: addresses, egress });
-    for (const { message } of warnings) options.logger?.warn(`Rules: ${message}`);
+    const rules = createTranslationRules({ ...options, dnsServers, hostAddresses: addresses, egress: read.list });
     const host = createHost(options.host);
     if (host !== options.host) owned.use(host);
     const recorder = createRecorder(host, rules, options);
     if (recorder !== null) owned.use(recorder);
-    const gateway = await Gateway.#startOn(host, rules, { ...options, recorder, digest });
+    const gateway = await Gateway.#startOn(host, rules, { ...options, recorder, read });
     owned.move();
     gateway.#addresses = addresses;
     return gateway;
@@ -244,12 +277,12 @@ export class Gateway implements AsyncDisposable {
   static async #startOn(
     host: HostNetwork,
     rules: TranslationRules,
-    { recorder, digest, ...options }: GatewayOptions & { recorder: Recorder | null; digest: string },
+    { recorder, read, ...options }: GatewayOptions & { recorder: Recorder | null; read: ReadRules },
   ): Promise<Gateway> {
-    const logger = options.logger ?? SILENT, open = openFamilyWarning(rules.egress, rules);
-    if (open !== null) logger.warn(open);
+    const logger = options.logger ?? SILENT;
+    warnOfRules(logger, read, rules);
     const maxFlows = options.maxFlows ?? MAX_FLOWS_DEFAULT;
-    const { tcp, maxBufferBytes, maxNewFlows, shared } = options;
+    const { tcp, maxBufferBytes, maxNewFlows, shared, namesTtlS, reportOnly = false, decide, dns } = options;
     checkLimits(options);
     const limits = {
       maxFlows,
@@ -258,13 +291,27 @@ export class Gateway implements AsyncDisposable {
       ...(options.ipv6Route !== undefined && { ipv6Route: options.ipv6Route }),
       ...(tcp && { tcp }),
       ...(maxBufferBytes !== undefined && { maxBufferBytes }),
+      ...(namesTtlS !== undefined && { namesTtlS }),
+      ...(decide !== undefined && { decide }),
+      reportOnly,
+      strictNames: options.names === "strict",
     };
     const dhcp = parseDhcpOptions(options.dhcpOptions ?? []);
     const records = recorder === null ? {} : { records: recorder };
     const nat = new Nat({ host, rules, logger, random, dhcp, ...resolvers(options), ...limits, ...records });
     if (recorder !== null) nat.events.listen(recorder.listener);
-    recorder?.start(startFacts(rules.egress, digest));
-    const gateway = new Gateway(nat, host, logger);
+    recorder?.start(startFacts(read, options));
+    const live = new GatewayRules({
+      read,
+      dns,
+      use: (list, options) => nat.replaceRules(list, options),
+      changed: (change, read) => {
+        warnOfRules(logger, read, rules);
+        nat.events.emit("rulesChanged", () => ({ type: "rulesChanged", ...change }));
+        host.wake();
+      },
+    });
+    const gateway = new Gateway(nat, host, logger, live);
     gateway.#recorder = recorder;
     try {
       await gateway.forwards.add(options.forwards ?? []);
@@ -387,18 +434,26 @@ function createRecorder(host: HostNetwork, rules: TranslationRules, { audit, log
 }
 
 /** How the gateway begins, for its first record. */
-function startFacts({ rules, namesDecide, deniesNames, dnsOpen }: RuleList, digest: string): StartFacts {
-  const allow = rules.filter(({ verdict }) => verdict === "allow").length;
+function startFacts({ list, digest }: ReadRules, { names, reportOnly }: GatewayOptions): StartFacts {
+  const { rules, namesDecide, deniesNames, dnsOpen } = list,
+    allow = rules.filter(({ verdict }) => verdict === "allow").length;
   return {
     event: "start",
     hawser: config.version,
     rules: digest,
-    mode: "enforce",
-    names: namesDecide || deniesNames ? "verify" : "off",
+    mode: reportOnly ? "report" : "enforce",
+    names: namesDecide || deniesNames ? names ?? "verify" : "off",
     allow,
     deny: rules.length - allow,
     dnsOpen,
   };
+}
+
+/** Tells of rules what a user should know. */
+function warnOfRules(logger: Logger, { list, warnings }: ReadRules, segments: Segments): void {
+  const open = openFamilyWarning(list, segments);
+  if (open !== null) logger.warn(open);
+  for (const { message } of warnings) logger.warn(`Rules: ${message}`);
 }
 
 /** Throws a `RangeError` for a limit that is none. */
@@ -410,6 +465,15 @@ function checkLimits(options: GatewayOptions): void {
     } catch (error) {
       throw new RangeError(`Cannot set ${name} to ${limit}: ${error instanceof Error ? error.message : error}`);
     }
+  }
+  const { names = "verify", namesTtlS } = options;
+  if (names !== "verify" && names !== "strict") {
+    throw new TypeError(`Cannot set names to ${names}: it is verify or strict`);
+  }
+  try {
+    if (namesTtlS !== undefined) checkNamesTtl(namesTtlS);
+  } catch (error) {
+    throw new RangeError(`Cannot set namesTtlS to ${namesTtlS}: ${error instanceof Error ? error.message : error}`);
   }
 }
 

@@ -16,6 +16,7 @@
  */
 export * from "../nat/rules/rule.ts";
 export * from "../nat/rules/rule_list.ts";
+export { GatewayRules, type OtherRules, type RulesHolder } from "./gateway_rules.ts";
 export * from "./name.ts";
 export * from "./open_family.ts";
 export { DENY_NONE, formatSpec, parseRule, type RuleContext } from "./parse_rule.ts";

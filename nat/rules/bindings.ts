@@ -33,6 +33,9 @@ export const MAX_BOUND_NAMES = 64;
 /** Least life of a binding in seconds, unless the gateway is told otherwise. */
 export const DEFAULT_NAMES_TTL_S = 3600;
 
+/** Least and most of the least life of a binding, in seconds: a week is as long as any answer is believed. */
+const TTL_BOUNDS_S = [1, 604_800] as const;
+
 /** How long after an answer flows can renew a binding, in milliseconds. */
 const RENEWABLE_MS = 86_400_000;
 /** No answer is believed for longer, in seconds (RFC 8767 section 4). */
@@ -103,6 +106,13 @@ interface Origin {
 }
 
 const NONE: readonly never[] = [];
+
+/** A least life of bindings in seconds, if it is one. Throws a `RangeError` whose message is what would be right. */
+export function checkNamesTtl(seconds: number): number {
+  const [least, most] = TTL_BOUNDS_S;
+  if (Number.isInteger(seconds) && seconds >= least && seconds <= most) return seconds;
+  throw new RangeError(`it is a whole number of seconds from ${least} to ${most}`);
+}
 
 /** The bindings of one guest. */
 export class GuestBindings {
