@@ -9,6 +9,7 @@
 import { checkForwards, parseForward } from "../forward/port_spec.ts";
 import type { Gateway, GatewayOptions } from "../mod.ts";
 import { DEFAULT_DENY } from "../nat/rules/rule.ts";
+import { DEFAULT_NAMES_TTL_S } from "../nat/rules/bindings.ts";
 import type { HostAddresses, HostNetwork } from "../nat/host.ts";
 import { parseDhcpOption, parseDhcpOptions } from "../nat/service/dhcp_options.ts";
 import { DEFAULT_SUBNET, DEFAULT_SUBNET6 } from "../nat/rules/segment.ts";
@@ -35,6 +36,8 @@ import {
   readFlowLimit,
   readHostKind,
   readLogLevel,
+  readNames,
+  readNamesTtl,
   readTcpPorts,
   readUdpPorts,
 } from "./values.ts";
@@ -128,6 +131,19 @@ export const GATEWAY_ROWS = {
     shown: DEFAULT_DENY.join(", "),
     read: checkedBy((text) => checkRule("deny", text)),
   },
+  "names": {
+    metavar: "verify|strict",
+    help: "what TCP flows that only a name allows must say. verify: TLS and HTTP that name;\n" +
+      "strict: nothing but TLS and HTTP, which say it",
+    shown: "verify",
+    read: readNames,
+  },
+  "names-ttl": {
+    metavar: "SECONDS",
+    help: "how long an address keeps the name that led to it, at least",
+    shown: `${DEFAULT_NAMES_TTL_S}`,
+    read: readNamesTtl,
+  },
   "dhcp-option": {
     metavar: "NAME=VALUE",
     help: "what DHCP tells: bootfile-name, next-server, tftp-server-name, host-name,\n" +
@@ -167,6 +183,8 @@ export function gatewaySettings(
       subnet6: values.subnet6,
       families: familiesOf(program, { ...values, mtu: defaults.mtu }),
       dns: values.dns,
+      names: values.names,
+      namesTtlS: values["names-ttl"],
       maxFlows: values["max-flows"],
       maxNewFlows: values["max-new-flows"],
     }),

@@ -5,6 +5,7 @@
  */
 import { parsePortSpec } from "../forward/port_spec.ts";
 import { checkFlowLimit } from "../nat/flow/quota.ts";
+import { checkNamesTtl } from "../nat/rules/bindings.ts";
 
 /** Least MTU: what every IPv4 host must be able to receive (RFC 791 section 3.2). */
 export const LEAST_MTU = 576;
@@ -38,6 +39,17 @@ export function readMtu(text: string): number {
 /** How many flows there may be at once, or may begin in a second. */
 export function readFlowLimit(text: string): number {
   return checkFlowLimit(readNumber(text));
+}
+
+/** What TCP flows that only a name allows must say. */
+export function readNames(text: string): "verify" | "strict" {
+  if (text === "verify" || text === "strict") return text;
+  throw new TypeError("it is verify or strict");
+}
+
+/** For how many seconds an address at least keeps a name. */
+export function readNamesTtl(text: string): number {
+  return checkNamesTtl(readNumber(text));
 }
 
 /** How many clients a forwarder serves at once. */

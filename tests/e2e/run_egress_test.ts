@@ -38,7 +38,7 @@ Deno.test({
     const denials: [string[], string][] = [
       [["--deny", "127.0.0.0/8"], "deny 127.0.0.0/8, 10.0.2.2 leads to 127.0.0.1"],
       [["--deny", `10.0.2.2:${server.port}`], `deny 10.0.2.2:${server.port}`],
-      [["--allow", "192.0.2.0/24"], "no allow rule holds it"],
+      [["--allow", "192.0.2.0/24"], "no allow rule matches; --allow 10.0.2.2:"],
       [["--no-host-loopback"], "no host loopback"],
     ];
     for (const [options, rule] of denials) {
