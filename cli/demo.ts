@@ -97,19 +97,17 @@ async function showInNamespace(server: Server, print: (line: string) => void): P
   ];
   const line = parseCommandLine(["run", "--", ...command, "10.0.2.2", `${server.port}`, `${NAMESPACE_BULK_BYTES}`]);
   if (line.kind !== "run") throw new Error("Cannot start the client: its command line was not understood");
-  const [{ GatewayWorker }, { HAWSER_FAILED, run }] = await Promise.all([
-    import("./gateway_worker.ts"),
-    import("./run.ts"),
-  ]);
-  const worker = new GatewayWorker(), seen = new Set<string>();
+  const { HAWSER_FAILED, run } = await import("./run.ts");
+  const seen = new Set<string>();
+  let flows = () => "";
   let polling = false;
   server.onFirst = () => {
     polling = true;
     print("The guest is a Linux kernel in a network namespace of its own.");
     print("");
-    void poll(async () => collect(seen, await worker.flows()), () => polling);
+    void poll(() => collect(seen, flows()), () => polling);
   };
-  const code = await run(worker, line as CommandLine & { kind: "run" });
+  const code = await run(line as CommandLine & { kind: "run" }, (look) => flows = look);
   const served = polling;
   polling = false;
   if (code === HAWSER_FAILED && !served) return "a namespace could not be had, as said above";

@@ -14,6 +14,9 @@ import { type Capability, dropCapabilities, hideProcess, type Problem } from "..
 import { originalEnvironment } from "../net/linux/process.ts";
 import { denySystemCalls } from "../net/linux/seccomp.ts";
 
+/** What a gateway keeps: its TAP, sockets for ICMP echo, ports below 1024, paths of sockets in folders of others. */
+export const NEEDED_BY_GATEWAY: readonly Capability[] = ["netAdmin", "netRaw", "netBindService", "dacOverride"];
+
 /** Hides this process from others of its user, where that can be done. */
 export function hide(): void {
   if (!canHarden()) return;
@@ -30,11 +33,6 @@ export function harden(logger: Logger, kept: readonly Capability[]): void {
   tell(logger, hideProcess());
   tell(logger, dropCapabilities(kept));
   tell(logger, denySystemCalls());
-}
-
-/** Drops this thread's capabilities but `kept`. */
-export function dropAllBut(logger: Logger, kept: readonly Capability[]): void {
-  if (canHarden()) tell(logger, dropCapabilities(kept));
 }
 
 /** A kernel that does not know something is no reason to worry the user; one that refuses it is. */

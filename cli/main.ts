@@ -57,38 +57,17 @@ async function follow(line: CommandLine): Promise<number> {
       return await demo();
     }
     case "serve": {
-      checkWorkingDirectory();
       keepOnly(neededByServe(line.options));
-      const { GatewayWorker } = await import("./gateway_worker.ts");
-      const worker = new GatewayWorker();
       const { serve } = await import("./serve.ts");
-      return await serve(worker, line.options);
+      return await serve(line.options);
     }
     case "run": {
       if (Deno.build.os !== "linux") {
         throw new Error(`cannot run a command in a namespace: this needs Linux, not ${Deno.build.os}`);
       }
-      checkWorkingDirectory();
       keepOnly(neededByRun(line.options));
-      // The Worker loads while the rest of this thread's modules do.
-      const { GatewayWorker } = await import("./gateway_worker.ts");
-      const worker = new GatewayWorker();
       const { run } = await import("./run.ts");
-      return await run(worker, line);
+      return await run(line);
     }
-  }
-}
-
-/** Throws an `Error` if Deno cannot name the working directory: it starts no Worker then. */
-function checkWorkingDirectory(): void {
-  try {
-    Deno.cwd();
-  } catch (error) {
-    const why = error instanceof Deno.errors.NotFound
-      ? "it has been deleted"
-      : error instanceof Deno.errors.InvalidData
-      ? "its path is not UTF-8"
-      : undefined;
-    if (why !== undefined) throw new Error(`cannot use the working directory: ${why}, change to another one`);
   }
 }

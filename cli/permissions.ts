@@ -2,8 +2,7 @@
  * Giving up Deno's permissions at run time: each command keeps what it still needs, once its options are known and
  * again once it serves.
  *
- * A Worker shares the permissions of the main thread: what either gives up is gone for both. So the last step is done
- * once both have what they need, and leaves what either still uses. docs/permissions.md has the table.
+ * docs/permissions.md has the table.
  *
  * @module
  */
@@ -28,12 +27,9 @@ export function keepOnly(kept: readonly Permission[], logger?: Logger): void {
   logger.debug(`Permissions from here on: ${left.join(", ") || "none"}`);
 }
 
-/**
- * What `run` needs from the start on: its Worker's modules (files in a checkout, imports from a registry where it is
- * installed, also of what is in Deno's cache), FFI, the environment where there is no /proc, its options.
- */
+/** What `run` needs from the start on: files, FFI, the environment where there is no /proc, its options. */
 export function neededByRun({ host, pcap }: RunOptions): Permission[] {
-  return ["read", "import", "env", "ffi", ...when("net", host === "deno"), ...when("write", pcap !== undefined)];
+  return ["read", "env", "ffi", ...when("net", host === "deno"), ...when("write", pcap !== undefined)];
 }
 
 /** What `serve` needs from the start on. */
@@ -41,7 +37,6 @@ export function neededByServe({ host, links, pcap, pidFile }: ServeOptions): Per
   const hasPath = links.some(({ kind }) => kind === "unix" || kind === "unixgram");
   return [
     "read",
-    "import",
     "ffi",
     ...when("net", host === "deno"),
     ...when("write", (pcap !== undefined && pcap !== "-") || pidFile !== undefined || (host === "deno" && hasPath)),

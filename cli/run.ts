@@ -1,16 +1,16 @@
 /**
  * `hawser run`: a command in a network namespace behind a gateway, from start to end.
  *
- * The Worker loads while the namespace is created. When both are there the Worker takes the TAP and serves it; only
- * then is the namespace configured and COMMAND started. From then on Hawser lets COMMAND be: it has the terminal to
+ * The gateway's modules load while the namespace is created. When both are there the gateway takes the TAP and serves
+ * it; only then is the namespace configured and COMMAND started. From then on Hawser lets COMMAND be: it has the terminal to
  * itself, signals that concern it are passed on, and when it has ended, what it left is ended too. Whatever happens to
  * Hawser, the watcher of `namespace_script.ts` sees to that.
  *
  * @module
  */
 import { gatewayRules } from "./gateway_settings.ts";
-import type { GatewayWorker } from "./gateway_worker.ts";
-import { harden } from "./hardening.ts";
+import type { GatewayRunner } from "./gateway_runner.ts";
+import { harden, NEEDED_BY_GATEWAY } from "./hardening.ts";
 import type { Segment } from "../nat/rules/segment.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { readCommand, refusalOf } from "./command.ts";
@@ -24,18 +24,21 @@ import { exitCodeOf, IGNORED, PASSED_ON, REPORT } from "./signals.ts";
 /** Exit code when Hawser itself failed. */
 export const HAWSER_FAILED = 125;
 
-/** Runs `command` behind the gateway that `worker` becomes. Resolves to the exit code. */
+/**
+ * Runs `command` behind a gateway. Once that serves, `serving` is told how to look at its flows. Resolves to the exit
+ * code.
+ */
 export async function run(
-  worker: GatewayWorker,
   { options, command: words }: { options: RunOptions; command: readonly string[] },
+  serving: (flows: () => string) => void = () => {},
 ): Promise<number> {
   const command = readCommand(words), refusal = refusalOf(command);
   if (refusal !== undefined) return fail(refusal.message, refusal.code);
   const { ipv4, ipv6 } = gatewayRules(options.gateway);
   const hasDns = options.gateway.dns !== "none", logger = stderrLogger(options.logLevel);
-  let namespace: Namespace;
+  let namespace: Namespace, runner: GatewayRunner;
   try {
-    namespace = await Namespace.open({
+    const opening = Namespace.open({
       ipv4: ipv4 === null ? undefined : { address: addressOf(ipv4), gateway: `${ipv4.gateway}` },
       ipv6: ipv6 === null ? undefined : addressOf(ipv6),
       mtu: options.mtu,
@@ -43,23 +46,28 @@ export async function run(
       command,
       isolation: options.isolate ? new Isolation(command, makeOwnFiles(options)) : undefined,
     });
+    // The gateway's modules load while other processes make the namespace.
+    const [{ GatewayRunner }, opened] = await Promise.all([import("./gateway_runner.ts"), opening]);
+    runner = new GatewayRunner();
+    namespace = opened;
   } catch (error) {
     if (error instanceof NamespaceError || error instanceof IsolationError) return fail(error.message);
     throw error;
   }
-  const release = takeSignals(namespace, worker);
-  const failed = worker.failed.then((message) => ({ message }));
+  const release = takeSignals(namespace, runner);
+  const failed = runner.failed.then((message) => ({ message }));
   try {
     const { mtu, offload } = options, { tun } = namespace;
     const sources = [{ kind: "tap", name: "eth0", tun, mtu, offload } as const];
-    const started = worker.start({ kind: "start", sources, needsTap: false, settings: options });
+    const started = runner.start({ sources, needsTap: false, settings: options }).catch(({ message }) => ({ message }));
     // A signal may come before COMMAND is there: that is no failure.
-    const early = await Promise.race([started, failed, namespace.ended.then(exitCodeOf)]);
+    const early = await Promise.race([started, namespace.ended.then(exitCodeOf)]);
     if (typeof early === "number") return early;
     if ("message" in early) return fail(`cannot start the gateway: ${early.message}`);
+    serving(() => runner.flows());
     await namespace.proceed(early);
     // COMMAND has just been started: nothing of this reaches it.
-    harden(logger, ["kill"]);
+    harden(logger, ["kill", ...NEEDED_BY_GATEWAY]);
     keepOnly(neededByGateway(options, sources), logger);
     if (namespace.unresolved && hasDns) {
       logger.warn("names will not resolve: there is no /etc/resolv.conf to replace");
@@ -81,7 +89,7 @@ export async function run(
       logger.warn("what the command left in its namespace has not ended yet");
     }
     // Its network and its kernel's half of each connection live as long as the TAP is open.
-    await Promise.race([worker.stop({ guestsHaveEnded: true }), failed]);
+    await Promise.race([runner.stop({ guestsHaveEnded: true }), failed]);
   }
 }
 
@@ -102,8 +110,8 @@ function makeOwnFiles({ pcap }: RunOptions): string[] {
 }
 
 /** Passes on, ignores or answers signals. The function that is returned lets those that mean it end Hawser again. */
-function takeSignals(namespace: Namespace, worker: GatewayWorker): () => void {
-  for (const signal of REPORT) Deno.addSignalListener(signal, () => void worker.flows().then(writeStderr));
+function takeSignals(namespace: Namespace, runner: GatewayRunner): () => void {
+  for (const signal of REPORT) Deno.addSignalListener(signal, () => writeStderr(runner.flows()));
   const listeners = [
     ...PASSED_ON.map((signal): [Deno.Signal, () => void] => [signal, () => namespace.kill(signal)]),
     ...IGNORED.map((signal): [Deno.Signal, () => void] => [signal, () => namespace.interrupt(signal)]),

@@ -1,8 +1,7 @@
 /**
  * `hawser serve`: a gateway for guests from outside, from start to end.
  *
- * The gateway runs in the Worker that `run` has too: there it may block in its event loop, and this thread stays free
- * for signals and the terminal. INT, TERM, HUP and the end of `--exit-fd` end it in an orderly way: no guest is taken
+ * INT, TERM, HUP and the end of `--exit-fd` end it in an orderly way: no guest is taken
  * any more, what one side has sent and finished reaches the other (`last_bytes.ts`), sockets and paths are freed. A
  * second signal ends it at once. PWR prints the flow table.
  *
@@ -12,10 +11,10 @@
  *
  * @module
  */
-import type { GatewayWorker } from "./gateway_worker.ts";
+import { GatewayRunner } from "./gateway_runner.ts";
 import type { GuestSource } from "./guest_source.ts";
 import { gatewayRules } from "./gateway_settings.ts";
-import { harden } from "./hardening.ts";
+import { harden, NEEDED_BY_GATEWAY } from "./hardening.ts";
 import { checkReady, tellReady, whenClosed } from "./inherited_fds.ts";
 import { type LinkSpec, OFFLOAD_SUFFIX } from "./link_spec.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
@@ -31,10 +30,10 @@ const ETHERNET_MTU = 1500;
 export interface Personality {
   /** How a TAP is configured. */
   readonly tap?: Omit<TapConfiguration, "name"> | undefined;
-  /** Whether the gateway's thread keeps no capability but that for low ports. */
+  /** Whether Hawser keeps no capability but that for low ports. */
   readonly isConfined?: boolean;
   /** Called when the gateway serves and nothing has been given up yet; what it answers is closed at the end. */
-  begin?(worker: GatewayWorker): Promise<AsyncDisposable>;
+  begin?(gateway: GatewayRunner): Promise<AsyncDisposable>;
 }
 
 const isWindows = Deno.build.os === "windows";
@@ -43,32 +42,28 @@ const ENDING: readonly Deno.Signal[] = isWindows ? ["SIGINT", "SIGBREAK"] : ["SI
 /**
  * Serves guests until it is told to end. Resolves to the exit code; throws an `Error` where it cannot begin or go on.
  */
-export async function serve(
-  worker: GatewayWorker,
-  options: ServeOptions,
-  personality: Personality = {},
-): Promise<number> {
+export async function serve(options: ServeOptions, personality: Personality = {}): Promise<number> {
   const logger = stderrLogger(options.logLevel);
-  const failed = worker.failed.then((message) => {
+  const runner = new GatewayRunner();
+  const failed = runner.failed.then((message) => {
     throw new Error(message);
   });
   if (options.readyFd !== undefined) checkReady(options.readyFd);
   const exit = options.exitFd === undefined ? new Promise<never>(() => {}) : whenClosed(options.exitFd);
   // It is raced with below; until then nobody hears of a failure.
   exit.catch(() => {});
-  const [told, release] = takeSignals(() => void worker.flows().then(writeStderr));
+  const [told, release] = takeSignals(() => writeStderr(runner.flows()));
   await using more = new AsyncDisposableStack();
   try {
     const sources: GuestSource[] = [], taps: NamespaceTun[] = [];
     more.defer(async () => void await Promise.all(taps.map((tap) => tap.release())));
     for (const link of options.links) sources.push(await sourceOf(link, options, { taps, personality }));
-    const { outbound } = options, isConfined = personality.isConfined ?? false;
-    const start = { kind: "start", sources, needsTap: true, outbound, isConfined, settings: options } as const;
-    const { addresses } = await Promise.race([worker.start(start), failed]);
+    const { outbound } = options;
+    const { addresses } = await runner.start({ sources, needsTap: true, outbound, settings: options });
     for (const tap of taps) await tap.configure();
-    if (personality.begin !== undefined) more.use(await personality.begin(worker));
+    if (personality.begin !== undefined) more.use(await personality.begin(runner));
     if (options.pidFile !== undefined) writePid(options.pidFile);
-    harden(logger, isConfined ? ["netBindService"] : []);
+    harden(logger, personality.isConfined ? ["netBindService"] : NEEDED_BY_GATEWAY);
     keepOnly(neededByGateway(options, sources), logger);
     for (const address of addresses.map((address, i) => asWritten(address, options.links[i]!))) {
       writeStderr(`listening on ${address}\n`);
@@ -76,7 +71,7 @@ export async function serve(
     if (options.readyFd !== undefined) await tellReady(options.readyFd);
     const why = await Promise.race([told, exit.then(() => "--exit-fd was closed"), failed]);
     logger.info(`ending, ${why}`);
-    await Promise.race([worker.stop({ guestsHaveEnded: false }), failed]);
+    await Promise.race([runner.stop({ guestsHaveEnded: false }), failed]);
     return 0;
   } finally {
     release();

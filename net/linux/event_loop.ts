@@ -8,9 +8,10 @@
  * so that a timer is late rather than polled for. A `Watch` whose handler left work joins the list of the next turn,
  * which then does not wait.
  *
- * **Where it runs.** `runBlocking` holds the thread that calls it, a Worker's: `wakeLoop` from another thread makes it
- * return after the turn. `start` shares a thread with other code. Each wait of a started loop occupies a thread of
- * Deno's pool, so only one loop of an isolate may be started: `EventLoop.shared()` is that one.
+ * **Where it runs.** `runBlocking` keeps the thread that calls it, a Worker's: `wakeLoop` from another thread makes it
+ * return after the turn. `start` and `run` share a thread with other code; `hold` has most of the thread for itself.
+ * Each wait that such a loop leaves to others occupies a thread of Deno's pool, so only one loop of an isolate may be
+ * started: `EventLoop.shared()` is that one.
  *
  * **Closing.** A descriptor is closed at the end of a turn, when no wait looks at it and no handler of the same turn
  * could meet its number again under another owner.
@@ -21,7 +22,7 @@ import type { Turn } from "../../nat/host.ts";
 import { Delays } from "./delays.ts";
 import { creationFailed, Epoll } from "./epoll.ts";
 import { type Libc, libc } from "./libc.ts";
-import { BlockingWaits, cooperate, type CooperativeLoop } from "./loop_waits.ts";
+import { BlockingWaits, cooperate, type CooperativeLoop, hold } from "./loop_waits.ts";
 import { type TurnShare, TurnShares } from "./turn_shares.ts";
 import { READABLE, ReadyWatches, type Watch, type WatchHandler } from "./watch.ts";
 
@@ -230,13 +231,32 @@ export class EventLoop implements AsyncDisposable {
 
   /** Begins to run turns beside other code on this thread. Throws an `Error` when this or another loop runs already. */
   start(): void {
-    this.#assertIdle("start");
+    this.#begin("start", cooperate);
+  }
+
+  /**
+   * Runs turns until `stop`, and holds this thread for some milliseconds at a time while there is traffic, as a program
+   * that does little else may. Rejects with what a handler throws. Throws as `start` does.
+   */
+  async hold(): Promise<void> {
+    this.#begin("hold", hold);
+    await this.#running;
+  }
+
+  /** Runs turns beside other code until `stop`. Rejects with what a handler throws. Throws as `start` does. */
+  async run(): Promise<void> {
+    this.#begin("run", cooperate);
+    await this.#running;
+  }
+
+  #begin(action: string, waits: typeof cooperate): void {
+    this.#assertIdle(action);
     if (EventLoop.#started) {
-      throw new Error("Cannot start event loop: another one is started on this thread, use EventLoop.shared()");
+      throw new Error(`Cannot ${action} event loop: another one is started on this thread, use EventLoop.shared()`);
     }
     EventLoop.#started = this;
     this.#stopping = false;
-    this.#running = this.#runStarted();
+    this.#running = this.#runStarted(waits);
   }
 
   /** Ends what `start` began, when the turn or wait under way is over. May be called again. */
@@ -255,18 +275,18 @@ export class EventLoop implements AsyncDisposable {
     this.#close();
   }
 
-  async #runStarted(): Promise<void> {
+  async #runStarted(waits: typeof cooperate): Promise<void> {
     try {
       // The caller of `start` goes on first.
       await Promise.resolve();
-      await this.#cooperate();
+      await this.#cooperate(waits);
     } finally {
       this.#running = undefined;
       EventLoop.#started = undefined;
     }
   }
 
-  async #cooperate(): Promise<void> {
+  async #cooperate(waits: typeof cooperate): Promise<void> {
     const isStopping = () => this.#stopping;
     const loop: CooperativeLoop = {
       get isStopping() {
@@ -280,7 +300,7 @@ export class EventLoop implements AsyncDisposable {
       },
     };
     try {
-      await cooperate(this.#epoll, loop);
+      await waits(this.#epoll, loop);
     } finally {
       this.#phase = IDLE;
       this.#closeReleased();

@@ -10,6 +10,11 @@
  * that look at its own sockets and messages: after `setImmediate` alone these are seldom looked at. Each wait occupies
  * a thread of the pool, of which there are 32.
  *
+ * **Holding a thread** on which other code has little to do, as the command's. Being woken by way of another thread
+ * costs half of a round trip, so after an event the loop waits on this thread, until nothing has happened for
+ * `QUIET_MS` (epoll's least), and for `HOLD_MS` at most: so long a signal may wait under load. Then a wait is left to
+ * the pool, and signals, children and timers are served at once.
+ *
  * @module
  */
 import type { Epoll } from "./epoll.ts";
@@ -23,6 +28,10 @@ const SHORT_WAIT_MS = 0.1;
 const LONG_TURN_MS = 0.1;
 /** How long a loop works before it gives way to the rest of the program. */
 const SLICE_MS = 4;
+/** How long a loop holds its thread. */
+const HOLD_MS = 20;
+/** Without an event for so long, it lets go of it. */
+const QUIET_MS = 1;
 
 /** The waits of a loop that has a thread of its own. */
 export class BlockingWaits {
@@ -80,5 +89,21 @@ export async function cooperate(epoll: Epoll, loop: CooperativeLoop): Promise<vo
     loop.waits();
     lastWork = loop.turn(await epoll.waitAsync(timeoutMs));
     sliceEnd = performance.now() + SLICE_MS;
+  } while (!loop.isStopping);
+}
+
+/** Runs the turns of a loop that holds its thread under load, until it is stopping. */
+export async function hold(epoll: Epoll, loop: CooperativeLoop): Promise<void> {
+  const waits = new BlockingWaits();
+  do {
+    loop.waits();
+    let now = loop.turn(await epoll.waitAsync(loop.timeoutMs(performance.now()))), isQuiet = false;
+    const sliceEnd = now + HOLD_MS;
+    while (!isQuiet && now < sliceEnd && !loop.isStopping) {
+      const timeoutMs = loop.timeoutMs(now);
+      const count = waits.wait(epoll, timeoutMs < 0 ? QUIET_MS : Math.min(timeoutMs, QUIET_MS), now);
+      isQuiet = count === 0 && timeoutMs !== 0;
+      now = loop.turn(count);
+    }
   } while (!loop.isStopping);
 }

@@ -4,7 +4,7 @@ import { neededByGateway, neededByRun, neededByServe } from "../../cli/permissio
 
 const PROGRAM = decodeURIComponent(new URL("./permissions_program.ts", import.meta.url).pathname);
 
-Deno.test("keepOnly leaves what is named and was there, to the main thread and to its Worker", async () => {
+Deno.test("keepOnly leaves what is named and was there", async () => {
   const permissions = [
     "--allow-read",
     "--allow-write=/tmp",
@@ -16,11 +16,10 @@ Deno.test("keepOnly leaves what is named and was there, to the main thread and t
   const args = ["run", "--no-prompt", ...permissions, PROGRAM];
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
   assertEquals(new TextDecoder().decode(stderr), "");
-  const { before, own, workers } = JSON.parse(new TextDecoder().decode(stdout));
+  const { before, after } = JSON.parse(new TextDecoder().decode(stdout));
   // Permissions for parts of something are not "granted" for the whole.
   assertEquals(before, ["read", "env", "ffi"]);
-  // A Worker shares the main thread's: the command relies on it.
-  assertEquals([own, workers], [["read", "env"], ["read", "env"]]);
+  assertEquals(after, ["read", "env"]);
 });
 
 /** What `run` or `serve` needs with these words, sorted. */
@@ -32,7 +31,7 @@ function needed(...words: string[]): string[] {
 }
 
 Deno.test("run needs neither net nor write, but for Deno's sockets and a capture", () => {
-  const always = ["env", "ffi", "import", "read"];
+  const always = ["env", "ffi", "read"];
   assertEquals(needed("run", "--host", "ffi", "true"), always);
   assertEquals(needed("run", "--host", "deno", "true"), [...always, "net"].sort());
   assertEquals(needed("run", "--host", "ffi", "--pcap", "x", "true"), [...always, "write"].sort());
@@ -41,14 +40,14 @@ Deno.test("run needs neither net nor write, but for Deno's sockets and a capture
 Deno.test("serve needs no right to run programs, also for a TAP in a namespace; net and write for Deno's sockets", () => {
   const serve = (link: string, host: string, ...more: string[]) =>
     needed("serve", "--listen", link, "--host", host, ...more);
-  assertEquals(serve("ws:127.0.0.1:0", "ffi"), ["ffi", "import", "read"]);
-  assertEquals(serve("unix:/x", "ffi"), ["ffi", "import", "read"]);
-  assertEquals(serve("tcp:127.0.0.1:0", "deno"), ["ffi", "import", "net", "read"]);
-  assertEquals(serve("unix:/x", "deno"), ["ffi", "import", "net", "read", "write"]);
-  assertEquals(serve("unix:/x", "ffi", "--pcap", "x"), ["ffi", "import", "read", "write"]);
-  assertEquals(serve("unix:/x", "ffi", "--pcap", "-"), ["ffi", "import", "read"]);
-  assertEquals(serve("tap:t0@pid:1", "ffi"), ["ffi", "import", "read"]);
-  assertEquals(serve("tap:t0", "ffi"), ["ffi", "import", "read"]);
+  assertEquals(serve("ws:127.0.0.1:0", "ffi"), ["ffi", "read"]);
+  assertEquals(serve("unix:/x", "ffi"), ["ffi", "read"]);
+  assertEquals(serve("tcp:127.0.0.1:0", "deno"), ["ffi", "net", "read"]);
+  assertEquals(serve("unix:/x", "deno"), ["ffi", "net", "read", "write"]);
+  assertEquals(serve("unix:/x", "ffi", "--pcap", "x"), ["ffi", "read", "write"]);
+  assertEquals(serve("unix:/x", "ffi", "--pcap", "-"), ["ffi", "read"]);
+  assertEquals(serve("tap:t0@pid:1", "ffi"), ["ffi", "read"]);
+  assertEquals(serve("tap:t0", "ffi"), ["ffi", "read"]);
 });
 
 Deno.test("a gateway that serves needs neither programs nor the environment, and writes nothing with FFI sockets", () => {

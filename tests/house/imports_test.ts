@@ -144,7 +144,7 @@ const SAMPLES: { rule: Rule; path: string; bad: string[]; good: string[] }[] = [
     rule: importDirection,
     path: "cli/run.ts",
     bad: ['new Worker(new URL("../tests/x.ts", import.meta.url));', 'import { x } from "../tools/x.ts";'],
-    good: ['new Worker(new URL("./run_worker.ts", import.meta.url));', 'import { Gateway } from "../mod.ts";'],
+    good: ['new Worker(new URL("./worker.ts", import.meta.url));', 'import { Gateway } from "../mod.ts";'],
   },
   { rule: knownPlace, path: "extra/a.ts", bad: [""], good: [] },
   { rule: knownPlace, path: "bench/a.ts", bad: [], good: [""] },

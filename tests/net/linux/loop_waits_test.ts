@@ -1,6 +1,7 @@
 import { assertEquals, assertGreater, assertLess, assertRejects } from "@std/assert";
 import { EventLoop, READABLE, WRITABLE } from "../../../net/linux/event_loop.ts";
 import { libc } from "../../../net/linux/libc.ts";
+import { hold } from "../../../net/linux/loop_waits.ts";
 import { delay, isOpen, loopTest, ONE, openEventFd } from "../../support/event_loops.ts";
 
 function test(name: string, fn: () => void | Promise<void>): void {
@@ -135,4 +136,87 @@ test("a handler's exception comes out of stop when the loop was started", async 
   await assertRejects(() => loop.stop(), RangeError, "Cannot go on");
   loop.release(watch);
   await loop[Symbol.asyncDispose]();
+});
+
+/** Runs `hold` on waits that bring so many events each, on this thread and by the pool, and tells what it did. */
+async function holdOver(
+  script: { here: number[]; pool: number[]; timeoutMs?: number; turnMs?: number },
+): Promise<string> {
+  const done: string[] = [];
+  let isStopping = false, clock = 0;
+  const wait = (timeoutMs: number) => {
+    const count = script.here.shift() ?? 0;
+    done.push(`here(${timeoutMs})`);
+    return count;
+  };
+  const epoll = {
+    poll: () => 0,
+    wait,
+    waitAsync(timeoutMs: number) {
+      done.push(`pool(${timeoutMs})`);
+      isStopping = script.pool.length === 1;
+      return Promise.resolve(script.pool.shift()!);
+    },
+  };
+  await hold(epoll as unknown as Parameters<typeof hold>[0], {
+    get isStopping() {
+      return isStopping;
+    },
+    timeoutMs: () => script.timeoutMs ?? -1,
+    waits: () => {},
+    turn(count) {
+      done.push(`${count}`);
+      return clock += script.turnMs ?? 0;
+    },
+  });
+  return done.join(" ");
+}
+
+Deno.test("hold leaves a wait to the pool, waits here for what follows at once, and lets go when nothing does", async () => {
+  const done = await holdOver({ pool: [1, 1], here: [2, 3, 0] });
+  assertEquals(done, "pool(-1) 1 here(1) 2 here(1) 3 here(1) 0 pool(-1) 1");
+  assertEquals(await holdOver({ pool: [1, 1], here: [0], timeoutMs: 700 }), "pool(700) 1 here(1) 0 pool(700) 1");
+});
+
+Deno.test("hold lets go of its thread after some milliseconds, however much happens", async () => {
+  const done = await holdOver({ pool: [1, 1], here: Array(100).fill(1), turnMs: 15 });
+  assertEquals(done, "pool(-1) 1 here(1) 1 here(1) 1 pool(-1) 1");
+});
+
+test("a loop that holds its thread gives way under load, within some milliseconds", async () => {
+  await using loop = new EventLoop();
+  let calls = 0;
+  const watch = loop.watch(openEventFd(), { ready: () => void calls++ }); // Always writable.
+  watch.setInterest(WRITABLE);
+  const held = loop.hold(), before = performance.now();
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const [client, server] = await Promise.all([Deno.connect({ port: listener.addr.port }), listener.accept()]);
+  const bytes = new Uint8Array(1);
+  for (let i = 0; i < 10; i++) {
+    await client.write(bytes);
+    await server.read(bytes);
+    await delay(1);
+  }
+  client.close();
+  server.close();
+  assertLess(performance.now() - before, 10_000);
+  assertGreater(calls, 1);
+  await loop.stop();
+  await held;
+  loop.release(watch);
+});
+
+test("a handler's exception comes out of hold and run", async () => {
+  for (const how of ["hold", "run"] as const) {
+    const loop = new EventLoop();
+    const watch = loop.watch(openEventFd(), {
+      ready() {
+        throw new RangeError("Cannot go on: the test says so");
+      },
+    });
+    watch.setInterest(WRITABLE);
+    await assertRejects(() => loop[how](), RangeError, "Cannot go on");
+    loop.release(watch);
+    await loop[Symbol.asyncDispose]();
+  }
 });
