@@ -20,6 +20,7 @@ const TREE = [
   "host",
   "guest",
   "rules",
+  "audit",
   "tools",
 ];
 
