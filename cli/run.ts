@@ -2,9 +2,9 @@
  * `hawser run`: a command in a network namespace behind a gateway, from start to end.
  *
  * The gateway's modules load while the namespace is created. When both are there the gateway takes the TAP and serves
- * it; only then is the namespace configured and COMMAND started. From then on Hawser lets COMMAND be: it has the terminal to
- * itself, signals that concern it are passed on, and when it has ended, what it left is ended too. Whatever happens to
- * Hawser, the watcher of `namespace_script.ts` sees to that.
+ * it; only then is the namespace configured and COMMAND started. From then on Hawser lets COMMAND be: it has the
+ * terminal to itself, signals that concern it are passed on, and when it has ended, what it left is ended too. Whatever
+ * happens to Hawser, the watcher of `namespace_script.ts` sees to that.
  *
  * @module
  */
