@@ -44,7 +44,7 @@ export class GatewayConnectors implements Connectors {
       list: () => context.rules.egress,
       isBound: (name) => guest.bindings.of(address, context.now()).some((binding) => binding.name === name),
       port: key.remotePort,
-      look: permit.look === "verify" ? "verify" : "watch",
+      look: permit.look,
       strict: gatekeeper.strict,
       reports: gatekeeper.reportOnly,
       listener: new Told(context, permit, flow),

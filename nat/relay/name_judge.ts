@@ -19,7 +19,9 @@
  * **Watching**: a flow that an address rule allows, or no rule forbids, is looked at if the rules deny names. Then a
  * name that is denied is refused, and everything else passes, however it looks.
  *
- * **Reporting**: nothing is refused, and the listener hears of what would have been.
+ * **Reporting**: nothing is refused, and the listener hears of what would have been. Of a flow that no rule allows, so
+ * that one may be made for its name (`learn`), he hears what would keep a name from being verified, and that one is
+ * denied, but not that none is allowed.
  *
  * Rules are those at the time of the verdict. What comes behind the first hello or head is not seen.
  *
@@ -35,6 +37,7 @@ import {
 } from "../../net/wire/tls_client_hello.ts";
 import type { Rule } from "../rules/rule.ts";
 import type { RuleList } from "../rules/rule_list.ts";
+import type { Look } from "../rules/verdict.ts";
 import type { FirstBytesEnding, FirstBytesJudge, FirstBytesVerdict } from "./socket_filter.ts";
 
 /** Where a name was said. */
@@ -66,7 +69,7 @@ export interface NameRefusal {
 
 /** Who hears of a verdict, once at most of each kind. */
 export interface NameListener {
-  /** The stream said a name that is bound to its address, or a target that the rules allow. */
+  /** The stream said a name that is bound to its address, or a proxy's target, that the rules allow or do not deny. */
   nameVerified(said: SaidName): void;
   /** The stream is refused, or would be. */
   nameRefused(refusal: NameRefusal): void;
@@ -80,8 +83,8 @@ export interface NameJudging {
   isBound(name: string): boolean;
   /** The port of the flow. */
   readonly port: number;
-  /** Whether only names allow the flow (`verify`), or only those that are denied are refused (`watch`). */
-  readonly look: "verify" | "watch";
+  /** What is looked for. */
+  readonly look: Look;
   /** Whether what is not verified is refused. */
   readonly strict: boolean;
   /** Whether nothing is refused. */
@@ -175,46 +178,57 @@ export class NameJudge implements FirstBytesJudge {
 
   #said(via: NameVia, { names = [], target = null, ech = false, fault = null }: Partial<Said>): void {
     const said = { via, names, target, ech, fault };
-    if (this.#judging.look === "watch") this.#watch(said);
-    else this.#verify(said);
+    if (this.#judging.look === "verify") this.#verify(said);
+    else this.#watch(said);
   }
 
   /** Refuses a name that is denied. */
-  #watch({ via, names, target, ech }: Said): void {
-    const { port } = this.#judging, cause = `${via}Refused` as const;
-    const wanted = names.map((name) => ({ name, port }));
+  #watch(said: Said): void {
+    const { via, names, target } = said, cause = `${via}Refused` as const;
+    const wanted = names.map((name) => ({ name, port: this.#judging.port }));
     if (target?.isName) wanted.push(target);
     for (const { name, port } of wanted) {
       const rule = name === null ? null : this.#judging.list().name("tcp", name, port);
       if (rule?.verdict !== "deny") continue;
       return this.#refuse({ cause, name, rule, words: `its ${SAYS[via]} names ${name}, which a rule denies` });
     }
-    const [name] = names;
-    this.#pass(names.length === 1 && name && this.#judging.isBound(name) ? { via, name, port, ech } : null);
+    const one = this.#nameOf(said), fault = this.#faultOf(said, one);
+    if (this.#judging.look === "watch" || fault === null) return this.#pass(fault === null ? one : null);
+    this.#refuse({ cause, name: one?.name ?? null, rule: null, words: `its ${SAYS[via]} ${fault}` });
   }
 
   /** Passes a name that is allowed. */
-  #verify({ via, names, target, ech, fault }: Said): void {
-    const cause = `${via}Refused` as const, it = `its ${SAYS[via]}`;
-    const one = target?.name ?? (names.length === 1 ? names[0]! : null), name = fault === null ? one : null;
-    const port = target?.port ?? this.#judging.port;
-    const isMeant = name !== null && (target !== null || this.#judging.isBound(name));
-    const refuse = (what: string, rule: Rule | null = null) =>
-      this.#refuse({ cause, name, rule, words: `${it} ${what}` }, isMeant ? { via, name, port, ech } : null);
-    if (fault !== null) return refuse(fault);
-    if (target === null && names.length > 1) return refuse("names several hosts");
-    if (name === null) return refuse('names no host by name; "unverified" behind the rule lets it pass');
-    if (ech && this.#judging.strict) return refuse('has Encrypted Client Hello, and "--names strict" is set');
-    const rule = this.#ruleFor(target, name, port);
-    if (rule === null) {
-      return refuse(`names ${name}, which no rule allows; --allow ${text(target, name)}:${port} would`);
-    }
-    if (rule.verdict === "deny") return refuse(`names ${name}, which a rule denies`, rule);
-    if (!isMeant) return refuse(`names ${name}, which is not what led to this address`);
-    this.#pass({ via, name, port, ech });
+  #verify(said: Said): void {
+    const { via, target } = said, cause = `${via}Refused` as const, one = this.#nameOf(said);
+    const fault = this.#faultOf(said, one), rule = one === null ? null : this.#ruleFor(target, one);
+    const refuse = (what: string, rule: Rule | null = null) => {
+      const refusal = { cause, name: one?.name ?? null, rule, words: `its ${SAYS[via]} ${what}` };
+      this.#refuse(refusal, fault === null ? one : null);
+    };
+    if (one !== null && rule === null) {
+      refuse(`names ${one.name}, which no rule allows; --allow ${text(target, one.name)}:${one.port} would`);
+    } else if (rule?.verdict === "deny") refuse(`names ${one!.name}, which a rule denies`, rule);
+    else if (fault !== null) refuse(fault);
+    else this.#pass(one);
   }
 
-  #ruleFor(target: HttpTarget | null, name: string, port: number): Rule | null {
+  /** The one name that is said, if nothing is wrong with how. */
+  #nameOf({ via, names, target, ech, fault }: Said): SaidName | null {
+    const name = target?.name ?? (names.length === 1 ? names[0]! : null);
+    return fault !== null || name === null ? null : { via, name, port: target?.port ?? this.#judging.port, ech };
+  }
+
+  /** What keeps the name from being verified, whatever the rules say. */
+  #faultOf({ names, target, ech, fault }: Said, one: SaidName | null): string | null {
+    if (fault !== null) return fault;
+    if (target === null && names.length > 1) return "names several hosts";
+    if (one === null) return 'names no host by name; "unverified" behind the rule lets it pass';
+    if (ech && this.#judging.strict) return 'has Encrypted Client Hello, and "--names strict" is set';
+    const isMeant = target !== null || this.#judging.isBound(one.name);
+    return isMeant ? null : `names ${one.name}, which is not what led to this address`;
+  }
+
+  #ruleFor(target: HttpTarget | null, { name, port }: SaidName): Rule | null {
     const list = this.#judging.list();
     if (target === null || target.isName) return list.name("tcp", name, port);
     const address = parseAddress(name);

@@ -17,8 +17,8 @@
  * are looked at too, for these (`watch`). Who looks: `relay/name_judge.ts`.
  *
  * **Reports.** With `reportOnly` nothing is refused by a user's rule. What would be is permitted with the refusal
- * beside it, and is looked at, so that the record says by which name it went. The default deny stays, with the address
- * rules that are exceptions to it.
+ * beside it, and is looked at, so that the record says by which name it went, or that it said none (`learn`). The
+ * default deny stays, with the address rules that are exceptions to it.
  *
  * **The program's decision** comes last, for what is permitted. A redirect leads nowhere that a map could not lead.
  *
@@ -140,7 +140,8 @@ export class Gatekeeper {
     if ("refusal" in translation && translation.decided === null) return neverRelayed(translation);
     const { protocol, bindings } = asked, judged = this.#byRules(asked, translation), { targets } = translation;
     if (!this.reportOnly) return judged;
-    const look = protocol === "tcp" ? "watch" : "none";
+    const isNew = bindings.length > 0 && ("cause" in judged || judged.rule === null);
+    const look = protocol !== "tcp" ? "none" : isNew ? "learn" : "watch";
     if (!("cause" in judged)) return judged.look === "verify" ? judged : { ...judged, look };
     const stays = targets.map((target) => this.#stays(asked, target)).find((rule) => rule !== null);
     if (stays !== undefined) return ruledOut(stays, namesOf(bindings));

@@ -59,7 +59,9 @@ export type Look =
   /** Only a name allows the flow: what they say must be one that is allowed and bound. */
   | "verify"
   /** Only names that are denied are refused. */
-  | "watch";
+  | "watch"
+  /** In a report, of what names led to and no rule allows: the same, and it is told if no name can be verified. */
+  | "learn";
 
 /** What the first bytes of a flow have said that it wants. */
 export interface Said {

@@ -89,6 +89,25 @@ Deno.test({
 });
 
 Deno.test({
+  name: `hawser run --names strict refuses what is not verified, and Encrypted Client Hello${reason}`,
+  ignore,
+  fn: async () => {
+    await using internet = await Internet.start();
+    const ech = inRecords(clientHello({ names: ["registry.example"], ech: true }));
+    for (const isStrict of [true, false]) {
+      const fate = isStrict ? RESET : "echoed", names = isStrict ? ["--names", "strict"] : [];
+      await converse(internet, ["--allow", `registry.example:${ECHO}`, ...names], {
+        "a hello": [NAMED, "echoed"],
+        "a request": [get("registry.example"), "echoed"],
+        "ECH": [ech, fate],
+        "SSH": ["SSH-2.0-x\r\n", fate],
+        "nothing but FIN": ["", fate, { finishes: true }],
+      });
+    }
+  },
+});
+
+Deno.test({
   name: `hawser run looks at no stream of an unverified rule, and only for denied names without an allow-list${reason}`,
   ignore,
   fn: async () => {

@@ -251,9 +251,11 @@ Deno.test("NameJudge that watches refuses names that are denied, and passes ever
     get("unknown.example"),
     "GET / HTTP/1.0\r\n\r\n",
     "GET  / HTTP/1.1\r\n\r\n",
-    "CONNECT a.evil.example:80 HTTP/1.1\r\n\r\n",
-    "CONNECT 192.0.2.9:22 HTTP/1.1\r\n\r\n",
   ];
+  for (const target of ["a.evil.example:80", "192.0.2.9:22"]) {
+    const { verdict, said } = judged(`CONNECT ${target} HTTP/1.1\r\n\r\n`, options);
+    assertEquals([verdict, ...said.map(({ name, port }) => `${name}:${port}`)], ["pass", target]);
+  }
   for (const stream of passed) assertEquals([verdictOf(stream, options), judged(stream, options).said], ["pass", []]);
   assertEquals(judged(helloFor("registry.example"), options).said.length, 1, "a bound name is told");
   assertEquals(judged(helloFor("a.evil.example"), { ...options, port: 80 }).verdict, "pass");
@@ -277,6 +279,27 @@ Deno.test("NameJudge that only reports passes everything, and tells what it woul
       names,
     ]);
   }
+});
+
+Deno.test("NameJudge that learns passes everything, and tells names and what kept one from being verified", () => {
+  const cases: [string | Uint8Array, string | null, string[]][] = [
+    [helloFor("registry.example"), null, ["registry.example 443"]],
+    [helloFor("unlisted.example"), null, ["unlisted.example 443"]],
+    [helloFor("nowhere.example"), "sniRefused nowhere.example", []],
+    [helloFor("bad.wild.example"), "sniRefused bad.wild.example", []],
+    [inRecords(clientHello({})), "sniRefused null", []],
+    [Uint8Array.of(22, 1), "sniRefused null", []],
+    ["GET / HTTP/1.0\r\n\r\n", "hostRefused null", []],
+    ["CONNECT nowhere.example:22 HTTP/1.1\r\n\r\n", null, ["nowhere.example 22"]],
+    ["SSH-2.0-x\r\n", null, []],
+  ];
+  for (const [stream, refused, names] of cases) {
+    const { verdict, said, refusals: [refusal], judge } = judged(stream, { look: "learn", reports: true });
+    assertEquals([verdict, judge.endsAs, said.map(({ name, port }) => `${name} ${port}`)], ["pass", null, names]);
+    assertEquals(refusal === undefined ? null : `${refusal.cause} ${refusal.name}`, refused);
+  }
+  const strict = judged("SSH-2.0-x\r\n", { look: "learn", reports: true, strict: true });
+  assertEquals([strict.verdict, strict.refusals[0]!.cause], ["pass", "unverified"]);
 });
 
 Deno.test("NameJudge goes by the rules and bindings at the time of the verdict", () => {

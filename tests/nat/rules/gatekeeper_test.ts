@@ -173,8 +173,8 @@ Deno.test("Gatekeeper without an allow-list refuses where every name is denied, 
 });
 
 Deno.test("Gatekeeper looks at what only a name allows, at nothing unverified, and for denied names elsewhere", () => {
-  const look = (rules: readonly (Rule | string)[], name: string | null) => {
-    const { script, bind } = under(rules);
+  const look = (rules: readonly (Rule | string)[], name: string | null, reportOnly = false) => {
+    const { script, bind } = under(rules, { reportOnly });
     if (name !== null) bind(SERVER, name);
     script.frame(ask("tcp", SERVER, { port: 443 }));
     const [flow] = script.nat.registry.all(), looked = flow?.permit?.look;
@@ -189,6 +189,10 @@ Deno.test("Gatekeeper looks at what only a name allows, at nothing unverified, a
   assertEquals(look([SERVER, allow], "registry.example"), "none");
   assertEquals(look([SERVER, deny], null), "watch");
   assertEquals(look([deny], null), "watch");
+  const unverified = nameRule("allow", "registry.example", { unverified: true });
+  assertEquals([look([], "registry.example", true), look([], null, true)], ["learn", "watch"]);
+  assertEquals([look([allow], "registry.example", true), look([allow], "other.example", true)], ["verify", "learn"]);
+  assertEquals([look([unverified], "registry.example", true), look([SERVER], "a.example", true)], ["watch", "watch"]);
 });
 
 Deno.test("Gatekeeper has the gateway's own names lead to the gateway, over both families", () => {
