@@ -64,7 +64,7 @@ export interface PeerOpened {
   readonly address: string;
   /** The port that it asked for; 0 for ICMP echo. */
   readonly port: number;
-  /** The host address and port that stand for it. */
+  /** The host address and port that stand for it; for ICMP echo the address. */
   readonly host: string;
   /** The names that the address has for the guest. */
   readonly names: readonly string[];

@@ -131,7 +131,7 @@ export abstract class DatagramRelay extends DatagramFlow implements Mapping {
       guest: formatEndpoint(guestAddress, guestPort),
       address: `${address}`,
       port,
-      host: formatEndpoint(target.address, target.port),
+      host: this.protocol === "icmp" ? `${target.address}` : formatEndpoint(target.address, target.port),
       names,
       rule,
       wouldRefuse,

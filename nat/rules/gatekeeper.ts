@@ -177,13 +177,13 @@ export class Gatekeeper {
   }
 
   #refuseByNames(asked: Asked, deny: Rule | null): FlowRefusal {
-    const { guest, bindings, protocol, address } = asked, names = namesOf(bindings);
+    const { guest, bindings, address } = asked, names = namesOf(bindings);
     if (deny !== null) return ruledOut(deny, names);
     if (names.length > 0) return notAllowed(asked, names);
     const { rules } = this.#context, lapsed = guest.bindings.lapsed(address, this.#context.now());
     const helped = lapsed.filter((name) => this.#ruleOf(asked, name)?.verdict === "allow");
     if (helped.length > 0) return expired(fewNames(helped));
-    return rules.egress.namesDecide && protocol !== "icmp" ? unbound(asked) : notAllowed(asked, []);
+    return rules.egress.namesDecide ? unbound(asked) : notAllowed(asked, []);
   }
 
   /** Without an allow-list, and without a rule about the address. */
@@ -198,7 +198,7 @@ export class Gatekeeper {
   }
 
   #ruleOf({ protocol, address, port }: Wanted, name: string): Rule | null {
-    const { rules } = this.#context, rule = protocol === "icmp" ? null : rules.egress.name(protocol, name, port);
+    const { rules } = this.#context, rule = rules.egress.name(protocol, name, port);
     return rule !== null && isNearByWildcard(rules, rule, address) ? null : rule;
   }
 

@@ -74,8 +74,7 @@ export function hookRefused(rule: Rule | null, names: readonly string[], words: 
 
 /** The option that would allow it, by this name if it has one. */
 export function remedy({ protocol, address, port }: Wanted, name: string | undefined): string {
-  // Names have no way to allow ICMP.
-  if (protocol === "icmp") return `--allow icmp:${address.isIpv4 ? address : `[${address}]`}`;
+  if (protocol === "icmp") return `--allow icmp:${name ?? (address.isIpv4 ? address : `[${address}]`)}`;
   if (name === undefined) return `--allow ${formatEndpoint(address, port)}`;
   return `--allow ${protocol === "udp" ? "udp:" : ""}${name}:${port}`;
 }

@@ -90,7 +90,7 @@ export class RuleList {
   }
 
   /** The name rule that decides about a flow to `port` of a host by this name; null if none matches. */
-  name(protocol: "tcp" | "udp", name: string, port: number): Rule | null {
+  name(protocol: FlowProtocol, name: string, port: number): Rule | null {
     return this.#mostSpecific(name, (rule) => isAboutFlow(rule, protocol) && hasPort(rule, port));
   }
 
@@ -183,8 +183,9 @@ function isAboutAddress(rule: Rule, protocol: FlowProtocol, port: number): boole
   return (rule.protocol === null || rule.protocol === protocol) && hasPort(rule, port);
 }
 
-function isAboutFlow(rule: Rule, protocol: "tcp" | "udp"): boolean {
-  return rule.protocol === null ? protocol === "tcp" || !isAllow(rule) : rule.protocol === protocol;
+function isAboutFlow(rule: Rule, protocol: FlowProtocol): boolean {
+  if (rule.protocol !== null) return rule.protocol === protocol;
+  return protocol === "tcp" || (protocol === "udp" && !isAllow(rule));
 }
 
 /** Whether a deny is about all of its name. */
