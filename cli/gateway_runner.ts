@@ -12,7 +12,7 @@
 import { delay } from "@std/async";
 import { DenoHost } from "../host/deno_host.ts";
 import { LinuxHost } from "../host/linux_host.ts";
-import { Gateway } from "../mod.ts";
+import { Gateway, type PortForwards } from "../mod.ts";
 import { type Logger, SILENT } from "../nat/base/logger.ts";
 import type { HostNetwork } from "../nat/host.ts";
 import { SYSTEM_CLOCK } from "../net/link/clock.ts";
@@ -108,6 +108,11 @@ export class GatewayRunner {
     this.#gateway = gateway;
     this.#host = host;
     return { addresses: opened.map(({ address }) => address), ipv6Route: gateway.ipv6Route };
+  }
+
+  /** Forwards of ports, while the gateway serves. */
+  get forwards(): PortForwards | undefined {
+    return this.#gateway?.forwards;
   }
 
   /** The flow table, as people read it; empty before the gateway serves and after it has ended. */

@@ -7,6 +7,7 @@
  */
 import { listenForDatagrams } from "../net/link/datagram_listener.ts";
 import type { Link } from "../net/link/link.ts";
+import { listenForPackets } from "../net/link/packet_listener.ts";
 import { listenForStreams } from "../net/link/stream_listener.ts";
 import { tapLink } from "../net/link/tap.ts";
 import { listenForWebSockets } from "../net/link/websocket.ts";
@@ -32,6 +33,7 @@ export type ListenerSource =
   & { readonly mtu: number }
   & (
     | { readonly kind: "unix" | "unixgram"; readonly path: string; readonly offload?: boolean }
+    | { readonly kind: "unixpacket"; readonly path: string }
     | { readonly kind: "tcp"; readonly hostname: string; readonly port: number }
     | {
       readonly kind: "ws";
@@ -78,6 +80,11 @@ export async function openSource(source: GuestSource, context: SourceContext): P
       return await listenForStreams(source, options);
     case "unixgram":
       return await listenForDatagrams(source.path, { ...options, ...offloadOf(source), ...(loop && { loop }) });
+    case "unixpacket":
+      if (loop === undefined) {
+        throw new Deno.errors.NotSupported(`Cannot listen on ${source.path}: unixpacket needs Linux and --allow-ffi`);
+      }
+      return await listenForPackets(source.path, { ...options, loop });
     case "ws": {
       const { hostname, port, token, origins } = source;
       return await listenForWebSockets({ hostname, port }, { ...options, origins, ...(token && { token }) });
@@ -99,5 +106,5 @@ function openTap(source: TapSource, { loop, attach, tapEnded }: SourceContext): 
 
 /** Whether this source is best served in an event loop of Linux, whatever the gateway's own sockets are. */
 export function wantsLoop(source: GuestSource): boolean {
-  return source.kind === "tap" || source.kind === "unixgram";
+  return source.kind === "tap" || source.kind === "unixgram" || source.kind === "unixpacket";
 }

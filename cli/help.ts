@@ -12,6 +12,7 @@ Usage:
   hawser run [options] [--] COMMAND [ARG…]   run COMMAND in a fresh network namespace behind a gateway (Linux; root or not)
   hawser serve [options] --listen LINK       serve guests on a link until interrupted
   hawser forward [options] LISTEN TARGET     host only: a forwarder with true half-close, no guest
+  hawser slirp4netns [options] PID|PATH TAP  in place of slirp4netns, for podman, Docker rootless and others
   hawser demo                                show it working, on any machine, in seconds
   hawser --help | --version | COMMAND --help
 
@@ -47,6 +48,7 @@ LINK:
                             checksums and segmentation to Hawser, as libkrun's do (krunkit, muvm)
   tcp:HOST:PORT             the same over TCP; port 0 takes a free one
   unixgram:PATH[,offload]   QEMU's -netdev dgram, vfkit: a frame a datagram; krunkit's offload is noticed
+  unixpacket:PATH           User Mode Linux's bess: a frame a packet (Linux)
   ws:HOST:PORT              WebSocket: a frame a message, as v86, or QEMU's framing inside, as container2wasm
   tap:NAME[@NETNS]          a TAP interface; NETNS is a name of "ip netns", a path, or pid:N (Linux)
 

@@ -28,6 +28,11 @@ export function checkReady(fd: number): void {
   throw new Error(`cannot use descriptor ${fd} (--ready-fd): it cannot be written to`);
 }
 
+/** Throws an `Error` if this is no descriptor of the caller's. */
+export function checkExit(fd: number): void {
+  if (hasLibrary()) checkInherited("--exit-fd", fd);
+}
+
 /** Writes `1` to a descriptor and closes it. Throws an `Error` when it is none that can be written to. */
 export async function tellReady(fd: number): Promise<void> {
   const option = "--ready-fd";
@@ -62,7 +67,7 @@ export async function whenClosed(fd: number): Promise<void> {
       socket.on("close", () => resolve());
     });
   }
-  checkInherited(option, fd);
+  checkExit(fd);
   // A struct pollfd: the end is told whether it is asked for or not, but for that of a socket's other half.
   const record = new Int32Array([fd, POLLRDHUP]), bytes = new Uint8Array(record.buffer);
   while (await libc().pollAsync(bytes, 1n, -1) <= 0);

@@ -17,6 +17,7 @@ export type LinkSpec =
     /** Whether its guests leave checksums and segmentation to this end; see `ListenerOptions`. */
     readonly offload?: true;
   }
+  | { readonly kind: "unixpacket"; readonly path: string }
   | { readonly kind: "tcp" | "ws"; readonly hostname: string; readonly port: number }
   | { readonly kind: "tap"; readonly name: string; readonly netns: NetnsSpec | undefined };
 
@@ -33,6 +34,9 @@ export function readLink(text: string): LinkSpec {
     case "unix":
     case "unixgram":
       return readPath(kind, rest);
+    case "unixpacket":
+      if (rest !== "" && !rest.includes("\0")) return { kind, path: rest };
+      throw new TypeError("a path follows unixpacket:, such as unixpacket:/tmp/uml.sock");
     case "tcp":
     case "ws":
       return { kind, ...readHostAndPort(kind, rest) };
@@ -40,7 +44,7 @@ export function readLink(text: string): LinkSpec {
       return readTap(rest);
     default:
       throw new TypeError(
-        "it is unix:PATH, tcp:HOST:PORT, unixgram:PATH, ws:HOST:PORT or tap:NAME[@NETNS], such as unix:/tmp/vm.sock",
+        "it is unix:PATH, tcp:HOST:PORT, unixgram:PATH, unixpacket:PATH, ws:HOST:PORT or tap:NAME[@NETNS], such as unix:/tmp/vm.sock",
       );
   }
 }

@@ -17,6 +17,10 @@ const HAWSER_FAILED = 125;
 /** Runs `program` with these words after it. Resolves to the exit code. */
 export async function main(args: readonly string[], program: ProgramName = "hawser"): Promise<number> {
   const other = program === "hawser" ? STANDS_IN_FOR.find((name) => name === args[0]) : program;
+  if (other === "slirp4netns") {
+    const { slirp4netns } = await import("./slirp4netns.ts");
+    return await slirp4netns(program === other ? args : args.slice(1));
+  }
   if (other !== undefined) return notThere(other);
   let line: CommandLine;
   try {

@@ -5,8 +5,10 @@
  * The interface appears where the descriptor was opened. So a shell enters the namespace by `nsenter`, opens the file
  * and holds it until the descriptor has been taken out of the shell by `pidfd_getfd`. A process of its own does that,
  * because one that has entered a namespace may not be able to return: in a container, the network namespace in which
- * Hawser runs belongs to somebody else. First the shell enters the user namespace that owns the network namespace,
- * where it has every right if that is within Hawser's own.
+ * Hawser runs belongs to somebody else. If Hawser has no right to enter namespaces, the shell first enters the user
+ * namespace that owns the network namespace, where it has every right if it is root there. If Hawser has that right, as
+ * root or as root of a container, it has it in every namespace within its own too, and the shell keeps it: in the user
+ * namespace of `podman --userns=keep-id` it would be nobody's root.
  *
  * Then the shell waits. If it is told to configure, it does that when the interface exists, and ends. It ends in any
  * case when Hawser closes its socket or dies.
@@ -16,6 +18,7 @@
 import { libc } from "../net/linux/libc.ts";
 import { NetworkNamespace } from "../net/linux/netns.ts";
 import { pidfdGetFd } from "../net/linux/pidfd.ts";
+import { canEnterNamespaces } from "../net/linux/privileges.ts";
 import { inheritedDescriptors, originalEnvironment } from "../net/linux/process.ts";
 import { LineSocket, spawn, SpawnError } from "../net/linux/spawn.ts";
 import { openTun } from "../net/linux/tun.ts";
@@ -96,7 +99,9 @@ class Shell {
     const { fd, ownerFd } = target, passedOn = [fd, ownerFd], socket = this.#socket, { theirs } = socket;
     try {
       if (path === undefined) throw new Error('cannot find "nsenter", install it (Debian package util-linux)');
-      const flags = ownerFd === undefined ? [] : [`--user=/proc/self/fd/${ownerFd}`, "--preserve-credentials"];
+      const flags = ownerFd === undefined || canEnterNamespaces()
+        ? []
+        : [`--user=/proc/self/fd/${ownerFd}`, "--preserve-credentials"];
       const words = configuration === undefined ? [] : ["hawser", ...tapWords(configuration)];
       const child = spawn({
         path,
@@ -129,7 +134,12 @@ class Shell {
     const isDone = await this.#hears("configured");
     await this.#release();
     if (isDone) return;
-    throw new Error(`cannot configure the interface in the network namespace ${this.#name}: ${this.#complaint}`);
+    const remedy = /not permitted/.test(this.#complaint)
+      ? ", the user namespace that owns it must have this user as its root, as unshare -r and bwrap --uid 0 make it"
+      : "";
+    throw new Error(
+      `cannot configure the interface in the network namespace ${this.#name}: ${this.#complaint}${remedy}`,
+    );
   }
 
   async #release(): Promise<void> {

@@ -15,7 +15,7 @@ import { GatewayRunner } from "./gateway_runner.ts";
 import type { GuestSource } from "./guest_source.ts";
 import { gatewayRules } from "./gateway_settings.ts";
 import { harden, NEEDED_BY_GATEWAY } from "./hardening.ts";
-import { checkReady, tellReady, whenClosed } from "./inherited_fds.ts";
+import { checkExit, checkReady, tellReady, whenClosed } from "./inherited_fds.ts";
 import { type LinkSpec, OFFLOAD_SUFFIX } from "./link_spec.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { type NamespaceTun, openTunIn } from "./netns_tun.ts";
@@ -32,6 +32,8 @@ export interface Personality {
   readonly tap?: Omit<TapConfiguration, "name"> | undefined;
   /** Whether Hawser keeps no capability but that for low ports. */
   readonly isConfined?: boolean;
+  /** Whether nothing is said of links. */
+  readonly isQuiet?: boolean;
   /** Called when the gateway serves and nothing has been given up yet; what it answers is closed at the end. */
   begin?(gateway: GatewayRunner): Promise<AsyncDisposable>;
 }
@@ -49,6 +51,7 @@ export async function serve(options: ServeOptions, personality: Personality = {}
     throw new Error(message);
   });
   if (options.readyFd !== undefined) checkReady(options.readyFd);
+  if (options.exitFd !== undefined) checkExit(options.exitFd);
   const exit = options.exitFd === undefined ? new Promise<never>(() => {}) : whenClosed(options.exitFd);
   // It is raced with below; until then nobody hears of a failure.
   exit.catch(() => {});
@@ -65,7 +68,8 @@ export async function serve(options: ServeOptions, personality: Personality = {}
     if (options.pidFile !== undefined) writePid(options.pidFile);
     harden(logger, personality.isConfined ? ["netBindService"] : NEEDED_BY_GATEWAY);
     keepOnly(neededByGateway(options, sources), logger);
-    for (const address of addresses.map((address, i) => asWritten(address, options.links[i]!))) {
+    const shown = personality.isQuiet ? [] : addresses;
+    for (const address of shown.map((address, i) => asWritten(address, options.links[i]!))) {
       writeStderr(`listening on ${address}\n`);
     }
     if (options.readyFd !== undefined) await tellReady(options.readyFd);
@@ -134,6 +138,8 @@ async function sourceOf(
       return { ...link, kind: "ws", mtu, origins: wsOrigins, ...(wsToken === undefined ? {} : { token: wsToken }) };
     case "tcp":
       return { ...link, kind: "tcp", mtu };
+    case "unixpacket":
+      return { ...link, kind: "unixpacket", mtu };
     default:
       // Without --no-offload a guest on datagrams may show what it is.
       return {

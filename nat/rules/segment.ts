@@ -25,6 +25,7 @@ export const ROUTER_LINK_LOCAL: IpAddress = IpAddress.parse("fe80::2");
 const GATEWAY_NUMBER = 0x2;
 const DNS_NUMBER = 0x3;
 const GUEST_NUMBER: Record<IpFamily, number> = { 4: 15, 6: 0x15 };
+const SLIRP4NETNS_GUEST_NUMBER = 100;
 const GATEWAY_TARGETS: Record<IpFamily, readonly IpAddress[]> = {
   4: ["127.0.0.1", "::1"].map(IpAddress.parse),
   6: ["::1", "127.0.0.1"].map(IpAddress.parse),
@@ -73,6 +74,11 @@ export function segmentIn(subnet: Cidr, gatewayTargets?: readonly IpAddress[]): 
     guest: at(GUEST_NUMBER[family]),
     gatewayTargets: gatewayTargets ?? GATEWAY_TARGETS[family],
   };
+}
+
+/** The address that slirp4netns gives an interface without DHCP: .100, for which a /25 has room. */
+export function slirp4netnsGuest({ subnet: { address: { w0, w1, w2, w3 } } }: Segment): IpAddress {
+  return new IpAddress(w0, w1, w2, w3 + SLIRP4NETNS_GUEST_NUMBER);
 }
 
 /** The network of this family, if the guest has it. */

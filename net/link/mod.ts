@@ -11,6 +11,7 @@ export * from "./link.ts";
 export * from "./listener.ts";
 export * from "./lossy.ts";
 export * from "./memory.ts";
+export * from "./packet_listener.ts";
 export * from "./pcap_link.ts";
 export * from "./stream.ts";
 export * from "./stream_listener.ts";

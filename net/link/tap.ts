@@ -10,6 +10,9 @@
  * says what `Frame` says: `NEEDS_CSUM` is `CHECKSUM_PARTIAL`, `gso_size` is `segmentSize`. It is written into the
  * headroom of a frame that is sent, so a frame leaves in one write without a copy.
  *
+ * A socket of packets has the same reads and writes without a header, and so is a link like a TAP without offload
+ * (`packetLink`); its other end's closing is a read of nothing, which a TAP never answers.
+ *
  * A device that is deleted under the link ends it with `closed(error)`. Importing this works everywhere; using it needs
  * Linux and `--allow-ffi`.
  *
@@ -76,7 +79,25 @@ export function tapLink(options: TapLinkOptions): Link {
     libc().close(fd);
     throw error;
   }
-  return new TapLink({ loop, fd, name, mtu, offload, ended: options.ended ?? (() => {}) });
+  return new TapLink({ loop, fd, name: `tap ${name}`, mtu, offload, ended: options.ended ?? (() => {}) });
+}
+
+/** A link over a connected socket of packets, a frame each. The descriptor becomes the link's, even if this throws. */
+export function packetLink(options: {
+  /** The loop that tells when there are frames. */
+  readonly loop: EventLoop;
+  /** The socket. */
+  readonly fd: number;
+  /** What it is, for messages. */
+  readonly name: string;
+  /** Largest IP packet in bytes. */
+  readonly mtu: number;
+  /** Called once when the first frame has come. */
+  readonly spoke: () => void;
+  /** Called once when it has ended. */
+  readonly ended: () => void;
+}): Link {
+  return new TapLink({ ...options, offload: false });
 }
 
 class TapLink implements Link {
@@ -93,13 +114,15 @@ class TapLink implements Link {
   readonly #frame = new Frame();
   readonly #buffer: Uint8Array;
   readonly #ended: () => void;
+  readonly #spoke: (() => void) | undefined;
   readonly #bufferLength: bigint;
   #watch: Watch | undefined;
   #receiver: LinkReceiver | undefined;
   #closed = false;
 
-  constructor(options: Required<TapLinkOptions>) {
-    this.name = `tap ${options.name}`;
+  constructor(options: Required<TapLinkOptions> & { readonly spoke?: () => void }) {
+    this.name = options.name;
+    this.#spoke = options.spoke;
     this.mtu = options.mtu;
     this.offload = options.offload;
     this.headroom = options.offload ? VNET_HEADER : 0;
@@ -165,13 +188,17 @@ class TapLink implements Link {
         break;
       }
       received++;
-      if (length <= headroom) continue;
+      if (length <= headroom) {
+        if (length === 0) this.#end();
+        continue;
+      }
       frame.set(bytes, headroom, length);
       if (this.offload) readVnetHeader(bytes, frame);
       receiver.receive(frame);
       if (this.payer.isOver(length)) break;
     }
     if (received > 0 && !this.#closed) receiver.flush();
+    if (received > 0) this.#spoke?.();
   }
 
   #end(error?: Error): void {

@@ -189,6 +189,8 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 /** socket(2): a stream, that is TCP. */
 export const SOCK_STREAM = 1;
+/** socket(2): packets on a connection. */
+export const SOCK_SEQPACKET = 5;
 /** socket(2): datagrams, that is UDP. */
 export const SOCK_DGRAM = 2;
 /** socket(2): packets of a protocol, as they are. */

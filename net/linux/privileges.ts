@@ -47,6 +47,24 @@ export const CAPABILITIES = {
   netRaw: 13,
 } as const;
 
+/** Everything that administers the system, entering namespaces among it. */
+const CAP_SYS_ADMIN = 21;
+
+/**
+ * Whether this thread may enter the namespaces that belong to its user namespace or lie within it, without entering
+ * that one before.
+ */
+export function canEnterNamespaces(): boolean {
+  const header = new Uint32Array([VERSION_3, 0]), sets = new Uint32Array(6);
+  const answer = libc().syscall(
+    CAPGET,
+    addressOf(new Uint8Array(header.buffer)),
+    addressOf(new Uint8Array(sets.buffer)),
+    0n,
+  );
+  return answer >= 0 && (sets[0]! & 1 << CAP_SYS_ADMIN) !== 0;
+}
+
 /** The name of a capability that can be kept. */
 export type Capability = keyof typeof CAPABILITIES;
 

@@ -27,6 +27,7 @@ import {
   SO_REUSEADDR,
   SOCK_DGRAM,
   SOCK_NONBLOCK_CLOEXEC,
+  SOCK_SEQPACKET,
   SOCK_STREAM,
   SOL_SOCKET,
 } from "./libc.ts";
@@ -59,6 +60,13 @@ export function listenTcp(address: IpAddress, port: number): { fd: number; port:
 /** Listens at a path for streams. */
 export function listenUnix(path: string): number {
   const action = `Cannot listen on ${path}`, fd = bindUnix(action, path, SOCK_STREAM);
+  if (libc().listen(fd, BACKLOG) < 0) throw closing(fd, bindFailure(action, errno()));
+  return fd;
+}
+
+/** Listens at a path for connections whose data are packets. */
+export function listenUnixPackets(path: string): number {
+  const action = `Cannot listen on ${path}`, fd = bindUnix(action, path, SOCK_SEQPACKET);
   if (libc().listen(fd, BACKLOG) < 0) throw closing(fd, bindFailure(action, errno()));
   return fd;
 }

@@ -83,6 +83,7 @@ Deno.test("readLink reads every kind of link", () => {
     ["unix:/tmp/a:b", { kind: "unix", path: "/tmp/a:b" }],
     ["unixgram:/tmp/d", { kind: "unixgram", path: "/tmp/d" }],
     ["unix:/tmp/d,offload", { kind: "unix", path: "/tmp/d", offload: true }],
+    ["unixpacket:/tmp/p,offload", { kind: "unixpacket", path: "/tmp/p,offload" }],
     ["unixgram:d,offload", { kind: "unixgram", path: "d", offload: true }],
     ["unix:/tmp/a,b", { kind: "unix", path: "/tmp/a,b" }],
     ["tcp:127.0.0.1:5000", { kind: "tcp", hostname: "127.0.0.1", port: 5000 }],
