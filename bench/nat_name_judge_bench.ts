@@ -27,6 +27,7 @@ Deno.bench("verdict, the same a byte at a time", { group: "a head" }, () => judg
 function judge(bytes: Uint8Array, step: number): void {
   const judge = new NameJudge({
     list: () => LIST,
+    ruleOf: (name) => LIST.name("tcp", name, 443),
     isBound: (name) => name === NAME,
     port: 443,
     look: "verify",

@@ -40,8 +40,10 @@ export class GatewayConnectors implements Connectors {
 
   #judge({ guest, key }: Asker, permit: FlowPermit, flow: WatchedFlow): NameJudge {
     const context = this.#context, { gatekeeper } = context, address = key.remoteAddress;
+    const wanted = { protocol: "tcp", address, port: key.remotePort } as const;
     return new NameJudge({
       list: () => context.rules.egress,
+      ruleOf: (name) => gatekeeper.ruleOf(wanted, name),
       isBound: (name) => guest.bindings.of(address, context.now()).some((binding) => binding.name === name),
       port: key.remotePort,
       look: permit.look,

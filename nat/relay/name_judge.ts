@@ -77,8 +77,10 @@ export interface NameListener {
 
 /** What a judge goes by. */
 export interface NameJudging {
-  /** The rules at this time. */
+  /** The rules at this time, for targets and denied names. */
   list(): Pick<RuleList, "name" | "address">;
+  /** The rule that decides about this name at the flow's address and port; null: none matches. */
+  ruleOf(name: string): Rule | null;
   /** Whether the flow's address is bound to this name for its guest at this time. */
   isBound(name: string): boolean;
   /** The port of the flow. */
@@ -206,7 +208,7 @@ export class NameJudge implements FirstBytesJudge {
       this.#refuse(refusal, fault === null ? one : null);
     };
     if (one !== null && rule === null) {
-      refuse(`names ${one.name}, which no rule allows; --allow ${text(target, one.name)}:${one.port} would`);
+      refuse(`names ${one.name}, which no rule allows; --allow ${text(one.name)}:${one.port} would`);
     } else if (rule?.verdict === "deny") refuse(`names ${one!.name}, which a rule denies`, rule);
     else if (fault !== null) refuse(fault);
     else this.#pass(one);
@@ -229,8 +231,9 @@ export class NameJudge implements FirstBytesJudge {
   }
 
   #ruleFor(target: HttpTarget | null, { name, port }: SaidName): Rule | null {
+    if (target === null) return this.#judging.ruleOf(name);
     const list = this.#judging.list();
-    if (target === null || target.isName) return list.name("tcp", name, port);
+    if (target.isName) return list.name("tcp", name, port);
     const address = parseAddress(name);
     return address === null ? null : list.address("tcp", address, address, port);
   }
@@ -263,8 +266,8 @@ function faultOf(found: FirstMessage): string | null {
 }
 
 /** A host as a rule says it. */
-function text(target: HttpTarget | null, name: string): string {
-  return target !== null && !target.isName && name.includes(":") ? `[${name}]` : name;
+function text(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
 }
 
 function parseAddress(text: string): IpAddress | null {

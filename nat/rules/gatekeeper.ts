@@ -135,6 +135,12 @@ export class Gatekeeper {
     return isBySaid || judged.look !== "verify" ? rule?.verdict !== "deny" : rule?.verdict === "allow";
   }
 
+  /** The rule that decides if this name is what is wanted at its address; null: none matches. */
+  ruleOf({ protocol, address, port }: Wanted, name: string): Rule | null {
+    const { rules } = this.#context, rule = rules.egress.name(protocol, name, port);
+    return rule !== null && isNearByWildcard(rules, rule, address) ? null : rule;
+  }
+
   /** The verdict of the rules, and of the mode. */
   #judge(asked: Asked, translation: Translation): FlowPermit | FlowRefusal {
     if ("refusal" in translation && translation.decided === null) return neverRelayed(translation);
@@ -163,7 +169,7 @@ export class Gatekeeper {
     const { bindings, protocol } = asked, holds: Binding[] = [];
     let allow: Rule | null = null, deny: Rule | null = null;
     for (const binding of bindings) {
-      const rule = this.#ruleOf(asked, binding.name);
+      const rule = this.ruleOf(asked, binding.name);
       if (rule === null) continue;
       if (rule.verdict === "deny") deny ??= rule;
       else {
@@ -181,7 +187,7 @@ export class Gatekeeper {
     if (deny !== null) return ruledOut(deny, names);
     if (names.length > 0) return notAllowed(asked, names);
     const { rules } = this.#context, lapsed = guest.bindings.lapsed(address, this.#context.now());
-    const helped = lapsed.filter((name) => this.#ruleOf(asked, name)?.verdict === "allow");
+    const helped = lapsed.filter((name) => this.ruleOf(asked, name)?.verdict === "allow");
     if (helped.length > 0) return expired(fewNames(helped));
     return rules.egress.namesDecide ? unbound(asked) : notAllowed(asked, []);
   }
@@ -190,16 +196,11 @@ export class Gatekeeper {
   #unlessDenied(asked: Asked, translation: Translated): FlowPermit | FlowRefusal {
     const { bindings, protocol } = asked, { deniesNames } = this.#context.rules.egress;
     if (deniesNames && bindings.length > 0) {
-      const denies = bindings.map(({ name }) => this.#ruleOf(asked, name)).filter((rule) => rule !== null);
+      const denies = bindings.map(({ name }) => this.ruleOf(asked, name)).filter((rule) => rule !== null);
       if (denies.length === bindings.length) return ruledOut(denies[0]!, namesOf(bindings));
     }
     const look = deniesNames && protocol === "tcp" ? "watch" : "none";
     return permitOf(translation, { rule: null, names: bindings, holds: bindings, look });
-  }
-
-  #ruleOf({ protocol, address, port }: Wanted, name: string): Rule | null {
-    const { rules } = this.#context, rule = rules.egress.name(protocol, name, port);
-    return rule !== null && isNearByWildcard(rules, rule, address) ? null : rule;
   }
 
   /** In a report: the rule of the default that forbids to go to `target` all the same. */

@@ -68,6 +68,7 @@ function judgeOfName(): NameJudge {
   const list = new RuleList([plainRule(`allow ${NAME}`)]);
   return new NameJudge({
     list: () => list,
+    ruleOf: (name) => list.name("tcp", name, 80),
     isBound: (name) => name === NAME,
     port: 80,
     look: "verify",

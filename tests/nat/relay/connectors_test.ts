@@ -143,3 +143,17 @@ Deno.test("a flow that ends before it has said a name is nobody's refusal", () =
   half.script.take();
   half.script.assertEmpty();
 });
+
+Deno.test("a name that only a wildcard allows opens nothing near, though another name of the address is allowed", () => {
+  const rules = [nameRule("allow", "exact.example"), nameRule("allow", "*.wild.example")];
+  for (const [name, isOpen] of [["exact.example", true], ["a.wild.example", false]] as const) {
+    const script = new NatScript({ rules: { egress: listOf(...rules) } });
+    for (const each of ["exact.example", "a.wild.example"]) {
+      bind(script.guest.bindings, "10.9.8.7", each, script.nat.now());
+    }
+    script.remoteIp = parseIpv4("10.9.8.7");
+    const socket = script.open();
+    script.send({ payload: helloFor(name) });
+    assertEquals([socket.receivedLength > 0, socket.wasReset], [isOpen, !isOpen], name);
+  }
+});

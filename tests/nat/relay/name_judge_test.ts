@@ -39,9 +39,10 @@ function judged(stream: string | Uint8Array, options: Case = {}): Outcome {
   const { rules = RULES, step = 1 << 20, finishes, port = 443, look = "verify", strict = false, reports = false } =
     options;
   const bytes = typeof stream === "string" ? bytesOf(stream) : stream;
-  const said: SaidName[] = [], refusals: NameRefusal[] = [];
+  const list = new RuleList(rules.map(plainRule)), said: SaidName[] = [], refusals: NameRefusal[] = [];
   const judge = new NameJudge({
-    list: () => new RuleList(rules.map(plainRule)),
+    list: () => list,
+    ruleOf: (name) => list.name("tcp", name, port),
     isBound: (name) => BOUND.includes(name),
     port,
     look,
@@ -224,7 +225,8 @@ Deno.test("NameJudge refuses what is cut off when the guest finishes, and passes
     assertEquals(verdictOf(stream, { finishes: true }), "pass", stream);
     assertEquals(verdictOf(stream, { finishes: true, strict: true }), "unverified", stream);
   }
-  assertEquals(judged(get("registry.example"), { finishes: false }).verdict, "pass", "the verdict stands");
+  const { judge, said } = judged(get("registry.example"), { finishes: false }), other = helloFor("unlisted.example");
+  assertEquals([judge.judge(other, 0, other.length), judge.last(true), said.length], ["pass", "pass", 1]);
 });
 
 Deno.test("NameJudge that watches refuses names that are denied, and passes everything else", () => {
@@ -307,6 +309,7 @@ Deno.test("NameJudge goes by the rules and bindings at the time of the verdict",
   const judge = () =>
     new NameJudge({
       list: () => list,
+      ruleOf: (name) => list.name("tcp", name, 443),
       isBound: () => isBound,
       port: 443,
       look: "verify",
