@@ -17,6 +17,8 @@ import { type CommandLine, parseCommandLine } from "./options.ts";
 const MEMORY_BULK_BYTES = 64 << 20;
 const NAMESPACE_BULK_BYTES = 256 << 20;
 const POLL_MS = 20;
+/** The word by which the command is the demo's client. */
+const CLIENT = "demo-client";
 /** States in the order a connection passes them. */
 const STATES = /SYN-RECEIVED|ESTABLISHED|FIN-WAIT-1|FIN-WAIT-2|CLOSE-WAIT|CLOSING|LAST-ACK|TIME-WAIT|draining/g;
 
@@ -24,6 +26,8 @@ const STATES = /SYN-RECEIVED|ESTABLISHED|FIN-WAIT-1|FIN-WAIT-2|CLOSE-WAIT|CLOSIN
 export interface DemoOptions {
   /** `auto`: in a namespace where one can be had. `memory`: without a kernel. */
   readonly mode?: "auto" | "memory";
+  /** The URL of the file that is the command, to be started as the client; without it there is no namespace. */
+  readonly file?: string;
   /** Takes the lines of the report. Default standard output. */
   readonly print?: (line: string) => void;
   /** Whether the server breaks a byte of each answer: then the demo must fail. */
@@ -39,7 +43,9 @@ export async function demo(options: DemoOptions = {}): Promise<number> {
     print("asks it through the gateway at 10.0.2.2. A stack that takes one side's FIN for the end of the connection");
     print("loses the answer of the first request.");
     print("");
-    const inNamespace = options.mode === "memory" ? "memory mode was asked for" : await showInNamespace(server, print);
+    const inNamespace = options.mode === "memory"
+      ? "memory mode was asked for"
+      : await showInNamespace(server, print, options.file);
     const outcome = typeof inNamespace === "number" ? inNamespace : await showInMemory(server, print, inNamespace);
     print("");
     print(
@@ -81,21 +87,17 @@ function startServer(corrupt: boolean): Server {
 }
 
 /** Resolves to the exit code, or to why there is no namespace. */
-async function showInNamespace(server: Server, print: (line: string) => void): Promise<number | string> {
+async function showInNamespace(
+  server: Server,
+  print: (line: string) => void,
+  file: string | undefined,
+): Promise<number | string> {
   if (Deno.build.os !== "linux") return `namespaces need Linux, not ${Deno.build.os}`;
-  if (!import.meta.url.startsWith("file:")) return "this is not a checkout, so there is no client to start";
-  const client = new URL("./demo_client.ts", import.meta.url).pathname;
-  const command = [
-    Deno.execPath(),
-    "run",
-    "--quiet",
-    "--no-prompt",
-    "--no-config",
-    "--no-lock",
-    "--allow-net=10.0.2.2",
-    client,
-  ];
-  const line = parseCommandLine(["run", "--", ...command, "10.0.2.2", `${server.port}`, `${NAMESPACE_BULK_BYTES}`]);
+  const client = clientCommand(file);
+  if (client === undefined) return "Hawser is not a file here, so there is no client to start";
+  const words = [...client, "10.0.2.2", `${server.port}`, `${NAMESPACE_BULK_BYTES}`];
+  // Deno as a client looks for its own updates; the demo asks nobody.
+  const line = parseCommandLine(["run", "--dns", "none", "--", ...words]);
   if (line.kind !== "run") throw new Error("Cannot start the client: its command line was not understood");
   const { HAWSER_FAILED, run } = await import("./run.ts");
   const seen = new Set<string>();
@@ -113,6 +115,16 @@ async function showInNamespace(server: Server, print: (line: string) => void): P
   if (code === HAWSER_FAILED && !served) return "a namespace could not be had, as said above";
   print(`states           ${[...seen].join(", ")}`);
   return code === 0 ? 0 : 1;
+}
+
+/** What starts this command as the demo's client, but for its words. */
+function clientCommand(file: string | undefined): string[] | undefined {
+  if (Deno.build.standalone) return [Deno.execPath(), CLIENT];
+  if (file === undefined || !file.startsWith("file:")) return undefined;
+  const path = decodeURIComponent(new URL(file).pathname), isCheckout = path.endsWith(".ts");
+  // One file reads itself, and has no configuration.
+  const options = isCheckout ? ["--no-lock"] : ["--ext=js", "--no-config", `--allow-read=${path}`];
+  return [Deno.execPath(), "run", "--quiet", "--no-prompt", ...options, "--allow-net=10.0.2.2", path, CLIENT];
 }
 
 async function showInMemory(server: Server, print: (line: string) => void, why: string): Promise<number> {

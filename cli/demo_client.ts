@@ -6,16 +6,17 @@
  */
 import { converse } from "./demo_conversation.ts";
 
-if (import.meta.main) {
-  const [hostname, port, bulkBytes] = Deno.args;
+/** Converses with the demo's server. Resolves to the exit code. */
+export async function demoClient([hostname, port, bulkBytes]: readonly string[]): Promise<number> {
   try {
     await converse({
       connect: () => Deno.connect({ hostname: hostname!, port: Number(port) }),
       bulkBytes: Number(bulkBytes),
       print: (line) => console.log(line),
     });
+    return 0;
   } catch (error) {
     console.log(`FAILED: ${error instanceof Error ? error.message : error}`);
-    Deno.exit(1);
+    return 1;
   }
 }

@@ -14,8 +14,15 @@ const USAGE = 2;
 /** Exit code when Hawser itself failed. */
 const HAWSER_FAILED = 125;
 
-/** Runs `program` with these words after it. Resolves to the exit code. */
-export async function main(args: readonly string[], program: ProgramName = "hawser"): Promise<number> {
+/**
+ * Runs `program` with these words after it. `file` is the URL of the file that is the command, if the command is to
+ * start itself once more. Resolves to the exit code.
+ */
+export async function main(
+  args: readonly string[],
+  program: ProgramName = "hawser",
+  file?: string,
+): Promise<number> {
   const other = program === "hawser" ? STANDS_IN_FOR.find((name) => name === args[0]) : program;
   if (other === "slirp4netns") {
     const { slirp4netns } = await import("./slirp4netns.ts");
@@ -31,7 +38,7 @@ export async function main(args: readonly string[], program: ProgramName = "haws
     return USAGE;
   }
   try {
-    return await follow(line);
+    return await follow(line, file);
   } catch (error) {
     writeStderr(`hawser: ${error instanceof Error ? error.message : error}\n`);
     return HAWSER_FAILED;
@@ -44,7 +51,7 @@ function notThere(program: ProgramName): number {
   return 1;
 }
 
-async function follow(line: CommandLine): Promise<number> {
+async function follow(line: CommandLine, file: string | undefined): Promise<number> {
   switch (line.kind) {
     case "text":
       console.log(line.text.trimEnd());
@@ -58,7 +65,12 @@ async function follow(line: CommandLine): Promise<number> {
     }
     case "demo": {
       const { demo } = await import("./demo.ts");
-      return await demo();
+      return await demo(file === undefined ? {} : { file });
+    }
+    case "demo-client": {
+      keepOnly(["net"]);
+      const { demoClient } = await import("./demo_client.ts");
+      return await demoClient(line.words);
     }
     case "serve": {
       keepOnly(neededByServe(line.options));

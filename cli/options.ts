@@ -56,6 +56,7 @@ export type CommandLine =
   | { readonly kind: "run"; readonly options: RunOptions; readonly command: readonly string[] }
   | { readonly kind: "serve"; readonly options: ServeOptions }
   | { readonly kind: "demo" }
+  | { readonly kind: "demo-client"; readonly words: readonly string[] }
   | { readonly kind: "text"; readonly text: string };
 
 /** The options of `run`. */
@@ -116,6 +117,9 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
       return parseForward(rest);
     case "demo":
       return parseDemo(rest);
+    // The demo starts itself once more in its namespace; nobody else says this.
+    case "demo-client":
+      return { kind: "demo-client", words: rest };
     default: {
       const isOption = word.startsWith("-") && word.length > 1;
       const near = nearestWord(word, isOption ? ["--help", "--version"] : COMMANDS);

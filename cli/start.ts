@@ -21,5 +21,5 @@ export async function start(url: string): Promise<never> {
     Deno.exit(125);
   }
   const { main } = await import("./main.ts");
-  Deno.exit(await main(Deno.args, programName(url)));
+  Deno.exit(await main(Deno.args, programName(url), url));
 }
