@@ -124,11 +124,15 @@ export class Internet implements AsyncDisposable {
     return await this.hawser(["run", ...options, "--", "bash", "-c", script], { ...more, env });
   }
 
-  /** Starts a program where the servers are; it is ended with the internet. */
-  serve(command: string, ...args: string[]): Deno.ChildProcess {
+  /**
+   * Starts a program where the servers are, or on the host; it is ended with the internet,
+   * and so is its stdin, on which nothing comes.
+   */
+  serve(where: "world" | "host", command: string, ...args: string[]): Deno.ChildProcess {
+    const { pid } = where === "world" ? this.#world : this.#host;
     const child = new Deno.Command("nsenter", {
-      args: [`--net=/proc/${this.#world.pid}/ns/net`, "--", command, ...args],
-      stdin: "null",
+      args: [`--net=/proc/${pid}/ns/net`, "--", command, ...args],
+      stdin: "piped",
       stdout: "null",
       stderr: "null",
     }).spawn();
@@ -142,7 +146,7 @@ export class Internet implements AsyncDisposable {
    */
   async ssh(): Promise<string> {
     await shell(MAKE_HOME, this.folder);
-    this.serve("unshare", "--mount", "sh", "-c", SERVE_SSH, "sh", this.folder);
+    this.serve("world", "unshare", "--mount", "sh", "-c", SERVE_SSH, "sh", this.folder);
     await until("the server of SSH listens", () => this.inWorld("ss -Hltn sport = :22").then((text) => text !== ""));
     const options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"];
     return ["ssh", "-F", "none", "-i", `${this.folder}/id`, ...options.flatMap((option) => ["-o", option])].join(" ");
@@ -176,6 +180,7 @@ export class Internet implements AsyncDisposable {
   /** Ends everything. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#servers[Symbol.asyncDispose]();
+    for (const child of this.#children) await child.stdin.abort();
     for (const child of [...this.#children, this.#host, this.#world]) {
       try {
         child.kill("SIGKILL");

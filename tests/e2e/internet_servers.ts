@@ -75,11 +75,20 @@ function body(host: string, path: string): Uint8Array | null {
   } catch {
     return new TextEncoder().encode(`hello from ${host}\n`);
   }
-  try {
-    return Deno.readFileSync(`${root}${decodeURIComponent(path.split("?")[0]!)}`);
-  } catch {
-    return null;
+  for (const file of [path.split("?")[0]!, `${path}/index.json`, `${path}/index.html`]) {
+    try {
+      return Deno.readFileSync(`${root}${decodeURIComponent(file)}`);
+    } catch {
+      // Perhaps the next.
+    }
   }
+  return null;
+}
+
+/** What clients want to be told of a file: installers of packages look. */
+function contentType(path: string, content: Uint8Array): string {
+  if (/\.(tgz|whl)$|download$/.test(path)) return "application/octet-stream";
+  return content[0] === 0x3c ? "text/html" : "application/json";
 }
 
 /** Answers requests over a connection until its client finishes or one says that it is the last. */
@@ -94,10 +103,11 @@ async function serveHttp(conn: Deno.Conn, visit: { text: string }): Promise<void
     const bytes = body(host.toLowerCase().replace(/:\d+$/, "").replace(/\.$/, ""), path);
     const content = bytes ?? new TextEncoder().encode("no such file\n");
     const status = bytes === null ? "404 Not Found" : "200 OK";
-    const type = path.endsWith(".tgz") ? "application/octet-stream" : "application/json";
-    const answer = `HTTP/1.1 ${status}\r\ncontent-type: ${type}\r\ncontent-length: ${content.length}\r\n\r\n`;
-    await writeAll(conn, new TextEncoder().encode(answer));
-    if (!line.startsWith("HEAD ")) await writeAll(conn, content);
+    const type = contentType(path, content);
+    const headed = `HTTP/1.1 ${status}\r\ncontent-type: ${type}\r\ncontent-length: ${content.length}\r\n\r\n`;
+    const answer = new TextEncoder().encode(headed), isWhole = !line.startsWith("HEAD ");
+    // In one piece, so that a client that reads once has all of it.
+    await writeAll(conn, Uint8Array.from([...answer, ...(isWhole ? content : [])]));
     if (/^connection: *close/im.test(head)) return;
   }
 }

@@ -133,6 +133,7 @@ Deno.test({
   fn: async () => {
     await using internet = await Internet.start();
     internet.serve(
+      "world",
       ...["openssl", "s_server", "-accept", "4443", "-4", "-early_data", "-tls1_3", "-quiet"] as const,
       ...["-cert", `${internet.folder}/cert.pem`, "-key", `${internet.folder}/key.pem`],
     );

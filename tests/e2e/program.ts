@@ -33,9 +33,18 @@ export class Program implements AsyncDisposable {
   /** Starts `module` with Deno; `before` is what stands before it on the command line, `words` what comes after. */
   constructor(
     module: URL,
-    options: { before?: readonly string[]; permissions: readonly string[]; words?: readonly string[] },
+    options: {
+      before?: readonly string[];
+      permissions: readonly string[];
+      words?: readonly string[];
+      /** Whether it may import what deno.json names. */
+      isConfigured?: boolean;
+    },
   ) {
-    const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-config", ...options.permissions];
+    const config = options.isConfigured
+      ? `--config=${new URL("../../deno.json", import.meta.url).pathname}`
+      : "--no-config";
+    const deno = [Deno.execPath(), "run", "--quiet", "--no-prompt", config, ...options.permissions];
     const [command, ...args] = [...options.before ?? [], ...deno, module.pathname, ...options.words ?? []];
     this.#child = new Deno.Command(command!, {
       args,

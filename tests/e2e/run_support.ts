@@ -143,6 +143,8 @@ export interface UserOptions {
   readonly prepare?: string;
   /** Variables to add to his environment. */
   readonly env?: Record<string, string>;
+  /** A shell command that ends in `exec "$@"`, by which root comes to where he is, another network for example. */
+  readonly around?: string;
 }
 
 /** A user without privileges, with a Deno, a cache, a copy of the checkout and a /dev/net/tun of his own. */
@@ -189,8 +191,8 @@ export class OrdinaryUser implements AsyncDisposable {
     const around = `mount -t tmpfs -o mode=755 none "$home/dev" && mknod -m "$mode" "$home/dev/tun" c 10 200 &&
       mount --bind "$home/dev/tun" /dev/net/tun && eval "$prepare" && cd "$directory" &&
       exec setpriv --reuid 65534 --regid 65534 --clear-groups -- "$@"`;
-    const output = await new Deno.Command("unshare", {
-      args: ["-m", "--", "sh", "-c", around, "sh", ...command],
+    const output = await new Deno.Command("sh", {
+      args: ["-c", options.around ?? 'exec "$@"', "sh", "unshare", "-m", "--", "sh", "-c", around, "sh", ...command],
       env: {
         home: this.#home,
         mode: options.tunMode ?? "666",

@@ -107,7 +107,9 @@ function recordData(name: ZoneName | undefined, type: number): Uint8Array[] {
 }
 
 function addressBytes(address: string): Uint8Array {
-  const bytes = new Uint8Array(16);
-  IpAddress.parse(address).writeTo(bytes, 0);
+  const bytes = new Uint8Array(16), parsed = IpAddress.parse(address);
+  // `IpAddress` takes ::ffff:0:0/96 for IPv4.
+  if (parsed.isIpv4) bytes.fill(0xff, 10, 12);
+  parsed.writeTo(bytes, parsed.isIpv4 ? 12 : 0);
   return bytes;
 }
