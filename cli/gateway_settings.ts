@@ -8,7 +8,6 @@
  */
 import { checkForwards, parseForward } from "../forward/port_spec.ts";
 import type { Gateway, GatewayOptions } from "../mod.ts";
-import { DEFAULT_DENY } from "../nat/rules/rule.ts";
 import { DEFAULT_NAMES_TTL_S } from "../nat/rules/bindings.ts";
 import type { HostAddresses, HostNetwork } from "../nat/host.ts";
 import { parseDhcpOption, parseDhcpOptions } from "../nat/service/dhcp_options.ts";
@@ -24,10 +23,9 @@ import {
   TranslationOptionError,
   type TranslationOptionName,
 } from "../nat/rules/translation_options.ts";
-import { DENY_NONE, parseRule } from "../rules/parse_rule.ts";
-import { RuleError } from "../rules/rule_error.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";
+import { readRules, RULE_ROWS, rulesFiles } from "./rules_settings.ts";
 import { UsageError } from "./usage_error.ts";
 import {
   checkedBy,
@@ -49,6 +47,8 @@ export type PlainOptions = Omit<GatewayOptions, "host" | "logger" | "signal">;
 export interface GatewaySettings {
   /** What the library is told. What the user left out is not there: the library knows the default. */
   readonly gateway: PlainOptions;
+  /** Files of rules, which `withRules` reads. */
+  readonly rulesFiles: readonly string[];
   /** Which host sockets. */
   readonly host: HostKind;
   /** How much is logged. */
@@ -118,19 +118,7 @@ export const GATEWAY_ROWS = {
       "addresses stay open, see --no-host",
   },
   "no-host": { help: "nothing leads to any address of the host, as they change (DNS stays)" },
-  "allow": {
-    metavar: "CIDR[:PORTS]",
-    help: "guests reach this and nothing else; ports as 80,8000-8099; repeatable",
-    repeatable: true,
-    read: checkedBy((text) => checkRule("allow", text)),
-  },
-  "deny": {
-    metavar: "CIDR[:PORTS]|none",
-    help: "guests do not reach this; none: drop the default; repeatable\n",
-    repeatable: true,
-    shown: DEFAULT_DENY.join(", "),
-    read: checkedBy((text) => checkRule("deny", text)),
-  },
+  ...RULE_ROWS,
   "names": {
     metavar: "verify|strict",
     help: "what TCP flows that only a name allows must say. verify: TLS and HTTP that name;\n" +
@@ -197,9 +185,17 @@ export function gatewaySettings(
   }
   return {
     gateway,
+    rulesFiles: rulesFiles(values),
     host: values.host ?? (Deno.build.os === "linux" ? "ffi" : "deno"),
     logLevel: values["log-level"] ?? defaults.logLevel,
   };
+}
+
+/** The same with what is in the files of rules. Throws as `readRules` does, of rules of options too. */
+export async function withRules<T extends GatewaySettings>(program: string, settings: T): Promise<T> {
+  const { gateway, rulesFiles: files } = settings, { rules: _, ...options } = gateway;
+  const read = await readRules(program, { options, files });
+  return { ...settings, gateway: { ...gateway, rules: read.files } };
 }
 
 /** What `Gateway.start` is told, on this host. */
@@ -210,16 +206,6 @@ export function gatewayOptions({ gateway, logLevel }: GatewaySettings, host: Hos
 /** The rules that a gateway makes of these options, but for the host's own addresses. Throws as it does. */
 export function gatewayRules({ hostAddresses = true, ...options }: PlainOptions): TranslationRules {
   return createTranslationRules({ ...options, hostAddresses: hostAddresses ? null : NOT_READ });
-}
-
-/** Throws an `Error` whose message says what is wrong with a rule and what would be right. */
-function checkRule(verdict: "allow" | "deny", text: string): void {
-  if (verdict === "deny" && text === DENY_NONE) return;
-  try {
-    parseRule(text, { verdict, source: `--${verdict}` });
-  } catch (error) {
-    throw error instanceof RuleError ? new TypeError(error.problem) : error;
-  }
 }
 
 /** Tells where each forward listens and leads, a line each, whatever is logged. */

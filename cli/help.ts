@@ -13,6 +13,7 @@ Usage:
   hawser serve [options] --listen LINK       serve guests on a link until interrupted
   hawser forward [options] LISTEN TARGET     host only: a forwarder with true half-close, no guest
   hawser slirp4netns [options] PID|PATH TAP  in place of slirp4netns, for podman, Docker rootless and others
+  hawser check [options] TARGET…             what rules say of a name or an address, asking nobody
   hawser demo                                show it working, on any machine, in seconds
   hawser --help | --version | COMMAND --help
 
@@ -75,6 +76,21 @@ connections 5 seconds, and cuts them at a second signal.
 Exit codes: 0 once it was told to end, 125 if it cannot listen, 2 for a usage error.
 `;
 
+const CHECK = `Says whether rules allow a target, and by which rule. It asks no DNS and connects to nothing.
+
+Usage:
+  hawser check [options] TARGET…
+
+TARGET is NAME[:PORT], ADDRESS[:PORT] or [V6]:PORT, with udp:, icmp: or dns: in front of it if it is not TCP; without a
+port it is allowed if any port is. Options go before it:
+OPTIONS
+
+A name is weighed by rules about names, an address by rules about addresses: what a name leads to, and what maps and the
+gateway's address stand for, is not known here. A line each says what decides and where that rule stands.
+
+Exit codes: 0 if all targets are allowed, 1 if one is refused, 2 for a usage error, rules that cannot be read included.
+`;
+
 const DEMO = `Shows Hawser working: a conversation through the gateway, in seconds, checked byte by byte.
 
 Usage:
@@ -85,8 +101,11 @@ only if every byte arrived.
 `;
 
 /** The help of `hawser` itself or of one command, whose options are those of `table`. */
-export function helpText(topic: "hawser" | "run" | "serve" | "forward" | "demo", table: OptionTable = {}): string {
-  return { hawser: HAWSER, run: RUN, serve: SERVE, forward: FORWARD, demo: DEMO }[topic].replace(
+export function helpText(
+  topic: "hawser" | "run" | "serve" | "forward" | "check" | "demo",
+  table: OptionTable = {},
+): string {
+  return { hawser: HAWSER, run: RUN, serve: SERVE, forward: FORWARD, check: CHECK, demo: DEMO }[topic].replace(
     "OPTIONS",
     () => optionHelp(table),
   );

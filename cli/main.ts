@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { withRules } from "./gateway_settings.ts";
 import { writeStderr } from "./log.ts";
 import { type CommandLine, parseCommandLine } from "./options.ts";
 import { keepOnly, neededByRun, neededByServe } from "./permissions.ts";
@@ -29,17 +30,13 @@ export async function main(
     return await slirp4netns(program === other ? args : args.slice(1));
   }
   if (other !== undefined) return notThere(other);
-  let line: CommandLine;
   try {
-    line = parseCommandLine(args);
+    return await follow(parseCommandLine(args), file);
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    writeStderr(`${error.program}: ${error.message}\n`);
-    return USAGE;
-  }
-  try {
-    return await follow(line, file);
-  } catch (error) {
+    if (error instanceof UsageError) {
+      writeStderr(`${error.program}: ${error.message}\n`);
+      return USAGE;
+    }
     writeStderr(`hawser: ${error instanceof Error ? error.message : error}\n`);
     return HAWSER_FAILED;
   }
@@ -72,18 +69,24 @@ async function follow(line: CommandLine, file: string | undefined): Promise<numb
       const { demoClient } = await import("./demo_client.ts");
       return await demoClient(line.words);
     }
+    case "check": {
+      const { check } = await import("./check.ts");
+      return await check(line.options);
+    }
     case "serve": {
-      keepOnly(neededByServe(line.options));
+      const options = await withRules("hawser serve", line.options);
+      keepOnly(neededByServe(options));
       const { serve } = await import("./serve.ts");
-      return await serve(line.options);
+      return await serve(options);
     }
     case "run": {
       if (Deno.build.os !== "linux") {
         throw new Error(`cannot run a command in a namespace: this needs Linux, not ${Deno.build.os}`);
       }
-      keepOnly(neededByRun(line.options));
+      const options = await withRules("hawser run", line.options);
+      keepOnly(neededByRun(options));
       const { run } = await import("./run.ts");
-      return await run(line);
+      return await run({ ...line, options });
     }
   }
 }

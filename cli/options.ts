@@ -7,6 +7,7 @@
  * @module
  */
 import { parseStreamEndpoint, type StreamEndpoint } from "../forward/stream_endpoint.ts";
+import { CHECK_ROWS, type CheckOptions, parseCheck } from "./check_options.ts";
 import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { helpText, versionText } from "./help.ts";
 import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
@@ -55,6 +56,7 @@ export type CommandLine =
   | ForwardLine
   | { readonly kind: "run"; readonly options: RunOptions; readonly command: readonly string[] }
   | { readonly kind: "serve"; readonly options: ServeOptions }
+  | { readonly kind: "check"; readonly options: CheckOptions }
   | { readonly kind: "demo" }
   | { readonly kind: "demo-client"; readonly words: readonly string[] }
   | { readonly kind: "text"; readonly text: string };
@@ -94,14 +96,14 @@ export const FORWARD_ROWS = {
   ...HELP_ROW,
 } as const;
 
-const COMMANDS = ["run", "serve", "forward", "demo"];
+const COMMANDS = ["run", "serve", "forward", "check", "demo"];
 
 /** Reads the words after `hawser`. Throws a `UsageError`. */
 export function parseCommandLine(args: readonly string[]): CommandLine {
   const [word, ...rest] = args;
   switch (word) {
     case undefined:
-      throw new UsageError("hawser", "missing command, say run, serve, forward, demo or --help");
+      throw new UsageError("hawser", "missing command, say run, serve, forward, check, demo or --help");
     case "--help":
     case "-h":
       return { kind: "text", text: helpText("hawser") };
@@ -115,6 +117,10 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
     }
     case "forward":
       return parseForward(rest);
+    case "check": {
+      const options = parseCheck(rest);
+      return options ? { kind: "check", options } : { kind: "text", text: helpText("check", CHECK_ROWS) };
+    }
     case "demo":
       return parseDemo(rest);
     // The demo starts itself once more in its namespace; nobody else says this.

@@ -99,3 +99,9 @@ export function readLogLevel(text: string): LogLevel {
   if (text === "debug" || text === "info" || text === "warn" || text === "error") return text;
   throw new TypeError("it is debug, info, warn or error");
 }
+
+/** The value of a variable of the environment, if it has one and Deno may read it. */
+export function fromEnvironment(variable: string): string | undefined {
+  if (Deno.permissions.querySync({ name: "env", variable }).state !== "granted") return undefined;
+  return Deno.env.get(variable) || undefined;
+}

@@ -2,8 +2,8 @@
  * Rules: who may go where, read from text.
  *
  * `readRuleList` reads what `Gateway.start` takes as `allow`, `deny` and `rules`, and makes the `RuleList` that
- * decides.
- * All of it can be used without a gateway too, and needs no permission and no network.
+ * decides; `explain` says in words how. All of it can be used without a gateway, and needs neither permission nor
+ * network.
  *
  * ```ts
  * import { readRuleList } from "./mod.ts";
@@ -16,6 +16,7 @@
  */
 export * from "../nat/rules/rule.ts";
 export * from "../nat/rules/rule_list.ts";
+export * from "./explain.ts";
 export { GatewayRules, type OtherRules, type RulesHolder } from "./gateway_rules.ts";
 export * from "./name.ts";
 export * from "./open_family.ts";
@@ -25,3 +26,4 @@ export * from "./read.ts";
 export * from "./rule_error.ts";
 export * from "./rule_warning.ts";
 export * from "./rules_file.ts";
+export * from "./target.ts";

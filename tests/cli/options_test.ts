@@ -20,6 +20,7 @@ const DEFAULTS: RunOptions = {
   mtu: 65520,
   offload: true,
   isolate: false,
+  rulesFiles: [],
   host: "ffi",
   logLevel: "warn",
   impair: undefined,
@@ -110,6 +111,12 @@ const GOOD: [string[], Partial<RunOptions>, string[]][] = [
   [["--max-new-flows=50", "true"], told({ maxNewFlows: 50 }), ["true"]],
   [["--names", "strict", "--names-ttl", "60", "true"], told({ names: "strict", namesTtlS: 60 }), ["true"]],
   [["--allow", "192.0.2.0/24:80,8000-8099", "true"], told({ allow: ["192.0.2.0/24:80,8000-8099"] }), ["true"]],
+  [["--rules", "a", "--rules=b", "true"], { rulesFiles: ["a", "b"] }, ["true"]],
+  [
+    ["--allow", "Registry.example:443", "--allow", "db.example:5432 unverified", "--deny", "*.example", "true"],
+    told({ allow: ["Registry.example:443", "db.example:5432 unverified"], deny: ["*.example"] }),
+    ["true"],
+  ],
   [["--allow=10.0.2.2", "--allow=[::1]:443", "true"], told({ allow: ["10.0.2.2", "[::1]:443"] }), ["true"]],
   [["--deny", "none", "--deny", "10.0.0.0/8", "true"], told({ deny: ["none", "10.0.0.0/8"] }), ["true"]],
   [["--host", "deno", "true"], { host: "deno" }, ["true"]],
@@ -271,6 +278,7 @@ Deno.test("parseCommandLine answers help and version before anything else is nee
   assertStringIncludes(help(["run", "--help"]), "--max-flows N");
   assertStringIncludes(help(["run", "-m", "1500", "-h", "--", "x"]), "--max-flows N");
   assertStringIncludes(help(["forward", "--help"]), "hawser forward [options] LISTEN TARGET");
+  assertStringIncludes(help(["check", "--help"]), "--rules FILE");
   assertStringIncludes(help(["demo", "--help"]), "in seconds");
   assertMatch(help(["--version"]), /^hawser \d+\.\d+\.\d+ \(Deno /);
 });
@@ -340,7 +348,7 @@ Deno.test("parseCommandLine refuses commands and options that there are not", ()
     const error = assertThrows(() => parseCommandLine(args), UsageError);
     return `${error.program}: ${error.message}`;
   };
-  assertEquals(complaint([]), "hawser: missing command, say run, serve, forward, demo or --help");
+  assertEquals(complaint([]), "hawser: missing command, say run, serve, forward, check, demo or --help");
   assertEquals(complaint(["rnu"]), "hawser: unknown command rnu, did you mean run?");
   assertEquals(complaint(["server"]), "hawser: unknown command server, did you mean serve?");
   assertEquals(complaint(["foward", "a", "b"]), "hawser: unknown command foward, did you mean forward?");

@@ -57,6 +57,14 @@ Deno.test("Gatekeeper lets a guest go where an answer for an allowed name has le
   }
 });
 
+Deno.test("Gatekeeper lets echo pass by a name that is allowed for it, and not by one that is allowed for TCP", () => {
+  for (const protocol of ["icmp", "tcp"] as const) {
+    const { script, bind } = under([nameRule("allow", "registry.example", { protocol })]);
+    bind(SERVER, "registry.example");
+    assertEquals(outcome(script, "icmp", SERVER, 0), protocol === "icmp" ? SERVER : "notAllowed");
+  }
+});
+
 Deno.test("Gatekeeper knows a wildcard's names and UDP where it is said, and no answer that led another guest", () => {
   const wild = [
     nameRule("allow", "*.example.org"),
