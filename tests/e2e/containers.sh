@@ -44,6 +44,8 @@ outside() {
   # Short, because the paths of sockets are: podman and rootlesskit put some below it.
   T=$(mktemp -d /tmp/hwc.XXXX)
   USER_NAME="hwc$$"
+  # Ports of this run's own, below those that the kernel gives to connections.
+  P=$((20000 + $$ % 1000 * 10))
   trap cleanup EXIT
   chmod 755 "$T"
   mkdir -p "$T"/{bin,root,cache,tree,www,dev}
@@ -70,18 +72,18 @@ END
   head -c 3000000 /dev/urandom >"$T/www/file"
   cp "$SELF" "$T/containers.sh"
   # Servers of the host, on loopback.
-  busybox httpd -f -p 127.0.0.1:18300 -h "$T/www" & HTTP=$!
-  socat TCP6-LISTEN:18301,bind=[::1],fork,reuseaddr SYSTEM:'echo six' & SIX=$!
-  "$T/deno" eval --quiet "$DNS_SERVER" & DNS=$!
+  busybox httpd -f -p 127.0.0.1:$P -h "$T/www" & HTTP=$!
+  socat TCP6-LISTEN:$((P + 1)),bind=[::1],fork,reuseaddr SYSTEM:'echo six' & SIX=$!
+  "$T/deno" eval --quiet "$DNS_SERVER" $((P + 2)) & DNS=$!
   local words=()
   # A kernel that has both kinds of control groups: the new kind is hidden, because crun takes such a mixture for broken.
-  export T USER_NAME
+  export T USER_NAME P
   for name in HWC_COUNT HWC_SECONDS; do [ -n "${!name:-}" ] && words+=("$name=${!name}"); done
   unshare -m --propagation shared bash -c '
     [ -d /sys/fs/cgroup/unified ] && umount /sys/fs/cgroup/unified
     mount -t tmpfs -o mode=755 none "$T/dev" && mknod -m 666 "$T/dev/tun" c 10 200 && mknod -m 666 "$T/dev/fuse" c 10 229
     mount --bind "$T/dev/tun" /dev/net/tun && { [ ! -e /dev/fuse ] || mount --bind "$T/dev/fuse" /dev/fuse; }
-    exec setpriv --reuid "$USER_NAME" --regid "$USER_NAME" --init-groups --reset-env env T="$T" PATH="$T/bin:$PATH" '"${words[*]:-}"' \
+    exec setpriv --reuid "$USER_NAME" --regid "$USER_NAME" --init-groups --reset-env env T="$T" P="$P" PATH="$T/bin:$PATH" '"${words[*]:-}"' \
       XDG_RUNTIME_DIR="$T/run" HOME="$T/home" bash "$T/containers.sh" --inside "$@"' bash "$@"
 }
 
@@ -98,7 +100,7 @@ socket.on("message", (query, from) => {
   const answer = data ? Buffer.from([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 60, 0, data.length, ...data]) : Buffer.alloc(0);
   socket.send(Buffer.concat([head, answer]), from.port, from.address);
 });
-socket.bind(18353, "127.0.0.1");
+socket.bind(Number(Deno.args[0]), "127.0.0.1");
 '
 
 cleanup() {
@@ -139,7 +141,7 @@ no_gateway() { [ "$(gateways)" = 0 ]; }
 pod() { podman run --rm --quiet "$@"; }
 # In a container: the digest of the host's file. podman asks slirp4netns to close the way to the host's loopback by the
 # gateway's address, and so there is a --map.
-FETCH='wget -q -O - http://10.0.2.9:18300/file | sha256sum | cut -c 1-64'
+FETCH="wget -q -O - http://10.0.2.9:${P:-0}/file | sha256sum | cut -c 1-64"
 DIGEST=
 # A server of a container: TCP on 80 says who asks, UDP on 7000 says it again.
 SERVE='socat TCP-LISTEN:80,fork,reuseaddr SYSTEM:"read -r line; echo \$line from \$SOCAT_PEERADDR" & socat UDP-RECVFROM:7000,fork EXEC:cat & wait'
@@ -172,14 +174,14 @@ part_bridge() {
 }
 
 published() {
-  podman run -d -q --name p1 "$@" -p 127.0.0.1:18310:80 -p 127.0.0.1:18311:7000/udp base sh -c "$SERVE" >/dev/null || fail "no container"
-  until_true 15 tcp_answers 18310
-  until_true 15 udp_answers 18311
+  podman run -d -q --name p1 "$@" -p 127.0.0.1:$((P + 4)):80 -p 127.0.0.1:$((P + 5)):7000/udp base sh -c "$SERVE" >/dev/null || fail "no container"
+  until_true 15 tcp_answers $((P + 4))
+  until_true 15 udp_answers $((P + 5))
   head -c 3000000 /dev/zero | tr '\0' x >"$T/run/big"
   podman exec -d p1 sh -c 'socat -u TCP-LISTEN:81,reuseaddr CREATE:/tmp/big'
   podman rm -f -t 0 p1 >/dev/null
   until_true 10 no_gateway
-  tcp_answers 18310 && fail "the port is still there"
+  tcp_answers $((P + 4)) && fail "the port is still there"
   return 0
 }
 
@@ -192,32 +194,32 @@ part_keepid() {
 }
 
 part_pod() {
-  podman pod create --name pod1 -p 127.0.0.1:18312:80 >/dev/null || fail "no pod"
+  podman pod create --name pod1 -p 127.0.0.1:$((P + 6)):80 >/dev/null || fail "no pod"
   podman run -d -q --pod pod1 --name one base sh -c "$SERVE" >/dev/null || fail "no container"
   same "the neighbour on loopback" "$(pod --pod pod1 base sh -c 'echo hello | socat -t 5 - TCP4:127.0.0.1:80' | cut -d ' ' -f 1)" hello
   same "the file" "$(pod --pod pod1 base sh -c "$FETCH")" "$DIGEST"
-  until_true 15 tcp_answers 18312
+  until_true 15 tcp_answers $((P + 6))
   podman pod rm -f -t 0 pod1 >/dev/null
   until_true 10 no_gateway
 }
 
 part_dns() {
-  has "the answer" "$(HWC_DNS=127.0.0.1:18353 pod --dns 10.0.2.3 base nslookup web.test 10.0.2.3)" "10.0.2.9"
-  same "the file" "$(HWC_DNS=127.0.0.1:18353 pod --dns 10.0.2.3 base sh -c "${FETCH/10.0.2.9/web.test}")" "$DIGEST"
-  has "a name of the gateway" "$(HWC_DNS=127.0.0.1:18353 pod --dns 10.0.2.3 base nslookup host.hawser.internal 10.0.2.3)" "10.0.2.2"
+  has "the answer" "$(HWC_DNS=127.0.0.1:$((P + 2)) pod --dns 10.0.2.3 base nslookup web.test 10.0.2.3)" "10.0.2.9"
+  same "the file" "$(HWC_DNS=127.0.0.1:$((P + 2)) pod --dns 10.0.2.3 base sh -c "${FETCH/10.0.2.9/web.test}")" "$DIGEST"
+  has "a name of the gateway" "$(HWC_DNS=127.0.0.1:$((P + 2)) pod --dns 10.0.2.3 base nslookup host.hawser.internal 10.0.2.3)" "10.0.2.2"
 }
 
 part_ipv6() {
   local script='for i in $(seq 50); do ip addr show tap0 | grep -q "inet6 fd00::.*" && break; sleep 0.1; done; ip addr show tap0'
   has "the interface" "$(pod --network slirp4netns:enable_ipv6=true base sh -c "$script")" "inet6 fd00::"
-  same "the host's ::1" "$(pod --network slirp4netns:enable_ipv6=true base sh -c "$script >/dev/null; socat -t 5 - 'TCP6:[fd00::9]:18301' </dev/null")" six
+  same "the host's ::1" "$(pod --network slirp4netns:enable_ipv6=true base sh -c "$script >/dev/null; socat -t 5 - 'TCP6:[fd00::9]:$((P + 1))' </dev/null")" six
 }
 
 part_rules() {
   local rules=$T/run/rules.txt audit=$T/run/audit.jsonl
-  echo "allow tcp:10.0.2.9:18300" >"$rules"
+  echo "allow tcp:10.0.2.9:$P" >"$rules"
   same "what is allowed" "$(HAWSER_RULES=$rules HAWSER_AUDIT=$audit pod base sh -c "$FETCH")" "$DIGEST"
-  HAWSER_RULES=$rules HAWSER_AUDIT=$audit pod base sh -c "socat -t 5 - TCP4:10.0.2.9:18301,connect-timeout=5" </dev/null 2>&1 |
+  HAWSER_RULES=$rules HAWSER_AUDIT=$audit pod base sh -c "socat -t 5 - TCP4:10.0.2.9:$((P + 1)),connect-timeout=5" </dev/null 2>&1 |
     grep -q refused || fail "what is not on the list is not refused"
   has "the audit" "$(cat "$audit")" '"open"'
   has "the audit" "$(cat "$audit")" '"refused"'
@@ -266,10 +268,10 @@ kit() {
   until_true 20 grep -qx ready "$T/run/kit.log"
   has "the interface" "$(cat "$T/run/kit.log")" "inet 10.0.2.100/24"
   has "the file" "$(cat "$T/run/kit.log")" "$DIGEST"
-  rootlessctl --socket "$state/api.sock" add-ports 127.0.0.1:18320:80/tcp >/dev/null || fail "add-ports"
-  until_true 10 tcp_answers 18320
+  rootlessctl --socket "$state/api.sock" add-ports 127.0.0.1:$((P + 8)):80/tcp >/dev/null || fail "add-ports"
+  until_true 10 tcp_answers $((P + 8))
   rootlessctl --socket "$state/api.sock" remove-ports 1 >/dev/null || fail "remove-ports"
-  tcp_answers 18320 && fail "the port is still there"
+  tcp_answers $((P + 8)) && fail "the port is still there"
   kill "$(cat "$state/child_pid")"
   wait
   until_true 10 no_gateway
@@ -285,8 +287,8 @@ part_docker() {
   until_true 30 docker info
   docker import "$T/rootfs.tar" base >/dev/null || fail "import"
   same "the file" "$(docker run --rm base sh -c "$FETCH")" "$DIGEST"
-  docker run -d --name web1 -p 127.0.0.1:18313:80 base sh -c "$SERVE" >/dev/null || fail "no container"
-  until_true 15 tcp_answers 18313
+  docker run -d --name web1 -p 127.0.0.1:$((P + 7)):80 base sh -c "$SERVE" >/dev/null || fail "no container"
+  until_true 15 tcp_answers $((P + 7))
   docker rm -f web1 >/dev/null
   kill "$daemon"
   wait
@@ -335,7 +337,7 @@ speed_of() {
   local program=$1
   shift
   podman --network-cmd-path "$program" run --rm --quiet --network slirp4netns:allow_host_loopback=true base \
-    iperf3 -c 10.0.2.2 -p 18330 -t "${HWC_SECONDS:-5}" -f m "$@" | awk '/receiver/ { print int($7) }'
+    iperf3 -c 10.0.2.2 -p $((P + 3)) -t "${HWC_SECONDS:-5}" -f m "$@" | awk '/receiver/ { print int($7) }'
 }
 
 # times_of PROGRAM: milliseconds of `podman run … true`, the median of seven.
@@ -350,7 +352,7 @@ times_of() {
 
 part_speed() {
   local round program
-  iperf3 -s -B 127.0.0.1 -p 18330 >/dev/null & local server=$!
+  iperf3 -s -B 127.0.0.1 -p $((P + 3)) >/dev/null & local server=$!
   for round in 1 2 3; do
     for program in "$T/bin/slirp4netns" /usr/bin/slirp4netns; do
       echo "round $round of $program: up $(speed_of "$program") Mbit/s, down $(speed_of "$program" -R) Mbit/s, podman run $(times_of "$program") ms" >&3
