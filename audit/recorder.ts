@@ -80,7 +80,8 @@ export class Recorder implements AsyncDisposable {
   readonly #options: RecorderOptions;
   readonly #logger: Logger;
   readonly #run: string;
-  readonly #open = new Set<number>();
+  /** What of a flow that is open is needed again. */
+  readonly #open = new Map<number, Pick<FlowEnds, "port" | "names">>();
   readonly #verified = new Set<number>();
   readonly #like = new Map<string, Likeness>();
   readonly #totals = { flows: 0, refused: 0, wouldRefuse: 0, queries: 0, bytesFromGuest: 0, bytesToGuest: 0, gaps: 0 };
@@ -206,7 +207,7 @@ export class Recorder implements AsyncDisposable {
     },
     ends: FlowEnds,
   ): void {
-    this.#open.add(number);
+    this.#open.set(number, ends);
     this.#totals.flows++;
     if (wouldRefuse !== null) {
       const { cause, rule, names } = wouldRefuse;
@@ -225,9 +226,13 @@ export class Recorder implements AsyncDisposable {
     this.#write(guestNumber, { event: "open", flow: number, ...ends, host, rule: noteOf(rule), by });
   }
 
-  #flowVerified({ number, guestNumber, via, name, ech }: EventOf<"flowVerified">): void {
+  #flowVerified({ number, guestNumber, via, name, port, ech }: EventOf<"flowVerified">): void {
+    const open = this.#open.get(number);
+    if (open === undefined) return;
+    // What is not the flow's own host is what a proxy is asked for.
+    const isOwn = port === open.port && (open.names.length >= MOST_NAMES || open.names.includes(name));
     this.#verified.add(number);
-    this.#write(guestNumber, { event: "verified", flow: number, via, name, ech });
+    this.#write(guestNumber, { event: "verified", flow: number, via, name, ...(!isOwn && { port }), ech });
   }
 
   #flowRefused(event: FlowRefused): void {
@@ -303,6 +308,7 @@ export class Recorder implements AsyncDisposable {
 
   #dnsAnswered(event: DnsAnswered): void {
     const { name, recordType, via, decision, rule, rcode, addresses, cnames, removed, wouldRefuse } = event;
+    if (event.isUnrecorded) return this.#refusedUnrecorded();
     this.#totals.queries++;
     this.#write(event.guestNumber, {
       event: "dns",

@@ -100,6 +100,8 @@ export interface FlowVerified {
   readonly via: "sni" | "host";
   /** The name. */
   readonly name: string;
+  /** The port for which it was said: the flow's, or that of what a proxy is asked for. */
+  readonly port: number;
   /** Whether the ClientHello had the extension of Encrypted Client Hello, or its like (GREASE). */
   readonly ech: boolean;
 }
@@ -165,7 +167,7 @@ export interface DnsAsked {
   readonly via: "udp" | "tcp";
 }
 
-/** A guest got an answer to what it asked. */
+/** A guest got an answer to what it asked, or has gone before. */
 export interface DnsAnswered {
   /** Tells the kinds apart. */
   readonly type: "dnsAnswered";
@@ -177,8 +179,8 @@ export interface DnsAnswered {
   readonly recordType: number;
   /** The transport. */
   readonly via: "udp" | "tcp";
-  /** The response code (RFC 1035 section 4.1.1). */
-  readonly rcode: number;
+  /** The response code (RFC 1035 section 4.1.1); null: the guest was gone before an answer came. */
+  readonly rcode: number | null;
   /** Who answered: a resolver, the rules, or the gateway by itself. */
   readonly decision: "forwarded" | "refused" | "local";
   /** The rule that decided whether it may be asked, if one did. */
@@ -191,6 +193,8 @@ export interface DnsAnswered {
   readonly removed: readonly string[];
   /** The rules would have refused it: they are only reported. */
   readonly wouldRefuse?: true;
+  /** It was refused, since no record of it could be written. */
+  readonly isUnrecorded?: true;
 }
 
 /** A link was attached. */

@@ -90,14 +90,15 @@ export class FlowRegistry {
   }
 
   /** The first bytes of a flow said a name that may be said. */
-  verified({ place: { number }, guest }: Flow, facts: Pick<FlowVerified, "via" | "name" | "ech">): void {
-    const { via, name, ech } = facts;
+  verified({ place: { number }, guest }: Flow, facts: Pick<FlowVerified, "via" | "name" | "port" | "ech">): void {
+    const { via, name, port, ech } = facts;
     this.#events.emit("flowVerified", () => ({
       type: "flowVerified",
       number,
       guestNumber: guest.number,
       via,
       name,
+      port,
       ech,
     }));
   }

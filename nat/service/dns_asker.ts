@@ -66,12 +66,17 @@ export function factsOf({ client, query }: Asker): Omit<DnsAsked, "type"> {
 }
 
 /** The event of an answer, as the guest gets it. */
-export function describeAnswer(asker: Asker, answer: DnsBytes, { decision, removed, rule }: Outcome): DnsAnswered {
-  const { query, verdict } = asker, facts = query.name === "" ? null : readDnsFacts(answer, query.name);
+export function describeAnswer(
+  asker: Asker,
+  answer: DnsBytes | null,
+  { decision, removed, rule }: Outcome,
+): DnsAnswered {
+  const { query, verdict } = asker,
+    facts = answer === null || query.name === "" ? null : readDnsFacts(answer, query.name);
   return {
     type: "dnsAnswered",
     ...factsOf(asker),
-    rcode: dnsRcode(dnsFlags(answer.bytes, answer.start)),
+    rcode: answer && dnsRcode(dnsFlags(answer.bytes, answer.start)),
     decision,
     rule: rule ?? verdict.rule,
     addresses: facts?.addresses.map(({ value }) => `${value}`) ?? [],

@@ -268,11 +268,17 @@ export class DnsService implements DnsWaiter {
     for (const [key, { exchange, askers }] of [...this.#pending]) {
       const left = askers.filter(({ client }) => !isGone(client));
       if (left.length === askers.length) continue;
+      for (const asker of askers) if (isGone(asker.client)) this.#tellGone(asker);
       askers.splice(0, askers.length, ...left);
       if (left.length > 0) continue;
       exchange.abort();
       this.#pending.delete(key);
     }
+  }
+
+  /** What was passed on is told though nobody waits for the answer any more. */
+  #tellGone(asker: Asker): void {
+    this.#context.events.emit("dnsAnswered", () => describeAnswer(asker, null, FORWARDED));
   }
 
   /** A resolver has answered. */
@@ -452,6 +458,7 @@ export class DnsService implements DnsWaiter {
   /** What a query was answered cannot be recorded: nobody gets it. */
   #refuseUnrecorded(asker: Asker): null {
     this.#context.counters.auditUnavailable++;
+    this.#context.events.emit("dnsAnswered", () => ({ ...describeAnswer(asker, null, REFUSED), isUnrecorded: true }));
     const into = this.#context.tcp.scratch;
     return this.#deliver(asker, encodeDnsAnswer(into, SEGMENT_HEADROOM, asker.query, { flags: DNS_SERVFAIL }));
   }

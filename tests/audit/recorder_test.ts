@@ -152,7 +152,15 @@ Deno.test("Recorder writes each event as the schema has it, in order, while it i
     rule: NOTE,
     by: "guest",
   });
-  script.emit({ type: "flowVerified", number: 7, guestNumber: 2, via: "sni", name: "registry.example", ech: true });
+  script.emit({
+    type: "flowVerified",
+    number: 7,
+    guestNumber: 2,
+    via: "sni",
+    name: "registry.example",
+    port: 443,
+    ech: true,
+  });
   script.emit(ended());
   script.emit({
     type: "dnsAnswered",

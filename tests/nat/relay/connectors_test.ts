@@ -35,7 +35,7 @@ Deno.test("a flow that says the name by which it is allowed goes through, and is
     const { script, socket, of, types } = flowTo(port, [registry]);
     script.send({ payload: bytes });
     assertEquals(socket.received.length, bytes.length);
-    const event = { type: "flowVerified", number: 1, guestNumber: 1, via, name: "registry.example", ech: false };
+    const event = { type: "flowVerified", number: 1, guestNumber: 1, via, name: "registry.example", port, ech: false };
     assertEquals(of("flowVerified"), [event] as never);
     script.nat.close();
     assertEquals(types(), ["flowOpened", "flowVerified", "flowEnded", "guestDetached"]);

@@ -572,4 +572,21 @@ Deno.test("while nothing can be recorded no query is answered, and one whose ans
   script.reply(socket, dnsQuery("a.test A", { id, flags: DNS_QR, answers: [aRecord(60)] }));
   assertEquals(decodeDns(script.answer()).flags & 15, 2);
   script.assertCounters({ auditUnavailable: 3 });
+  assertEquals(script.answered.map(({ rcode, isUnrecorded = false }) => [rcode, isUnrecorded]), [
+    [null, true],
+    [null, true],
+    [0, false],
+    [null, true],
+  ]);
+});
+
+Deno.test("dnsAnswered tells of a query that was passed on though its guest is gone before the answer comes", () => {
+  const script = start(allow("a.test"));
+  script.ask(dnsQuery("A.test A"));
+  script.upstream();
+  assertEquals(script.answered, []);
+  script.nat.detach(script.guests[0]!);
+  assertEquals(script.answered.map(({ name, rcode, decision, addresses }) => [name, rcode, decision, addresses]), [
+    ["a.test", null, "forwarded", []],
+  ]);
 });
