@@ -134,7 +134,6 @@ export class SocketFilter extends GatewaySocket implements HostConnectHandler, T
     const host = this.#host;
     if (host === null) return super.read(bytes, start, end);
     const count = host.read(bytes, start, end);
-    if (count >= 0) return count;
     // After a failure the host tells by itself when there is more to read.
     if (count === FAILED || (count === WOULD_BLOCK && this.hasFailed)) this.failureSeen(host.error);
     return count;

@@ -4,9 +4,10 @@
  * `HttpHeadReader` is shown a stream from its beginning, again and again as it grows, and looks at each byte once to
  * find the lines and once more to read them. Nothing it is shown makes it throw.
  *
- * **What may be HTTP**: after empty lines a token, a space, and a line that ends in `HTTP/x.y`. As soon as it cannot
- * become that it is `other`. A control character cannot be in such a line, so it ends the waiting of binary protocols
- * that begin with a printable character; behind a method of letters it does not, because some servers take it.
+ * **What may be HTTP**: after empty lines a token, a space or what some servers take for one, and a line that ends in
+ * `HTTP/x.y`. As soon as it cannot become that it is `other`. A control character cannot be in such a line, so it ends
+ * the waiting of binary protocols that begin with printable ones; behind a method of letters it does not, because some
+ * servers take it.
  *
  * **What is malformed** is what servers read in different ways: fields that are folded, without a colon, with a space
  * before the colon or with a control character (RFC 9112 section 5, RFC 9110 section 5.5), a lone CR, lines that end in
@@ -32,11 +33,13 @@ const SPACE = 0x20;
 const DELETE = 0x7f;
 
 const REQUEST_LINE = /^([^ ]+) ([^ ]+) HTTP\/1\.\d$/;
-const ENDS_AS_HTTP = /HTTP\/\d+\.\d+[ \t\r]*$/i;
+/** Some servers take a lone CR for the end of a line. */
+const ENDS_AS_HTTP = /HTTP\/\d+\.\d+[ \t]*(?:\r|$)/i;
 /** Tab may be in a field. */
 // deno-lint-ignore no-control-regex
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/;
-const WORD = /^[A-Za-z_-]+$/;
+/** What a method looks like; the shortest have three letters. */
+const WORD = /^[A-Za-z_-]{3,}$/;
 const ABSOLUTE = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/([^/?#]*)/;
 const AUTHORITY = /^(\[[0-9A-Fa-f:.]+\]|[^:[\]]+)(?::(\d{0,5}))?$/;
 
@@ -81,6 +84,7 @@ export class HttpHeadReader {
   /** Whether lines end in LF alone; null: that is not known. */
   #isBare: boolean | null = null;
   #hasControl = false;
+  #hasLoneCr = false;
 
   /** Reads on: `bytes[start, end)` is the stream from its beginning. */
   read(bytes: Uint8Array, start: number, end: number): FirstMessage {
@@ -99,16 +103,17 @@ export class HttpHeadReader {
   #look(bytes: Uint8Array, start: number, byte: number): void {
     if (this.#method < 0) {
       if (isTokenByte(byte)) {
-        // An empty line before it may have ended in CR alone.
-        if (this.#at > this.#line) this.found = "other";
+        // What stands before it in its line are lone CRs, which some servers step over.
+        this.#hasLoneCr = this.#at > this.#line;
+        this.#line = this.#at;
         this.#method = 0;
-      } else if (byte !== CR || this.#at > this.#line) {
+      } else if (byte !== CR) {
         this.found = "other";
       }
     } else if (this.#method === 0) {
-      if (byte === SPACE || byte === TAB) this.#method = this.#at;
+      if (isBlank(byte)) this.#method = this.#at;
       else if (!isTokenByte(byte)) this.found = "other";
-    } else if (isControl(byte) && byte !== CR && !this.#hasControl) {
+    } else if (isControl(byte) && !isBlank(byte) && !this.#hasControl) {
       this.#hasControl = true;
       if (!WORD.test(text(bytes, start + this.#line, start + this.#method))) this.found = "other";
     }
@@ -125,14 +130,14 @@ export class HttpHeadReader {
   }
 
   #firstLine(line: string, isBare: boolean): void {
-    if (line === "") return;
-    if (this.#method <= 0 || !ENDS_AS_HTTP.test(line.slice(line.search(/[ \t]/)))) {
+    if (this.#method < 0) return;
+    if (this.#method === 0 || !ENDS_AS_HTTP.test(line)) {
       this.found = "other";
       return;
     }
     this.isHttp = true;
     this.#isBare = isBare;
-    const parts = CONTROL.test(line) ? null : REQUEST_LINE.exec(line);
+    const parts = this.#hasLoneCr || CONTROL.test(line) ? null : REQUEST_LINE.exec(line);
     if (parts === null || !this.#readTarget(parts[1]!, parts[2]!)) this.found = "malformed";
   }
 
@@ -195,6 +200,11 @@ function isSpace(char: string): boolean {
 
 function latin1(text: string): Uint8Array {
   return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
+
+/** What may stand between the parts of a first line, for one server or another (RFC 9112 section 3). */
+function isBlank(byte: number): boolean {
+  return byte === SPACE || (byte >= TAB && byte <= CR && byte !== LF);
 }
 
 function isControl(byte: number): boolean {

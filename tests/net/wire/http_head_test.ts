@@ -78,7 +78,7 @@ Deno.test("HttpHeadReader gives every Host that there is, and no field that only
 
 Deno.test("HttpHeadReader steps over empty lines before the request, and takes lines that end in LF alone", () => {
   const named = "GET / HTTP/1.0\nHost: registry.example\n\n";
-  for (const before of ["", "\r\n", "\n", "\r\n\r\n\n"]) {
+  for (const before of ["", "\r\n", "\n", "\r\n\r\n\n", "\r\r\n"]) {
     const { found: is, hosts } = read(before + named);
     assertEquals([is, hosts, found(before + named), found(before + get("Host: a"))], [
       "whole",
@@ -123,6 +123,11 @@ Deno.test("HttpHeadReader finds malformed what servers would read in different w
     "GET / x HTTP/1.1",
     "GET / HTTP/1.1 ",
     "GET\t/ HTTP/1.1",
+    "GET\x0b/\x0cHTTP/1.1",
+    "GET\r/ HTTP/1.1",
+    "\rGET / HTTP/1.1",
+    "\r\r\n\rGET / HTTP/1.1",
+    "GET / HTTP/1.1\rHost: other.example",
     "GET / HTTP/1.10",
     "GET / http/1.1",
     "GET / HTTP/2.0",
@@ -164,13 +169,13 @@ Deno.test("HttpHeadReader finds malformed what servers would read in different w
 
 Deno.test("HttpHeadReader finds out that other protocols are others with the first byte that shows it", () => {
   const cases: Record<string, [string, number]> = {
-    "SSH": ["SSH-2.0-OpenSSH_9.2\r\n", 20],
+    "SSH": ["SSH-2.0-OpenSSH_9.2\r\n", 21],
     "SSH with a comment": ["SSH-2.0-OpenSSH_9.6p1 Ubuntu-3\r\n", 32],
     "SMTP": ["EHLO registry.example\r\n", 23],
-    "SMTP, STARTTLS": ["STARTTLS\r\n", 9],
+    "SMTP, STARTTLS": ["STARTTLS\r\n", 10],
     "IMAP": ["a1 LOGIN user password\r\n", 24],
-    "Redis": ["*1\r\n$4\r\nPING\r\n", 3],
-    "Redis, inline": ["PING\r\n", 5],
+    "Redis": ["*1\r\n$4\r\nPING\r\n", 4],
+    "Redis, inline": ["PING\r\n", 6],
     "git": ["0032git-upload-pack /project.git\0host=registry.example\0", 33],
     "LDAP, 32 bytes": ["0\x20\x02\x01\x01", 3],
     "PostgreSQL": ["\0\0\0\x08\x04\xd2\x16\x2f", 1],
@@ -182,8 +187,8 @@ Deno.test("HttpHeadReader finds out that other protocols are others with the fir
     "HTTP/0.9": ["GET /\r\n", 7],
     "an answer of HTTP": ["HTTP/1.1 200 OK\r\n", 5],
     "a space": [" GET / HTTP/1.1\r\n", 1],
-    "a lone CR": ["\rGET / HTTP/1.1\r\n", 2],
-    "two CRs": ["\r\r\n", 2],
+    "MongoDB": ["A\x0b\0\0\0\0\0\0", 3],
+    "LDAP, an anonymous bind": ["0\x0c\x02\x01\x01", 3],
     "a token alone": ["GET\n", 4],
   };
   for (const [protocol, [said, length]] of Object.entries(cases)) {
