@@ -26,10 +26,16 @@
  * (`asks`), of whatever port and protocol it is. A deny keeps a name from being asked for only if it is about all of
  * it: every port, and both TCP and UDP.
  *
+ * **Cost.** Ten thousand rules decide as fast as ten: networks, names and ports are looked up (`network_index.ts`,
+ * `name_index.ts`, `port_table.ts`), and nothing is made for a decision.
+ *
  * @module
  */
 import type { IpAddress } from "../../net/wire/address.ts";
+import { ASKED, NameIndex } from "./name_index.ts";
+import { NetworkIndex } from "./network_index.ts";
 import { ipv4Inside } from "./policy.ts";
+import { placeOf } from "./port_table.ts";
 import { DEFAULT_RULES, type FlowProtocol, type Rule } from "./rule.ts";
 
 /** Whether a name may be asked for, and by which rule. */
@@ -55,7 +61,9 @@ export class RuleList {
   /** Whether every name can be asked for although there is an allow-list: it has addresses alone. */
   readonly dnsOpen: boolean;
 
-  #ancestors = new Set<string>();
+  #allowed: NetworkIndex;
+  #denied: NetworkIndex;
+  #names: NameIndex;
 
   /** Takes rules as they were read, the default included. */
   constructor(rules: readonly Rule[] = DEFAULT_RULES) {
@@ -66,10 +74,9 @@ export class RuleList {
     this.deniesNames = named.some((rule) => !isAllow(rule) && rule.protocol !== "dns");
     this.hasNames = named.length > 0;
     this.dnsOpen = this.isAllowList && !this.namesDecide;
-    for (const { host } of named.filter(isAllow)) {
-      if (host.kind === "name") addAncestors(this.#ancestors, host.name);
-      if (host.kind === "wildcard") addAncestors(this.#ancestors, `*.${host.suffix}`);
-    }
+    this.#allowed = new NetworkIndex(rules.filter(isAllow));
+    this.#denied = new NetworkIndex(rules.filter((rule) => !isAllow(rule)));
+    this.#names = new NameIndex(named);
   }
 
   /**
@@ -77,11 +84,11 @@ export class RuleList {
    * `host`; null if none matches. `port` is 0 for a protocol without ports.
    */
   address(protocol: FlowProtocol, asked: IpAddress, host: IpAddress, port: number): Rule | null {
-    const decided = this.#pair(protocol, asked, host, port);
+    const place = placeOf(protocol, port), decided = this.#pair(place, asked, host);
     if (host.isIpv4 || decided?.verdict === "deny") return decided;
     let allow: Rule | null = null, isOpen = true;
     for (const inside of ipv4Inside(host)) {
-      const rule = this.#pair(protocol, inside, inside, port);
+      const rule = this.#pair(place, inside, inside);
       if (rule?.verdict === "deny") return rule;
       if (rule === null) isOpen = false;
       allow ??= rule;
@@ -91,108 +98,49 @@ export class RuleList {
 
   /** The name rule that decides about a flow to `port` of a host by this name; null if none matches. */
   name(protocol: FlowProtocol, name: string, port: number): Rule | null {
-    return this.#mostSpecific(name, (rule) => isAboutFlow(rule, protocol) && hasPort(rule, port));
+    return this.#names.find(placeOf(protocol, port), name);
   }
 
-  /** Whether this name may be asked for. */
+  /** Whether this name may be asked for; `""` and `"."` are the root. */
   asks(name: string): NameAsked {
-    const rule = this.#mostSpecific(name, (rule) => isAllow(rule) || isWhole(rule));
-    if (rule !== null && isAllow(rule)) return { decision: "forward", rule };
-    if (rule === null && !this.namesDecide) return { decision: "forward", rule };
-    return { decision: this.#ancestors.has(name) ? "ancestor" : "refuse", rule };
+    const asked = name === "." ? "" : name, rule = this.#names.find(ASKED, asked);
+    if (rule?.verdict === "allow" || (rule === null && !this.namesDecide)) return { decision: "forward", rule };
+    return { decision: this.#names.isAncestor(asked) ? "ancestor" : "refuse", rule };
   }
 
   /** Whether an allow has exactly this name. */
   namesExactly(name: string): boolean {
-    return this.rules.some((rule) => isAllow(rule) && rule.host.kind === "name" && rule.host.name === name);
+    return this.#names.allowsExactly(name);
   }
 
   /** Whether an allow holds this address, at some port. */
   allowsAddress(address: IpAddress): boolean {
-    const holds = (held: IpAddress) => this.rules.some((rule) => isAllow(rule) && contains(rule, held));
+    if (this.#allowed.holds(address)) return true;
     const inside = ipv4Inside(address);
-    return holds(address) || (inside.length > 0 && inside.every(holds));
+    return inside.length > 0 && inside.every((one) => this.#allowed.holds(one));
   }
 
-  /** The same for these two addresses alone. */
-  #pair(protocol: FlowProtocol, asked: IpAddress, host: IpAddress, port: number): Rule | null {
-    const longest = (verdict: Rule["verdict"], address: IpAddress) =>
-      this.rules.reduce<Rule | null>((best, rule) => {
-        const matches = rule.verdict === verdict && contains(rule, address) && isAboutAddress(rule, protocol, port);
-        return matches && prefixOf(rule) > prefixOf(best) ? rule : best;
-      }, null);
-    const atAsked = longest("allow", asked), atHost = longest("allow", host);
-    for (const address of [asked, host]) {
-      const deny = longest("deny", address), prefix = prefixOf(deny);
-      if (deny === null) continue;
-      // An exception lies within the rule's network: it holds the same address and is longer.
-      const excepted = (contains(deny, asked) && prefixOf(atAsked) > prefix) ||
-        (contains(deny, host) && prefixOf(atHost) > prefix);
-      if (!excepted) return deny;
+  /** The same as `address` for these two addresses alone. */
+  #pair(place: number, asked: IpAddress, host: IpAddress): Rule | null {
+    const isOne = asked.equals(host);
+    const atAsked = this.#allowed.find(place, asked), atHost = isOne ? atAsked : this.#allowed.find(place, host);
+    const deny = this.#denied.find(place, asked);
+    // If the longest deny at an address has an exception, that is one to the shorter ones too, which lie around it.
+    if (deny !== null && !isExcepted(deny, asked, atAsked) && !isExcepted(deny, host, atHost)) return deny;
+    if (!isOne) {
+      const deny = this.#denied.find(place, host);
+      if (deny !== null && !isExcepted(deny, asked, atAsked) && !isExcepted(deny, host, atHost)) return deny;
     }
     return atAsked ?? atHost;
   }
-
-  /** Of the rules about this name that `matches`, the one that counts. */
-  #mostSpecific(name: string, matches: (rule: Rule) => boolean): Rule | null {
-    let best: Rule | null = null, most = -1;
-    for (const rule of this.rules) {
-      const specificity = nameSpecificity(rule, name);
-      if (specificity < 0 || !matches(rule)) continue;
-      if (best === null || specificity > most || (specificity === most && rank(rule) > rank(best))) {
-        [best, most] = [rule, specificity];
-      }
-    }
-    return best;
-  }
 }
 
-/** Of two rules that are equally specific the one of higher rank counts. */
-function rank(rule: Rule): number {
-  return isAllow(rule) ? Number(rule.unverified) : 2;
-}
-
-/** How specific a rule is about a name, -1 if it is not about it. */
-function nameSpecificity({ host }: Rule, name: string): number {
-  if (host.kind === "name") return host.name === name ? 1000 : -1;
-  if (host.kind !== "wildcard") return -1;
-  if (host.suffix === "") return 0;
-  if (!name.endsWith(`.${host.suffix}`)) return -1;
-  const below = name.slice(0, -host.suffix.length - 1).split(".");
-  return below.some((label) => label.startsWith("_")) ? -1 : host.suffix.length;
-}
-
-function addAncestors(ancestors: Set<string>, name: string): void {
-  for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) ancestors.add(name.slice(dot + 1));
-  ancestors.add("");
-}
-
-function prefixOf(rule: Rule | null): number {
-  return rule?.host.kind === "network" ? rule.host.range.prefix : -1;
-}
-
-function contains({ host }: Rule, address: IpAddress): boolean {
-  return host.kind === "network" && host.range.contains(address);
+/** Whether `allow`, which holds `address`, is an exception to `deny`: within its network, and longer. */
+function isExcepted({ host }: Rule, address: IpAddress, allow: Rule | null): boolean {
+  if (allow === null || host.kind !== "network" || allow.host.kind !== "network") return false;
+  return allow.host.range.prefix > host.range.prefix && host.range.contains(address);
 }
 
 function isAllow({ verdict }: Rule): boolean {
   return verdict === "allow";
-}
-
-function isAboutAddress(rule: Rule, protocol: FlowProtocol, port: number): boolean {
-  return (rule.protocol === null || rule.protocol === protocol) && hasPort(rule, port);
-}
-
-function isAboutFlow(rule: Rule, protocol: FlowProtocol): boolean {
-  if (rule.protocol !== null) return rule.protocol === protocol;
-  return protocol === "tcp" || (protocol === "udp" && !isAllow(rule));
-}
-
-/** Whether a deny is about all of its name. */
-function isWhole({ protocol, ports }: Rule): boolean {
-  return ports.length === 0 && (protocol === null || protocol === "dns");
-}
-
-function hasPort({ ports }: Rule, port: number): boolean {
-  return ports.length === 0 || ports.some(({ low, high }) => port >= low && port <= high);
 }
