@@ -10,7 +10,7 @@
 import { DEFAULT_DENY } from "../nat/rules/rule.ts";
 import { DENY_NONE, parseRule } from "../rules/parse_rule.ts";
 import { readRuleList, type ReadRules, type RuleOptions } from "../rules/read.ts";
-import { RuleError } from "../rules/rule_error.ts";
+import { printable, RuleError } from "../rules/rule_error.ts";
 import type { RulesFile } from "../rules/rules_file.ts";
 import type { OptionValues } from "./option_table.ts";
 import { UsageError } from "./usage_error.ts";
@@ -95,7 +95,7 @@ function readRulesFile(path: string): string {
 }
 
 function asUsageError(program: string, { source, text, problem }: RuleError): UsageError {
-  const what = source.startsWith("--") ? `bad ${source} ${text}` : `${source}: bad rule "${text}"`;
+  const what = source.startsWith("--") ? `bad ${source} ${text}` : `${source}: bad rule "${printable(text)}"`;
   return new UsageError(program, `${what}: ${problem}`);
 }
 

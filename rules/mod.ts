@@ -23,7 +23,7 @@ export * from "./open_family.ts";
 export { DENY_NONE, formatSpec, parseRule, type RuleContext } from "./parse_rule.ts";
 export * from "./public_suffix.ts";
 export * from "./read.ts";
-export * from "./rule_error.ts";
+export { RuleError } from "./rule_error.ts";
 export * from "./rule_warning.ts";
 export * from "./rules_file.ts";
 export * from "./target.ts";

@@ -17,9 +17,10 @@ const MOST_NAME = 253;
  * alone, in the words "NAME is …".
  */
 export function parseName(text: string): string {
+  if (text === "") throw new TypeError("a name is missing, which is such as registry.example");
   const name = toAscii(text.endsWith(".") ? text.slice(0, -1) : text);
   const labels = name.split(".");
-  if (labels.includes("")) throw new TypeError(`${shown(text)} has an empty label: a name is such as registry.example`);
+  if (labels.includes("")) throw new TypeError(`${text} has an empty label: a name is such as registry.example`);
   const long = labels.find((label) => label.length > MOST_LABEL);
   if (long !== undefined) throw new TypeError(`${long} has more than the ${MOST_LABEL} letters that a label can have`);
   if (name.length > MOST_NAME) {
@@ -28,7 +29,7 @@ export function parseName(text: string): string {
   // What ends in a number is an address to whoever resolves it, or nothing (WHATWG URL, "ends in a number").
   if (/^(\d+|0x[0-9a-f]*)$/.test(labels.at(-1)!)) {
     throw new TypeError(
-      `${shown(text)} ends in a number, which no name does, and an IPv4 address is four numbers from 0 to 255`,
+      `${text} ends in a number, which no name does, and an IPv4 address is four numbers from 0 to 255`,
     );
   }
   return name;
@@ -38,7 +39,7 @@ function toAscii(text: string): string {
   const wrong = /\p{ASCII}/u.exec(text.replaceAll(/[A-Za-z0-9._-]/g, ""));
   if (wrong !== null) {
     throw new TypeError(
-      `${shown(text)} is no name: ${JSON.stringify(wrong[0])} is none of letters, digits, "-", "_" and "."`,
+      `${text} is no name: ${JSON.stringify(wrong[0])} is none of letters, digits, "-", "_" and "."`,
     );
   }
   const isPlain = /^[\w.-]*$/.test(text) && !/(^|\.)xn--/i.test(text);
@@ -46,12 +47,7 @@ function toAscii(text: string): string {
   // A last label of letters, so that nothing is read as an IPv4 address here; it is looked at afterwards.
   const url = URL.canParse(`http://${text}.x`) ? new URL(`http://${text}.x`).hostname : "";
   if (!/^[a-z0-9._-]+\.x$/.test(url)) {
-    throw new TypeError(`${shown(text)} is no name that DNS can have (UTS 46), look for what is not a letter`);
+    throw new TypeError(`${text} is no name that DNS can have (UTS 46), look for what is not a letter`);
   }
   return url.slice(0, -2);
-}
-
-/** A text on one line, whatever is in it. */
-function shown(text: string): string {
-  return /^[\x21-\x7e]+$/.test(text) ? text : JSON.stringify(text);
 }

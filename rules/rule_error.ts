@@ -17,9 +17,14 @@ export class RuleError extends TypeError {
 
   /** For the rule `text` that stands at `source`. */
   constructor(source: string, text: string, problem: string) {
-    super(`Cannot follow ${source} "${text}": ${problem}`);
+    super(`Cannot follow ${source} "${printable(text)}": ${printable(problem)}`);
     this.source = source;
     this.text = text;
-    this.problem = problem;
+    this.problem = printable(problem);
   }
+}
+
+/** A text on one line, whatever is in it: control characters as `\\uXXXX`. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (char) => `\\u${char.codePointAt(0)!.toString(16).padStart(4, "0")}`);
 }

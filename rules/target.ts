@@ -8,6 +8,7 @@ import { IpAddress } from "../net/wire/address.ts";
 import type { RuleProtocol } from "../nat/rules/rule.ts";
 import { parseName } from "./name.ts";
 import { parsePorts, splitSpec } from "./parse_rule.ts";
+import { printable } from "./rule_error.ts";
 
 /** A place to ask about. */
 export interface RuleTarget {
@@ -21,8 +22,16 @@ export interface RuleTarget {
   readonly text: string;
 }
 
-/** Reads a target. Throws a `TypeError` or `RangeError` whose message says what is wrong and what would be right. */
+/** Reads a target. Throws a `TypeError` whose message says what is wrong and what would be right. */
 export function parseTarget(text: string): RuleTarget {
+  try {
+    return readTarget(text);
+  } catch (error) {
+    throw new TypeError(printable((error as Error).message));
+  }
+}
+
+function readTarget(text: string): RuleTarget {
   const { protocol, host, ports, isBracketed } = splitSpec(text), address = tryAddress(host);
   if (isBracketed && (address === undefined || address.isIpv4)) {
     throw new TypeError("in brackets stands an IPv6 address");

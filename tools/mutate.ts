@@ -23,7 +23,21 @@ const ROOT = decodeURIComponent(new URL("../", import.meta.url).pathname);
 const SOURCES = ["nat/tcp", "nat/relay"];
 const TESTS = ["tests/nat/tcp", "tests/nat/relay", "tests/nat/flow", "tests/nat"];
 /** What of the checkout tests need. */
-const TREE = ["mod.ts", "deno.json", "deno.lock", "net", "nat", "forward", "host", "guest", "tests", "tools", "bench"];
+const TREE = [
+  "mod.ts",
+  "deno.json",
+  "deno.lock",
+  "net",
+  "nat",
+  "forward",
+  "host",
+  "guest",
+  "rules",
+  "audit",
+  "tests",
+  "tools",
+  "bench",
+];
 const SURVIVORS = new URL("mutate_survivors.md", import.meta.url);
 /** Tests longer than this run only if none of the others notices. */
 const QUICK_MS = 4000;

@@ -41,6 +41,12 @@ Deno.test({
       const { code, stdout, stderr } = await runDeno(run, { ...call, program: `${scratch}/bin/hawser` });
       assertEquals([code, stderr], [0, ""]);
       assertStringIncludes(stdout, "eth0");
+      // A wildcard has the list of public suffixes loaded, by both threads.
+      const wild = ["run", "-D", "127.0.0.1:9", "--allow", "*.example.test:443", "--", "true"];
+      const outcome = await runDeno(wild, { ...call, program: `${scratch}/bin/hawser` });
+      assertEquals([outcome.code, outcome.stderr], [0, ""]);
+      const refused = await runDeno(["check", "--allow", "*.org", "x"], { ...call, program: `${scratch}/bin/hawser` });
+      assertEquals([refused.code, /below org, which is a public suffix/.test(refused.stderr)], [2, true]);
     } finally {
       await Deno.remove(scratch, { recursive: true });
     }

@@ -99,7 +99,7 @@ Deno.test("explain without rules lets everything pass but the default, and lets 
 
 Deno.test("parseTarget says what is wrong with a target and what would be right", () => {
   const bad: [string, string][] = [
-    ["", "has an empty label"],
+    ["", "a name is missing"],
     ["a.test:", "its ports are numbers"],
     ["a.test:80,443", "it has one port, or none for any of them"],
     ["a.test:80-81", "it has one port"],

@@ -99,7 +99,7 @@ Deno.test("parseRule says of each thing that is no rule what would be right", ()
     ["*foo.example", "whole labels at the front"],
     ["foo*", "whole labels at the front"],
     ["*.*.example", "whole labels at the front"],
-    ["*.", "has an empty label"],
+    ["*.", "a name is missing"],
     ["*.10", "ends in a number"],
     ["10.0.0", "10.0.0 ends in a number, which no name does, and an IPv4 address is four numbers from 0 to 255"],
     ["10.0.0.256", "ends in a number"],
