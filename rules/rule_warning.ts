@@ -27,8 +27,7 @@ export function warningsOf(list: RuleList, { hasDns }: { hasDns: boolean }): Rul
     message: `${rule.text} is by address alone: QUIC there reaches every name that has the same address`,
   }));
   if (list.dnsOpen && hasDns) {
-    const message =
-      "the rules allow addresses alone, so every name can be asked for, and questions can carry data out: " +
+    const message = "addresses alone are allowed, so every name can be asked for, and questions can carry data out: " +
       "allow names, or give no DNS (--dns none)";
     warnings.push({ kind: "dnsOpen", rule: null, message });
   }

@@ -242,4 +242,13 @@ Deno.test("Gateway warns of rules that close one family and leave the other open
   assertEquals((await warnings({ deny: ["0.0.0.0/0"] })).join().includes("leaves IPv6 open: add --deny ::/0"), true);
   assertEquals(await warnings({ deny: ["0.0.0.0/0"], families: "ipv4" }), []);
   assertEquals(await warnings({ deny: ["0.0.0.0/0", "::/0"] }), []);
+  // Beside rules about addresses alone, names can still be asked for; by QUIC a name opens others.
+  assertEquals(await warnings({ allow: ["192.0.2.1"] }), []);
+  const [open, ...others] = await warnings({ allow: ["192.0.2.1"], dns: "127.0.0.1:9" });
+  assertEquals([open?.startsWith("Rules: addresses alone are allowed, so every name can be asked for"), others], [
+    true,
+    [],
+  ]);
+  const quic = await warnings({ allow: ["udp:a.example:443"], dns: "127.0.0.1:9" });
+  assertEquals(quic.map((line) => line.split(":").slice(0, 3).join(":")), ["Rules: allow udp:a.example"]);
 });
