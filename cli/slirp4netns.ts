@@ -15,6 +15,7 @@ import { addressesOfInterface } from "../net/linux/interface_addresses.ts";
 import { cString, libc } from "../net/linux/libc.ts";
 import { parseOutbound } from "../host/outbound.ts";
 import type { GatewayRunner } from "./gateway_runner.ts";
+import { withRules } from "./gateway_settings.ts";
 import { writeStderr } from "./log.ts";
 import { keepOnly, neededByServe } from "./permissions.ts";
 import {
@@ -50,7 +51,7 @@ async function follow(options: Slirp4netnsOptions): Promise<number> {
   if (usernsPath !== undefined && libc().access(cString(usernsPath), 0) !== 0) {
     throw new Error(`userns path doesn't exist: ${usernsPath}`);
   }
-  const serving = { ...told, outbound: outboundOf(options) };
+  const serving = await withRules(SLIRP4NETNS, { ...told, outbound: outboundOf(options) });
   keepOnly([...neededByServe(serving), ...(apiSocket === undefined ? [] : ["net", "write"] as const)]);
   const { serve } = await import("./serve.ts");
   return await serve(serving, {

@@ -13,7 +13,7 @@
 # the network: the image is made of this machine's files, guests ask the host's loopback alone, and names are asked of
 # this script's own server.
 set -uo pipefail
-PARTS="default bridge published handler keepid pod dns ipv6 endings killed buildah rootlesskit bwrap"
+PARTS="default bridge published handler keepid pod dns ipv6 rules endings killed buildah rootlesskit bwrap"
 SELF=$(readlink -f "$0")
 ROOT=$(dirname "$(dirname "$(dirname "$SELF")")")
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -216,13 +216,18 @@ part_ipv6() {
 }
 
 part_rules() {
-  local rules=$T/run/rules.txt audit=$T/run/audit.jsonl
+  local rules=$T/run/rules.txt
   echo "allow tcp:10.0.2.9:$P" >"$rules"
-  same "what is allowed" "$(HAWSER_RULES=$rules HAWSER_AUDIT=$audit pod base sh -c "$FETCH")" "$DIGEST"
-  HAWSER_RULES=$rules HAWSER_AUDIT=$audit pod base sh -c "socat -t 5 - TCP4:10.0.2.9:$((P + 1)),connect-timeout=5" </dev/null 2>&1 |
-    grep -q refused || fail "what is not on the list is not refused"
-  has "the audit" "$(cat "$audit")" '"open"'
-  has "the audit" "$(cat "$audit")" '"refused"'
+  same "what is allowed" "$(HAWSER_RULES=$rules pod base sh -c "$FETCH")" "$DIGEST"
+  has "what is not on the list" "$(HAWSER_RULES=$rules pod base sh -c "socat -t 5 - TCP4:10.0.2.9:$((P + 1)),connect-timeout=5" </dev/null 2>&1)" refused
+  echo "allow all" >"$rules"
+  has "a bad rule" "$(HAWSER_RULES=$rules pod base true 2>&1)" "rules.txt:1: bad rule"
+  # A name that is allowed leads where Hawser's own answer led, and no other is answered.
+  local by_name=(pod --network slirp4netns:allow_host_loopback=true --dns 10.0.2.3 base sh -c)
+  export HAWSER_RULES=$rules HWC_DNS=127.0.0.1:$((P + 2))
+  echo "allow tcp:host.hawser.internal:$P" >"$rules"
+  same "the file by name" "$("${by_name[@]}" "${FETCH/10.0.2.9/host.hawser.internal}")" "$DIGEST"
+  has "another name" "$("${by_name[@]}" "${FETCH/10.0.2.9/other.test}" 2>&1)" "bad address"
 }
 
 part_endings() {

@@ -9,7 +9,7 @@ import { requires } from "../support/requirements.ts";
 
 const SCRIPT = new URL("./containers.sh", import.meta.url).pathname;
 const PARTS = [
-  ...["default", "bridge", "published", "handler", "keepid", "pod", "dns", "ipv6", "endings", "killed"],
+  ...["default", "bridge", "published", "handler", "keepid", "pod", "dns", "ipv6", "rules", "endings", "killed"],
   ...["buildah", "rootlesskit", "bwrap", "many"],
 ];
 const needs = requires(

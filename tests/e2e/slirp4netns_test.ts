@@ -74,11 +74,11 @@ class Slirp implements AsyncDisposable {
   }
 
   /** Starts it with a descriptor 3 that it says it is ready on, and 4 that ends with `exit` in `folder`. */
-  static async start(folder: string, words: readonly string[]): Promise<Slirp> {
+  static async start(folder: string, words: readonly string[], env: Record<string, string> = {}): Promise<Slirp> {
     const around = `exec "$@" 3>>${folder}/ready 4<>${folder}/exit`;
     await Deno.writeTextFile(`${folder}/ready`, "");
     await shell('rm -f "$1/exit"; mkfifo "$1/exit"', folder);
-    const slirp = new Slirp(startHawser(["slirp4netns", "-r", "3", "--dns", "none", ...words], { around }));
+    const slirp = new Slirp(startHawser(["slirp4netns", "-r", "3", "--dns", "none", ...words], { around, env }));
     const ended = slirp.#output.then(({ stderr }) => {
       throw new Error(`It ended: ${new TextDecoder().decode(stderr)}`);
     });
@@ -203,6 +203,28 @@ test("--disable-host-loopback, --cidr and --enable-sandbox do what they say", as
   // Each thread of ours has dropped its own.
   const threads = await shell('grep -h CapEff "/proc/$1/task/"*/status | sort -u', `${slirp.pid}`);
   assert(threads.includes("0000000000000400"), threads);
+});
+
+test("holds a container to the rules that HAWSER_RULES names, and does not begin without them", async (folder) => {
+  await using host = server(), other = server(), container = await Container.start();
+  const rules = `${folder}/rules.txt`, words = ["-c", `${container.pid}`, "tap0"];
+  const refused = async (text: string, problem: string) => {
+    await Deno.writeTextFile(rules, text);
+    const { code, stderr } = await hawser(["slirp4netns", "--dns", "none", ...words], { env: { HAWSER_RULES: rules } });
+    assertEquals([code, stderr.split("\n").length], [1, 2], stderr);
+    assertStringIncludes(stderr, problem);
+  };
+  await refused("allow tcp:10.0.2.2:99999\n", `slirp4netns: ${rules}:1: bad rule "tcp:10.0.2.2:99999"`);
+  await refused("permit all\n", `slirp4netns: ${rules}:1: `);
+  await Deno.remove(rules);
+  const { code, stderr } = await hawser(["slirp4netns", ...words], { env: { HAWSER_RULES: rules } });
+  assertEquals(code, 1);
+  assertStringIncludes(stderr, `slirp4netns: cannot read the rules ${rules}: there is no such file`);
+  await Deno.writeTextFile(rules, `allow tcp:10.0.2.2:${host.port}\n`);
+  await using _slirp = await Slirp.start(folder, words, { HAWSER_RULES: rules });
+  assertEquals(await container.run(GET, `10.0.2.2:${host.port}`), "it is the host");
+  const answer = await container.run(`{ ${GET}; } 2>&1 || true`, `10.0.2.2:${other.port}`);
+  assertStringIncludes(answer, "Connection refused");
 });
 
 test("forwards ports over its API, tells them and takes them back", async (folder) => {
