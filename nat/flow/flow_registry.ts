@@ -128,10 +128,11 @@ export class FlowRegistry {
 
   #tellRefusal(
     key: FlowKey,
-    { cause, rule: ruleDecided, names, words: rule }: FlowRefusal,
+    refusal: FlowRefusal,
     more: RefusalFacts & { readonly reason: DropReason | null; readonly wouldRefuse?: true },
   ): void {
     this.#events.emit("flowRefused", () => {
+      const { cause, rule: ruleDecided, names, words: rule } = refusal;
       const { guest: guestNumber, remoteAddress, remotePort: port } = key, { protocol, guest, target } = key.describe();
       const about = { guestNumber, protocol, guest, target, address: `${remoteAddress}`, port };
       return { type: "flowRefused", ...about, cause, rule, ruleDecided, names, ...more };

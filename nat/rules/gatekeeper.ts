@@ -41,12 +41,13 @@ import {
   hookRefused,
   neverRelayed,
   notAllowed,
+  plainRefusal,
   ruledOut,
   unbound,
   type Wanted,
 } from "./refusals.ts";
 import { familyOf } from "./policy.ts";
-import { DEFAULT_SOURCE, type Rule } from "./rule.ts";
+import { DEFAULT_SOURCE, type FlowProtocol, type Rule } from "./rule.ts";
 import { RuleList } from "./rule_list.ts";
 import { segmentOf, type Segments } from "./segment.ts";
 import { isGloballyReachable } from "./special_purpose.ts";
@@ -82,10 +83,31 @@ export interface GatekeeperOptions {
   readonly decide?: Decide;
 }
 
-/** What a guest asks for, and the names that led it there. */
-interface Asked extends Wanted {
+/** What a guest asks for, and what led it there, which is looked up if that matters. */
+class Asked implements Wanted {
   readonly guest: GuestSide;
-  readonly bindings: readonly Binding[];
+  readonly protocol: FlowProtocol;
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly now: number;
+  #bindings: readonly Binding[] | null;
+
+  constructor(guest: GuestSide, key: FlowKey, now: number, bindings: readonly Binding[] | null = null) {
+    this.guest = guest;
+    this.protocol = flowProtocolOf(key.protocol);
+    this.address = key.remoteAddress;
+    this.port = key.remotePort;
+    this.now = now;
+    this.#bindings = bindings;
+  }
+
+  get bindings(): readonly Binding[] {
+    return this.#bindings ??= this.guest.bindings.of(this.address, this.now);
+  }
+
+  get names(): readonly string[] {
+    return namesOf(this.bindings);
+  }
 }
 
 /** Lets flows begin, and go on. */
@@ -110,8 +132,7 @@ export class Gatekeeper {
 
   /** Whether the flow with this key, which leads where `translation` says, may begin. */
   permit(guest: GuestSide, key: FlowKey, translation: Translation): FlowPermit | FlowRefusal {
-    const address = key.remoteAddress, bindings = guest.bindings.of(address, this.#context.now());
-    const asked = { guest, protocol: flowProtocolOf(key.protocol), address, port: key.remotePort, bindings };
+    const asked = new Asked(guest, key, this.#context.now());
     const judged = this.#judge(asked, translation);
     return this.#decide === null || "cause" in judged ? judged : this.#ask(this.#decide, asked, key, judged);
   }
@@ -121,11 +142,11 @@ export class Gatekeeper {
    * they were looked at and did.
    */
   goesOn(guest: GuestSide, key: FlowKey, permit: FlowPermit, said: Said | null): boolean {
-    const address = key.remoteAddress, protocol = flowProtocolOf(key.protocol), port = key.remotePort;
-    const live = guest.bindings.of(address, this.#context.now()), known = [...new Set([...permit.holds, ...live])];
-    const spoken = said === null || said.port !== port ? [] : known.filter(({ name }) => name === said.name);
-    const isBySaid = spoken.length > 0, bindings = isBySaid ? spoken : known, { rules } = this.#context;
-    const asked = { guest, protocol, address, port, bindings };
+    const now = this.#context.now(), live = guest.bindings.of(key.remoteAddress, now);
+    const known = [...new Set([...permit.holds, ...live])];
+    const spoken = said?.port === key.remotePort ? known.filter(({ name }) => name === said.name) : [];
+    const isBySaid = spoken.length > 0, { rules } = this.#context;
+    const asked = new Asked(guest, key, now, isBySaid ? spoken : known);
     const judged = this.#judge(asked, translate(rules, destinationOf(key)));
     if ("cause" in judged) return false;
     if (this.reportOnly) return true;
@@ -136,7 +157,7 @@ export class Gatekeeper {
   }
 
   /** The rule that decides if this name is what is wanted at its address; null: none matches. */
-  ruleOf({ protocol, address, port }: Wanted, name: string): Rule | null {
+  ruleOf({ protocol, address, port }: Omit<Wanted, "names">, name: string): Rule | null {
     const { rules } = this.#context, rule = rules.egress.name(protocol, name, port);
     return rule !== null && isNearByWildcard(rules, rule, address) ? null : rule;
   }
@@ -144,28 +165,30 @@ export class Gatekeeper {
   /** The verdict of the rules, and of the mode. */
   #judge(asked: Asked, translation: Translation): FlowPermit | FlowRefusal {
     if ("refusal" in translation && translation.decided === null) return neverRelayed(translation);
-    const { protocol, bindings } = asked, judged = this.#byRules(asked, translation), { targets } = translation;
+    const judged = this.#byRules(asked, translation);
     if (!this.reportOnly) return judged;
+    const { protocol, bindings, names } = asked, { targets } = translation;
     const isNew = bindings.length > 0 && ("cause" in judged || judged.rule === null);
     const look = protocol !== "tcp" ? "none" : isNew ? "learn" : "watch";
     if (!("cause" in judged)) return judged.look === "verify" ? judged : { ...judged, look };
     const stays = targets.map((target) => this.#stays(asked, target)).find((rule) => rule !== null);
-    if (stays !== undefined) return ruledOut(stays, namesOf(bindings));
-    return { rule: null, names: namesOf(bindings), holds: bindings, look, wouldRefuse: judged, targets };
+    if (stays !== undefined) return ruledOut(asked, stays);
+    return { rule: null, names, holds: bindings, look, wouldRefuse: plainRefusal(judged), targets };
   }
 
   #byRules(asked: Asked, translation: Translation): FlowPermit | FlowRefusal {
-    const { egress } = this.#context.rules, { bindings, protocol } = asked;
-    if ("refusal" in translation) return ruledOut(translation.decided!, namesOf(bindings), translation.rule);
+    const { egress } = this.#context.rules;
+    if ("refusal" in translation) return ruledOut(asked, translation.decided!, translation.rule);
     if (translation.undecided) {
       return egress.isAllowList ? this.#byNames(asked, translation) : this.#unlessDenied(asked, translation);
     }
-    const look = egress.deniesNames && protocol === "tcp" ? "watch" : "none";
-    return permitOf(translation, { rule: translation.rule, names: bindings, holds: bindings, look });
+    const look = egress.deniesNames && asked.protocol === "tcp" ? "watch" : "none";
+    return permitOf(asked, translation, { rule: translation.rule, holds: asked.bindings, look });
   }
 
   /** With an allow-list, and no rule about the address. */
   #byNames(asked: Asked, translation: Translated): FlowPermit | FlowRefusal {
+    if (!this.#context.rules.egress.hasNames) return notAllowed(asked);
     const { bindings, protocol } = asked, holds: Binding[] = [];
     let allow: Rule | null = null, deny: Rule | null = null;
     for (const binding of bindings) {
@@ -179,17 +202,17 @@ export class Gatekeeper {
     }
     if (allow === null) return this.#refuseByNames(asked, deny);
     const look = protocol === "tcp" && !allow.unverified ? "verify" : "none";
-    return permitOf(translation, { rule: allow, names: bindings, holds, look });
+    return permitOf(asked, translation, { rule: allow, holds, look });
   }
 
   #refuseByNames(asked: Asked, deny: Rule | null): FlowRefusal {
-    const { guest, bindings, address } = asked, names = namesOf(bindings);
-    if (deny !== null) return ruledOut(deny, names);
-    if (names.length > 0) return notAllowed(asked, names);
-    const { rules } = this.#context, lapsed = guest.bindings.lapsed(address, this.#context.now());
+    const { guest, bindings, address, now } = asked;
+    if (deny !== null) return ruledOut(asked, deny);
+    if (bindings.length > 0) return notAllowed(asked);
+    const { rules } = this.#context, lapsed = guest.bindings.lapsed(address, now);
     const helped = lapsed.filter((name) => this.ruleOf(asked, name)?.verdict === "allow");
     if (helped.length > 0) return expired(fewNames(helped));
-    return rules.egress.namesDecide ? unbound(asked) : notAllowed(asked, []);
+    return rules.egress.namesDecide ? unbound(asked) : notAllowed(asked);
   }
 
   /** Without an allow-list, and without a rule about the address. */
@@ -197,14 +220,14 @@ export class Gatekeeper {
     const { bindings, protocol } = asked, { deniesNames } = this.#context.rules.egress;
     if (deniesNames && bindings.length > 0) {
       const denies = bindings.map(({ name }) => this.ruleOf(asked, name)).filter((rule) => rule !== null);
-      if (denies.length === bindings.length) return ruledOut(denies[0]!, namesOf(bindings));
+      if (denies.length === bindings.length) return ruledOut(asked, denies[0]!);
     }
     const look = deniesNames && protocol === "tcp" ? "watch" : "none";
-    return permitOf(translation, { rule: null, names: bindings, holds: bindings, look });
+    return permitOf(asked, translation, { rule: null, holds: bindings, look });
   }
 
   /** In a report: the rule of the default that forbids to go to `target` all the same. */
-  #stays({ protocol, address, port }: Wanted, target: Target): Rule | null {
+  #stays({ protocol, address, port }: Asked, target: Target): Rule | null {
     const { egress } = this.#context.rules;
     if (this.#floor?.of !== egress) this.#floor = { of: egress, list: new RuleList(egress.rules.filter(isOfFloor)) };
     const rule = this.#floor.list.address(protocol, address, target.address, port);
@@ -259,15 +282,11 @@ function isNearByWildcard(segments: Segments, { verdict, host }: Rule, address: 
 }
 
 function permitOf(
+  { names }: Asked,
   { targets }: Translated,
-  { rule, names, holds, look }: {
-    rule: Rule | null;
-    names: readonly Binding[];
-    holds: readonly Binding[];
-    look: Look;
-  },
+  { rule, holds, look }: { rule: Rule | null; holds: readonly Binding[]; look: Look },
 ): FlowPermit {
-  return { rule, names: namesOf(names), holds, look, wouldRefuse: null, targets };
+  return { rule, names, holds, look, wouldRefuse: null, targets };
 }
 
 /** The default deny, and what of the rules may be an exception to it. */

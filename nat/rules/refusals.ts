@@ -10,7 +10,7 @@ import { formatEndpoint, type IpAddress } from "../../net/wire/address.ts";
 import type { DropReason } from "../base/counters.ts";
 import { describeRule, type FlowProtocol, type Rule } from "./rule.ts";
 import type { Refusal } from "./translate.ts";
-import { type FlowRefusal, MOST_NAMES } from "./verdict.ts";
+import { type FlowRefusal, MOST_NAMES, type RefusalCause } from "./verdict.ts";
 
 /** What a guest asks for, as refusals name it. */
 export interface Wanted {
@@ -20,6 +20,40 @@ export interface Wanted {
   readonly address: IpAddress;
   /** The port; 0 where there is none. */
   readonly port: number;
+  /** The names that the address has for the guest. */
+  readonly names: readonly string[];
+}
+
+/** What of a refusal is for who reads it. */
+type Told = Pick<FlowRefusal, "names" | "words">;
+
+/** A refusal. Its names and words are made when they are wanted, since a guest is refused as fast as it asks. */
+class Refused implements FlowRefusal {
+  readonly cause: RefusalCause;
+  readonly counter: DropReason;
+  readonly rule: Rule | null;
+  #tell: () => Told;
+  #told: Told | null = null;
+
+  constructor(cause: RefusalCause, counter: DropReason, rule: Rule | null, tell: () => Told) {
+    this.cause = cause;
+    this.counter = counter;
+    this.rule = rule;
+    this.#tell = tell;
+  }
+
+  get names(): readonly string[] {
+    return (this.#told ??= this.#tell()).names;
+  }
+
+  get words(): string {
+    return (this.#told ??= this.#tell()).words;
+  }
+}
+
+/** The same as plain data, to be kept and sent. */
+export function plainRefusal({ cause, counter, rule, names, words }: FlowRefusal): FlowRefusal {
+  return { cause, counter, rule, names, words };
 }
 
 /** No record of the flow could be written. */
@@ -37,20 +71,24 @@ export function neverRelayed({ refusal, rule: words }: Refusal): FlowRefusal {
 }
 
 /** A deny rule forbids it; `words` are how `translate` has said it. */
-export function ruledOut(rule: Rule, names: readonly string[], words: string = describeRule(rule)): FlowRefusal {
-  return { cause: "rule", counter: "denied", rule, names, words };
+export function ruledOut(wanted: Wanted, rule: Rule, words?: string): FlowRefusal {
+  return new Refused("rule", "denied", rule, () => ({ names: wanted.names, words: words ?? describeRule(rule) }));
 }
 
 /** No allow rule matches. */
-export function notAllowed(wanted: Wanted, names: readonly string[]): FlowRefusal {
-  const words = `no allow rule matches; ${remedy(wanted, names[0])} would`;
-  return { cause: "notAllowed", counter: "denied", rule: null, names, words };
+export function notAllowed(wanted: Wanted): FlowRefusal {
+  return new Refused("notAllowed", "denied", null, () => {
+    const { names } = wanted;
+    return { names, words: `no allow rule matches; ${remedy(wanted, names[0])} would` };
+  });
 }
 
 /** No allow rule matches by address, and none by name, since no answer led there. */
 export function unbound(wanted: Wanted): FlowRefusal {
-  const words = `no allow rule matches, and no DNS answer led there; ${remedy(wanted, undefined)} would`;
-  return { cause: "unbound", counter: "nameUnbound", rule: null, names: [], words };
+  return new Refused("unbound", "nameUnbound", null, () => ({
+    names: [],
+    words: `no allow rule matches, and no DNS answer led there; ${remedy(wanted, undefined)} would`,
+  }));
 }
 
 /** An answer for allowed names led there, and has expired. */

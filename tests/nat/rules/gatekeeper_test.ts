@@ -214,6 +214,9 @@ Deno.test("Gatekeeper has the gateway's own names lead to the gateway, over both
     const { script } = under([nameRule("allow", "host.docker.internal", { port: 8080 })], {
       rules: { dnsServers: [] },
     });
+    script.frame(ask("tcp", address, { port: 8080, sourcePort: 9 }));
+    // Both loopback addresses are the gateway to whoever wrote the rule.
+    assertEquals(script.nat.registry.all()[0]!.permit!.targets.length, 2);
     assertEquals(outcome(script, "tcp", address, 8080), host);
     const other = under([nameRule("allow", "registry.example", { port: 8080 })], { rules: { dnsServers: [] } });
     assertEquals(outcome(other.script, "tcp", address, 8080), "notAllowed");
