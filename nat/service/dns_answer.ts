@@ -69,10 +69,19 @@ export function readDnsFacts({ bytes, start, end }: DnsBytes, name: string): Dns
     } else (type === DNS_TYPE_CNAME ? aliases : targets).push({ owner, value: target, ttl });
   }
   if (records.malformed || records.end !== end) return null;
-  const cnames = chainFrom(name, aliases), last = cnames.at(-1) ?? { value: name, ttl: Infinity };
-  const atEnd = <T>({ owner }: Named<T>) => owner === last.value;
-  const within = <T>({ value, ttl }: Named<T>) => ({ value, ttl: Math.min(ttl, last.ttl) });
-  return { cnames, addresses: addresses.filter(atEnd).map(within), targets: targets.filter(atEnd).map(within) };
+  const cnames = chainFrom(name, aliases), last = cnames.at(-1);
+  return { cnames, addresses: atEnd(addresses, last, name), targets: atEnd(targets, last, name) };
+}
+
+/** What belongs to the last name of a chain, for as long as that holds; `name` if there is no chain. */
+function atEnd<T>(
+  found: readonly Named<T>[],
+  last: DnsFound<string> | undefined,
+  name: string,
+): readonly DnsFound<T>[] {
+  const owned = last?.value ?? name,
+    own = found.every(({ owner }) => owner === owned) ? found : found.filter(({ owner }) => owner === owned);
+  return last === undefined ? own : own.map(({ value, ttl }) => ({ value, ttl: Math.min(ttl, last.ttl) }));
 }
 
 /** The address in the data of an A or AAAA record; null if that is none. */
@@ -88,7 +97,9 @@ function ownerOf({ bytes, start, end }: DnsBytes, at: number, name: string): str
 
 /** The aliases that lead on from `name`, each for as long as all before it. A circle ends where it closes. */
 function chainFrom(name: string, aliases: readonly Named<string>[]): DnsFound<string>[] {
-  const chain: DnsFound<string>[] = [], seen = new Set([name]);
+  const chain: DnsFound<string>[] = [];
+  if (aliases.length === 0) return chain;
+  const seen = new Set([name]);
   let from = name, least = Infinity;
   for (;;) {
     const next = aliases.find(({ owner }) => owner === from);

@@ -48,9 +48,12 @@ export interface Outcome {
   readonly removed: readonly string[];
   /** The rule, if it is not that of the verdict. */
   readonly rule?: Rule;
+  /** Whether that rule would have refused it, if rules were not only reported. */
+  readonly wouldRefuse?: true;
 }
 
-const NOTHING: readonly string[] = [];
+/** Nothing was taken out. */
+export const NOTHING: readonly string[] = [];
 /** A resolver has answered. */
 export const FORWARDED: Outcome = { decision: "forwarded", removed: NOTHING };
 /** Rules have. */
@@ -66,13 +69,9 @@ export function factsOf({ client, query }: Asker): Omit<DnsAsked, "type"> {
 }
 
 /** The event of an answer, as the guest gets it. */
-export function describeAnswer(
-  asker: Asker,
-  answer: DnsBytes | null,
-  { decision, removed, rule }: Outcome,
-): DnsAnswered {
-  const { query, verdict } = asker,
-    facts = answer === null || query.name === "" ? null : readDnsFacts(answer, query.name);
+export function describeAnswer(asker: Asker, answer: DnsBytes | null, outcome: Outcome): DnsAnswered {
+  const { query, verdict } = asker, { decision, removed, rule, wouldRefuse = verdict.wouldRefuse } = outcome;
+  const facts = answer === null || query.name === "" ? null : readDnsFacts(answer, query.name);
   return {
     type: "dnsAnswered",
     ...factsOf(asker),
@@ -82,7 +81,7 @@ export function describeAnswer(
     addresses: facts?.addresses.map(({ value }) => `${value}`) ?? [],
     cnames: facts?.cnames.map(({ value }) => eventName(value)) ?? [],
     removed,
-    ...(verdict.wouldRefuse && { wouldRefuse: true }),
+    ...(wouldRefuse && { wouldRefuse: true }),
   };
 }
 

@@ -37,7 +37,7 @@ import { isGloballyReachable } from "../rules/special_purpose.ts";
 import type { TranslationRules } from "../rules/translate.ts";
 import type { DnsBytes } from "./dns64.ts";
 import { type DnsFacts, readDnsFacts } from "./dns_answer.ts";
-import { type DnsFilter, filterDnsAnswer } from "./dns_filter.ts";
+import { filterDnsAnswer } from "./dns_filter.ts";
 import { dnsNameText, type DnsQuery } from "./dns_query.ts";
 
 /** What the control needs of the gateway. */
@@ -63,12 +63,17 @@ export interface DnsVerdict {
   readonly wouldRefuse: boolean;
 }
 
-/** What becomes of an answer. */
+/** What becomes of an answer; `denied`: by which rule it would be refused if rules were not only reported. */
 export type DnsTaken =
   /** It goes to the guest as it is. */
-  | { readonly does: "pass" }
+  | { readonly does: "pass"; readonly denied: Rule | null }
   /** It goes without some of it; null: what is left does not fit into any message. */
-  | { readonly does: "replace"; readonly message: Uint8Array | null; readonly removed: readonly string[] }
+  | {
+    readonly does: "replace";
+    readonly message: Uint8Array | null;
+    readonly removed: readonly string[];
+    readonly denied: Rule | null;
+  }
   /** No address is left. */
   | { readonly does: "empty"; readonly removed: readonly string[] }
   /** A name on the way, `name`, is denied by `rule`. */
@@ -79,7 +84,7 @@ export type DnsTaken =
 const ASK: DnsVerdict = { does: "ask", rule: null, wouldRefuse: false };
 const EMPTY: DnsVerdict = { ...ASK, does: "empty" };
 const ABSENT: DnsVerdict = { ...ASK, does: "absent" };
-const PASS: DnsTaken = { does: "pass" };
+const PASS: DnsTaken = { does: "pass", denied: null };
 
 /** By which clients look for resolvers that speak TLS. */
 const RESOLVERS = "_dns.resolver.arpa";
@@ -143,29 +148,19 @@ export class NameControl {
   take(bindings: GuestBindings, query: DnsQuery, answer: DnsBytes): DnsTaken {
     const facts = query.name === "" ? null : readDnsFacts(answer, query.name), list = this.#list;
     if (facts === null) return list.namesDecide ? { does: "fail" } : PASS;
-    const isReport = this.#context.reportOnly;
-    if (list.hasNames && !isReport) {
-      for (const { value } of facts.cnames) {
-        const name = ruleName(value), { decision, rule } = list.asks(name);
-        if (decision !== "forward" && rule !== null) return { does: "refuse", name, rule };
-      }
-    }
+    const isReport = this.#context.reportOnly, denied = list.hasNames ? findDenied(list, facts) : null;
+    if (denied !== null && !isReport) return { does: "refuse", ...denied };
     const credited = this.#credited(bindings, ruleName(query.name));
     this.#bind(bindings, facts, credited);
     const filters = list.isAllowList && !isReport;
-    if (!filters && !list.namesDecide) return PASS;
+    if (!filters && !list.namesDecide) return passed(denied);
     const keeps = (address: IpAddress) =>
-      !filters || list.allowsAddress(address) ||
-      credited.some((name) => this.#mayBind(address, name));
-    return this.#filter(answer, { keeps, strips: list.namesDecide });
-  }
-
-  #filter(answer: DnsBytes, filter: DnsFilter): DnsTaken {
-    const filtered = filterDnsAnswer(answer, filter);
-    if (filtered === "unchanged") return PASS;
-    if (filtered === null) return filter.strips ? { does: "fail" } : PASS;
+      !filters || list.allowsAddress(address) || credited.some((name) => this.#mayBind(address, name));
+    const filtered = filterDnsAnswer(answer, { keeps, strips: list.namesDecide });
+    if (filtered === null) return list.namesDecide ? { does: "fail" } : passed(denied);
+    if (filtered === "unchanged") return passed(denied);
     const { isEmpty, message, removed } = filtered;
-    return isEmpty ? { does: "empty", removed } : { does: "replace", message, removed };
+    return isEmpty ? { does: "empty", removed } : { does: "replace", message, removed, denied: denied?.rule ?? null };
   }
 
   /** The names to which addresses of an answer are bound: that which was asked, and those that named it. */
@@ -195,6 +190,19 @@ export class NameControl {
     if (isOwnAddress(rules, address) || ipv4Inside(address).some((inside) => isOwnAddress(rules, inside))) return false;
     return !list.isAllowList || this.#context.reportOnly || isGloballyReachable(address) || list.namesExactly(name);
   }
+}
+
+/** A name on the way that is denied. */
+function findDenied(list: RuleList, { cnames }: DnsFacts): { name: string; rule: Rule } | null {
+  for (const { value } of cnames) {
+    const name = ruleName(value), { decision, rule } = list.asks(name);
+    if (decision !== "forward" && rule !== null) return { name, rule };
+  }
+  return null;
+}
+
+function passed(denied: { readonly rule: Rule } | null): DnsTaken {
+  return denied === null ? PASS : { does: "pass", denied: denied.rule };
 }
 
 /** Whether `address` means something of the gateway or of the host itself, or is one that nothing is relayed to. */

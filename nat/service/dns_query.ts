@@ -92,9 +92,8 @@ export function readDnsQuery(bytes: Uint8Array, start: number, end: number): Dns
   for (let i = questionStart; i < questionEnd - 4; i++) name += String.fromCharCode(dnsLowerCase(bytes[i]!));
   const plain = extras.plain && (flags & ~KEY_FLAGS) === 0 && type !== DNS_TYPE_OPT &&
     (type < FIRST_META_TYPE || type > LAST_META_TYPE);
-  if (!plain) return { ...query, question, name, type, key: null };
-  const about = { ...query, question, name, type };
-  return { ...about, key: keyOf(about, dnsQuestionClass(bytes, questionEnd)) };
+  const about = { name, type, flags, edns, ednsFlags };
+  return { ...query, question, name, type, key: plain ? keyOf(about, dnsQuestionClass(bytes, questionEnd)) : null };
 }
 
 /** What there is to answer of a message that `readDnsQuery` does not take: its header, if that is one of a query. */
@@ -116,7 +115,10 @@ export function isDnsInternet({ question }: DnsQuery): boolean {
   return question.at(-1) === DNS_CLASS_IN && question.at(-2) === 0;
 }
 
-function keyOf({ name, type, flags, edns, ednsFlags }: Omit<DnsQuery, "key">, questionClass: number): string {
+function keyOf(
+  { name, type, flags, edns, ednsFlags }: Pick<DnsQuery, "name" | "type" | "flags" | "edns" | "ednsFlags">,
+  questionClass: number,
+): string {
   return `${name}${type} ${questionClass} ${(flags & KEY_FLAGS) | (edns ? 1 : 0) | (ednsFlags ? 2 : 0)}`;
 }
 

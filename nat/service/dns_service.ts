@@ -67,6 +67,7 @@ import type { Connector, Records, RelayContext } from "../flow/relay_context.ts"
 import type { GuestSide } from "../flow/flow.ts";
 import { greediest } from "../flow/quota.ts";
 import type { Packet } from "../ip/packet.ts";
+import type { Rule } from "../rules/rule.ts";
 import type { Target, TranslationRules } from "../rules/translate.ts";
 import {
   DNS64_MOST,
@@ -87,6 +88,7 @@ import {
   FORWARDED,
   isSameAsker,
   LOCAL,
+  NOTHING,
   type Outcome,
   REFUSED,
   UNJUDGED,
@@ -190,10 +192,9 @@ export class DnsService implements DnsWaiter {
     this.#context.events.emit("dnsAsked", () => ({ type: "dnsAsked", ...factsOf(asker) }));
     const made = this.#answerHere(asker, read);
     if (made > 0) return this.#send(asker, made, LOCAL);
-    const verdict = this.#names.judge(client.guest.bindings, query), judged = { ...asker, verdict };
-    const isPlain = query.key !== null && namesDecide;
+    const verdict = this.#names.judge(client.guest.bindings, query), judged = { client, query, verdict };
     if (verdict.does !== "ask") return this.#answerByRule(judged);
-    return this.#askHost(judged, isPlain ? messageOf(query) : bytes.slice(payload, end));
+    return this.#askHost(judged, () => namesDecide ? messageOf(query) : bytes.slice(payload, end));
   }
 
   /** Writes what the gateway says by itself to a query, which it has read as `read`; 0: nothing. */
@@ -229,8 +230,8 @@ export class DnsService implements DnsWaiter {
     return this.#send(asker, encodeBlockedAnswer(into, SEGMENT_HEADROOM, query, { text, limit }), outcome);
   }
 
-  /** Takes a query that rules let be asked, and its message as resolvers get it. */
-  #askHost(asker: Asker, message: Uint8Array): DropReason | null {
+  /** Takes a query that rules let be asked; `message` makes what resolvers get. */
+  #askHost(asker: Asker, message: () => Uint8Array): DropReason | null {
     const servers = this.#options.servers(), { query, client } = asker;
     if (servers !== this.#servers) this.#cache.clear();
     this.#servers = servers;
@@ -238,7 +239,7 @@ export class DnsService implements DnsWaiter {
     const into = this.#context.tcp.scratch;
     const known = query.key === null ? 0 : this.#cache.read(query.key, this.#context.now(), into, SEGMENT_HEADROOM);
     if (known > 0) return this.#answer(asker, known);
-    const refusal = this.#lookUp(asker, message);
+    const refusal = this.#lookUp(asker, message());
     return refusal === null || client.stream === undefined ? refusal : this.#fail([asker], ...TOO_MANY);
   }
 
@@ -397,16 +398,17 @@ export class DnsService implements DnsWaiter {
 
   /** Sends what the guest gets of the answer of `length` bytes that stands in the scratch buffer. */
   #answer(asker: Asker, length: number): null {
-    const { query, client: { guest } } = asker, into = this.#context.tcp.scratch, start = SEGMENT_HEADROOM;
+    const { query, client: { guest, stream } } = asker, into = this.#context.tcp.scratch, start = SEGMENT_HEADROOM;
     const taken = this.#names.take(guest.bindings, query, { bytes: into, start, end: start + length });
     switch (taken.does) {
       case "pass":
-        return this.#pass(asker, length, FORWARDED);
+        return this.#pass(asker, length, outcomeOf(NOTHING, taken.denied));
       case "replace": {
-        const { message, removed } = taken;
-        if (message === null) return this.#send(asker, this.#truncate(query), { ...FORWARDED, removed });
+        const { message, removed } = taken, outcome = outcomeOf(removed, taken.denied);
+        if (message === null && stream !== undefined) return this.#fail([asker], "dnsUnanswered", "it grew too large");
+        if (message === null) return this.#send(asker, this.#truncate(query), outcome);
         into.set(message, start);
-        return this.#pass(asker, message.length, { ...FORWARDED, removed });
+        return this.#pass(asker, message.length, outcome);
       }
       case "empty":
         return this.#send(asker, encodeMadeAnswer(into, start, query, true), { ...FORWARDED, removed: taken.removed });
@@ -473,6 +475,12 @@ export class DnsService implements DnsWaiter {
   #truncate(query: DnsQuery): number {
     return encodeTruncatedDnsAnswer(this.#context.tcp.scratch, SEGMENT_HEADROOM, query);
   }
+}
+
+/** What events say of an answer from which `removed` went, and that `denied` would have refused. */
+function outcomeOf(removed: readonly string[], denied: Rule | null): Outcome {
+  if (denied !== null) return { ...FORWARDED, removed, rule: denied, wouldRefuse: true };
+  return removed.length === 0 ? FORWARDED : { ...FORWARDED, removed };
 }
 
 /** A query with a key as a message of its own. */

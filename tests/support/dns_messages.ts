@@ -127,6 +127,16 @@ export function optRecord(size = 1232, flags = 0, options: readonly number[] = [
   return { name: ".", type: TYPE.OPT, class: size, ttl: flags, data: Uint8Array.from(options) };
 }
 
+/** A record with another name than the question's. */
+export function named(record: DnsRecordFields, name: string): DnsRecordFields {
+  return { ...record, name };
+}
+
+/** The SOA record of an answer that rules make, as `dnsText` has it. */
+export function madeSoaOf(name: string): string {
+  return `${name} 6 5 38`;
+}
+
 /** The value of an option in the data of an OPT record. */
 export function pickOption(data: Uint8Array, code: number): Uint8Array | undefined {
   for (let at = 0; at + 4 <= data.length;) {

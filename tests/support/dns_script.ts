@@ -8,13 +8,14 @@ import { assert, assertEquals } from "@std/assert";
 import type { EventOf } from "../../nat/flow/events.ts";
 import type { Guest } from "../../nat/guest.ts";
 import { Nat, type NatOptions } from "../../nat/nat.ts";
+import type { RuleList } from "../../nat/rules/rule_list.ts";
 import type { Target } from "../../nat/rules/translate.ts";
 import { type ScriptRules, scriptRules } from "./rules.ts";
 import { formatEndpoint, IpAddress, parseIpv4 } from "../../net/wire/address.ts";
-import { decodeDns } from "../../net/wire/dns.ts";
+import { decodeDns, DNS_QR } from "../../net/wire/dns.ts";
 import type { Frame } from "../../net/wire/frame.ts";
 import { PROTOCOL_ICMP } from "../../net/wire/ipv4.ts";
-import { dnsAnswer, dnsQuery, type MessageFields } from "./dns_messages.ts";
+import { aaaaRecord, aRecord, dnsAnswer, dnsQuery, type MessageFields, soaRecord } from "./dns_messages.ts";
 import type { ScriptUdpSocket } from "./script_datagram.ts";
 import { ScriptHost } from "./script_host.ts";
 import { FragmentsInOrder, readUdpFrameToGuest, udpFrameOfGuest } from "./sent_datagrams.ts";
@@ -41,6 +42,11 @@ export interface DnsScriptOptions extends Pick<NatOptions, "reportOnly" | "recor
   guests?: number;
   mtu?: number;
   rules?: ScriptRules;
+}
+
+/** A gateway under these rules. */
+export function scriptUnder(egress: RuleList, options: DnsScriptOptions & { more?: ScriptRules } = {}): DnsScript {
+  return new DnsScript({ ...options, rules: { egress, ...options.more } });
 }
 
 /** The gateway under test. */
@@ -111,6 +117,30 @@ export class DnsScript {
       this.reply(socket, dnsAnswer(asked, { id: sent.id, ...answer }));
     }
     return this.answer();
+  }
+
+  /** Whether a question is sent on; then there is no such name. */
+  isForwarded(question: string, fields: MessageFields = {}): boolean {
+    this.ask(dnsQuery(question, fields));
+    const sockets = this.sockets();
+    for (const socket of sockets) {
+      const { id } = decodeDns(socket.sent[0]!.bytes);
+      this.reply(socket, dnsQuery(question, { id, flags: DNS_QR | 3, authorities: [soaRecord(0, 0)] }));
+    }
+    this.take();
+    return sockets.length > 0;
+  }
+
+  /** If a name has these addresses by its resolver: those that the guest is given, and those that are bound to it. */
+  gives(name: string, addresses: readonly string[]): { given: string[]; bound: string[] } {
+    const given: string[] = [];
+    for (const address of addresses) {
+      const isIpv4 = !address.includes(":");
+      const record = isIpv4 ? aRecord(0, address.split(".").map(Number)) : aaaaRecord(0, address);
+      const bytes = this.resolve(`${name} ${isIpv4 ? "A" : "AAAA"}`, { answers: [record] });
+      if (decodeDns(bytes).records.some(({ type }) => type === record.type)) given.push(address);
+    }
+    return { given, bound: addresses.filter((address) => this.namesOf(address).includes(name)) };
   }
 
   /** The names that an address has for a guest. */

@@ -42,6 +42,16 @@ export function listOf(...rules: readonly (Rule | string)[]): RuleList {
   return new RuleList([...parsed, ...DEFAULT_RULES]);
 }
 
+/** A list that allows these names. */
+export function allow(...names: string[]): RuleList {
+  return listOf(...names.map((name) => nameRule("allow", name)));
+}
+
+/** A list that denies these names. */
+export function deny(...names: string[]): RuleList {
+  return listOf(...names.map((name) => nameRule("deny", name)));
+}
+
 /** Has an answer bind `address` to `name` for an hour. */
 export function bind(bindings: GuestBindings, address: string, name: string, now: number): void {
   bindings.bind(IpAddress.parse(address), name, 3600, now);

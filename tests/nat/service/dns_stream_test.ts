@@ -2,9 +2,11 @@ import { assert, assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { DNS_ATTEMPT_MS, DNS_QUERY_MS } from "../../../nat/service/dns_exchange.ts";
 import { DNS_IDLE_MS, MAX_DNS_PIPELINED, MAX_DNS_QUERY } from "../../../nat/service/dns_stream.ts";
-import { parseIpv4 } from "../../../net/wire/address.ts";
+import type { RuleList } from "../../../nat/rules/rule_list.ts";
+import { IpAddress, parseIpv4 } from "../../../net/wire/address.ts";
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "../../../net/wire/tcp.ts";
-import { dnsAnswer, dnsMessage, dnsQuery, dnsText, optRecord, txtRecord } from "../../support/dns_messages.ts";
+import { aRecord, dnsAnswer, dnsMessage, dnsQuery, dnsText, optRecord, txtRecord } from "../../support/dns_messages.ts";
+import { listOf, nameRule } from "../../support/name_rules.ts";
 import { NatScript } from "../../support/nat_script.ts";
 import { checkProperty } from "../../support/properties.ts";
 import type { ScriptTcpSocket } from "../../support/script_host.ts";
@@ -33,8 +35,8 @@ function messages(bytes: Uint8Array): Uint8Array[] {
 
 /** A guest that is connected to .3. */
 class TcpAsker extends NatScript {
-  constructor(servers: readonly string[] = ["192.0.2.53"]) {
-    super({ rules: { dnsServers: servers } });
+  constructor(servers: readonly string[] = ["192.0.2.53"], egress?: RuleList) {
+    super({ rules: { dnsServers: servers, ...(egress && { egress }) } });
     Object.assign(this, { remoteIp: parseIpv4("10.0.2.3"), remotePort: 53 });
     this.send({ flags: TCP_SYN, ack: 0, mss: 1460 });
     this.ack = (this.expect({ flags: TCP_SYN | TCP_ACK, ack: this.seq }).seq + 1) >>> 0;
@@ -343,4 +345,24 @@ Deno.test("DnsStream answers every query once, however the bytes are cut", () =>
     asker.send();
     asker.assertEmpty();
   });
+});
+
+Deno.test("DnsStream under rules about names: refused at once, made anew, bound, filtered, and broken ones answered", () => {
+  const asker = new TcpAsker(["192.0.2.53"], listOf(nameRule("allow", "*.test")));
+  asker.ask(dnsQuery("evil.example A", { id: 2 }), dnsQuery("a.test A").subarray(0, 14), dnsMessage({ id: 4 }));
+  assertEquals(asker.texts(), [
+    "DNS answer 2 NXDOMAIN, A? evil.example., 0/1/0 records; evil.example. 6 5 38",
+    "DNS answer 1 FORMERR",
+    "DNS answer 4 FORMERR",
+  ]);
+  assertEquals([asker.nat.counters.dnsRefused, asker.nat.counters.dnsMalformed], [1, 2]);
+  asker.ask(dnsQuery("A.test A", { id: 5, additionals: [optRecord(4096, 0, [0, 10, 0, 0])] }));
+  const socket = asker.resolver(), [query] = messages(socket.takeReceived()) as [Uint8Array];
+  assertEquals([...query.subarray(2)], [...dnsQuery("a.test A", { additionals: [optRecord()] })].slice(2));
+  const id = (query[0]! << 8) | query[1]!, answers = [aRecord(60, [10, 0, 0, 1]), aRecord(60, [8, 8, 8, 8])];
+  socket.hostSends(framed(dnsAnswer("a.test A", { id, answers })));
+  asker.host.run();
+  assertEquals(asker.texts(), ["DNS answer 5 NOERROR, A? A.test., 1/0/0 records; A.test. 1 60 8.8.8.8"]);
+  const bound = (address: string) => asker.guest.bindings.of(IpAddress.parse(address), asker.nat.now()).length;
+  assertEquals([bound("8.8.8.8"), bound("10.0.0.1")], [1, 0]);
 });
