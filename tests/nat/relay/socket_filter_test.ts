@@ -450,6 +450,15 @@ Deno.test("SocketFilter that is closed before the verdict asks for it, and deliv
   }
 });
 
+Deno.test("SocketFilter forgets what it holds as soon as the host breaks, and tells an owner without interest", () => {
+  const { host, filter, socket, run, owner } = connected();
+  filter.write(bytesOf("ok"), 0, 2);
+  socket.hostResets();
+  run();
+  assertEquals([owner.told, host.pool.takenBytes, host.timers.size], [["connected", "failed reset"], 0, 0]);
+  assertEquals([filter.unwritten, filter.endsAs], [0, undefined]);
+});
+
 Deno.test("SocketFilter writes what was held when the host has room, whatever its owner is interested in", () => {
   const { filter, socket, run, owner } = connected();
   socket.budget = 0;
@@ -463,6 +472,7 @@ Deno.test("SocketFilter writes what was held when the host has room, whatever it
     "connected",
     "writable",
   ]]);
+  assertEquals(socket.interest, 0, "the host is not asked for room any more");
 });
 
 Deno.test("SocketFilter whose host breaks while it writes what was held calls a reader until he has read FAILED", () => {
