@@ -155,7 +155,13 @@ async function serve(conn: Deno.Conn, kind: Visit["kind"]): Promise<void> {
 }
 
 async function accept(listener: Deno.Listener | Deno.TlsListener, kind: Visit["kind"]): Promise<void> {
-  for await (const conn of listener) serve(conn, kind);
+  for (;;) {
+    try {
+      serve(await listener.accept(), kind);
+    } catch {
+      // A client that was gone before it was accepted.
+    }
+  }
 }
 
 for (const [port, kind] of Object.entries(SERVICES)) {

@@ -33,7 +33,7 @@ export async function probe(
   const code = `exec(open("${PROBE}").read())\n${lines.replace(/^ +/gm, "")}`;
   const audit = await Deno.makeTempFile({ suffix: ".jsonl" });
   try {
-    const words = ["run", ...options, "--audit", audit, "--", "python3", "-c", code];
+    const words = ["run", ...options, "--", "python3", "-c", code];
     const outcome = await internet.hawser(words, more);
     if (outcome.code !== 0) throw new Error(`The guest ended with ${outcome.code}: ${outcome.stderr}`);
     const answers = outcome.stdout.split("\n").slice(0, -1);
