@@ -5,9 +5,9 @@
  * flow that only a name allows is held until it has said that name again, in its TLS ClientHello (SNI) or in the head
  * of its HTTP request (Host). That narrows what the name has opened and never widens it.
  *
- * **Held** is what may become TLS (its first byte is 0x16, or an SSLv2 hello begins) or HTTP/1 (`http_head.ts`). Any
- * other stream passes at once and is not verified, SSH and databases among them; `strict` refuses it. A hello or head
- * that is malformed, too large or not whole in time, or that says no name or two, is never passed.
+ * **Held** is what may become TLS (its first byte is 0x16, or an SSLv2 hello or an alert begins) or HTTP/1
+ * (`http_head.ts`). Any other stream passes at once and is not verified, SSH and databases among them; `strict` refuses
+ * it. A hello or head that is malformed, too large or not whole in time, or that says no name or two, is never passed.
  *
  * **The name must be** one that the rules allow on this port, and bound to the flow's address for this guest. CONNECT
  * and an absolute target want something of a proxy: there the rules must allow the target's host and port, wherever it
@@ -32,7 +32,9 @@ import { HttpHeadReader, type HttpTarget } from "../../net/wire/http_head.ts";
 import {
   ClientHelloReader,
   findSslv2Hello,
+  findTlsAlert,
   type FirstMessage,
+  TLS_ALERT,
   TLS_HANDSHAKE,
 } from "../../net/wire/tls_client_hello.ts";
 import type { Rule } from "../rules/rule.ts";
@@ -114,8 +116,8 @@ export class NameJudge implements FirstBytesJudge {
   #judging: NameJudging;
   #hello: ClientHelloReader | null = null;
   #head: HttpHeadReader | null = null;
-  /** It may become an SSLv2 hello. */
-  #isOldHello = false;
+  /** It may become what TLS servers take and what names nobody. */
+  #isNameless = false;
   #verdict: FirstBytesVerdict = "more";
 
   /** Has seen nothing. */
@@ -128,7 +130,8 @@ export class NameJudge implements FirstBytesJudge {
     if (this.#verdict !== "more" || start === end) return this.#verdict;
     const first = bytes[start]!;
     if (first === TLS_HANDSHAKE) this.#readHello(bytes, start, end);
-    else if (first >= 0x80) this.#readSslv2(findSslv2Hello(bytes, start, end));
+    else if (first === TLS_ALERT) this.#readNameless(findTlsAlert(bytes, start, end));
+    else if (first >= 0x80) this.#readNameless(findSslv2Hello(bytes, start, end));
     else this.#readHead(bytes, start, end);
     return this.#verdict;
   }
@@ -138,7 +141,7 @@ export class NameJudge implements FirstBytesJudge {
     if (this.#verdict !== "more") return this.#verdict;
     const fault = hasFinished ? "ends before it is whole" : "is not whole in time";
     const isHeld = !hasFinished || this.#head?.isHttp;
-    if (this.#hello !== null || (this.#isOldHello && isHeld)) this.#said("sni", { fault });
+    if (this.#hello !== null || (this.#isNameless && isHeld)) this.#said("sni", { fault });
     else if (this.#head !== null && isHeld) this.#said("host", { fault });
     else this.#unverified();
     return this.#verdict;
@@ -149,8 +152,8 @@ export class NameJudge implements FirstBytesJudge {
     if (found !== "more") this.#said("sni", { names: hello.names, ech: hello.hasEch, fault: faultOf(found) });
   }
 
-  #readSslv2(found: FirstMessage): void {
-    this.#isOldHello = found === "more";
+  #readNameless(found: FirstMessage): void {
+    this.#isNameless = found === "more";
     if (found === "other") this.#unverified();
     if (found === "whole") this.#said("sni", {});
   }

@@ -5,9 +5,10 @@
  * find the lines and once more to read them. Nothing it is shown makes it throw.
  *
  * **What may be HTTP**: after empty lines a token, a space or what some servers take for one, and a line that ends in
- * `HTTP/x.y`. As soon as it cannot become that it is `other`. A control character cannot be in such a line, so it ends
- * the waiting of binary protocols that begin with printable ones; behind a method of letters it does not, because some
- * servers take it.
+ * `HTTP/x.y`, or a method in capitals and a path or URL of HTTP, since servers take such a line for a request without a
+ * version (HTTP/0.9), or with another. As soon as it cannot become that it is `other`. A control character cannot be in
+ * such a line, so it ends the waiting of binary protocols that begin with printable ones; behind a method of letters it
+ * does not, because some servers take it.
  *
  * **What is malformed** is what servers read in different ways: fields that are folded, without a colon, with a space
  * before the colon or with a control character (RFC 9112 section 5, RFC 9110 section 5.5), a lone CR, lines that end in
@@ -33,6 +34,8 @@ const SPACE = 0x20;
 const DELETE = 0x7f;
 
 const REQUEST_LINE = /^([^ ]+) ([^ ]+) HTTP\/1\.\d$/;
+/** A request of HTTP/0.9, or one with a version that some servers do not look at. */
+const BEGINS_AS_HTTP = /^[A-Z_-]+\s+(?:\/|[Hh][Tt][Tt][Pp][Ss]?:\/\/)/;
 /** Some servers take a lone CR for the end of a line. */
 const ENDS_AS_HTTP = /HTTP\/\d+\.\d+[ \t]*(?:\r|$)/i;
 /** Tab may be in a field. */
@@ -131,7 +134,7 @@ export class HttpHeadReader {
 
   #firstLine(line: string, isBare: boolean): void {
     if (this.#method < 0) return;
-    if (this.#method === 0 || !ENDS_AS_HTTP.test(line)) {
+    if (this.#method === 0 || !(BEGINS_AS_HTTP.test(line) || ENDS_AS_HTTP.test(line))) {
       this.found = "other";
       return;
     }

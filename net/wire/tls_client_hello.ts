@@ -16,6 +16,9 @@
  *
  * **SSLv2.** Servers may still take a hello in that older format (RFC 5246 appendix E.2), which cannot name anybody.
  *
+ * **Alerts.** No client begins with one, but there are servers that step over warnings before the ClientHello, rustls
+ * and Go's among them: what begins so is a hello that names nobody.
+ *
  * @module
  */
 import { readUint16 } from "./bytes.ts";
@@ -23,6 +26,8 @@ import { readHostName } from "./host_name.ts";
 
 /** The type of a record that carries handshake messages: the first byte of a TLS client. */
 export const TLS_HANDSHAKE = 22;
+/** The type of a record that carries an alert. */
+export const TLS_ALERT = 21;
 /** Most bytes of a ClientHello, type and length included. */
 export const CLIENT_HELLO_MAX = 16_384;
 /** Most bytes of the records of a ClientHello. */
@@ -40,6 +45,9 @@ const EXTENSION_SERVER_NAME = 0;
 /** Encrypted Client Hello (RFC 9849), and what browsers tried before it: its drafts and ESNI. */
 const EXTENSIONS_ECH: readonly number[] = [0xfe0d, 0xfe08, 0xfe09, 0xfe0a, 0xfe0b, 0xfe0c, 0xffce];
 const NAME_TYPE_HOST = 0;
+
+/** Bytes of an alert; a record may carry two. */
+const ALERT_MAX = 4;
 
 const SSLV2_FIXED = 11;
 const SSLV2_SUITE = 3;
@@ -181,6 +189,15 @@ export function findSslv2Hello(bytes: Uint8Array, start: number, end: number): F
   const length = readUint16(bytes, start) & 0x7fff, suites = readUint16(bytes, start + 5);
   const rest = suites + readUint16(bytes, start + 7) + readUint16(bytes, start + 9);
   return suites > 0 && suites % SSLV2_SUITE === 0 && SSLV2_FIXED - 2 + rest === length ? "whole" : "other";
+}
+
+/** Whether `bytes[start, end)` begins with a record that carries an alert, as far as can be told. */
+export function findTlsAlert(bytes: Uint8Array, start: number, end: number): FirstMessage {
+  const there = end - start;
+  if ((there > 0 && bytes[start] !== TLS_ALERT) || (there > 1 && bytes[start + 1] !== 3)) return "other";
+  if (there > 3 && bytes[start + 3] !== 0) return "other";
+  if (there > 4 && (bytes[start + 4] === 0 || bytes[start + 4]! > ALERT_MAX)) return "other";
+  return there < RECORD_HEADER ? "more" : "whole";
 }
 
 /** The first `length` bytes that the records from `start` on carry: all of these are there. */

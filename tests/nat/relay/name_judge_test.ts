@@ -190,7 +190,16 @@ Deno.test("NameJudge passes CONNECT and absolute targets that the rules allow at
 });
 
 /** What is neither TLS nor HTTP, and where that shows. */
-const OTHERS = ["SSH-2.0-x\r\n", "EHLO a.example\r\n", "\0\0\0\x08", "*1\r\n", "GET /\r\n", "\x15\x03\x01"];
+const OTHERS = ["SSH-2.0-x\r\n", "EHLO a.example\r\n", "\0\0\0\x08", "*1\r\n", "get /\r\n", "\x15\x04"];
+
+Deno.test("NameJudge takes an alert before a ClientHello, and a request without a version, for what servers take them", () => {
+  const hello = helloFor("registry.example"), alert = [0x15, 3, 1, 0, 2, 1, 0x5a];
+  assertEquals(verdictOf(Uint8Array.from([...alert, ...hello])), "sniRefused");
+  assertEquals(verdictOf(Uint8Array.from(alert.slice(0, 4))), "more");
+  assertEquals(verdictOf(Uint8Array.from(alert.slice(0, 4)), { finishes: false }), "sniRefused");
+  assertEquals(verdictOf("GET /\r\nHost: registry.example\r\n\r\n"), "hostRefused");
+  assertEquals(verdictOf(`\r${get("registry.example")}`), "hostRefused");
+});
 
 Deno.test("NameJudge passes other protocols at once and unverified, and strict refuses them", () => {
   for (const stream of OTHERS) {

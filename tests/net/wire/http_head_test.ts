@@ -184,7 +184,8 @@ Deno.test("HttpHeadReader finds out that other protocols are others with the fir
     "NATS": ["CONNECT {}\r\n", 12],
     "RTSP": ["OPTIONS rtsp://registry.example RTSP/1.0\r\n", 42],
     "SIP": ["OPTIONS sip:a@registry.example SIP/2.0\r\n", 40],
-    "HTTP/0.9": ["GET /\r\n", 7],
+    "FTP": ["USER anonymous\r\n", 16],
+    "memcached": ["get /key\r\n", 10],
     "an answer of HTTP": ["HTTP/1.1 200 OK\r\n", 5],
     "a space": [" GET / HTTP/1.1\r\n", 1],
     "MongoDB": ["A\x0b\0\0\0\0\0\0", 3],
@@ -199,6 +200,22 @@ Deno.test("HttpHeadReader finds out that other protocols are others with the fir
     );
     assertEquals(found(`${said}more`), "other", protocol);
   }
+});
+
+Deno.test("HttpHeadReader finds malformed what servers take for a request without a version, or with another", () => {
+  const host = "Host: registry.example\r\n\r\n";
+  const cases = [
+    // nginx goes by the host of an absolute target, node by a Host behind the line.
+    "GET http://registry.example/\r\n",
+    "GET HTTP://registry.example/\n",
+    `GET /\r\n${host}`,
+    `GET  / \r\n${host}`,
+    // Node's parser takes these too.
+    `GET / RTSP/1.0\r\n${host}`,
+    `SOURCE / ICE/1.0\r\n${host}`,
+    `GET / HTTP/1.1x\r\n${host}`,
+  ];
+  for (const text of cases) assertEquals(found(text), "malformed", JSON.stringify(text));
 });
 
 Deno.test("HttpHeadReader knows that it is HTTP from the first line on", () => {

@@ -6,6 +6,7 @@ import {
   CLIENT_HELLO_RECORDS_MAX,
   ClientHelloReader,
   findSslv2Hello,
+  findTlsAlert,
   type FirstMessage,
 } from "../../../net/wire/tls_client_hello.ts";
 import { noise } from "../../support/packet_bytes.ts";
@@ -212,4 +213,13 @@ Deno.test("findSslv2Hello tells a hello of SSLv2 from other protocols as soon as
   wrong[1]!++;
   assertEquals(findSslv2Hello(wrong, 0, wrong.length), "other");
   for (let seed = 1; seed < 500; seed++) findSslv2Hello(noise(20, seed), 0, seed % 20);
+});
+
+Deno.test("findTlsAlert tells a record with an alert from other protocols as soon as it can", () => {
+  const alert = Uint8Array.of(0x15, 3, 1, 0, 2, 1, 0x5a, 0x16);
+  for (let end = 0; end < 5; end++) assertEquals(findTlsAlert(alert, 0, end), "more");
+  for (let end = 5; end <= alert.length; end++) assertEquals(findTlsAlert(alert, 0, end), "whole");
+  for (const bytes of [[0x16], [0x15, 4], [0x15, 3, 0, 1], [0x15, 3, 0, 0, 0], [0x15, 3, 0, 0, 5]]) {
+    assertEquals(findTlsAlert(Uint8Array.from(bytes), 0, bytes.length), "other", `${bytes}`);
+  }
 });
