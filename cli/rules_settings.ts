@@ -85,6 +85,8 @@ function readRulesFile(path: string): string {
       ? "there is no such file"
       : error instanceof Deno.errors.PermissionDenied
       ? "you may not read it"
+      : error instanceof Deno.errors.NotCapable
+      ? "Deno may not read it (--allow-read), and no path below /dev or /proc, give a file"
       : error instanceof Deno.errors.IsADirectory
       ? "it is a directory"
       : error instanceof TypeError

@@ -98,15 +98,20 @@ function addressOf({ guest, subnet }: Segment): string {
   return `${guest}/${subnet.prefix}`;
 }
 
-/** The files that Hawser will write. They are made now, because only what is there can be hidden from COMMAND. */
-function makeOwnFiles({ pcap }: RunOptions): string[] {
-  if (pcap === undefined) return [];
+/**
+ * Hawser's own files, which are hidden from COMMAND: its rules, and what it will write. That is made now, because only
+ * what is there can be hidden.
+ */
+function makeOwnFiles({ pcap, rulesFiles }: RunOptions): string[] {
+  // A pipe has been read to its end.
+  const rules = rulesFiles.filter((path) => Deno.statSync(path).isFile);
+  if (pcap === undefined) return rules;
   try {
     Deno.openSync(pcap, { append: true, create: true }).close();
   } catch {
     // The gateway says why, when it opens the file.
   }
-  return [pcap];
+  return [...rules, pcap];
 }
 
 /** Passes on, ignores or answers signals. The function that is returned lets those that mean it end Hawser again. */

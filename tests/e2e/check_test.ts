@@ -62,6 +62,11 @@ Deno.test("check, run and serve say which file and line cannot be followed, and 
       ],
       [["check", "--rules", `${folder}/none`, "a"], 2, `cannot read the rules ${folder}/none: there is no such file`],
       [["check", "--rules", folder, "a"], 2, "it is a directory"],
+      [
+        ["check", "--rules", "/dev/fd/0", "a"],
+        2,
+        "Deno may not read it (--allow-read), and no path below /dev or /proc",
+      ],
       [["check", "--rules", `${folder}/bytes`, "a"], 2, "it is not UTF-8"],
       [["check", "--allow", "*.com", "a"], 2, "hawser check: bad --allow *.com: anybody can register a name below com"],
       [["check", "--deny", "*", "a"], 2, "hawser check: bad --deny *: * is every host"],

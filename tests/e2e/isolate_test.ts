@@ -237,6 +237,28 @@ Deno.test({
 });
 
 Deno.test({
+  name: `hawser run --isolate hides the files of its rules: the command neither reads nor changes them${reason}`,
+  ignore,
+  fn: async () => {
+    const folder = await Deno.makeTempDir({ prefix: "hawser-isolate-" }), path = `${folder}/rules`;
+    const text = "deny 192.0.2.0/24\n",
+      script = 'cat "$1"; echo allow 0.0.0.0/0 >> "$1"; true > "$1"; rm -f "$1"; echo ran';
+    try {
+      await Deno.writeTextFile(path, text);
+      for (const [words, env] of [[["--rules", path], {}], [[], { HAWSER_RULES: path }]] as const) {
+        const outcome = await hawser(["run", "--isolate", "-D", "none", ...words, "sh", "-c", script, "sh", path], {
+          env,
+        });
+        assertEquals([outcome.code, outcome.stdout], [0, "ran\n"], outcome.stderr);
+        assertEquals(await Deno.readTextFile(path), text);
+      }
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
   name: `hawser run --isolate refuses a capture with a second name, and runs nothing${reason}`,
   ignore,
   fn: async () => {

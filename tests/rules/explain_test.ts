@@ -90,6 +90,11 @@ Deno.test("explain without a port says at which ports a target is allowed, or th
 Deno.test("explain without rules lets everything pass but the default, and lets names be asked for", () => {
   assertEquals(say("a.test:80", {}), "allowed because no rule is about it");
   assertEquals(say("dns:a.test", {}), "allowed, no rule keeps names from being asked for");
+  assertEquals(
+    say("a.test:80", { allow: ["b.test"] }),
+    "refused because no allow rule matches; --allow a.test:80 would",
+  );
+  assertEquals(say("a.test", { allow: ["a.test:1,3,5,7"] }), "allowed at 1,3,5,7 by --allow a.test:1,3,5,7");
   assertEquals(say("fd00:ec2::254", {}), 'refused by the default "deny fd00:ec2::254"');
   assertEquals(
     say("192.0.2.1:80", { allow: ["192.0.2.2"] }),
