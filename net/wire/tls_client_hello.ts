@@ -84,7 +84,6 @@ export class ClientHelloReader {
 
   /** Reads on: `bytes[start, end)` is the stream from its beginning. */
   read(bytes: Uint8Array, start: number, end: number): FirstMessage {
-    if (this.found !== "more") return this.found;
     const size = Math.min(end - start, CLIENT_HELLO_RECORDS_MAX);
     while (this.#at < size && this.found === "more") {
       if (this.#recordLeft === 0 && !this.#readRecordHeader(bytes, start, size)) break;

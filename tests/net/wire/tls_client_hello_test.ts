@@ -152,6 +152,33 @@ Deno.test("ClientHelloReader finds malformed what is no ClientHello in records",
   }
 });
 
+Deno.test("ClientHelloReader finds malformed what is not allowed, though all lengths agree, and what ends early", () => {
+  const body = (sessionId: number, suites: number[], methods: number, extensions: number[]) => {
+    const parts = [new Array(34).fill(3), [sessionId], new Array(sessionId).fill(7), [0, suites.length], suites];
+    const rest = [[methods], new Array(methods).fill(0), extensions];
+    return [...parts, ...rest].flat();
+  };
+  const cases: [number[], FirstMessage][] = [
+    [body(32, [1, 2], 1, [0, 0]), "whole"],
+    [body(0, [1, 2], 255, []), "whole"],
+    [body(33, [1, 2], 1, [0, 0]), "malformed"],
+    [body(32, [], 1, [0, 0]), "malformed"],
+    [body(32, [1, 2, 3], 1, [0, 0]), "malformed"],
+    [body(32, [1, 2], 0, [0, 0]), "malformed"],
+    [body(32, [1, 2], 1, [0]), "malformed"],
+    [body(0, [1, 2], 1, [0, 0]).slice(0, 34), "malformed"],
+    [body(0, [1, 2], 1, [0, 0]).slice(0, 35), "malformed"],
+    [body(0, [1, 2], 1, [0, 0]).slice(0, 36), "malformed"],
+    [body(0, [1, 2], 1, [0, 0]).slice(0, 39), "malformed"],
+    [body(0, [1, 2], 1, [0, 0]).slice(0, 40), "malformed"],
+    [[], "malformed"],
+  ];
+  for (const [bytes, is] of cases) {
+    const message = Uint8Array.of(1, 0, bytes.length >> 8, bytes.length & 255, ...bytes);
+    assertEquals([found(inRecords(message)), found(inRecords(message, 3))], [is, is], `${bytes}`);
+  }
+});
+
 Deno.test("ClientHelloReader finds a record of another type within the message malformed", () => {
   const good = inRecords(clientHello({ names: ["registry.example"] }), 60);
   const alert = concat([good.subarray(0, 65), Uint8Array.of(21, 3, 3, 0, 2, 1, 0), good.subarray(65)]);
