@@ -10,11 +10,17 @@
  * root or as root of a container, it has it in every namespace within its own too, and the shell keeps it: in the user
  * namespace of `podman --userns=keep-id` it would be nobody's root.
  *
+ * **Nobody's root.** A user namespace may have no root, or another one than Hawser's user, as plain bubblewrap makes
+ * it. Whoever enters it has every right there, and loses them with the next program that he becomes. The shell can open
+ * the file all the same, and not configure an interface. If it is to, bubblewrap itself is asked to enter, which can
+ * keep the rights.
+ *
  * Then the shell waits. If it is told to configure, it does that when the interface exists, and ends. It ends in any
  * case when Hawser closes its socket or dies.
  *
  * @module
  */
+import type { ByteText } from "../net/linux/byte_text.ts";
 import { libc } from "../net/linux/libc.ts";
 import { NetworkNamespace } from "../net/linux/netns.ts";
 import { pidfdGetFd } from "../net/linux/pidfd.ts";
@@ -29,6 +35,10 @@ import { findTool, toolEnvironment } from "./tools.ts";
 const TUN_FD = 3;
 const HOLD = `
 exec ${TUN_FD}<>/dev/net/tun || exit 125
+while [ "$1" ] && read -r name value; do
+  [ "$name" = CapEff: ] && [ "$value" = 0000000000000000 ] && echo hawser:powerless && exit
+done </proc/self/status
+echo "hawser:pid $$"
 echo hawser:ready
 read -r line || exit 125
 exec ${TUN_FD}>&-
@@ -57,7 +67,26 @@ export async function openTunIn(netns: NetnsSpec | undefined, configuration?: Ta
   libc().close(here);
   using target = openNamespace(netns);
   const name = "pid" in netns ? `of process ${netns.pid}` : netns.path;
-  return await new Shell(name).open(target, configuration);
+  const env = toolEnvironment(originalEnvironment() ?? []);
+  for (const way of waysInto(target, env)) {
+    const tun = await new Shell(name).open(way, { target, env, configuration });
+    if (tun !== undefined) return tun;
+  }
+  throw new Error(
+    `cannot configure an interface in the network namespace ${name}: the user namespace that owns it has another root ` +
+      "than this user; install bubblewrap, or make this user root there, as unshare -r and bwrap --uid 0 do",
+  );
+}
+
+/** Command lines that enter the namespace and become the program that follows; another if the first has no power. */
+function* waysInto({ fd, ownerFd }: NetworkNamespace, env: readonly ByteText[]): Generator<readonly ByteText[]> {
+  const nsenter = findTool("nsenter", env), net = `--net=/proc/self/fd/${fd}`;
+  if (nsenter === undefined) throw new Error('cannot find "nsenter", install it (Debian package util-linux)');
+  if (ownerFd === undefined || canEnterNamespaces()) return yield [nsenter, net, "--"];
+  yield [nsenter, `--user=/proc/self/fd/${ownerFd}`, "--preserve-credentials", net, "--"];
+  const bwrap = findTool("bwrap", env);
+  if (bwrap === undefined) return;
+  yield [bwrap, "--userns", `${ownerFd}`, "--cap-add", "ALL", "--dev-bind", "/", "/", "--", nsenter, net, "--"];
 }
 
 function openNamespace(netns: NetnsSpec): NetworkNamespace {
@@ -77,13 +106,16 @@ class Shell {
   readonly #said = new Set<string>();
   readonly #socket: LineSocket;
   #heard: () => void = () => {};
+  /** The shell's process, which what was started may not have become. */
+  #pid = 0;
   #hasEnded = false;
 
   /** `name` is the namespace's, for messages. */
   constructor(name: string) {
     this.#name = name;
     this.#socket = new LineSocket((line) => {
-      if (line.startsWith("hawser:")) this.#said.add(line.slice("hawser:".length));
+      if (line.startsWith("hawser:pid ")) this.#pid = Number(line.slice("hawser:pid ".length));
+      else if (line.startsWith("hawser:")) this.#said.add(line.slice("hawser:".length));
       else this.#complaints.push(line);
       this.#heard();
     });
@@ -93,19 +125,21 @@ class Shell {
     });
   }
 
-  /** Starts it, and takes the descriptor out of it. */
-  async open(target: NetworkNamespace, configuration: TapConfiguration | undefined): Promise<NamespaceTun> {
-    const env = toolEnvironment(originalEnvironment() ?? []), path = findTool("nsenter", env);
-    const { fd, ownerFd } = target, passedOn = [fd, ownerFd], socket = this.#socket, { theirs } = socket;
+  /** Starts it, and takes the descriptor out of it; `undefined`: it could not configure an interface, as it should. */
+  async open(
+    way: readonly ByteText[],
+    { target: { fd, ownerFd }, env, configuration }: {
+      readonly target: NetworkNamespace;
+      readonly env: readonly ByteText[];
+      readonly configuration: TapConfiguration | undefined;
+    },
+  ): Promise<NamespaceTun | undefined> {
+    const passedOn = [fd, ownerFd], socket = this.#socket, { theirs } = socket;
     try {
-      if (path === undefined) throw new Error('cannot find "nsenter", install it (Debian package util-linux)');
-      const flags = ownerFd === undefined || canEnterNamespaces()
-        ? []
-        : [`--user=/proc/self/fd/${ownerFd}`, "--preserve-credentials"];
       const words = configuration === undefined ? [] : ["hawser", ...tapWords(configuration)];
-      const child = spawn({
-        path,
-        args: ["nsenter", ...flags, `--net=/proc/self/fd/${fd}`, "--", "sh", "-c", HOLD, ...words],
+      spawn({
+        path: way[0]!,
+        args: [...way, "sh", "-c", HOLD, ...words],
         env,
         stdio: [theirs, theirs, theirs],
         closed: inheritedDescriptors().filter((inherited) => !passedOn.includes(inherited)),
@@ -113,7 +147,7 @@ class Shell {
       });
       socket.started();
       if (await this.#hears("ready")) {
-        const tun = pidfdGetFd(child.pid, TUN_FD);
+        const tun = pidfdGetFd(this.#pid, TUN_FD);
         if (configuration === undefined) await this.#release();
         return { fd: tun, configure: () => this.#configure(), release: () => this.#release() };
       }
@@ -123,6 +157,7 @@ class Shell {
       this.#complaints.push(error.message);
     }
     await this.#release();
+    if (this.#said.has("powerless")) return undefined;
     throw new Error(
       `cannot enter the network namespace ${this.#name}: ${this.#complaint}; run as root, or name one that belongs to ` +
         "a user namespace of your own",
@@ -134,12 +169,7 @@ class Shell {
     const isDone = await this.#hears("configured");
     await this.#release();
     if (isDone) return;
-    const remedy = /not permitted/.test(this.#complaint)
-      ? ", the user namespace that owns it must have this user as its root, as unshare -r and bwrap --uid 0 make it"
-      : "";
-    throw new Error(
-      `cannot configure the interface in the network namespace ${this.#name}: ${this.#complaint}${remedy}`,
-    );
+    throw new Error(`cannot configure the interface in the network namespace ${this.#name}: ${this.#complaint}`);
   }
 
   async #release(): Promise<void> {

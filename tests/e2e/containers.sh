@@ -284,6 +284,11 @@ kit() {
 
 part_rootlesskit() { kit builtin && kit slirp4netns; }
 
+part_bwrap() {
+  # The network belongs to a user namespace around the one in which the command is, and to one that has no root.
+  wrapped --bind / / --dev /dev --proc /proc && wrapped --dev-bind / /
+}
+
 part_docker() {
   export DOCKER_HOST="unix://$XDG_RUNTIME_DIR/docker.sock"
   export DOCKERD_ROOTLESS_ROOTLESSKIT_NET=slirp4netns DOCKERD_ROOTLESS_ROOTLESSKIT_MTU=65520
@@ -300,10 +305,10 @@ part_docker() {
   until_true 10 no_gateway
 }
 
-part_bwrap() {
-  # The network belongs to a user namespace around the one in which the command is.
+# wrapped OPTION…: a command of bubblewrap.
+wrapped() {
   rm -f "$T/run/info" "$T/run/go"
-  bwrap --unshare-net --bind / / --dev /dev --proc /proc --info-fd 5 sh -c "
+  bwrap --unshare-net "$@" --info-fd 5 sh -c "
     until [ -e $T/run/go ]; do sleep 0.1; done; ip addr show tap0; busybox $FETCH" 5>"$T/run/info" >"$T/run/bwrap.log" 2>&1 & local command=$!
   until_true 10 grep -q child-pid "$T/run/info"
   local pid ready=$T/run/bwrap-ready
