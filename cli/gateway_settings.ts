@@ -23,6 +23,7 @@ import {
   TranslationOptionError,
   type TranslationOptionName,
 } from "../nat/rules/translation_options.ts";
+import { AUDIT_ROWS, type AuditSettings, auditSettings, type AuditTarget, openSinks } from "./audit_settings.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";
 import { readRules, RULE_ROWS, rulesFiles } from "./rules_settings.ts";
@@ -41,10 +42,10 @@ import {
 } from "./values.ts";
 
 /** What `Gateway.start` is told that can be posted to a Worker. */
-export type PlainOptions = Omit<GatewayOptions, "host" | "logger" | "signal">;
+export type PlainOptions = Omit<GatewayOptions, "host" | "logger" | "signal" | "audit" | "decide">;
 
 /** What a gateway was told on the command line. */
-export interface GatewaySettings {
+export interface GatewaySettings extends AuditSettings {
   /** What the library is told. What the user left out is not there: the library knows the default. */
   readonly gateway: PlainOptions;
   /** Files of rules, which `withRules` reads. */
@@ -132,6 +133,7 @@ export const GATEWAY_ROWS = {
     shown: `${DEFAULT_NAMES_TTL_S}`,
     read: readNamesTtl,
   },
+  ...AUDIT_ROWS,
   "dhcp-option": {
     metavar: "NAME=VALUE",
     help: "what DHCP tells: bootfile-name, next-server, tftp-server-name, host-name,\n" +
@@ -154,7 +156,12 @@ export const GATEWAY_ROWS = {
 export function gatewaySettings(
   program: string,
   values: OptionValues<typeof GATEWAY_ROWS>,
-  defaults: { logLevel: LogLevel; shared: boolean; mtu: number | undefined },
+  defaults: {
+    logLevel: LogLevel;
+    shared: boolean;
+    mtu: number | undefined;
+    readAudit?: (text: string) => AuditTarget;
+  },
 ): GatewaySettings {
   const gateway: PlainOptions = {
     forwards: [...values["tcp-ports"], ...values["udp-ports"]],
@@ -165,6 +172,7 @@ export function gatewaySettings(
     deny: values.deny,
     dhcpOptions: values["dhcp-option"],
     shared: defaults.shared,
+    reportOnly: values.learn !== undefined || values["report-only"],
     nat64: values.nat64,
     ...given({
       subnet: values.subnet,
@@ -186,6 +194,7 @@ export function gatewaySettings(
   return {
     gateway,
     rulesFiles: rulesFiles(values),
+    ...auditSettings(program, values, defaults.readAudit ?? AUDIT_ROWS.audit.read),
     host: values.host ?? (Deno.build.os === "linux" ? "ffi" : "deno"),
     logLevel: values["log-level"] ?? defaults.logLevel,
   };
@@ -198,9 +207,11 @@ export async function withRules<T extends GatewaySettings>(program: string, sett
   return { ...settings, gateway: { ...gateway, rules: read.files } };
 }
 
-/** What `Gateway.start` is told, on this host. */
-export function gatewayOptions({ gateway, logLevel }: GatewaySettings, host: HostNetwork): GatewayOptions {
-  return { ...gateway, host, logger: stderrLogger(logLevel) };
+/** What `Gateway.start` is told, on this host. Throws an `Error` if records cannot go where they are to go. */
+export function gatewayOptions(settings: GatewaySettings, host: HostNetwork): GatewayOptions {
+  const audit = openSinks(settings, (line) => writeStderr(`${line}\n`));
+  const { gateway, logLevel } = settings;
+  return { ...gateway, ...(audit.length > 0 && { audit }), host, logger: stderrLogger(logLevel) };
 }
 
 /** The rules that a gateway makes of these options, but for the host's own addresses. Throws as it does. */

@@ -13,7 +13,7 @@ Usage:
   hawser serve [options] --listen LINK       serve guests on a link until interrupted
   hawser forward [options] LISTEN TARGET     host only: a forwarder with true half-close, no guest
   hawser slirp4netns [options] PID|PATH TAP  in place of slirp4netns, for podman, Docker rootless and others
-  hawser check [options] TARGET…             what rules say of a name or an address, asking nobody
+  hawser check [options] TARGET…             what rules say of a name, an address or an audit, asking nobody
   hawser demo                                show it working, on any machine, in seconds
   hawser --help | --version | COMMAND --help
 
@@ -80,6 +80,7 @@ const CHECK = `Says whether rules allow a target, and by which rule. It asks no 
 
 Usage:
   hawser check [options] TARGET…
+  hawser check [options] --audit LOG
 
 TARGET is NAME[:PORT], ADDRESS[:PORT] or [V6]:PORT, with udp:, icmp: or dns: in front of it if it is not TCP; without a
 port it is allowed if any port is. Options go before it:
@@ -88,7 +89,10 @@ OPTIONS
 A name is weighed by rules about names, an address by rules about addresses: what a name leads to, and what maps and the
 gateway's address stand for, is not known here. A line each says what decides and where that rule stands.
 
-Exit codes: 0 if all targets are allowed, 1 if one is refused, 2 for a usage error, rules that cannot be read included.
+With --audit LOG it says what the rules would decide otherwise than LOG has recorded.
+
+Exit codes: 0 if all targets are allowed or nothing would be otherwise, 1 if not, 2 for a usage error, rules and records that
+cannot be read included.
 `;
 
 const DEMO = `Shows Hawser working: a conversation through the gateway, in seconds, checked byte by byte.

@@ -7,6 +7,7 @@
  * @module
  */
 import type { Logger } from "../nat/base/logger.ts";
+import { writesFiles } from "./audit_settings.ts";
 import type { GatewaySettings } from "./gateway_settings.ts";
 import type { GuestSource } from "./guest_source.ts";
 import type { RunOptions } from "./options.ts";
@@ -28,18 +29,20 @@ export function keepOnly(kept: readonly Permission[], logger?: Logger): void {
 }
 
 /** What `run` needs from the start on: files, FFI, the environment where there is no /proc, its options. */
-export function neededByRun({ host, pcap }: RunOptions): Permission[] {
-  return ["read", "env", "ffi", ...when("net", host === "deno"), ...when("write", pcap !== undefined)];
+export function neededByRun({ host, pcap, ...options }: RunOptions): Permission[] {
+  const writes = pcap !== undefined || writesFiles(options);
+  return ["read", "env", "ffi", ...when("net", host === "deno"), ...when("write", writes)];
 }
 
 /** What `serve` needs from the start on. */
-export function neededByServe({ host, links, pcap, pidFile }: ServeOptions): Permission[] {
+export function neededByServe({ host, links, pcap, pidFile, ...options }: ServeOptions): Permission[] {
   const hasPath = links.some(({ kind }) => kind === "unix" || kind === "unixgram");
+  const writes = (pcap !== undefined && pcap !== "-") || pidFile !== undefined || writesFiles(options);
   return [
     "read",
     "ffi",
     ...when("net", host === "deno"),
-    ...when("write", (pcap !== undefined && pcap !== "-") || pidFile !== undefined || (host === "deno" && hasPath)),
+    ...when("write", writes || (host === "deno" && hasPath)),
   ];
 }
 

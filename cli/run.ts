@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { claimAudit } from "./audit_settings.ts";
 import { gatewayRules } from "./gateway_settings.ts";
 import type { GatewayRunner } from "./gateway_runner.ts";
 import { harden, NEEDED_BY_GATEWAY } from "./hardening.ts";
@@ -19,6 +20,7 @@ import { IsolationError } from "./isolate_view.ts";
 import { Namespace, NamespaceError } from "./namespace.ts";
 import type { RunOptions } from "./options.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
+import { hideOwnFiles } from "./own_files.ts";
 import { exitCodeOf, IGNORED, PASSED_ON, REPORT } from "./signals.ts";
 
 /** Exit code when Hawser itself failed. */
@@ -38,21 +40,21 @@ export async function run(
   const hasDns = options.gateway.dns !== "none", logger = stderrLogger(options.logLevel);
   let namespace: Namespace, runner: GatewayRunner;
   try {
+    claimAudit(options);
     const opening = Namespace.open({
       ipv4: ipv4 === null ? undefined : { address: addressOf(ipv4), gateway: `${ipv4.gateway}` },
       ipv6: ipv6 === null ? undefined : addressOf(ipv6),
       mtu: options.mtu,
       resolver: hasDns ? `${(ipv4 ?? ipv6)!.dns}` : undefined,
       command,
-      isolation: options.isolate ? new Isolation(command, makeOwnFiles(options)) : undefined,
+      isolation: options.isolate ? new Isolation(command, hideOwnFiles(options)) : undefined,
     });
     // The gateway's modules load while other processes make the namespace.
     const [{ GatewayRunner }, opened] = await Promise.all([import("./gateway_runner.ts"), opening]);
     runner = new GatewayRunner();
     namespace = opened;
   } catch (error) {
-    if (error instanceof NamespaceError || error instanceof IsolationError) return fail(error.message);
-    throw error;
+    return fail(lowerCased(error instanceof Error ? error.message : String(error)));
   }
   const release = takeSignals(namespace, runner);
   const failed = runner.failed.then((message) => ({ message }));
@@ -63,7 +65,7 @@ export async function run(
     // A signal may come before COMMAND is there: that is no failure.
     const early = await Promise.race([started, namespace.ended.then(exitCodeOf)]);
     if (typeof early === "number") return early;
-    if ("message" in early) return fail(`cannot start the gateway: ${early.message}`);
+    if ("message" in early) return fail(`cannot start the gateway: ${lowerCased(early.message)}`);
     serving(() => runner.flows());
     await namespace.proceed(early);
     // COMMAND has just been started: nothing of this reaches it.
@@ -98,20 +100,8 @@ function addressOf({ guest, subnet }: Segment): string {
   return `${guest}/${subnet.prefix}`;
 }
 
-/**
- * Hawser's own files, which are hidden from COMMAND: its rules, and what it will write. That is made now, because only
- * what is there can be hidden.
- */
-function makeOwnFiles({ pcap, rulesFiles }: RunOptions): string[] {
-  // A pipe has been read to its end.
-  const rules = rulesFiles.filter((path) => Deno.statSync(path).isFile);
-  if (pcap === undefined) return rules;
-  try {
-    Deno.openSync(pcap, { append: true, create: true }).close();
-  } catch {
-    // The gateway says why, when it opens the file.
-  }
-  return [...rules, pcap];
+function lowerCased(message: string): string {
+  return message.charAt(0).toLowerCase() + message.slice(1);
 }
 
 /** Passes on, ignores or answers signals. The function that is returned lets those that mean it end Hawser again. */

@@ -11,6 +11,7 @@
  *
  * @module
  */
+import { claimAudit } from "./audit_settings.ts";
 import { GatewayRunner } from "./gateway_runner.ts";
 import type { GuestSource } from "./guest_source.ts";
 import { gatewayRules } from "./gateway_settings.ts";
@@ -46,6 +47,7 @@ const ENDING: readonly Deno.Signal[] = isWindows ? ["SIGINT", "SIGBREAK"] : ["SI
  */
 export async function serve(options: ServeOptions, personality: Personality = {}): Promise<number> {
   const logger = stderrLogger(options.logLevel);
+  claimAudit(options);
   const runner = new GatewayRunner();
   const failed = runner.failed.then((message) => {
     throw new Error(message);

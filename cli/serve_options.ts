@@ -4,6 +4,7 @@
  * @module
  */
 import { parseOutbound } from "../host/outbound.ts";
+import { SERVE_AUDIT_ROW } from "./audit_settings.ts";
 import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { type LinkSpec, readLink } from "./link_spec.ts";
 import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
@@ -60,6 +61,7 @@ export const SERVE_ROWS = {
     repeatable: true,
     read: checkedBy(parseOutbound),
   },
+  "audit": SERVE_AUDIT_ROW,
   "pcap": { metavar: "FILE|-", help: "write a capture of all links; -: to stdout", read: (text: string) => text },
   "ws-token": {
     metavar: "TOKEN",
@@ -92,7 +94,12 @@ export function parseServe(args: readonly string[]): ServeOptions | undefined {
   if (values["ready-fd"] !== undefined && values["ready-fd"] === values["exit-fd"]) {
     throw new UsageError(program, "bad --exit-fd: it is that of --ready-fd, give two");
   }
-  const settings = gatewaySettings(program, values, { logLevel: "info", shared: true, mtu: values.mtu });
+  const settings = gatewaySettings(program, values, {
+    logLevel: "info",
+    shared: true,
+    mtu: values.mtu,
+    readAudit: SERVE_AUDIT_ROW.read,
+  });
   if (values["outbound-addr"].length > 0 && settings.host !== "ffi") {
     throw new UsageError(program, "--outbound-addr needs the sockets of --host ffi, Deno's choose for themselves");
   }

@@ -27,6 +27,19 @@ Deno.test("audit.schema.json: records are valid, and know the reasons and bounds
   assertEquals(schema.$defs.open.properties.names.maxItems, MOST_NAMES);
 });
 
+Deno.test("docs/audit.md: its examples of records are valid, one of each event at least", async () => {
+  const text = await Deno.readTextFile(new URL("../../docs/audit.md", import.meta.url));
+  const [, block = ""] = /```json\n(.*?)```/s.exec(text) ?? [], events = new Set<string>();
+  for (const line of block.trimEnd().split("\n")) {
+    const example = JSON.parse(line.replaceAll(/[0-9a-f]{8}…/g, "0".repeat(64))), { event } = example;
+    const guest = ["start", "rules", "gap", "end"].includes(event) ? {} : { guest: 1 };
+    const record = { v: 1, run: "r", seq: 1, time: "2026-01-02T03:04:05.678Z", ...guest, ...example };
+    assertEquals(schemaProblems(record), [], line);
+    events.add(event);
+  }
+  assertEquals(events.size, schema.oneOf.length);
+});
+
 Deno.test("audit.schema.json: a member too many, one of another event, or one that is missing makes a line invalid", () => {
   const [open, close] = new Records().open().close().list as [object, object];
   assertEquals(schemaProblems(open), []);

@@ -35,6 +35,9 @@ Deno.test("run needs neither net nor write, but for Deno's sockets and a capture
   assertEquals(needed("run", "--host", "ffi", "true"), always);
   assertEquals(needed("run", "--host", "deno", "true"), [...always, "net"].sort());
   assertEquals(needed("run", "--host", "ffi", "--pcap", "x", "true"), [...always, "write"].sort());
+  assertEquals(needed("run", "--host", "ffi", "--audit", "x", "true"), [...always, "write"].sort());
+  assertEquals(needed("run", "--host", "ffi", "--learn", "x", "true"), [...always, "write"].sort());
+  assertEquals(needed("run", "--host", "ffi", "--audit", "fd:3", "true"), always);
 });
 
 Deno.test("serve needs no right to run programs, also for a TAP in a namespace; net and write for Deno's sockets", () => {
@@ -46,6 +49,8 @@ Deno.test("serve needs no right to run programs, also for a TAP in a namespace; 
   assertEquals(serve("unix:/x", "deno"), ["ffi", "net", "read", "write"]);
   assertEquals(serve("unix:/x", "ffi", "--pcap", "x"), ["ffi", "read", "write"]);
   assertEquals(serve("unix:/x", "ffi", "--pcap", "-"), ["ffi", "read"]);
+  assertEquals(serve("unix:/x", "ffi", "--audit", "x"), ["ffi", "read", "write"]);
+  assertEquals(serve("unix:/x", "ffi", "--audit", "-"), ["ffi", "read"]);
   assertEquals(serve("tap:t0@pid:1", "ffi"), ["ffi", "read"]);
   assertEquals(serve("tap:t0", "ffi"), ["ffi", "read"]);
 });

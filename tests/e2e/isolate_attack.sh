@@ -1,7 +1,8 @@
 #!/bin/sh
 # What a command tries against Hawser and the host beyond its namespaces, as COMMAND of `hawser run --isolate`. Nothing here does harm if
 # it succeeds; each success is a line "ESCAPED …". Arguments: Hawser's process, another one of the same user, a TCP port of the host, a
-# file of Hawser's, an empty folder on the same filesystem, then paths of sockets. Port and sockets answer "reached".
+# file of Hawser's, an empty folder on the same filesystem, then paths of sockets. Port and sockets answer "reached". OWN names
+# further files of Hawser's, which are not empty.
 hawser=$1 bystander=$2 port=$3 capture=$4 folder=$5
 shift 5
 exec 2>/dev/null
@@ -14,6 +15,10 @@ look() {
   done
   [ "$(head -c 4 "$capture" | wc -c)" = 0 ] || escaped "into the capture $when"
   (: >>"$capture") && escaped "to write the capture $when"
+  for own in $OWN; do
+    [ "$(head -c 4 "$own" | wc -c)" = 0 ] || escaped "into ${own##*/} $when"
+    (: >>"$own") && escaped "to write ${own##*/} $when"
+  done
   [ -d "/proc/$hawser" ] && escaped "to see Hawser $when"
 }
 
@@ -49,7 +54,7 @@ when="after umount"
 look "$@"
 unshare -Urm sh -c "$undo" undo "$folder"
 unshare -Urmpf sh -c "$undo" undo "$folder"
-lay_bare "$capture" "$@"
+lay_bare "$capture" $OWN "$@"
 when="in a new mount namespace"
 look "$@"
 mv "$capture" "$folder/moved" && escaped "by a rename"
@@ -63,7 +68,9 @@ for process in /proc/[0-9]*; do
   pid=${process#/proc/}
   [ "$pid" = $$ ] && continue
   ls "$process/root/" >/dev/null && [ "$(readlink "$process/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ] && escaped "by the root of $pid"
-  for fd in "$process"/fd/*; do [ "$(readlink -f "$fd")" = "$capture" ] && escaped "by a descriptor of $pid"; done
+  for fd in "$process"/fd/*; do
+    for own in "$capture" $OWN; do [ "$(readlink -f "$fd")" = "$own" ] && escaped "by a descriptor of $pid"; done
+  done
   nsenter -t "$pid" -m true && [ "$(readlink "$process/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ] && escaped "into the mounts of $pid"
 done
 for pid in "$hawser" "$bystander"; do
@@ -80,6 +87,7 @@ for fd in /proc/self/fd/*; do
   case $(readlink "$fd") in
     socket:* | /dev/net/tun | "$capture") escaped "by descriptor ${fd##*/}" ;;
   esac
+  for own in $OWN; do [ "$(readlink "$fd")" = "$own" ] && escaped "by descriptor ${fd##*/} to ${own##*/}"; done
 done
 
 # Devices and the kernel's switches.
@@ -104,6 +112,13 @@ done
 # Memory and queues that others share.
 [ "$(ls -A /dev/shm /dev/mqueue | grep -c hawser)" = 0 ] || escaped "to shared memory"
 [ "$(ipcs -m | grep -c 0x)" = 0 ] || escaped "to System V memory"
+
+# Files of Hawser's, in other ways than by opening them.
+for own in $OWN; do
+  for deed in "mv $own $folder/moved" "rm $own" "ln $own $folder/link.${own##*/}" "truncate -s 0 $own" "cp /dev/null $own"; do
+    $deed && escaped "to ${deed%% *} ${own##*/}"
+  done
+done
 
 when="at last"
 look "$@"

@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { requires } from "../support/requirements.ts";
 import { hawser, OrdinaryUser, type Outcome, shell, until } from "./run_support.ts";
 
@@ -36,7 +36,10 @@ class Targets implements AsyncDisposable {
 
   static async create(uid: number): Promise<Targets> {
     const folder = await Deno.makeTempDir({ prefix: "hawser-isolate-" });
-    await shell(`mkdir "$1/attacker" "$1/capture" && chown -R "$2:$2" "$1" && chmod 755 "$1"`, folder, String(uid));
+    const rules =
+      `echo "allow 10.0.2.2" >"$1/capture/rules.txt" && echo '{"an":"earlier run"}' >"$1/capture/audit.jsonl"`;
+    const owned = `chown -R "$2:$2" "$1" && chmod 755 "$1"`;
+    await shell(`mkdir "$1/attacker" "$1/capture" && ${rules} && ${owned}`, folder, String(uid));
     const targets = new Targets(folder, uid);
     await until("the socket is there", () => Deno.stat(targets.socket).then(() => true, () => false));
     return targets;
@@ -72,11 +75,20 @@ class Targets implements AsyncDisposable {
 
   /** The environment that names one of them. */
   get env(): Record<string, string> {
-    return { SSH_AUTH_SOCK: `${this.folder}/agent.sock`, XDG_RUNTIME_DIR: "/run/user/7" };
+    return { OWN: this.own.join(" "), SSH_AUTH_SOCK: `${this.folder}/agent.sock`, XDG_RUNTIME_DIR: "/run/user/7" };
   }
 
-  /** A shell command in which `"$@"` is `hawser` with the words below: it tells the attacker Hawser's number. */
-  readonly start = `echo $$ >"$FOLDER/hawser"; exec "$@"`;
+  /** Further files of Hawser's. */
+  get own(): string[] {
+    return ["rules.txt", "audit.jsonl", "learnt.txt"].map((name) => `${this.folder}/capture/${name}`);
+  }
+
+  /**
+   * A shell command in which `"$@"` is `hawser` with the words below: it tells the attacker Hawser's number, and leaves
+   * descriptors of Hawser's files open.
+   */
+  readonly start =
+    `echo $$ >"$FOLDER/hawser"; exec "$@" 6<"$FOLDER/capture/rules.txt" 7<>"$FOLDER/capture/audit.jsonl"`;
 
   /** What `hawser` is told. */
   get words(): string[] {
@@ -86,12 +98,19 @@ class Targets implements AsyncDisposable {
     const command = ["sh", "-c", script, "sh", `${this.folder}/hawser`, `${this.folder}/attack.sh`, ...attack];
     Deno.copyFileSync(ATTACK, `${this.folder}/attack.sh`);
     Deno.chmodSync(`${this.folder}/attack.sh`, 0o755);
-    return ["run", "--isolate", "-D", "none", "--pcap", capture, "--", ...command];
+    const [rules, audit, learnt] = this.own as [string, string, string];
+    const files = ["--pcap", capture, "--rules", rules, "--audit", audit, "--learn", learnt];
+    return ["run", "--isolate", "-D", "none", ...files, "--", ...command];
   }
 
   /** Checks what an attack came to. */
   async check(outcome: Outcome): Promise<void> {
-    assertEquals(outcome, { code: 0, signal: null, stdout: "attacked\n", stderr: "" });
+    const [, audit, learnt] = this.own as [string, string, string], stderr = `learnt 1 rule: ${learnt}\n`;
+    assertEquals(outcome, { code: 0, signal: null, stdout: "attacked\n", stderr });
+    // It recorded all the while, too.
+    const [, ...records] = Deno.readTextFileSync(audit).trimEnd().split("\n").map((line) => JSON.parse(line));
+    assertEquals([records[0].event, records.at(-1).event, records.at(-1).flows > 0], ["start", "end", true]);
+    assertStringIncludes(Deno.readTextFileSync(learnt), `allow tcp:10.0.2.2:${this.port}`);
     // Hawser wrote its capture all the while, and the bystander lives.
     assertEquals(Deno.readFileSync(`${this.folder}/capture/x.pcap`).length > 1000, true);
     assertEquals(await shell(`ps -o stat= -p "$1" | cut -c1`, String(this.#bystander.pid)), "S");
@@ -143,7 +162,17 @@ Deno.test({
     const { stdout } = await user.script(targets.start, words, { prepare: targets.prepare, env });
     const successes = stdout.split("\n").filter((line) => line.startsWith("ESCAPED"));
     for (const path of targets.sockets) assertEquals(successes.includes(`ESCAPED to ${path} at first`), true, path);
-    for (const what of ["into the capture at first", "to see Hawser at first", "to write the capture at first"]) {
+    const own = ["into rules.txt", "to write rules.txt", "into audit.jsonl", "to write audit.jsonl", "into learnt.txt"];
+    for (
+      const what of [
+        "into the capture at first",
+        "to see Hawser at first",
+        "to write the capture at first",
+        ...own.map((what) => `${what} at first`),
+        "by descriptor 6 to rules.txt",
+        "by descriptor 7 to audit.jsonl",
+      ]
+    ) {
       assertEquals(successes.includes(`ESCAPED ${what}`), true, what);
     }
   },

@@ -51,6 +51,7 @@ Deno.test("createRuleList refuses names where there is no DNS, and names the fir
   assertEquals([error.source, error.text], ["r:2", "a.example:443"]);
   assertThrows(() => createRuleList({ dns: "none", deny: ["dns:a.example"] }), RuleError);
   assertEquals(createRuleList({ dns: "none", allow: ["10.0.0.1"] }).isAllowList, true);
+  assertEquals(createRuleList({ dns: "none", deny: ["dns:*"] }).namesDecide, false);
   assertEquals(createRuleList({ dns: "192.0.2.53", allow: ["a.example"] }).namesDecide, true);
 });
 
