@@ -11,6 +11,7 @@
 import { IpAddress } from "../net/wire/address.ts";
 import type { Rule } from "../nat/rules/rule.ts";
 import type { RuleList } from "../nat/rules/rule_list.ts";
+import { isGloballyReachable } from "../nat/rules/special_purpose.ts";
 import { hostAddressOf, parseAddress } from "./_address_text.ts";
 import { type AuditRecord, RECORD_VERSION, REFUSE_REASONS, type RefuseReason } from "./records.ts";
 import { UsageReader, type Use } from "./usage.ts";
@@ -43,7 +44,7 @@ export function decideUse(list: RuleList, use: Use): Decision {
   const { protocol, names } = use, asked = IpAddress.parse(use.address), port = use.port ?? 0;
   const byAddress = list.address(protocol, asked, IpAddress.parse(use.host), port);
   if (byAddress?.verdict === "deny") return refusedBy(byAddress);
-  const byName = names.map((name) => ({ name, rule: list.name(protocol, name, port) }));
+  const byName = names.map((name) => ({ name, rule: ruleOf(list, use, { name, asked }) }));
   if (byAddress !== null || !list.isAllowList) return unlessDenied(list, use, { byAddress, byName });
   // The names of a binding that has lapsed are recorded too.
   const bound = use.refusal === "expired" ? [] : byName;
@@ -51,6 +52,13 @@ export function decideUse(list: RuleList, use: Use): Decision {
   if (allowed.length === 0) return refusedBy(bound.find(({ rule }) => rule !== null)?.rule ?? null);
   const alone = protocol === "tcp" ? allowed.find(({ rule }) => rule!.unverified) : allowed[0];
   return alone === undefined ? verify(list, use, allowed) : { isAllowed: true, rule: alone.rule };
+}
+
+/** The rule that decides about a name at an address; a wildcard leads to none that is not globally reachable. */
+function ruleOf(list: RuleList, { protocol, port }: Use, { name, asked }: { name: string; asked: IpAddress }) {
+  const rule = list.name(protocol, name, port ?? 0);
+  const isNear = rule?.verdict === "allow" && rule.host.kind === "wildcard" && !isGloballyReachable(asked);
+  return isNear ? null : rule;
 }
 
 interface NamedRule {

@@ -66,6 +66,14 @@ Deno.test("replay: addresses decide before names; without an allow-list only wha
   );
 });
 
+Deno.test("replay: a wildcard allows no address that is not globally reachable, as in the gateway", () => {
+  const near = new Records().open({ address: "10.1.2.3", host: "10.1.2.3:443", names: ["a.intern.example"] });
+  const far = new Records().open({ address: "93.184.216.34", host: "93.184.216.34:443", names: ["a.intern.example"] });
+  assertEquals(differences("allow *.intern.example\n", near).length, 1);
+  assertEquals(differences("allow a.intern.example\n", near), []);
+  assertEquals(differences("allow *.intern.example\n", far), []);
+});
+
 Deno.test("replay: what rules have no part in stays out, and an expired name does not help", () => {
   const others = new Records().refuse({ reason: "limit" }).refuse({ reason: "neverRelayed" }).refuse({
     reason: "hook",

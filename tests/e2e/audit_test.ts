@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import type { AuditRecord } from "../../audit/records.ts";
 import { checkedRecords } from "../support/audit_schema.ts";
 import { requires } from "../support/requirements.ts";
-import { hawser, startReady, until } from "./run_support.ts";
+import { hawser, startHawser, startReady, until } from "./run_support.ts";
 
 const { ignore, reason } = requires("linux", "root", "tun", "unshare", "ip", "mount", "nc");
 
@@ -223,6 +223,22 @@ Deno.test({
     assert(stdout.endsWith("over\n"), stdout);
     assert(server.came < 200, `${server.came}`);
     assertStringIncludes(stderr, "Cannot write the audit: broken pipe (EPIPE); new flows and queries are refused");
+  },
+});
+
+Deno.test({
+  name: `hawser serve --audit -: records come out of standard output, from the start to the end${reason}`,
+  ignore,
+  fn: async () => {
+    const child = startHawser(["serve", "--listen", "tcp:127.0.0.1:0", "--audit", "-"]);
+    const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    // The gateway has begun: from here on a signal ends it in an orderly way.
+    let text = "";
+    while (!text.endsWith("\n")) text += (await reader.read()).value ?? "";
+    child.kill("SIGTERM");
+    for (let read = await reader.read(); !read.done; read = await reader.read()) text += read.value;
+    const [{ code }] = await Promise.all([child.status, child.stderr.cancel()]);
+    assertEquals([code, countsOf(checkedRecords(text))], [0, { start: 1, end: 1 }]);
   },
 });
 
