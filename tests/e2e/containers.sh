@@ -216,10 +216,13 @@ part_ipv6() {
 }
 
 part_rules() {
-  local rules=$T/run/rules.txt
+  local rules=$T/run/rules.txt audit=$T/run/audit.jsonl
   echo "allow tcp:10.0.2.9:$P" >"$rules"
-  same "what is allowed" "$(HAWSER_RULES=$rules pod base sh -c "$FETCH")" "$DIGEST"
-  has "what is not on the list" "$(HAWSER_RULES=$rules pod base sh -c "socat -t 5 - TCP4:10.0.2.9:$((P + 1)),connect-timeout=5" </dev/null 2>&1)" refused
+  same "what is allowed" "$(HAWSER_RULES=$rules HAWSER_AUDIT=$audit pod base sh -c "$FETCH")" "$DIGEST"
+  has "what is not on the list" "$(HAWSER_RULES=$rules HAWSER_AUDIT=$audit pod base sh -c "socat -t 5 - TCP4:10.0.2.9:$((P + 1)),connect-timeout=5" </dev/null 2>&1)" refused
+  until_true 10 no_gateway
+  # Two containers have appended to one file, each from its start to its end.
+  same "the audit" "$(grep -o '"event":"[a-z]*"' "$audit" | cut -d '"' -f 4 | tr '\n' ' ')" "start open close end start refuse end "
   echo "allow all" >"$rules"
   has "a bad rule" "$(HAWSER_RULES=$rules pod base true 2>&1)" "rules.txt:1: bad rule"
   # A name that is allowed leads where Hawser's own answer led, and no other is answered.

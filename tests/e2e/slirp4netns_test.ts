@@ -205,7 +205,7 @@ test("--disable-host-loopback, --cidr and --enable-sandbox do what they say", as
   assert(threads.includes("0000000000000400"), threads);
 });
 
-test("holds a container to the rules that HAWSER_RULES names, and does not begin without them", async (folder) => {
+test("holds a container to the rules that HAWSER_RULES names, records it in HAWSER_AUDIT, and does not begin without them", async (folder) => {
   await using host = server(), other = server(), container = await Container.start();
   const rules = `${folder}/rules.txt`, words = ["-c", `${container.pid}`, "tap0"];
   const refused = async (text: string, problem: string) => {
@@ -221,10 +221,18 @@ test("holds a container to the rules that HAWSER_RULES names, and does not begin
   assertEquals(code, 1);
   assertStringIncludes(stderr, `slirp4netns: cannot read the rules ${rules}: there is no such file`);
   await Deno.writeTextFile(rules, `allow tcp:10.0.2.2:${host.port}\n`);
-  await using _slirp = await Slirp.start(folder, words, { HAWSER_RULES: rules });
+  const audit = `${folder}/audit.jsonl`, none = `${folder}/none/audit.jsonl`;
+  const unwritable = await hawser(["slirp4netns", ...words], { env: { HAWSER_RULES: rules, HAWSER_AUDIT: none } });
+  assertEquals([unwritable.code, unwritable.stderr.split("\n").length], [1, 2], unwritable.stderr);
+  await using slirp = await Slirp.start(folder, words, { HAWSER_RULES: rules, HAWSER_AUDIT: audit });
   assertEquals(await container.run(GET, `10.0.2.2:${host.port}`), "it is the host");
   const answer = await container.run(`{ ${GET}; } 2>&1 || true`, `10.0.2.2:${other.port}`);
   assertStringIncludes(answer, "Connection refused");
+  slirp.kill("SIGTERM");
+  await slirp.ended();
+  const records = (await Deno.readTextFile(audit)).trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals(records.map(({ event }) => event), ["start", "open", "close", "refuse", "end"]);
+  assertEquals(records.map(({ port }) => port).filter((port) => port !== undefined), [host.port, other.port]);
 });
 
 test("forwards ports over its API, tells them and takes them back", async (folder) => {
