@@ -24,8 +24,7 @@ for (const { name, text } of corpus) {
 const NEVER_SEEN: readonly TcpState[] = ["CLOSED"];
 // It would take 64,512 flows of one client: `tests/nat/forwards_test.ts` pretends that there are so many.
 // Listeners turn guests away, and no script has one: `tests/net/link/` does.
-// Queries are not judged yet.
-const NEVER_COUNTED: readonly DropReason[] = ["forwardNoPort", "guestRefused", "dnsRefused"];
+const NEVER_COUNTED: readonly DropReason[] = ["forwardNoPort", "guestRefused"];
 
 Deno.test("the corpus moves every counter and shows every TCP state", () => {
   const reasons = Object.keys(DROP_REASONS) as DropReason[];
