@@ -17,7 +17,6 @@
  *
  * @module
  */
-import { DenoHost } from "./host/deno_host.ts";
 import { openHostAddresses } from "./host/own_addresses.ts";
 import { LinuxHost } from "./host/linux_host.ts";
 import { Recorder } from "./audit/recorder.ts";
@@ -264,7 +263,7 @@ export class Gateway implements AsyncDisposable {
     const addresses = options.hostAddresses === false ? owned.use(openHostAddresses()) : null;
     const dnsServers = options.dns === undefined ? [] : options.dns === NO_DNS ? null : [options.dns];
     const rules = createTranslationRules({ ...options, dnsServers, hostAddresses: addresses, egress: read.list });
-    const host = createHost(options.host);
+    const host = await createHost(options.host);
     if (host !== options.host) owned.use(host);
     const recorder = createRecorder(host, rules, options);
     if (recorder !== null) owned.use(recorder);
@@ -488,9 +487,13 @@ function resolvers({ dns, resolvConf }: GatewayOptions): Pick<NatOptions, "resol
   return { resolvers: () => host.current() };
 }
 
-function createHost(host: GatewayOptions["host"]): HostNetwork {
+async function createHost(host: GatewayOptions["host"]): Promise<HostNetwork> {
   if (typeof host === "object") return host;
-  if (host === "deno" || (host === undefined && !ffiAvailable())) return new DenoHost();
+  if (host === "deno" || (host === undefined && !ffiAvailable())) {
+    // Its UDP is Node's, which takes long to load.
+    const { DenoHost } = await import("./host/deno_host.ts");
+    return new DenoHost();
+  }
   return sharedLinuxHost();
 }
 

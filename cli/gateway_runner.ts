@@ -9,13 +9,11 @@
  *
  * @module
  */
-import { delay } from "@std/async";
-import { DenoHost } from "../host/deno_host.ts";
 import { LinuxHost } from "../host/linux_host.ts";
 import { Gateway, type PortForwards } from "../mod.ts";
 import { type Logger, SILENT } from "../nat/base/logger.ts";
 import type { HostNetwork } from "../nat/host.ts";
-import { SYSTEM_CLOCK } from "../net/link/clock.ts";
+import { type Clock, SYSTEM_CLOCK } from "../net/link/clock.ts";
 import type { Link } from "../net/link/link.ts";
 import { EventLoop } from "../net/linux/event_loop.ts";
 import { LinuxIpv6Routes } from "../net/linux/ipv6_routes.ts";
@@ -23,7 +21,7 @@ import { formatReport, reportOf } from "./flow_report.ts";
 import { gatewayOptions, type GatewaySettings, reportForwards } from "./gateway_settings.ts";
 import { type GuestSource, openSource, wantsLoop } from "./guest_source.ts";
 import { LastBytes } from "./last_bytes.ts";
-import { type LinkSettings, LinkWrapper } from "./link_settings.ts";
+import type { LinkSettings } from "./link_settings.ts";
 import { stderrLogger } from "./log.ts";
 
 /** How often it is looked whether what guests have sent has arrived. */
@@ -76,9 +74,9 @@ export class GatewayRunner {
     const loop = isFfi || wantsAnyLoop(sources) ? resources.use(new EventLoop()) : undefined;
     const host: HostNetwork = isFfi
       ? new LinuxHost(loop!, { outbound })
-      : denoHost(loop && resources.use(new LinuxIpv6Routes(loop)));
-    const logger = this.#logger = stderrLogger(settings.logLevel);
-    const wrapper = resources.use(new LinkWrapper(settings, { clock: loop ?? SYSTEM_CLOCK, logger }));
+      : await denoHost(loop && resources.use(new LinuxIpv6Routes(loop)));
+    this.#logger = stderrLogger(settings.logLevel);
+    const wrap = await this.#wrapper(settings, loop ?? SYSTEM_CLOCK);
     const gateway = resources.use(await Gateway.start(gatewayOptions(settings, host)));
     const opened = [];
     const attach = (link: Link): void => {
@@ -97,7 +95,7 @@ export class GatewayRunner {
         await openSource(source, {
           loop,
           socketLoop: isFfi ? loop : undefined,
-          attach: (link) => attach(wrapper.wrap(link)),
+          attach: (link) => attach(wrap(link)),
           tapEnded,
           refused: (message, isExhausted) => gateway.refused(message, isExhausted),
         }),
@@ -113,6 +111,14 @@ export class GatewayRunner {
   /** Forwards of ports, while the gateway serves. */
   get forwards(): PortForwards | undefined {
     return this.#gateway?.forwards;
+  }
+
+  /** What puts around a link what was asked for. */
+  async #wrapper(settings: LinkSettings, clock: Clock): Promise<(link: Link) => Link> {
+    if (settings.impair === undefined && settings.pcap === undefined && !settings.trace) return (link) => link;
+    const { LinkWrapper } = await import("./link_wrapper.ts");
+    const wrapper = this.#resources.use(new LinkWrapper(settings, { clock, logger: this.#logger }));
+    return (link) => wrapper.wrap(link);
   }
 
   /** The flow table, as people read it; empty before the gateway serves and after it has ended. */
@@ -138,7 +144,7 @@ export class GatewayRunner {
       now: () => host.now(),
       warn: (line) => this.#logger.warn(line),
     }, options);
-    while (!last.isOver()) await delay(LOOK_MS);
+    while (!last.isOver()) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     await this.#resources.disposeAsync();
   }
 }
@@ -148,7 +154,8 @@ function messageOf(error: unknown): string {
 }
 
 /** Deno's sockets, with the routes that Deno cannot read if there are some. */
-function denoHost(routes: LinuxIpv6Routes | undefined): HostNetwork {
+async function denoHost(routes: LinuxIpv6Routes | undefined): Promise<HostNetwork> {
+  const { DenoHost } = await import("../host/deno_host.ts");
   const host = new DenoHost();
   if (routes === undefined) return host;
   const changed = (listener: () => void) =>

@@ -2,7 +2,7 @@
  * The options that every command with a gateway has: read from words, and given to `Gateway.start`.
  *
  * What concerns the gateway is named as `GatewayOptions` names it, and read and checked by the library: here its errors
- * become usage errors. All of it is plain data, so that it can be posted to a Worker.
+ * become usage errors. All of it is plain data.
  *
  * @module
  */
@@ -41,7 +41,7 @@ import {
   readUdpPorts,
 } from "./values.ts";
 
-/** What `Gateway.start` is told that can be posted to a Worker. */
+/** What `Gateway.start` is told that is plain data. */
 export type PlainOptions = Omit<GatewayOptions, "host" | "logger" | "signal" | "audit" | "decide">;
 
 /** What a gateway was told on the command line. */

@@ -1,16 +1,12 @@
 /**
- * Where a gateway's guests come from: plain data that can be posted to a Worker, and what the Worker makes of it.
+ * Where a gateway's guests come from: plain data, and what is made of it. What each kind needs is loaded with it.
  *
  * A TAP is one guest from the start; everything else waits for guests.
  *
  * @module
  */
-import { listenForDatagrams } from "../net/link/datagram_listener.ts";
 import type { Link } from "../net/link/link.ts";
-import { listenForPackets } from "../net/link/packet_listener.ts";
-import { listenForStreams } from "../net/link/stream_listener.ts";
 import { tapLink } from "../net/link/tap.ts";
-import { listenForWebSockets } from "../net/link/websocket.ts";
 import type { EventLoop } from "../net/linux/event_loop.ts";
 import { pidfdGetFd } from "../net/linux/pidfd.ts";
 
@@ -75,19 +71,30 @@ export async function openSource(source: GuestSource, context: SourceContext): P
     case "tap":
       return openTap(source, context);
     case "unix":
-      return await listenForStreams({ path: source.path }, { ...options, ...offloadOf(source) });
+      return await (await import("../net/link/stream_listener.ts")).listenForStreams({ path: source.path }, {
+        ...options,
+        ...offloadOf(source),
+      });
     case "tcp":
-      return await listenForStreams(source, options);
+      return await (await import("../net/link/stream_listener.ts")).listenForStreams(source, options);
     case "unixgram":
-      return await listenForDatagrams(source.path, { ...options, ...offloadOf(source), ...(loop && { loop }) });
+      return await (await import("../net/link/datagram_listener.ts")).listenForDatagrams(source.path, {
+        ...options,
+        ...offloadOf(source),
+        ...(loop && { loop }),
+      });
     case "unixpacket":
       if (loop === undefined) {
         throw new Deno.errors.NotSupported(`Cannot listen on ${source.path}: unixpacket needs Linux and --allow-ffi`);
       }
-      return await listenForPackets(source.path, { ...options, loop });
+      return await (await import("../net/link/packet_listener.ts")).listenForPackets(source.path, { ...options, loop });
     case "ws": {
       const { hostname, port, token, origins } = source;
-      return await listenForWebSockets({ hostname, port }, { ...options, origins, ...(token && { token }) });
+      return await (await import("../net/link/websocket.ts")).listenForWebSockets({ hostname, port }, {
+        ...options,
+        origins,
+        ...(token && { token }),
+      });
     }
   }
 }

@@ -107,17 +107,19 @@ if [ "$address6" ]; then
 else
   configure disable_ipv6 1
 fi
-{
-  echo "link set lo up"
-  [ -z "$1" ] || echo "addr add $1 dev eth0"
-  echo "link set eth0 mtu $3 up"
-  [ -z "$1" ] || echo "route add default via $2"
-  [ -z "$address6" ] || echo "addr add $address6 dev eth0 $nodad"
-} | if why=$(echo | ip -batch - 2>&1); then
-  ip -batch -
-else
-  while read -r words; do ip $words || exit 125; done
-fi || exit 125
+lines="link set lo up"
+[ -z "$1" ] || lines="$lines
+addr add $1 dev eth0"
+lines="$lines
+link set eth0 mtu $3 up"
+[ -z "$1" ] || lines="$lines
+route add default via $2"
+[ -z "$address6" ] || lines="$lines
+addr add $address6 dev eth0 $nodad"
+if ! why=$(echo "$lines" | ip -batch - 2>&1); then
+  case $why in *"Command failed"*) echo "$why" && exit 125 ;; esac
+  echo "$lines" | while read -r words; do ip $words || exit 125; done || exit 125
+fi
 echo hawser:resolver
 if file=$(readlink -f /etc/resolv.conf) && [ -f "$file" ]; then
   umask 022

@@ -14,6 +14,7 @@ import type { GatewayRunner } from "./gateway_runner.ts";
 import { harden, NEEDED_BY_GATEWAY } from "./hardening.ts";
 import type { Segment } from "../nat/rules/segment.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
+import { prepareSockets } from "../net/linux/libc.ts";
 import { readCommand, refusalOf } from "./command.ts";
 import { Isolation } from "./isolate.ts";
 import { IsolationError } from "./isolate_view.ts";
@@ -67,7 +68,10 @@ export async function run(
     if (typeof early === "number") return early;
     if ("message" in early) return fail(`cannot start the gateway: ${lowerCased(early.message)}`);
     serving(() => runner.flows());
-    await namespace.proceed(early);
+    const proceeding = namespace.proceed(early);
+    // Other processes are at work, and the command's first flow does not wait for this.
+    if (options.host === "ffi") prepareSockets();
+    await proceeding;
     // COMMAND has just been started: nothing of this reaches it.
     harden(logger, ["kill", ...NEEDED_BY_GATEWAY]);
     keepOnly(neededByGateway(options, sources), logger);

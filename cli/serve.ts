@@ -18,6 +18,7 @@ import { gatewayRules } from "./gateway_settings.ts";
 import { harden, NEEDED_BY_GATEWAY } from "./hardening.ts";
 import { checkExit, checkReady, tellReady, whenClosed } from "./inherited_fds.ts";
 import { type LinkSpec, OFFLOAD_SUFFIX } from "./link_spec.ts";
+import { prepareSockets } from "../net/linux/libc.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { type NamespaceTun, openTunIn } from "./netns_tun.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
@@ -75,6 +76,7 @@ export async function serve(options: ServeOptions, personality: Personality = {}
       writeStderr(`listening on ${address}\n`);
     }
     if (options.readyFd !== undefined) await tellReady(options.readyFd);
+    if (options.host === "ffi") prepareSockets();
     const why = await Promise.race([told, exit.then(() => "--exit-fd was closed"), failed]);
     logger.info(`ending, ${why}`);
     await Promise.race([runner.stop({ guestsHaveEnded: false }), failed]);

@@ -3,12 +3,8 @@
  *
  * It is opened on first use and stays open, so that importing this works on every platform and without `--allow-ffi`,
  * and only using it fails where something is missing. Both C libraries of Linux are served, glibc and musl, on x86-64
- * and arm64, the two machines Deno runs on; the numbers below are the same on both.
- *
- * **Cost.** A call that does not wait is compiled by V8 into a direct call: some tens of nanoseconds plus the system
- * call. Three habits keep it so. A buffer is passed as a `Uint8Array` (a pointer would cost an object), a length as a
- * `bigint` (that is what `size_t` takes without a slow path), and a result is declared as 32 bits although the C
- * library gives `ssize_t`, because a 64-bit result would be a `bigint`: no count here exceeds 2³¹.
+ * and arm64, the two machines Deno runs on; the numbers below are the same on both. `library.ts` says how calls are
+ * opened, and what they cost.
  *
  * **errno.** It lives at an address that belongs to the thread. It is read through a typed array over that address,
  * directly after the call that failed and before anything else is called. A call that runs on another thread
@@ -16,6 +12,7 @@
  *
  * @module
  */
+import { FAST, openLibrary } from "./library.ts";
 
 /** The system calls in use. Each answers -1 on failure and leaves the reason for `errno`. */
 export interface Libc {
@@ -387,105 +384,25 @@ const ERRORS: Record<number, readonly [name: string, text: string]> = {
   [EINPROGRESS]: ["EINPROGRESS", "under way"],
 };
 
-const SYMBOLS = {
-  open: { parameters: ["buffer", "i32"], result: "i32" },
-  close: { parameters: ["i32"], result: "i32" },
-  read: { parameters: ["i32", "buffer", "usize"], result: "i32" },
-  write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
-  ioctl: { parameters: ["i32", "usize", "buffer"], result: "i32" },
-  poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
-  pollAsync: { name: "poll", parameters: ["buffer", "usize", "i32"], result: "i32", nonblocking: true },
-  ioctlValue: { name: "ioctl", parameters: ["i32", "usize", "usize"], result: "i32" },
-  fcntl: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  readlink: { parameters: ["buffer", "buffer", "usize"], result: "i32" },
-  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  unlink: { parameters: ["buffer"], result: "i32" },
-  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  listen: { parameters: ["i32", "i32"], result: "i32" },
-  accept4: { parameters: ["i32", "buffer", "buffer", "i32"], result: "i32" },
-  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
-  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
-  send: { parameters: ["i32", "buffer", "usize", "i32"], result: "i32" },
-  recvfrom: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "buffer"], result: "i32" },
-  sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "i32" },
-  recvmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
-  sendmsg: { parameters: ["i32", "buffer", "i32"], result: "i32" },
-  shutdown: { parameters: ["i32", "i32"], result: "i32" },
-  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
-  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
-  epollCreate: { name: "epoll_create1", parameters: ["i32"], result: "i32" },
-  epollControl: { name: "epoll_ctl", parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
-  epollWait: { name: "epoll_wait", parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
-  epollWaitAsync: {
-    name: "epoll_wait",
-    parameters: ["i32", "buffer", "i32", "i32"],
-    result: "i32",
-    nonblocking: true,
-  },
-  yieldProcessor: { name: "sched_yield", parameters: [], result: "i32" },
-  eventfd: { parameters: ["u32", "i32"], result: "i32" },
-  kill: { parameters: ["i32", "i32"], result: "i32" },
-  access: { parameters: ["buffer", "i32"], result: "i32" },
-  socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
-  recvAsync: { name: "recv", parameters: ["i32", "buffer", "usize", "i32"], result: "i32", nonblocking: true },
-  interfaceIndex: { name: "if_nametoindex", parameters: ["buffer"], result: "u32" },
-  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
-  setrlimit: { parameters: ["i32", "buffer"], result: "i32" },
-  posixSpawn: {
-    name: "posix_spawn",
-    parameters: ["buffer", "buffer", "buffer", "buffer", "buffer", "buffer"],
-    result: "i32",
-  },
-  spawnActionsInit: { name: "posix_spawn_file_actions_init", parameters: ["buffer"], result: "i32" },
-  spawnActionsDup: { name: "posix_spawn_file_actions_adddup2", parameters: ["buffer", "i32", "i32"], result: "i32" },
-  spawnActionsClose: { name: "posix_spawn_file_actions_addclose", parameters: ["buffer", "i32"], result: "i32" },
-  spawnActionsDestroy: { name: "posix_spawn_file_actions_destroy", parameters: ["buffer"], result: "i32" },
-  spawnAttributesInit: { name: "posix_spawnattr_init", parameters: ["buffer"], result: "i32" },
-  spawnAttributesFlags: { name: "posix_spawnattr_setflags", parameters: ["buffer", "i16"], result: "i32" },
-  spawnAttributesDefaults: { name: "posix_spawnattr_setsigdefault", parameters: ["buffer", "buffer"], result: "i32" },
-  spawnAttributesDestroy: { name: "posix_spawnattr_destroy", parameters: ["buffer"], result: "i32" },
-  waitidAsync: { name: "waitid", parameters: ["i32", "u32", "buffer", "i32"], result: "i32", nonblocking: true },
-  waitpid: { parameters: ["i32", "buffer", "i32"], result: "i32" },
-  prctl: { parameters: ["i32", "usize", "usize", "usize", "usize"], result: "i32" },
-  syscall: { parameters: ["usize", "usize", "usize", "usize"], result: "i32" },
-  syscallInOut: { name: "syscall", parameters: ["usize", "usize", "buffer", "buffer", "usize"], result: "i32" },
-  errnoLocation: { name: "__errno_location", parameters: [], result: "pointer" },
-} as const satisfies Deno.ForeignLibraryInterface;
-
 let opened: Libc | undefined;
-let errnoWord = new Int32Array(1);
+let errnoWord: Int32Array = new Int32Array(1);
 
 /**
  * The C library, opened on the first call. Throws `Deno.errors.NotSupported` where it cannot be there or is not found,
  * and `Deno.errors.NotCapable` without `--allow-ffi`.
  */
 export function libc(): Libc {
-  return opened ??= openLibc();
+  if (opened === undefined) [opened, errnoWord] = openLibrary() as [Libc, Int32Array];
+  return opened;
 }
 
-function openLibc(): Libc {
-  const { os, arch } = Deno.build;
-  if (os !== "linux") throw new Deno.errors.NotSupported(`Cannot open the C library: this needs Linux, not ${os}`);
-  const names = ["libc.so.6", `libc.musl-${arch}.so.1`, "libc.so"];
-  const failures: string[] = [];
-  for (const name of names) {
-    try {
-      const { symbols } = Deno.dlopen(name, SYMBOLS);
-      errnoWord = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(symbols.errnoLocation()!, 4));
-      return symbols;
-    } catch (error) {
-      if (error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied) {
-        throw new Deno.errors.NotCapable("Cannot open the C library: the permission is missing, run with --allow-ffi", {
-          cause: error,
-        });
-      }
-      failures.push(error instanceof Error ? error.message : String(error));
-    }
-  }
-  throw new Deno.errors.NotSupported(
-    `Cannot open the C library: none of ${names.join(", ")} could be loaded (${failures.join("; ")})`,
-  );
+/**
+ * Opens now what flows need, of which each part takes a moment when it is first used. For when nobody waits. Throws
+ * what `libc` throws.
+ */
+export function prepareSockets(): void {
+  const c = libc();
+  for (const name of FAST) void c[name];
 }
 
 /** Why the last call failed; meaningful directly after a synchronous call that answered -1. */

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { libc } from "../../net/linux/libc.ts";
+import { libc, prepareSockets } from "../../net/linux/libc.ts";
 import { openTun } from "../../net/linux/tun.ts";
 
 /** Whether a test is to be skipped. */
@@ -56,7 +56,7 @@ function ffiReason(): string | undefined {
   if (Deno.build.os !== "linux") return "not Linux";
   if (Deno.permissions.querySync({ name: "ffi" }).state !== "granted") return "no --allow-ffi";
   try {
-    libc();
+    prepareSockets();
     return undefined;
   } catch (error) {
     return String(error);
