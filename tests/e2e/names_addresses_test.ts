@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { requires } from "../support/requirements.ts";
 import { Internet, INTERNET_NEEDS, RESOLVER, ZONE } from "./internet.ts";
-import { PROBE, probe } from "./names_support.ts";
+import { auditColumn, PROBE, probe } from "./names_support.ts";
 import { OrdinaryUser, until } from "./run_support.ts";
 
 const { ignore, reason } = requires(...INTERNET_NEEDS, "python3", "nc", "ss");
@@ -18,7 +18,7 @@ function test(name: string, fn: (internet: Internet) => Promise<void>): void {
 }
 
 test("opens no address that no answer has bound, whoever knows it", async (internet) => {
-  const { answers, stderr } = await probe(
+  const { answers, audit, stderr } = await probe(
     internet,
     ["--allow", "registry.example"],
     `for to in ("93.184.216.10", "2606:2800:220:1::10", "93.184.216.40", "8.8.8.8", "10.0.2.2", "fd00::2"):
@@ -38,6 +38,10 @@ test("opens no address that no answer has bound, whoever knows it", async (inter
     "refused",
   ]);
   assertEquals((await internet.visits()).filter(({ kind }) => kind !== "dns").length, 1);
+  assertEquals(auditColumn(audit, "refuse", "address", "protocol", "reason").slice(0, 2), [
+    "93.184.216.10 tcp unbound",
+    "93.184.216.10 udp unbound",
+  ]);
   assertMatch(stderr, /^hawser: warn: Refused tcp 10\.0\.2\.15:\d+ > 93\.184\.216\.10:443 of guest 1: /m);
 });
 
@@ -74,7 +78,7 @@ test("refuses a SYN and a query within a millisecond", async (internet) => {
 
 test("lets a binding lapse that nobody uses, and says which name it had", async (internet) => {
   await internet.zone({ "registry.example": { ...ZONE["registry.example"], ttl: 1 } });
-  const { answers, stderr } = await probe(
+  const { answers, audit, stderr } = await probe(
     internet,
     ["--names-ttl", "1", "--allow", "registry.example:80"],
     `to = resolve("registry.example").split(" ")[1]
@@ -87,6 +91,9 @@ test("lets a binding lapse that nobody uses, and says which name it had", async 
   );
   // An open flow keeps the binding of its address.
   assertEquals(answers, ["open hello from registry.example", "open hello from registry.example", "refused"]);
+  assertEquals(auditColumn(audit, "refuse", "address", "reason", "names"), [
+    "2606:2800:220:1::10 expired registry.example",
+  ]);
   assertStringIncludes(stderr, "registry.example");
 });
 
@@ -133,7 +140,7 @@ test("binds a private address for a rule that has the name itself, and for no wi
     "other.corp.example": { A: ["10.0.0.2", "93.184.216.40"] },
     "v6.corp.example": { AAAA: ["64:ff9b::a00:3"] },
   });
-  const { answers } = await probe(
+  const { answers, audit } = await probe(
     internet,
     ["--allow", "*.corp.example:80", "--allow", "inside.corp.example:80"],
     `print(dns("inside.corp.example"))
@@ -151,6 +158,11 @@ test("binds a private address for a rule that has the name itself, and for no wi
     "refused",
     "open hello from other.corp.example",
   ]);
+  assertEquals(auditColumn(audit, "dns", "name", "removed"), [
+    "inside.corp.example ",
+    "other.corp.example 10.0.0.2",
+    "v6.corp.example 64:ff9b::a00:3",
+  ]);
 });
 
 test("matches datagrams by a rule that says udp, and no other", async (internet) => {
@@ -166,6 +178,7 @@ test("matches datagrams by a rule that says udp, and no other", async (internet)
   // Every tenant of the address is open over QUIC then, and a warning says so. Fragments are put together first.
   assertEquals(udp.answers, ["True", "open question", "open", "open"]);
   assertStringIncludes(udp.stderr, "QUIC");
+  assertEquals(udp.audit.filter(({ event }) => event === "open").length, 3);
 });
 
 test("opens a port of the host's loopback by the host's name, and no other", async (internet) => {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { requires } from "../support/requirements.ts";
 import { Internet, INTERNET_NEEDS, SSH_NEEDS } from "./internet.ts";
+import { auditColumn, readAudit } from "./names_support.ts";
 
 const { ignore, reason } = requires(...INTERNET_NEEDS, ...SSH_NEEDS, "curl", "node", "python3");
 
@@ -35,9 +36,9 @@ Deno.test({
   ignore,
   fn: async () => {
     await using internet = await Internet.start();
-    const ssh = await internet.ssh(), errors = `${internet.folder}/errors`;
+    const ssh = await internet.ssh(), audit = `${internet.folder}/audit.jsonl`, errors = `${internet.folder}/errors`;
     const rules = ["registry.example:443", "git.example:22,443"].flatMap((rule) => ["--allow", rule]);
-    const options = rules;
+    const options = ["--audit", audit, ...rules];
     const client = (name: string, script: string) =>
       internet.run(options, script, { env: { NAME: name, ERRORS: errors } });
 
@@ -48,6 +49,13 @@ Deno.test({
     }
     assertEquals(allowed.stdout.trim().split("\n").length, 8);
     assertEquals(allowed.stderr, "");
+    const records = readAudit(await Deno.readTextFile(audit));
+    assertEquals(auditColumn(records, "open", "host", "names", "rule"), [
+      ...Array(4).fill("93.184.216.10:443 registry.example allow registry.example:443"),
+      ...Array(4).fill("[2606:2800:220:1::10]:443 registry.example allow registry.example:443"),
+    ]);
+    assertEquals(auditColumn(records, "verified", "via", "name", "ech"), Array(8).fill("sni registry.example false"));
+    assertEquals(auditColumn(records, "close", "verified"), Array(8).fill("true"));
 
     await internet.forget();
     const refused = await client("other.example", RUN_ALL);

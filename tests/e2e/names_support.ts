@@ -33,7 +33,7 @@ export async function probe(
   const code = `exec(open("${PROBE}").read())\n${lines.replace(/^ +/gm, "")}`;
   const audit = await Deno.makeTempFile({ suffix: ".jsonl" });
   try {
-    const words = ["run", ...options, "--", "python3", "-c", code];
+    const words = ["run", ...options, "--audit", audit, "--", "python3", "-c", code];
     const outcome = await internet.hawser(words, more);
     if (outcome.code !== 0) throw new Error(`The guest ended with ${outcome.code}: ${outcome.stderr}`);
     const answers = outcome.stdout.split("\n").slice(0, -1);
@@ -53,7 +53,9 @@ export function auditColumn(audit: readonly AuditLine[], event: string, ...membe
   return audit.filter((line) => line.event === event).map((line) =>
     members.map((member) => {
       const value = line[member];
-      return Array.isArray(value) ? value.join() : `${value}`;
+      // A rule says its text and where it stands.
+      const isRule = typeof value === "object" && value !== null && "text" in value;
+      return Array.isArray(value) ? value.join() : `${isRule ? value.text : value}`;
     }).join(" ")
   );
 }

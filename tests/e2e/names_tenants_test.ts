@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { requires } from "../support/requirements.ts";
 import { Internet, INTERNET_NEEDS, ZONE } from "./internet.ts";
-import { probe } from "./names_support.ts";
+import { auditColumn, probe } from "./names_support.ts";
 import { until } from "./run_support.ts";
 
 const { ignore, reason } = requires(...INTERNET_NEEDS, "python3");
@@ -19,7 +19,7 @@ function test(name: string, fn: (internet: Internet) => Promise<void>): void {
 
 for (const [family, address] of [["IPv4", "93.184.216.20"], ["IPv6", "2606:2800:220:1::20"]] as const) {
   test(`opens one tenant of an address that many share, over ${family}, and no other`, async (internet) => {
-    const { answers, stderr } = await probe(
+    const { answers, audit, stderr } = await probe(
       internet,
       ["--allow", "tenant-a.example:80,443,8443", "--allow", "registry.example:443"],
       `print(resolve("tenant-a.example"))
@@ -54,6 +54,17 @@ for (const [family, address] of [["IPv4", "93.184.216.20"], ["IPv6", "2606:2800:
     assertEquals(texts.filter((text) => text !== ""), [
       "GET / HTTP/1.1 | tenant-a.example",
       "GET / HTTP/1.1 | tenant-a.example",
+    ]);
+    assertEquals(auditColumn(audit, "refuse", "reason", "name", "port"), [
+      "sniRefused tenant-b.example 443",
+      "sniRefused tenant-b.example 8443",
+      "sniRefused registry.example 443",
+      "sniRefused undefined 443",
+      "hostRefused tenant-b.example 80",
+      "hostRefused undefined 80",
+      "hostRefused undefined 80",
+      "hostRefused undefined 80",
+      "notAllowed undefined 3128",
     ]);
     assertMatch(
       stderr,
@@ -101,7 +112,7 @@ test("takes Host as it may be written, and what leads to another host as what it
 });
 
 test("knows a ClientHello however it is cut, and both versions of TLS", async (internet) => {
-  const { answers } = await probe(
+  const { answers, audit } = await probe(
     internet,
     ["--allow", "tenant-a.example:443"],
     `to = resolve("tenant-a.example").split(" ")[1]
@@ -129,6 +140,7 @@ test("knows a ClientHello however it is cut, and both versions of TLS", async (i
     "reset",
     "reset",
   ]);
+  assertEquals(auditColumn(audit, "verified", "via", "name"), Array(5).fill("sni tenant-a.example"));
 });
 
 test("judges each flow of a key anew, whatever became of the one before", async (internet) => {
@@ -161,10 +173,12 @@ test("lets protocols pass in which the server speaks first, by their binding alo
   const allow = ["--allow", "mail.example:25", "--allow", "mail.example:5432"];
   const open = await probe(internet, allow, script);
   assertEquals(open.answers.map((answer) => answer.slice(0, 4)), ["open", "open", "open"]);
+  assertEquals(auditColumn(open.audit, "close", "verified"), ["false", "false", "false"]);
   // The name inside, after STARTTLS, has arrived, as SECURITY.md says.
   assertStringIncludes((await internet.visits()).map(({ text }) => text).join(), "tenant-b.example");
   const strict = await probe(internet, [...allow, "--names", "strict"], script);
   assertEquals(strict.answers.slice(2), ["reset"]);
+  assertEquals([...new Set(auditColumn(strict.audit, "refuse", "reason"))], ["unverified"]);
   const asked = await probe(internet, [
     ...["--allow", "mail.example:25 unverified", "--allow", "mail.example:5432 unverified"],
     ...["--names", "strict"],
@@ -173,7 +187,7 @@ test("lets protocols pass in which the server speaks first, by their binding alo
 });
 
 test("does not look at the streams of a rule that says unverified, nor at those of an address", async (internet) => {
-  const { answers } = await probe(
+  const { answers, audit } = await probe(
     internet,
     ["--allow", "tenant-a.example:443 unverified", "--allow", "93.184.216.40:443"],
     `to = resolve("tenant-a.example").split(" ")[1]
@@ -186,6 +200,11 @@ test("does not look at the streams of a rule that says unverified, nor at those 
     "open hello from tenant-b.example",
     "open hello from whatever.example",
   ]);
+  assertEquals(auditColumn(audit, "open", "rule", "names"), [
+    "allow tenant-a.example:443 unverified tenant-a.example",
+    "allow tenant-a.example:443 unverified tenant-a.example",
+    "allow 93.184.216.40:443 ",
+  ]);
   assertEquals(Object.keys(ZONE).includes("tenant-a.example"), true);
 });
 
@@ -197,6 +216,7 @@ test("passes a ClientHello that looks like ECH, unless it is strict, and says th
   const allow = ["--allow", "tenant-a.example:443"];
   const plain = await probe(internet, allow, script);
   assertEquals(plain.answers, ["open", "reset"]);
+  assertEquals(auditColumn(plain.audit, "verified", "name", "ech"), ["tenant-a.example true"]);
   const strict = await probe(internet, [...allow, "--names", "strict"], script);
   assertEquals(strict.answers, ["rese", "reset"]);
 });
