@@ -1,8 +1,8 @@
 /**
  * The options of the audit: where records go, and rules that are learnt of them.
  *
- * What they name is opened in the Worker, whose thread writes the records. Before that the main thread takes a
- * descriptor for Hawser alone, so that no program that is started gets it.
+ * What they name is opened when the gateway starts. A descriptor is claimed for Hawser alone before that, so that no
+ * program that is started gets it.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { fromEnvironment, readInteger } from "./values.ts";
 /** Where records go: to a file, or to a descriptor that the caller has opened. */
 export type AuditTarget = { readonly path: string } | { readonly fd: number };
 
-/** What was asked for. Plain data, so that it can be posted to a Worker. */
+/** What was asked for. Plain data: nothing is open yet. */
 export interface AuditSettings {
   /** Where records go, if anywhere. */
   readonly audit: AuditTarget | undefined;
