@@ -105,13 +105,13 @@ test("--pcap that cannot be written is told before COMMAND starts", async (_, fo
   assertEquals([nowhere.code, nowhere.stdout], [125, ""]);
   assertMatch(
     nowhere.stderr,
-    /^hawser run: cannot start the gateway: Cannot write capture .*b\.pcap: No such file.*\n$/,
+    /^hawser run: cannot start the gateway: cannot write capture .*b\.pcap: No such file.*\n$/,
   );
   const forbidden = await hawser(["run", "--pcap", `${folder}/b.pcap`, "--", "echo", "started"], {
     without: "--allow-write",
   });
   assertEquals([forbidden.code, forbidden.stdout], [125, ""]);
-  assertMatch(forbidden.stderr, /Cannot write capture .*b\.pcap: .*--allow-write/);
+  assertMatch(forbidden.stderr, /cannot write capture .*b\.pcap: .*--allow-write/);
 });
 
 test("without --pcap needs no right to write", async () => {

@@ -181,7 +181,7 @@ for (const host of ["ffi", "deno"]) {
       assertEquals([code, stdout], [125, ""]);
       assertEquals(
         stderr,
-        `hawser run: cannot start the gateway: Cannot forward tcp 127.0.0.1:${port} -> 80: port ${port} of 127.0.0.1 is in use already\n`,
+        `hawser run: cannot start the gateway: cannot forward tcp 127.0.0.1:${port} -> 80: port ${port} of 127.0.0.1 is in use already\n`,
       );
     },
   });
@@ -215,7 +215,7 @@ Deno.test({
     for (const host of ["ffi", "deno"]) {
       const { code, stdout, stderr } = await user.hawser(["run", "--host", host, "-t", "80", "--", "echo", "started"]);
       assertEquals([code, stdout], [125, ""], stderr);
-      assertStringIncludes(stderr, "Cannot forward tcp 127.0.0.1:80 -> 80: port 80 is for privileged users alone here");
+      assertStringIncludes(stderr, "cannot forward tcp 127.0.0.1:80 -> 80: port 80 is for privileged users alone here");
     }
     const { code, stdout, stderr } = await user.hawser(["run", "-t", "0:80", "--", "echo", "started"]);
     assertEquals([code, stdout], [0, "started\n"], stderr);
