@@ -5,14 +5,42 @@ import { requires } from "../support/requirements.ts";
 
 const ROOT = decodeURIComponent(new URL("../../", import.meta.url).pathname);
 const STAND_INS = ["async", "cli", "log"].map((name) => `${ROOT}tools/std/${name}`);
+/** What npm says of a package, in Deno's cache. */
+const LIST = "registry.json";
+/** By which Deno knows such a file of its own. */
+const KIND = { "_deno.packumentFormat": "full" };
+/** What stand-ins for `@std` are made of, and the list of public suffixes. */
+const NPM_PACKAGES = ["deno-std", "tldts", "tldts-core"];
 const needs = requires("root", "tun", "ip", "unshare");
 
-/** An empty cache of Deno, but for what npm has, which stand-ins for `@std` are made of. */
+/**
+ * An empty cache of Deno, but for what there is of npm. A lock names the versions of what packages depend on, so Deno
+ * has not asked npm which there are, as an install without a lock does: that is made up.
+ */
 async function emptyCache(at: string): Promise<string> {
   const { stdout } = await runDeno(["info", "--json"], { jsrUrl: "http://127.0.0.1:1/", cwd: at });
-  await Deno.mkdir(`${at}/cache`);
-  await Deno.symlink(JSON.parse(stdout).npmCache, `${at}/cache/npm`);
+  const known: string = JSON.parse(stdout).npmCache;
+  for await (const { name: registry } of Deno.readDir(known)) {
+    const own = `${at}/cache/npm/${registry}`;
+    await Deno.mkdir(own, { recursive: true });
+    for (const name of NPM_PACKAGES) {
+      await new Deno.Command("cp", { args: ["-r", `${known}/${registry}/${name}`, own] }).output();
+      await completePackage(`${own}/${name}`, name);
+    }
+  }
   return `${at}/cache`;
+}
+
+/** Adds to a package in a cache, if it has none, the list of the versions that are there. */
+async function completePackage(path: string, name: string): Promise<void> {
+  const entries = await Array.fromAsync(Deno.readDir(path), (entry) => entry.name);
+  if (entries.includes(LIST)) return;
+  const versions: Record<string, unknown> = {};
+  for (const version of entries) {
+    const { dependencies = {} } = JSON.parse(await Deno.readTextFile(`${path}/${version}/package.json`));
+    versions[version] = { version, dependencies, dist: { tarball: `http://127.0.0.1:1/${version}.tgz` } };
+  }
+  await Deno.writeTextFile(`${path}/${LIST}`, JSON.stringify({ name, "dist-tags": {}, versions, ...KIND }));
 }
 
 Deno.test({
@@ -41,7 +69,7 @@ Deno.test({
       const { code, stdout, stderr } = await runDeno(run, { ...call, program: `${scratch}/bin/hawser` });
       assertEquals([code, stderr], [0, ""]);
       assertStringIncludes(stdout, "eth0");
-      // A wildcard has the list of public suffixes loaded, by both threads.
+      // A wildcard has the list of public suffixes loaded, and it is in the cache.
       const wild = ["run", "-D", "127.0.0.1:9", "--allow", "*.example.test:443", "--", "true"];
       const outcome = await runDeno(wild, { ...call, program: `${scratch}/bin/hawser` });
       assertEquals([outcome.code, outcome.stderr], [0, ""]);
