@@ -183,7 +183,7 @@ Deno.test("hold lets go of its thread after some milliseconds, however much happ
   assertEquals(done, "pool(-1) 1 here(1) 1 here(1) 1 pool(-1) 1");
 });
 
-test("a loop that holds its thread gives way under load, within some milliseconds", async () => {
+test("a loop that holds its thread gives way under load, on a machine that is busy with other things too", async () => {
   await using loop = new EventLoop();
   let calls = 0;
   const watch = loop.watch(openEventFd(), { ready: () => void calls++ }); // Always writable.
@@ -199,7 +199,8 @@ test("a loop that holds its thread gives way under load, within some millisecond
   }
   client.close();
   server.close();
-  assertLess(performance.now() - before, 10_000);
+  // Some fifty times it gives way, for which another thread must be scheduled each time.
+  assertLess(performance.now() - before, 120_000);
   assertGreater(calls, 1);
   await loop.stop();
   await held;
