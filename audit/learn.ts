@@ -12,7 +12,7 @@
  * @module
  */
 import type { RuleProtocol } from "../nat/rules/rule.ts";
-import { parseAddress } from "./_address_text.ts";
+import { IpAddress } from "../net/wire/address.ts";
 import type { UsageReader } from "./usage.ts";
 
 /** The first line of every file that `--learn` writes begins so. */
@@ -89,7 +89,7 @@ export function learn(usage: UsageReader, check: (rule: string) => unknown): Lea
     for (const host of hosts) use(add(protocol, host, NAME), port, { kind, count, isUnverified });
     if (hosts.length === 0) use(add(protocol, address, ADDRESS), port, { kind, count });
     if (!isForProxy) continue;
-    const rank = parseAddress(said.name) === null ? NAME : ADDRESS;
+    const rank = IpAddress.tryParse(said.name) === undefined ? NAME : ADDRESS;
     use(add("tcp", said.name, rank), said.port!, { kind: "by proxy", count });
   }
   for (const { name, wasForwarded, count } of usage.asked.values()) {

@@ -12,7 +12,7 @@ import { IpAddress } from "../net/wire/address.ts";
 import type { Rule } from "../nat/rules/rule.ts";
 import type { RuleList } from "../nat/rules/rule_list.ts";
 import { isGloballyReachable } from "../nat/rules/special_purpose.ts";
-import { hostAddressOf, parseAddress } from "./_address_text.ts";
+import { hostAddressOf } from "./_address_text.ts";
 import { type AuditRecord, RECORD_VERSION, REFUSE_REASONS, type RefuseReason } from "./records.ts";
 import { UsageReader, type Use } from "./usage.ts";
 
@@ -89,8 +89,8 @@ function verify(list: RuleList, { said, isMute }: Use, allowed: readonly NamedRu
     const rule = allowed.find(({ name }) => name === said.name)?.rule ?? null;
     return { isAllowed: rule !== null, rule };
   }
-  const target = parseAddress(said.name);
-  const rule = target === null
+  const target = IpAddress.tryParse(said.name);
+  const rule = target === undefined
     ? list.name("tcp", said.name, said.port)
     : list.address("tcp", target, target, said.port);
   return { isAllowed: rule?.verdict === "allow", rule };
@@ -192,10 +192,11 @@ const CHECKS: Readonly<Record<string, (value: unknown) => boolean>> = {
   flow: Number.isSafeInteger,
   count: Number.isSafeInteger,
   protocol: (value) => value === "tcp" || value === "udp" || value === "icmp",
-  address: (value) => typeof value === "string" && parseAddress(value) !== null,
+  address: (value) => typeof value === "string" && IpAddress.tryParse(value) !== undefined,
   port: (value) => value === null || (Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 65535),
   names: (value) => Array.isArray(value) && value.every((name) => typeof name === "string"),
-  host: (value) => value === null || (typeof value === "string" && parseAddress(hostAddressOf(value)) !== null),
+  host: (value) =>
+    value === null || (typeof value === "string" && IpAddress.tryParse(hostAddressOf(value)) !== undefined),
   by: (value) => value === "guest" || value === "host",
   reason: (value) => typeof value === "string" && Object.hasOwn(REFUSE_REASONS, value),
   via: (value) => value === "sni" || value === "host",

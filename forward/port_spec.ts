@@ -136,7 +136,7 @@ function splitAddress(text: string): { address: IpAddress; list: string } {
   const [, head, list] = /^(\[[^\]]*\]|[^/,]*)\/(.*)$/s.exec(text) ?? [];
   if (head === undefined || list === undefined) return { address: DEFAULT_ADDRESS, list: text };
   const bracketed = /^\[(.*)\]$/s.exec(head)?.[1];
-  const address = tryParse(bracketed ?? head);
+  const address = IpAddress.tryParse(bracketed ?? head);
   if (address === undefined && /^\d+(-\d+)?:/.test(head)) return { address: DEFAULT_ADDRESS, list: text };
   if (head.includes("%")) {
     throw new TypeError(`${head} names an interface, which is not supported, name an address of it`);
@@ -156,7 +156,7 @@ function splitAddress(text: string): { address: IpAddress; list: string } {
  * no guest's. Without the port an address of a host is rarely one, but all of fd00::/64 are.
  */
 function bracketsProblem(head: string, list: string): string | null {
-  const [, port, rest = ""] = /^(\d+):(.*)$/s.exec(head) ?? [], guest = tryParse(rest);
+  const [, port, rest = ""] = /^(\d+):(.*)$/s.exec(head) ?? [], guest = IpAddress.tryParse(rest);
   if (port === undefined || guest === undefined || guest.isIpv4) return null;
   const isLocal = LOCAL.some((range) => range.contains(guest));
   const isHost = UNICAST.some((range) => range.contains(IpAddress.parse(head)));
@@ -200,7 +200,7 @@ function parseTarget(text: string, host: Range): Target {
       ports: parseRange(ports, 1, "guest port"),
     };
   }
-  if (tryParse(unbracketed(text)) !== undefined) {
+  if (IpAddress.tryParse(unbracketed(text)) !== undefined) {
     if (host.first === 0) throw new TypeError(`host port 0 takes a free one, so name the guest's: 0:${text}/80`);
     return { guestAddress: parseGuestAddress(text), ports: host };
   }
@@ -211,7 +211,7 @@ function parseTarget(text: string, host: Range): Target {
 }
 
 function parseGuestAddress(text: string): IpAddress {
-  const inside = unbracketed(text), address = tryParse(inside);
+  const inside = unbracketed(text), address = IpAddress.tryParse(inside);
   if (address === undefined || (inside !== text && address.isIpv4)) {
     throw new TypeError(`"${text}" is no address of a guest, write 10.0.2.20/80 or [fd00::20]/80`);
   }
@@ -241,7 +241,7 @@ function itemProblem(item: string): string {
   if (item.startsWith("~")) return `excluding ports (${item}) is not supported, name those that are meant`;
   const [, address, rest] = /^(\d+\.\d+\.\d+\.\d+|\[[^\]]*\]):(.*)$/s.exec(item) ?? [];
   if (address !== undefined) return `a slash and not a colon ends the address, write ${address}/${rest}`;
-  if (tryParse(item.split("/")[0]!) !== undefined) {
+  if (IpAddress.tryParse(item.split("/")[0]!) !== undefined) {
     return `the address of ${item} must stand in front of the list, which it covers, or in a forward of its own`;
   }
   return `"${item}" is no port, write 8080, 8080:80 or 8000-8009:9000-9009`;
@@ -249,12 +249,4 @@ function itemProblem(item: string): string {
 
 function countPorts(more: number): string {
   return more === 0 ? "1 port" : `${more + 1} ports`;
-}
-
-function tryParse(text: string): IpAddress | undefined {
-  try {
-    return IpAddress.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -32,7 +32,7 @@ export function parseTarget(text: string): RuleTarget {
 }
 
 function readTarget(text: string): RuleTarget {
-  const { protocol, host, ports, isBracketed } = splitSpec(text), address = tryAddress(host);
+  const { protocol, host, ports, isBracketed } = splitSpec(text), address = IpAddress.tryParse(host);
   if (isBracketed && (address === undefined || address.isIpv4)) {
     throw new TypeError("in brackets stands an IPv6 address");
   }
@@ -47,12 +47,4 @@ function readTarget(text: string): RuleTarget {
     throw new TypeError("dns: is about names that may be asked for, and this is an address");
   }
   return { protocol: protocol ?? "tcp", host: address ?? parseName(host), port: range?.low ?? null, text };
-}
-
-function tryAddress(text: string): IpAddress | undefined {
-  try {
-    return IpAddress.parse(text);
-  } catch {
-    return undefined;
-  }
 }

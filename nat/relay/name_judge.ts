@@ -237,8 +237,8 @@ export class NameJudge implements FirstBytesJudge {
     if (target === null) return this.#judging.ruleOf(name);
     const list = this.#judging.list();
     if (target.isName) return list.name("tcp", name, port);
-    const address = parseAddress(name);
-    return address === null ? null : list.address("tcp", address, address, port);
+    const address = IpAddress.tryParse(name);
+    return address === undefined ? null : list.address("tcp", address, address, port);
   }
 
   #pass(said: SaidName | null): void {
@@ -271,12 +271,4 @@ function faultOf(found: FirstMessage): string | null {
 /** A host as a rule says it. */
 function text(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
-}
-
-function parseAddress(text: string): IpAddress | null {
-  try {
-    return IpAddress.parse(text);
-  } catch {
-    return null;
-  }
 }

@@ -150,7 +150,7 @@ export function parseDns(text: string): Target | null {
 
 /** Reads `GUESTADDR=HOSTADDR`, of either family. */
 export function parseMap(text: string): AddressMap {
-  const [guest, host, ...more] = text.split("=").map(tryAddress);
+  const [guest, host, ...more] = text.split("=").map((part) => IpAddress.tryParse(part));
   if (!guest || !host || more.length > 0) {
     throw new TypeError("it is GUESTADDR=HOSTADDR, such as 10.0.2.100=127.0.0.1 or fd00::100=::1");
   }
@@ -205,7 +205,7 @@ function parseDnsServer(text: string): Target {
 }
 
 function parseTarget(text: string): IpAddress {
-  const address = tryAddress(text);
+  const address = IpAddress.tryParse(text);
   if (!address) throw new TypeError("it is an address of the host, such as 127.0.0.1 or ::1");
   return checkTarget(address);
 }
@@ -241,10 +241,6 @@ function ownerOf({ subnet, dns, guest, family }: Segment, address: IpAddress): s
   if (address.equals(guest)) return "the guest's own address";
   const isGroup = address.equals(subnet.address) || (family === 4 && address.equals(broadcastOf(subnet)));
   return isGroup ? `the address of all of ${subnet}` : undefined;
-}
-
-function tryAddress(text: string): IpAddress | undefined {
-  return tryParse(() => IpAddress.parse(text));
 }
 
 function tryParse<T>(parse: () => T): T | undefined {

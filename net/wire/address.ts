@@ -100,6 +100,15 @@ export class IpAddress {
     return text.includes(":") ? parseIpv6(text) : IpAddress.fromIpv4(parseIpv4(text));
   }
 
+  /** The same; `undefined` if the text is none. */
+  static tryParse(text: string): IpAddress | undefined {
+    try {
+      return IpAddress.parse(text);
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Whether this is an IPv4 address (in its mapped form). */
   get isIpv4(): boolean {
     return this.w0 === 0 && this.w1 === 0 && this.w2 === 0xffff;

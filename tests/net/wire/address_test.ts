@@ -237,3 +237,12 @@ Deno.test("Cidr.toString writes what parse read", () => {
   assertStrictEquals(Cidr.parse("10.0.2.0/24").toString(), "10.0.2.0/24");
   assertStrictEquals(Cidr.parse("::1").toString(), "::1/128");
 });
+
+Deno.test("IpAddress.tryParse reads what parse does, and answers undefined for the rest", () => {
+  for (const text of ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"]) {
+    assertEquals(IpAddress.tryParse(text), IpAddress.parse(text));
+  }
+  for (const text of ["", "192.0.2", "192.0.2.1:80", "[::1]", "example.com"]) {
+    assertEquals(IpAddress.tryParse(text), undefined);
+  }
+});
