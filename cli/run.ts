@@ -22,7 +22,7 @@ import { Namespace, NamespaceError } from "./namespace.ts";
 import type { RunOptions } from "./options.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
 import { hideOwnFiles } from "./own_files.ts";
-import { exitCodeOf, IGNORED, PASSED_ON, REPORT } from "./signals.ts";
+import { exitCodeOf, IGNORED, PASSED_ON, REPORT, signalsHeard } from "./signals.ts";
 
 /** Exit code when Hawser itself failed. */
 export const HAWSER_FAILED = 125;
@@ -89,6 +89,8 @@ export async function run(
     if (error instanceof NamespaceError || error instanceof IsolationError) return fail(error.message);
     throw error;
   } finally {
+    // What ended COMMAND may have been sent to Hawser too, and would end it without a listener.
+    await signalsHeard();
     // Who will not wait any more ends Hawser by INT or TERM; the holder needs nobody.
     release();
     if (!await namespace.close()) {

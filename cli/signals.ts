@@ -25,6 +25,7 @@
  *
  * @module
  */
+import { libc } from "../net/linux/libc.ts";
 import { callerSignals, ignoreSignals, isHandled, LAST_SIGNAL, resetSignals } from "../net/linux/signal_actions.ts";
 import { closeDebugger } from "./debugger.ts";
 
@@ -43,6 +44,9 @@ export const REPORT: readonly Deno.Signal[] = Deno.build.os === "linux"
   : Deno.build.os === "darwin"
   ? ["SIGINFO"]
   : [];
+
+/** How long `signalsHeard` waits for a signal of its own: it never comes if the caller blocked it. */
+const HEARD_TIMEOUT_MS = 100;
 
 /** Signals that keep their meaning for every program: those that end it on purpose, job control, children. */
 const MEANT = ["HUP", "INT", "QUIT", "KILL", "TERM", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "WINCH"];
@@ -79,6 +83,22 @@ function canUseLibrary(): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+/**
+ * Resolves when every signal that was sent to Hawser before now has reached its listener. Signals come to listeners in
+ * the order of their numbers and through another thread, so a URG of Hawser's own comes after them: the first one may
+ * overtake one that is being looked at, the second one cannot. For Linux with FFI.
+ */
+export async function signalsHeard(): Promise<void> {
+  for (let i = 0; i < 2; i++) {
+    const heard = Promise.withResolvers<void>(), timer = setTimeout(heard.resolve, HEARD_TIMEOUT_MS);
+    Deno.addSignalListener("SIGURG", heard.resolve);
+    libc().kill(Deno.pid, signalNumber("URG"));
+    await heard.promise;
+    clearTimeout(timer);
+    Deno.removeSignalListener("SIGURG", heard.resolve);
   }
 }
 

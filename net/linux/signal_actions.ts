@@ -88,20 +88,26 @@ export function isHandled(signal: number): boolean {
 }
 
 /**
- * Calls `start`, which starts a program, with each signal ignored that the caller had ignored, and no other; then puts
- * everything back. Signals that a function handles need no care, because a program that is started never has them.
+ * Calls `start`, which starts a program, with each signal ignored that the caller had ignored; then puts everything
+ * back. `start` is told which signals the program is to have at their default effect although this process ignores
+ * them: posix_spawn(3) sees to those in the child, so that no signal can end this process meanwhile. Signals that a
+ * function handles need no care, because a program that is started never has them.
  */
-export function asCaller<T>(start: () => T): T {
-  const { ignored } = callerSignals(), changed: [number, Uint8Array][] = [];
+export function asCaller<T>(start: (defaults: readonly number[]) => T): T {
+  const { ignored } = callerSignals(), changed: [number, Uint8Array][] = [], defaults: number[] = [];
   for (let signal = 1; signal <= LAST_SIGNAL; signal++) {
     if (NOT_INHERITED.includes(signal)) continue;
     const action = actionOf(signal), isIgnored = handlerOf(action) === SIG_IGN;
     if (isIgnored === ignored.has(signal)) continue;
+    if (isIgnored) {
+      defaults.push(signal);
+      continue;
+    }
     changed.push([signal, action]);
-    setHandler(signal, isIgnored ? SIG_DFL : SIG_IGN);
+    setHandler(signal, SIG_IGN);
   }
   try {
-    return start();
+    return start(defaults);
   } finally {
     for (const [signal, action] of changed) setAction(signal, action);
   }

@@ -119,18 +119,18 @@ export class Child {
 export function spawn(program: Program): Child {
   const c = libc();
   const actions = new Uint8Array(STRUCTURE_BYTES), attributes = new Uint8Array(STRUCTURE_BYTES);
-  const defaults = new Uint8Array(SIGNAL_SET_BYTES);
-  defaults[(SIGPIPE - 1) >> 3] = 1 << ((SIGPIPE - 1) & 7);
   const argv = new PointerList(program.args), envp = new PointerList(program.env), pid = new Int32Array(1);
   c.spawnActionsInit(actions);
   c.spawnAttributesInit(attributes);
   try {
     program.stdio?.forEach((fd, number) => c.spawnActionsDup(actions, fd, number));
     for (const fd of program.closed ?? []) c.spawnActionsClose(actions, fd);
-    c.spawnAttributesDefaults(attributes, defaults);
     c.spawnAttributesFlags(attributes, POSIX_SPAWN_SETSIGDEF | (program.ownSession ? POSIX_SPAWN_SETSID : 0));
     const path = bytesOf(`${program.path}\0`);
-    const start = () => c.posixSpawn(pid, path, actions, attributes, argv.pointers, envp.pointers);
+    const start = (defaults: readonly number[]) => {
+      c.spawnAttributesDefaults(attributes, signalSet([SIGPIPE, ...defaults]));
+      return c.posixSpawn(pid, path, actions, attributes, argv.pointers, envp.pointers);
+    };
     const code = withOpenFileLimit(program.openFiles, () => asCaller(start));
     if (code !== 0) throw new SpawnError(code);
   } finally {
@@ -138,6 +138,13 @@ export function spawn(program: Program): Child {
     c.spawnAttributesDestroy(attributes);
   }
   return new Child(pid[0]!);
+}
+
+/** A `sigset_t` of these signals. */
+function signalSet(signals: readonly number[]): Uint8Array {
+  const set = new Uint8Array(SIGNAL_SET_BYTES);
+  for (const signal of signals) set[(signal - 1) >> 3]! |= 1 << ((signal - 1) & 7);
+  return set;
 }
 
 /** C strings and a list of pointers to them that ends in 0. */

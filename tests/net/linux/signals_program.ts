@@ -4,6 +4,8 @@
  * @module
  */
 import { asCaller, callerSignals, ignoreSignals, isHandled, resetSignals } from "../../../net/linux/signal_actions.ts";
+import { readFileBytes } from "../../../net/linux/process.ts";
+import { LineSocket, spawn } from "../../../net/linux/spawn.ts";
 
 const USR1 = 10, USR2 = 12, RT_MIN = 34;
 const { ignored, blocked } = callerSignals();
@@ -14,19 +16,32 @@ resetSignals([17, 37]);
 const isHandledByDeno = isHandled(USR1);
 ignoreSignals([USR1]);
 
-/** Starts a program that says which signals it ignores; no shell, which changes CHLD. */
-function start(): Deno.ChildProcess {
-  return new Deno.Command("grep", { args: ["SigIgn:", "/proc/self/status"], stdout: "piped" }).spawn();
+/** The signals that a text like /proc/self/status calls ignored, without the C library's own: bit n-1 for signal n. */
+function ignoredIn(status: string): string {
+  const [, mask] = /^SigIgn:\s*([0-9a-f]+)$/m.exec(status)!;
+  return (BigInt(`0x${mask}`) & ~(3n << 31n)).toString(16).padStart(16, "0");
 }
 
-/** What it said: bit n-1 for signal n, in hexadecimal, without the C library's own. */
-async function ignoredBy(program: Deno.ChildProcess): Promise<string> {
-  const text = (await new Response(program.stdout).text()).replace("SigIgn:", "").trim();
-  return (BigInt(`0x${text}`) & ~(3n << 31n)).toString(16).padStart(16, "0");
+/** What this process ignores now. */
+function ignoredHere(): string {
+  return ignoredIn(new TextDecoder().decode(readFileBytes("/proc/self/status")!));
 }
 
-const inherited = await ignoredBy(start()), asCallers = await ignoredBy(asCaller(start));
-const after = await ignoredBy(start());
+/** What a program ignores that `spawn` starts; no shell, which changes CHLD. */
+async function ignoredThere(): Promise<string> {
+  let text = "";
+  const socket = new LineSocket((line) => text += line), { theirs } = socket;
+  const args = ["grep", "SigIgn:", "/proc/self/status"];
+  spawn({ path: "/bin/grep", args, env: [], stdio: [theirs, theirs, theirs] });
+  socket.started();
+  socket.finish();
+  await socket.closed;
+  return ignoredIn(text);
+}
+
+const before = ignoredHere(), started = await ignoredThere();
+const during = asCaller((defaults) => ({ defaults, here: ignoredHere() }));
+const after = ignoredHere();
 let thrown = "";
 try {
   asCaller(() => {
@@ -35,16 +50,16 @@ try {
 } catch (error) {
   thrown = (error as Error).message;
 }
-const afterThrow = await ignoredBy(start());
 console.log(JSON.stringify({
   ignored: [...ignored],
   blocked: blocked.toString(16),
   sameSnapshot: callerSignals().ignored === ignored,
   isHandledByDeno,
   isHandledAfter: isHandled(USR1),
-  inherited,
-  asCallers,
+  before,
+  started,
+  during,
   after,
   thrown,
-  afterThrow,
+  afterThrow: ignoredHere(),
 }));
