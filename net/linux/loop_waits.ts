@@ -3,7 +3,9 @@
  *
  * **With a thread of its own.** Being woken from sleep costs tens of microseconds, much of a round trip, so after a
  * short wait the loop polls for `SPIN_MS` before it sleeps again, and lets whoever else wants the processor have it
- * meanwhile. After a long turn it sleeps at once: that was one of many bytes, and what comes next may gather.
+ * meanwhile. After a long turn it sleeps at once: that was one of many bytes, and what comes next may gather. If it had
+ * to wait for the processor while it polled, others want that more than Hawser does, and it sleeps at once for
+ * `CONTESTED_MS`: who sleeps is woken in his turn, and who gives way again and again has his turn last.
  *
  * **Beside other code.** It polls for `SPIN_MS` after the last event, then leaves one wait to Deno's thread pool. Under
  * load it makes such a wait of no length every `SLICE_MS`, because only while a promise of the runtime is pending does
@@ -26,6 +28,10 @@ const SPIN_MS = 0.05;
 const SHORT_WAIT_MS = 0.1;
 /** A turn from this on was a long one. */
 const LONG_TURN_MS = 0.1;
+/** Giving way for so long means that the processor is contested. */
+const LONG_YIELD_MS = 0.5;
+/** For how long it counts as contested. */
+const CONTESTED_MS = 50;
 /** How long a loop works before it gives way to the rest of the program. */
 const SLICE_MS = 4;
 /** How long a loop holds its thread. */
@@ -36,6 +42,7 @@ const QUIET_MS = 1;
 /** The waits of a loop that has a thread of its own. */
 export class BlockingWaits {
   #waitedMs = Infinity;
+  #contestedUntil = 0;
 
   /**
    * Waits for an event, at most `timeoutMs`; -1: for ever. Returns how many came. `turnBegan` is the time of the turn
@@ -44,21 +51,25 @@ export class BlockingWaits {
   wait(epoll: Epoll, timeoutMs: number, turnBegan: number): number {
     if (timeoutMs === 0) return epoll.poll();
     const began = performance.now();
-    const isSpinning = this.#waitedMs < SHORT_WAIT_MS && began - turnBegan < LONG_TURN_MS;
-    const count = (isSpinning ? spin(epoll, began + SPIN_MS) : 0) || epoll.wait(timeoutMs);
+    const isSpinning = this.#waitedMs < SHORT_WAIT_MS && began - turnBegan < LONG_TURN_MS &&
+      began >= this.#contestedUntil;
+    const count = (isSpinning ? this.#spin(epoll, began) : 0) || epoll.wait(timeoutMs);
     this.#waitedMs = performance.now() - began;
     return count;
   }
-}
 
-function spin(epoll: Epoll, until: number): number {
-  const { yieldProcessor } = libc();
-  let count = 0;
-  do {
-    yieldProcessor();
-    count = epoll.poll();
-  } while (count === 0 && performance.now() < until);
-  return count;
+  #spin(epoll: Epoll, began: number): number {
+    const { yieldProcessor } = libc();
+    let count = 0, now = began;
+    do {
+      const gaveWayAt = now;
+      yieldProcessor();
+      count = epoll.poll();
+      now = performance.now();
+      if (now - gaveWayAt > LONG_YIELD_MS) this.#contestedUntil = now + CONTESTED_MS;
+    } while (count === 0 && now < began + SPIN_MS);
+    return count;
+  }
 }
 
 /** A loop beside other code. */

@@ -1,7 +1,8 @@
 import { assertEquals, assertGreater, assertLess, assertRejects } from "@std/assert";
 import { EventLoop, READABLE, WRITABLE } from "../../../net/linux/event_loop.ts";
 import { libc } from "../../../net/linux/libc.ts";
-import { hold } from "../../../net/linux/loop_waits.ts";
+import type { Epoll } from "../../../net/linux/epoll.ts";
+import { BlockingWaits, hold } from "../../../net/linux/loop_waits.ts";
 import { delay, isOpen, loopTest, ONE, openEventFd } from "../../support/event_loops.ts";
 
 function test(name: string, fn: () => void | Promise<void>): void {
@@ -35,6 +36,33 @@ test("runBlocking polls before it sleeps after a wait that was short, and sleeps
   }
   assertEquals(polled.afterLong, 0);
   assertGreater(polled.afterShort, 0);
+});
+
+test("BlockingWaits does not poll for a while after it had to wait for the processor", () => {
+  const epoll = { poll: () => 0, wait: () => 0 } as unknown as Epoll;
+  const calls = libc(), { yieldProcessor } = calls, waits = new BlockingWaits();
+  let yields = 0, yieldMs = 0;
+  calls.yieldProcessor = () => {
+    yields++;
+    if (yieldMs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, yieldMs);
+    return 0;
+  };
+  /** Waits, each after a short one, until one of them polls; how often that gave the processor up. */
+  const waitUntilPolled = () => {
+    const before = yields;
+    while (yields === before) waits.wait(epoll, 1, performance.now());
+    return yields - before;
+  };
+  try {
+    waitUntilPolled();
+    yieldMs = 2;
+    assertEquals(waitUntilPolled(), 1);
+    const contestedAt = performance.now();
+    waitUntilPolled();
+    assertGreater(performance.now() - contestedAt, 25);
+  } finally {
+    calls.yieldProcessor = yieldProcessor;
+  }
 });
 
 test("delay made while a started loop waits is called", async () => {
