@@ -37,6 +37,7 @@ import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
 import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
 import { parseDhcpOptions } from "./nat/service/dhcp_options.ts";
+import type { NetworkPlans } from "./nat/rules/network_plan.ts";
 import type { Segments } from "./nat/rules/segment.ts";
 import type { TranslationRules } from "./nat/rules/translate.ts";
 import { createTranslationRules, type Families, NO_DNS } from "./nat/rules/translation_options.ts";
@@ -84,6 +85,7 @@ export type { FlowRefusal, RefusalCause } from "./nat/rules/verdict.ts";
 export type { RuleList } from "./nat/rules/rule_list.ts";
 export type { GatewayRules, OtherRules, RulesHolder } from "./rules/gateway_rules.ts";
 export type { ReadRules } from "./rules/read.ts";
+export type { NetworkPlan, NetworkPlans } from "./nat/rules/network_plan.ts";
 export type { Families } from "./nat/rules/translation_options.ts";
 export type { FlowInfo } from "./nat/flow/flow.ts";
 export type { HostNetwork } from "./nat/host.ts";
@@ -102,12 +104,23 @@ export interface GatewayOptions {
   readonly subnet?: string;
   /** The guests' IPv6 subnet, a /64: the gateway is ::2, DNS ::3, the guest ::15. Default `fd00::/64`. */
   readonly subnet6?: string;
+  /**
+   * The guests' networks address by address, in place of `subnet` and `subnet6`: of each family the guest's address
+   * with the prefix length, the gateway's, and whether the rest of the subnet is relayed because it is a network near
+   * the host. Default none.
+   */
+  readonly network?: NetworkPlans;
   /** Which families guests have. Default both. */
   readonly families?: Families;
   /** Whether 64:ff9b::/96 leads to IPv4 (NAT64), so that guests with IPv6 alone reach it. Default false. */
   readonly nat64?: boolean;
   /**
-   * Where DNS at .3 asks: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, or `none` for no DNS at all. Default the host's
+   * Where guests find DNS, at most one address of each family: `169.254.1.1`. It may lie anywhere, also in what `deny`
+   * holds by default. Default .3 and ::3, of a `network` its gateway's address.
+   */
+  readonly dnsAddresses?: readonly string[];
+  /**
+   * Where DNS asks: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, or `none` for no DNS at all. Default the host's
    * resolvers, as `resolvConf` names them at any time.
    */
   readonly dns?: string;
@@ -118,6 +131,12 @@ export interface GatewayOptions {
   readonly resolvConf?: string;
   /** Guest-visible addresses for host addresses: `GUESTADDR=HOSTADDR`. */
   readonly maps?: readonly string[];
+  /**
+   * Further addresses that lead where the gateway's address leads, at most one of each family: `169.254.1.2`. They may
+   * lie anywhere, also in what `deny` holds by default, and stay open without `hostLoopback`. Names of the host lead
+   * there. Default none.
+   */
+  readonly hostAliases?: readonly string[];
   /**
    * Whether the gateway's address leads to the host's loopback. Default true. Other addresses of the host are another
    * matter.

@@ -11,6 +11,7 @@ import type { Gateway, GatewayOptions } from "../mod.ts";
 import { DEFAULT_NAMES_TTL_S } from "../nat/rules/bindings.ts";
 import type { HostAddresses, HostNetwork } from "../nat/host.ts";
 import { parseDhcpOption, parseDhcpOptions } from "../nat/service/dhcp_options.ts";
+import { parseServiceAddress } from "../nat/rules/network_plan.ts";
 import { DEFAULT_SUBNET, DEFAULT_SUBNET6 } from "../nat/rules/segment.ts";
 import type { TranslationRules } from "../nat/rules/translate.ts";
 import {
@@ -62,6 +63,8 @@ const OPTIONS: Partial<Record<TranslationOptionName, string>> = {
   subnet6: "--subnet6",
   nat64: "--nat64",
   dnsServers: "--dns",
+  dnsAddresses: "--dns-address",
+  hostAliases: "--host-address",
   maps: "--map",
 };
 /** Least MTU of a link with IPv6 (RFC 8200 section 5): Linux has no IPv6 on one with less. */
@@ -108,15 +111,28 @@ export const GATEWAY_ROWS = {
     shown: "the host's",
     read: checkedBy(parseDns),
   },
+  "dns-address": {
+    metavar: "ADDR",
+    help: "where guests find DNS in place of .3 or ::3: any address, one of each family;\nrepeatable",
+    repeatable: true,
+    read: checkedBy(parseServiceAddress),
+  },
   "map": {
     metavar: "GUESTADDR=HOSTADDR",
     help: "an address of the guest's for one of the host; repeatable",
     repeatable: true,
     read: checkedBy(parseMap),
   },
+  "host-address": {
+    metavar: "ADDR",
+    help:
+      "another address that leads where the gateway's does: any, one of each family,\nopen with --no-host-loopback too; repeatable",
+    repeatable: true,
+    read: checkedBy(parseServiceAddress),
+  },
   "no-host-loopback": {
-    help: "nothing leads to the host's loopback unless a --map names it; the host's other\n" +
-      "addresses stay open, see --no-host",
+    help: "nothing leads to the host's loopback unless a --map or --host-address does; the\n" +
+      "host's other addresses stay open, see --no-host",
   },
   "no-host": { help: "nothing leads to any address of the host, as they change (DNS stays)" },
   ...RULE_ROWS,
@@ -166,6 +182,8 @@ export function gatewaySettings(
   const gateway: PlainOptions = {
     forwards: [...values["tcp-ports"], ...values["udp-ports"]],
     maps: values.map,
+    dnsAddresses: values["dns-address"],
+    hostAliases: values["host-address"],
     hostLoopback: !values["no-host-loopback"],
     hostAddresses: !values["no-host"],
     allow: values.allow,

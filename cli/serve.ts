@@ -24,7 +24,7 @@ import { type NamespaceTun, openTunIn } from "./netns_tun.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import { REPORT } from "./signals.ts";
-import type { TapConfiguration } from "./tap_script.ts";
+import { routerOf, type TapConfiguration } from "./tap_script.ts";
 
 const TAP_MTU = 65520;
 const ETHERNET_MTU = 1500;
@@ -120,7 +120,7 @@ function configurationOf(options: ServeOptions, mtu: number): Omit<TapConfigurat
   return {
     mtu,
     address6: ipv6 === null ? "off" : `${ipv6.guest}/${ipv6.subnet.prefix}`,
-    ...(ipv4 === null ? {} : { address: `${ipv4.guest}/${ipv4.subnet.prefix}`, gateway: `${ipv4.gateway}` }),
+    ...(ipv4 === null ? {} : { address: `${ipv4.guest}/${ipv4.subnet.prefix}`, gateway: routerOf(ipv4) }),
   };
 }
 

@@ -12,6 +12,8 @@
  *
  * @module
  */
+import { isGatewayBeyond } from "../nat/rules/network_plan.ts";
+import type { Segment } from "../nat/rules/segment.ts";
 
 /** How a TAP in a namespace is configured. */
 export interface TapConfiguration {
@@ -23,10 +25,15 @@ export interface TapConfiguration {
   readonly mac?: string | undefined;
   /** Address and prefix length of IPv4; `undefined`: none. */
   readonly address?: string | undefined;
-  /** The router of IPv4, if there is an address. */
+  /** The router of IPv4, if there is an address; with ` onlink` behind it if the subnet does not hold it. */
   readonly gateway?: string | undefined;
   /** Address and prefix length of IPv6, or how else it comes to one. */
   readonly address6: string | "automatic" | "off" | "untouched";
+}
+
+/** `TapConfiguration.gateway` of this network: the gateway, told to be on the link if the subnet does not say that. */
+export function routerOf(segment: Segment): string {
+  return isGatewayBeyond(segment) ? `${segment.gateway} onlink` : `${segment.gateway}`;
 }
 
 /** The words that `CONFIGURE_TAP` takes, from `$1` on. */

@@ -43,7 +43,7 @@ import type { HostEndpoint, HostError, HostTcpHandler, HostTcpSocket, Ipv6Routes
 import { familyOf, findReserved, type IpFamily } from "./rules/policy.ts";
 import type { TcpFlows } from "./relay/tcp_flows.ts";
 import type { TcpRetry } from "./relay/tcp_relay.ts";
-import { LINK_LOCAL, ROUTER_LINK_LOCAL, segmentOf } from "./rules/segment.ts";
+import { isHidden, isOfGateway, LINK_LOCAL, ROUTER_LINK_LOCAL, segmentOf } from "./rules/segment.ts";
 import type { TranslationRules } from "./rules/translate.ts";
 
 /** Ports that are drawn where the client's own is taken: those that need no privilege. */
@@ -358,8 +358,9 @@ export function seenAddress(
   guest: IpAddress,
 ): IpAddress {
   if (LINK_LOCAL.contains(guest)) return ROUTER_LINK_LOCAL;
-  const family = familyOf(guest), { gateway, subnet } = segmentOf(rules, family)!;
+  const family = familyOf(guest), segment = segmentOf(rules, family)!;
   const isAnswerable = familyOf(client) === family && findReserved(family, client) === undefined &&
-    !subnet.contains(client) && (family === 4 || ipv6Routes.has() || rules.nat64);
-  return isAnswerable ? client : gateway;
+    !isHidden(segment, client) && !isOfGateway(segment, client) &&
+    (family === 4 || ipv6Routes.has() || rules.nat64);
+  return isAnswerable ? client : segment.gateway;
 }

@@ -168,6 +168,7 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
     this.#ipv6Answers = ipv6 && new Ipv6Answers(nat, {
       segment: ipv6,
       mtu: link.mtu,
+      has: (address) => this.has(address),
       guestMac: () => this.mac,
       isAnswer: (address) => this.#resolver.isAnswer(address),
       send: (bytes, ip, end, destination) => this.ipv6.whole(bytes, ip, end, destination),

@@ -158,10 +158,11 @@ export class GuestIdentity {
 function problemOf(rules: TranslationRules, address: IpAddress): string {
   const segment = segmentOf(rules, familyOf(address));
   if (segment === null) return "of a family that is switched off here";
-  const { family, subnet, gateway, dns, guest } = segment, option = family === 6 ? "--subnet6" : "--subnet";
+  const { family, subnet, gateway, dns, hostAlias, guest } = segment, option = family === 6 ? "--subnet6" : "--subnet";
   const isTaken = (whose: string) => `which is ${whose}: give it another address of ${subnet}, e.g. ${guest}`;
   if (address.equals(gateway)) return isTaken("the gateway's");
   if (address.equals(dns)) return isTaken("the DNS server's");
+  if (hostAlias?.equals(address)) return isTaken("the host's");
   const map = rules.maps.find((map) => map.guest.equals(address));
   if (map !== undefined) return isTaken(`mapped to ${map.host}`);
   if (subnet.contains(address)) return isTaken("nobody's");

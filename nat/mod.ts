@@ -26,6 +26,7 @@ export * from "./rules/decide.ts";
 export * from "./rules/policy.ts";
 export * from "./rules/rule.ts";
 export * from "./rules/rule_list.ts";
+export * from "./rules/network_plan.ts";
 export * from "./rules/segment.ts";
 export * from "./rules/special_purpose.ts";
 export * from "./rules/translate.ts";

@@ -54,7 +54,7 @@ import type { Decide } from "./rules/decide.ts";
 import { Gatekeeper } from "./rules/gatekeeper.ts";
 import { HostGuard } from "./rules/host_guard.ts";
 import type { RuleList } from "./rules/rule_list.ts";
-import { segmentOf } from "./rules/segment.ts";
+import { hostAddressesIn, segmentOf } from "./rules/segment.ts";
 import { type Target, type TranslationRules, withDnsServers } from "./rules/translate.ts";
 
 /** Bytes of buffers from which on flows keep nothing that can be had again. */
@@ -167,7 +167,8 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
   /** What `#resolvers` last answered. */
   #resolversSeen: readonly Target[] | null = null;
   #secret: number;
-  readonly #gateways: readonly IpAddress[];
+  /** Where names of the gateway's own lead. */
+  readonly #localAddresses: readonly IpAddress[];
   readonly #namesTtlS: number | undefined;
   #echoFlows: EchoFlows;
   #guests = new Map<number, Guest>();
@@ -202,11 +203,10 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
     this.gateway = options.rules.ipv4?.gateway.ipv4 ?? 0;
     this.logger = options.logger;
     this.#resolvers = options.rules.dnsServers === null ? null : options.resolvers ?? null;
-    const { ipv4, ipv6 } = options.rules;
-    this.#gateways = [ipv4, ipv6].flatMap((segment) => segment === null ? [] : [segment.gateway]);
+    this.#localAddresses = hostAddressesIn(options.rules);
     this.#namesTtlS = options.namesTtlS;
     this.dns = options.rules.dnsServers === null ? null : new DnsService(this, {
-      gateways: this.#gateways,
+      gateways: this.#localAddresses,
       nat64: options.rules.nat64,
       random: options.random,
       rules: () => this.rules,
@@ -254,7 +254,9 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
     const use = this.quotas.guestCame(this.now()), bindings = new GuestBindings(this.#namesTtlS);
     const guest = new Guest(this, { number: this.#nextGuest++, use, bindings }, link);
     if (this.dns !== null) {
-      for (const address of this.#gateways) for (const name of LOCAL_DNS_NAMES) bindings.bindAlways(address, name);
+      for (const address of this.#localAddresses) {
+        for (const name of LOCAL_DNS_NAMES) bindings.bindAlways(address, name);
+      }
     }
     this.#guests.set(guest.number, guest);
     const guestNumber = guest.number, { name } = link;

@@ -50,7 +50,7 @@ import {
 } from "../../net/wire/ipv4.ts";
 import { checkUdp, UDP_HEADER_LENGTH, udpDestinationPort, udpLength } from "../../net/wire/udp.ts";
 import { type DropReason, isProhibition } from "../base/counters.ts";
-import { isGroupAddress, isOnSubnet, type Segment } from "../rules/segment.ts";
+import { isGroupAddress, isOnLink, type Segment } from "../rules/segment.ts";
 import type { TranslationRules } from "../rules/translate.ts";
 import type { Events } from "../flow/events.ts";
 import type { Services } from "../service/services.ts";
@@ -242,7 +242,7 @@ export class Ipv4Input implements ReassemblyUser {
   /** Whether packets to `destination` are routed, so that a hop is taken from them. */
   #isBeyond(destination: number): boolean {
     const { rules } = this.#context, address = IpAddress.fromIpv4(destination);
-    return !isGroupAddress(rules, address) && !isOnSubnet(rules, address);
+    return !isGroupAddress(rules, address) && !isOnLink(rules, address);
   }
 
   /**

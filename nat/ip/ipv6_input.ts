@@ -81,8 +81,8 @@ import {
 import { type DropReason, isProhibition } from "../base/counters.ts";
 import { TokenBucket } from "../base/token_bucket.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
-import { isGroupAddress, isOnSubnet, LINK_LOCAL, ROUTER_LINK_LOCAL, type Segment } from "../rules/segment.ts";
-import type { TranslationRules } from "../rules/translate.ts";
+import { isGroupAddress, isOnLink, LINK_LOCAL, ROUTER_LINK_LOCAL, type Segment } from "../rules/segment.ts";
+import { answeredAddresses, type TranslationRules } from "../rules/translate.ts";
 import { echoReply6 } from "../service/echo.ts";
 import type { ErrorSource, SentPackets } from "./icmp_error.ts";
 import { takeIcmpv6Error } from "./icmpv6_error.ts";
@@ -135,6 +135,8 @@ export class Ipv6Input implements ReassemblyUser {
   #context: Ipv6InputContext;
   #guest: Ipv6InputGuest;
   #segment: Segment;
+  /** The addresses at which the gateway is asked itself. */
+  #own: readonly IpAddress[];
   #services: Ipv6Services;
   #reassembly: Reassembly;
   #errors: TokenBucket;
@@ -151,6 +153,7 @@ export class Ipv6Input implements ReassemblyUser {
     this.#context = context;
     this.#guest = guest;
     this.#segment = parts.segment;
+    this.#own = [...answeredAddresses(context.rules, parts.segment), ROUTER_LINK_LOCAL];
     this.#services = parts.services;
     this.#reassembly = parts.reassembly;
     this.#errors = new TokenBucket(ERROR_RATE, context.now());
@@ -329,7 +332,7 @@ export class Ipv6Input implements ReassemblyUser {
   /** Whether packets to where this key leads are routed, so that a hop is taken from them. */
   #isBeyond({ remoteAddress }: FlowKey): boolean {
     const { rules } = this.#context;
-    return !isGroupAddress(rules, remoteAddress) && !isOnSubnet(rules, remoteAddress);
+    return !isGroupAddress(rules, remoteAddress) && !isOnLink(rules, remoteAddress);
   }
 
   /** From which address the gateway speaks by itself to `to`. */
@@ -339,7 +342,7 @@ export class Ipv6Input implements ReassemblyUser {
 
   /** Whether the gateway itself is asked. */
   #isOwn(key: FlowKey): boolean {
-    return key.isTo(this.#segment.gateway) || key.isTo(this.#segment.dns) || key.isTo(ROUTER_LINK_LOCAL);
+    return this.#own.some((address) => key.isTo(address));
   }
 
   #isNear(key: FlowKey): boolean {

@@ -49,7 +49,7 @@ import {
 import { familyOf } from "./policy.ts";
 import { DEFAULT_SOURCE, type FlowProtocol, type Rule } from "./rule.ts";
 import { RuleList } from "./rule_list.ts";
-import { segmentOf, type Segments } from "./segment.ts";
+import { segmentOf, type Segments, standsForHost } from "./segment.ts";
 import { isGloballyReachable } from "./special_purpose.ts";
 import {
   destinationOf,
@@ -278,7 +278,8 @@ function ruleOfSaid(list: RuleList, { name, port }: Said): Rule | null {
 /** Whether a wildcard would lead to what is near: whoever wrote it did not know of that (`service/dns_control.ts`). */
 function isNearByWildcard(segments: Segments, { verdict, host }: Rule, address: IpAddress): boolean {
   if (verdict !== "allow" || host.kind !== "wildcard" || isGloballyReachable(address)) return false;
-  return !(segmentOf(segments, familyOf(address))?.gateway.equals(address) ?? false);
+  const segment = segmentOf(segments, familyOf(address));
+  return segment === null || !standsForHost(segment, address);
 }
 
 function permitOf(

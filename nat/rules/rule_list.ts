@@ -16,6 +16,10 @@
  * a deny that has no exception of that kind stands, whatever is allowed at the other address: the lengths of prefixes
  * of different addresses say nothing of each other.
  *
+ * The default deny is about where flows lead. An address that leads elsewhere was named by the user, as a map or as the
+ * gateway's, so the default does not concern it: 169.254.1.1 may stand for the host, and 169.254.169.254 that stands
+ * for itself is denied.
+ *
  * **IPv4 inside.** What goes to an address that holds an IPv4 address (`policy.ts`) may end there, so a deny that wins
  * at that one refuses. If no rule matches the address itself, allows of all that it holds allow it.
  *
@@ -36,7 +40,7 @@ import { ASKED, NameIndex } from "./name_index.ts";
 import { NetworkIndex } from "./network_index.ts";
 import { ipv4Inside } from "./policy.ts";
 import { placeOf } from "./port_table.ts";
-import { DEFAULT_RULES, type FlowProtocol, type Rule } from "./rule.ts";
+import { DEFAULT_RULES, DEFAULT_SOURCE, type FlowProtocol, type Rule } from "./rule.ts";
 
 /** Whether a name may be asked for, and by which rule. */
 export interface NameAsked {
@@ -63,6 +67,8 @@ export class RuleList {
 
   #allowed: NetworkIndex;
   #denied: NetworkIndex;
+  /** The same without the default. */
+  #deniedByUser: NetworkIndex;
   #names: NameIndex;
 
   /** Takes rules as they were read, the default included. */
@@ -75,7 +81,9 @@ export class RuleList {
     this.hasNames = named.length > 0;
     this.dnsOpen = this.isAllowList && !this.namesDecide;
     this.#allowed = new NetworkIndex(rules.filter(isAllow));
-    this.#denied = new NetworkIndex(rules.filter((rule) => !isAllow(rule)));
+    const denies = rules.filter((rule) => !isAllow(rule));
+    this.#denied = new NetworkIndex(denies);
+    this.#deniedByUser = new NetworkIndex(denies.filter(({ source }) => source !== DEFAULT_SOURCE));
     this.#names = new NameIndex(named);
   }
 
@@ -124,7 +132,7 @@ export class RuleList {
   #pair(place: number, asked: IpAddress, host: IpAddress): Rule | null {
     const isOne = asked.equals(host);
     const atAsked = this.#allowed.find(place, asked), atHost = isOne ? atAsked : this.#allowed.find(place, host);
-    const deny = this.#denied.find(place, asked);
+    const deny = (isOne ? this.#denied : this.#deniedByUser).find(place, asked);
     // If the longest deny at an address has an exception, that is one to the shorter ones too, which lie around it.
     if (deny !== null && !isExcepted(deny, asked, atAsked) && !isExcepted(deny, host, atHost)) return deny;
     if (!isOne) {

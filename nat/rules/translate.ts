@@ -1,17 +1,20 @@
 /**
  * Where a flow of a guest leads: from the address it asked for to addresses of the host.
  *
- * A pure function of destination and rules, applied once a flow. Both families go the same way. In the guest's subnet
- * (`segment.ts`) there are a gateway and a DNS server, neither of which exists. In this order:
+ * A pure function of destination and rules, applied once a flow. Both families go the same way. On the guest's link
+ * (`segment.ts`) there are a gateway, a DNS server and perhaps an alias of the host; none of them exists. In this
+ * order:
  *
- * 1. A destination that is never relayed is refused (`policy.ts`).
+ * 1. A destination that is never relayed is refused (`policy.ts`). A gateway's address of fe80::/10 is an exception.
  * 2. The DNS address leads to the host's resolvers, on port 53 alone. Over UDP the gateway asks them itself
- *    (`service/dns_service.ts`).
+ *    (`service/dns_service.ts`). If it is the gateway's address or the alias too, other ports are theirs.
  * 3. A map leads to the host address it names, also one of loopback or of the other family; it may name the gateway's
  *    own address.
- * 4. The gateway's address leads to the host's loopback: that of IPv4 to 127.0.0.1, and to ::1 for servers that listen
- *    there alone; that of IPv6 the other way round.
- * 5. The rest of the subnet is refused: it must not reach a network of the host that has the same numbers.
+ * 4. The gateway's address and the alias lead to the host's loopback: those of IPv4 to 127.0.0.1, and to ::1 for
+ *    servers that listen there alone; those of IPv6 the other way round.
+ * 5. The rest of the subnet is refused: it must not reach a network of the host that has the same numbers. If the
+ *    subnet is that network (`relaysSubnet`), it is relayed like anything else, and so is the gateway's address if it
+ *    must not lead to loopback.
  * 6. With NAT64 an address of 64:ff9b::/96 leads to where the IPv4 address inside leads (RFC 6052), under rules on
  *    both. Private addresses too, which RFC 6052 section 3.1 forbids: a guest with IPv4 reaches them, and one without
  *    has no other way.
@@ -48,7 +51,7 @@ import {
 } from "./policy.ts";
 import { describeRule, type FlowProtocol, type Rule } from "./rule.ts";
 import type { RuleList } from "./rule_list.ts";
-import { LINK_LOCAL, type Segment, segmentOf, type Segments } from "./segment.ts";
+import { isHidden, LINK_LOCAL, type Segment, segmentOf, type Segments, standsForHost } from "./segment.ts";
 
 /** An address and port of the host's side. */
 export interface Target {
@@ -149,10 +152,11 @@ export function flowProtocolOf(protocol: number): FlowProtocol {
 
 /** Where `destination` leads under `rules`. Never throws. */
 export function translate(rules: TranslationRules, destination: Destination): Translation {
-  const { address, port } = destination;
+  const { address, port } = destination, segment = segmentOf(rules, destination.family);
   const reserved = findReserved(destination.family, address);
-  if (reserved !== undefined) return barred("neverRelayed", reserved.rule);
-  const isDns = segmentOf(rules, destination.family)?.dns.equals(address) ?? false;
+  if (reserved !== undefined && !segment?.gateway.equals(address)) return barred("neverRelayed", reserved.rule);
+  const isDns = segment !== null && segment.dns.equals(address) &&
+    (isDnsQuery(destination) || !standsForHost(segment, address));
   const targets = isDns ? dnsTargets(rules, destination) : targetsOf(rules, address, port);
   if ("refusal" in targets) return targets;
   for (const target of targets) {
@@ -194,28 +198,54 @@ function barredInside(rules: TranslationRules, address: IpAddress): Refusal | nu
 }
 
 function isOfSubnet(segment: Segment | null, address: IpAddress): Refusal | null {
-  return segment?.subnet.contains(address) ? barred("neverRelayed", `${segment.subnet}`) : null;
+  return segment !== null && isHidden(segment, address) ? barred("neverRelayed", `${segment.subnet}`) : null;
 }
 
-function dnsTargets(rules: TranslationRules, { protocol, address, port }: Destination): readonly Target[] | Refusal {
-  if (port !== DNS_PORT || (protocol !== PROTOCOL_UDP && protocol !== PROTOCOL_TCP)) {
-    return barred("neverRelayed", `${address} beside port ${DNS_PORT}`);
-  }
+function isDnsQuery({ protocol, port }: Destination): boolean {
+  return port === DNS_PORT && (protocol === PROTOCOL_UDP || protocol === PROTOCOL_TCP);
+}
+
+function dnsTargets(rules: TranslationRules, destination: Destination): readonly Target[] | Refusal {
+  if (!isDnsQuery(destination)) return besideDns(destination.address);
   const targets = rules.dnsServers ?? [];
   return targets.length === 0 ? barred("denied", "no DNS server") : targets;
+}
+
+function besideDns(address: IpAddress): Refusal {
+  return barred("neverRelayed", `${address} beside port ${DNS_PORT}`);
 }
 
 function targetsOf(rules: TranslationRules, address: IpAddress, port: number): readonly Target[] | Refusal {
   for (const map of rules.maps) if (map.guest.equals(address)) return [{ address: map.host, port }];
   if (isNat64(rules, address)) return targetsOf(rules, IpAddress.fromIpv4(address.w3), port);
   const segment = segmentOf(rules, familyOf(address));
-  if (segment === null || !segment.subnet.contains(address)) return [{ address, port }];
-  if (!address.equals(segment.gateway)) return barred("neverRelayed", `${segment.subnet}`);
+  if (segment === null) return [{ address, port }];
+  const isAlias = segment.hostAlias?.equals(address) ?? false;
+  if (isAlias || address.equals(segment.gateway)) return hostTargets(rules, segment, { address, port }, isAlias);
+  if (isHidden(segment, address)) return barred("neverRelayed", `${segment.subnet}`);
+  return address.equals(segment.dns) ? besideDns(address) : [{ address, port }];
+}
+
+/** Where the gateway's address or the host's alias leads. A user who named an alias meant it, as with a map. */
+function hostTargets(
+  { hostLoopback }: TranslationRules,
+  { gatewayTargets, relaysSubnet }: Segment,
+  asked: Target,
+  isAlias: boolean,
+): readonly Target[] | Refusal {
   const targets: Target[] = [];
-  for (const target of segment.gatewayTargets) {
-    if (rules.hostLoopback || !isLoopback(target)) targets.push({ address: target, port });
+  for (const address of gatewayTargets) {
+    if (isAlias || hostLoopback || !isLoopback(address)) targets.push({ address, port: asked.port });
   }
-  return targets.length > 0 ? targets : barred("denied", "no host loopback");
+  if (targets.length > 0) return targets;
+  return relaysSubnet ? [asked] : barred("denied", "no host loopback");
+}
+
+/** The addresses of `segment` at which the gateway answers echo itself; a real gateway's it leaves to that. */
+export function answeredAddresses({ hostLoopback }: TranslationRules, segment: Segment): IpAddress[] {
+  const { gateway, gatewayTargets, dns, hostAlias, relaysSubnet } = segment;
+  const isRelayed = relaysSubnet && !hostLoopback && gatewayTargets.every(isLoopback);
+  return [...(isRelayed ? [] : [gateway]), dns, ...(hostAlias === null ? [] : [hostAlias])];
 }
 
 function isNat64(rules: TranslationRules, address: IpAddress): boolean {

@@ -11,17 +11,10 @@
 import { Cidr, IpAddress, parseZoned } from "../../net/wire/address.ts";
 import { DNS_PORT } from "../../net/wire/dns.ts";
 import type { HostAddresses } from "../host.ts";
-import {
-  familyOf,
-  findForbiddenTarget,
-  findReserved,
-  type IpFamily,
-  IPV4_HOLDERS,
-  isLoopback,
-  NEVER_RELAYED,
-} from "./policy.ts";
+import { type NetworkPlans, parseServiceAddress, planSegment, reservedIn, withServiceAddress } from "./network_plan.ts";
+import { familyOf, findForbiddenTarget, findReserved, type IpFamily, isLoopback } from "./policy.ts";
 import { RuleList } from "./rule_list.ts";
-import { broadcastOf, DEFAULT_SUBNET, DEFAULT_SUBNET6, type Segment, segmentIn } from "./segment.ts";
+import { DEFAULT_SUBNET, DEFAULT_SUBNET6, type Segment, segmentIn, type Segments, standsForSubnet } from "./segment.ts";
 import type { AddressMap, Target, TranslationRules } from "./translate.ts";
 
 /** Longest prefix of an IPv4 subnet: with 32 addresses there is room for .15. */
@@ -30,6 +23,7 @@ const LONGEST_PREFIX = 27;
 const SHORTEST_PREFIX = 8;
 /** Prefix of every IPv6 subnet: guests make up the other 64 bits (RFC 4291 section 2.5.1, RFC 4862). */
 const PREFIX6 = 64;
+const LEADS_TO_HOST = "it leads to the host, which --no-host forbids, leave out one of them";
 /** As text of a DNS server: there is no DNS. */
 export const NO_DNS = "none";
 
@@ -42,12 +36,18 @@ export interface TranslationOptions {
   readonly subnet?: string;
   /** The IPv6 subnet, a /64. Default fd00::/64. */
   readonly subnet6?: string;
+  /** The guest's networks address by address, in place of a subnet each. Default none. */
+  readonly network?: NetworkPlans;
   /** Which families the guest has. Default both. */
   readonly families?: Families;
   /** Whether 64:ff9b::/96 leads to IPv4. Default false. */
   readonly nat64?: boolean;
   /** Where DNS leads, as `parseDns` reads it, in the order to try. Default `null`: there is no DNS. */
   readonly dnsServers?: readonly string[] | null;
+  /** Where guests find DNS, at most one address of each family. Default .3, ::3; of a network its gateway's. */
+  readonly dnsAddresses?: readonly string[];
+  /** Addresses that lead where the gateway's lead, at most one of each family. Default none. */
+  readonly hostAliases?: readonly string[];
   /** Guest-visible addresses for host addresses, as `parseMap` reads them. Default none. */
   readonly maps?: readonly string[];
   /** Where the gateway's addresses lead, in the order to try. Default the host's loopback, that of its family first. */
@@ -61,13 +61,25 @@ export interface TranslationOptions {
 }
 
 /** The options whose texts are read here. */
-export type TranslationOptionName = "nat64" | "subnet" | "subnet6" | "dnsServers" | "maps" | "gatewayTargets";
+export type TranslationOptionName =
+  | "nat64"
+  | "subnet"
+  | "subnet6"
+  | "network"
+  | "dnsServers"
+  | "dnsAddresses"
+  | "hostAliases"
+  | "maps"
+  | "gatewayTargets";
 
 const NAMES: Record<TranslationOptionName, string> = {
   nat64: "NAT64",
   subnet: "subnet",
   subnet6: "IPv6 subnet",
+  network: "network",
   dnsServers: "DNS server",
+  dnsAddresses: "DNS address",
+  hostAliases: "host address",
   maps: "map",
   gatewayTargets: "gateway target",
 };
@@ -105,23 +117,52 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
       "it gives IPv4 to guests by way of IPv6, leave out one of them",
     );
   }
-  const segment = (option: "subnet" | "subnet6", text: string, parse: (text: string) => Cidr) =>
-    segmentIn(read(option, text, parse), targets);
-  const ipv4 = segment("subnet", options.subnet ?? DEFAULT_SUBNET, parseSubnet);
-  const ipv6 = segment("subnet6", options.subnet6 ?? DEFAULT_SUBNET6, parseSubnet6);
-  const known: AddressMap[] = [];
+  const all = segmentsOf(options, targets);
+  let segments: Segments = {
+    ipv4: families === "ipv6" ? null : all.ipv4,
+    ipv6: families === "ipv4" ? null : all.ipv6,
+  };
+  for (const [option, part] of [["dnsAddresses", "dns"], ["hostAliases", "hostAlias"]] as const) {
+    const known = new Set<IpFamily>();
+    for (const text of options[option] ?? []) {
+      segments = read(option, text, (text) => {
+        const address = parseServiceAddress(text), family = familyOf(address);
+        if (known.has(family)) throw new RangeError(`it is the second one of IPv${family}, leave out one of them`);
+        known.add(family);
+        if (part === "hostAlias" && hostAddresses !== null) throw new RangeError(LEADS_TO_HOST);
+        return withServiceAddress(segments, part, address);
+      });
+    }
+  }
+  const known: AddressMap[] = [], taken = [segments.ipv4 ?? all.ipv4, segments.ipv6 ?? all.ipv6];
   for (const text of maps) {
-    known.push(read("maps", text, (text) => checkMap(parseMap(text), [ipv4, ipv6], { known, hostAddresses })));
+    known.push(read("maps", text, (text) => checkMap(parseMap(text), taken, { known, hostAddresses })));
   }
   return {
-    ipv4: families === "ipv6" ? null : ipv4,
-    ipv6: families === "ipv4" ? null : ipv6,
+    ...segments,
     dnsServers: options.dnsServers?.map((text) => read("dnsServers", text, parseDnsServer)) ?? null,
     maps: known,
     nat64,
     hostLoopback: options.hostLoopback ?? true,
     hostAddresses,
     egress: options.egress ?? new RuleList(),
+  };
+}
+
+/** The networks of both families, the guest's or not. */
+function segmentsOf(
+  options: TranslationOptions,
+  targets: readonly IpAddress[] | undefined,
+): { readonly ipv4: Segment; readonly ipv6: Segment } {
+  const segment = (family: IpFamily, option: "subnet" | "subnet6", parse: (text: string) => Cidr, text: string) => {
+    const plan = family === 4 ? options.network?.ipv4 : options.network?.ipv6, given = options[option];
+    if (plan === undefined) return segmentIn(read(option, given ?? text, parse), targets);
+    if (given !== undefined) throw new TranslationOptionError(option, given, "a network is given too, leave out one");
+    return read("network", plan.guest, () => planSegment(plan, family, targets));
+  };
+  return {
+    ipv4: segment(4, "subnet", parseSubnet, DEFAULT_SUBNET),
+    ipv6: segment(6, "subnet6", parseSubnet6, DEFAULT_SUBNET6),
   };
 }
 
@@ -179,11 +220,7 @@ function parseNetwork(text: string, family: IpFamily, right: string): Cidr {
 
 /** Checks that a network is written without host bits and is nothing that guests cannot have. */
 function checkNetwork(network: Cidr, right: string): Cidr {
-  const subnet = network.network, family = familyOf(subnet.address);
-  // Of two networks one holds the other or they share nothing, so their first addresses tell.
-  const reserved = [...NEVER_RELAYED, ...IPV4_HOLDERS].find((entry) =>
-    entry.family === family && (entry.range.contains(subnet.address) || subnet.contains(entry.range.address))
-  );
+  const subnet = network.network, reserved = reservedIn(subnet);
   if (reserved !== undefined) {
     throw new RangeError(`it shares ${reserved.rule} (${reserved.what}), take one such as ${right}`);
   }
@@ -230,17 +267,17 @@ function checkMap(
     throw new RangeError(`${guest} is mapped already, once is enough`);
   }
   if (hostAddresses !== null && isLoopback(host)) {
-    throw new RangeError("it leads to the host, which --no-host forbids, leave out one of them");
+    throw new RangeError(LEADS_TO_HOST);
   }
   return map;
 }
 
 /** Whose address no map can take, in words. A map of the gateway's is fine. */
-function ownerOf({ subnet, dns, guest, family }: Segment, address: IpAddress): string | undefined {
+function ownerOf({ subnet, dns, hostAlias, guest }: Segment, address: IpAddress): string | undefined {
   if (address.equals(dns)) return "the DNS server's address";
   if (address.equals(guest)) return "the guest's own address";
-  const isGroup = address.equals(subnet.address) || (family === 4 && address.equals(broadcastOf(subnet)));
-  return isGroup ? `the address of all of ${subnet}` : undefined;
+  if (hostAlias?.equals(address)) return "the host's address";
+  return standsForSubnet(subnet, address) ? `the address of all of ${subnet}` : undefined;
 }
 
 function tryParse<T>(parse: () => T): T | undefined {

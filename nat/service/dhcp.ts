@@ -21,13 +21,16 @@
  * all headers, or what it says (RFC 2132 section 9.10). Time does not pass here: a lease that ran out is as good as
  * any.
  *
+ * **A router outside of the subnet** is told with routes as well (RFC 3442): it is on the link, and all else is behind
+ * it. Clients take them in place of the option for routers.
+ *
  * **BOOTP** (RFC 951, RFC 1534): a request without a message type is answered at once with the same address and
  * parameters, in the 300 bytes that such a client takes. Who asks for another boot server by name gets no answer.
  *
  * @module
  */
 import { formatIpv4, isGroupMac, MAC_BROADCAST } from "../../net/wire/address.ts";
-import { readUint16 } from "../../net/wire/bytes.ts";
+import { readUint16, writeUint32 } from "../../net/wire/bytes.ts";
 import {
   BOOTP,
   DHCP_ACK,
@@ -68,6 +71,7 @@ const OPTION_LARGEST_PACKET = 57;
 const OPTION_TFTP_SERVER_NAME = 66;
 const OPTION_BOOT_FILE = 67;
 const OPTION_DOMAIN_SEARCH = 119;
+const OPTION_CLASSLESS_ROUTES = 121;
 
 /** What a server gives out. Addresses are 32-bit numbers. */
 export interface DhcpServerOptions {
@@ -215,9 +219,21 @@ export class DhcpServer {
     if (serverName !== undefined) fields.serverName = serverName;
     if (extras.hostName !== undefined) fields.hostName = extras.hostName;
     if (extras.domainName !== undefined) fields.domainName = extras.domainName;
-    const otherOptions = otherOptionsOf(extras);
+    const otherOptions = [...this.#routes(), ...otherOptionsOf(extras)];
     if (otherOptions.length > 0) fields.otherOptions = otherOptions;
     return fields;
+  }
+
+  /** The routes to a router that is not of the subnet; nothing for another. */
+  #routes(): DhcpOption[] {
+    const { guestAddress, mask, router } = this.#options;
+    if (router === null || ((router ^ guestAddress) & mask) === 0) return [];
+    const data = new Uint8Array(14);
+    // To the router by itself, and to everywhere by the router.
+    data[0] = 32;
+    writeUint32(data, 1, router);
+    writeUint32(data, 10, router);
+    return [{ code: OPTION_CLASSLESS_ROUTES, data }];
   }
 
   /** Completes an answer with what every one has (RFC 2131 section 4.3.1, table 3), and addresses it. */

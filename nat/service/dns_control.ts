@@ -32,7 +32,7 @@ import type { GuestBindings } from "../rules/bindings.ts";
 import { familyOf, findReserved, ipv4Inside } from "../rules/policy.ts";
 import type { Rule } from "../rules/rule.ts";
 import type { RuleList } from "../rules/rule_list.ts";
-import { segmentOf } from "../rules/segment.ts";
+import { isHidden, isOfGateway, segmentOf } from "../rules/segment.ts";
 import { isGloballyReachable } from "../rules/special_purpose.ts";
 import type { TranslationRules } from "../rules/translate.ts";
 import type { DnsBytes } from "./dns64.ts";
@@ -207,8 +207,8 @@ function passed(denied: { readonly rule: Rule } | null): DnsTaken {
 
 /** Whether `address` means something of the gateway or of the host itself, or is one that nothing is relayed to. */
 function isOwnAddress(rules: TranslationRules, address: IpAddress): boolean {
-  const family = familyOf(address);
+  const family = familyOf(address), segment = segmentOf(rules, family);
   return findReserved(family, address) !== undefined ||
-    (segmentOf(rules, family)?.subnet.contains(address) ?? false) ||
+    (segment !== null && (isHidden(segment, address) || isOfGateway(segment, address))) ||
     rules.maps.some(({ guest }) => guest.equals(address));
 }

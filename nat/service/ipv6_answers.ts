@@ -63,6 +63,8 @@ export interface Ipv6AnswersGuest {
   readonly segment: Segment;
   /** The link's MTU. */
   readonly mtu: number;
+  /** Whether it has spoken from `address`. */
+  has(address: IpAddress): boolean;
   /** Its MAC address, as its last frame has it. */
   guestMac(): number;
   /** Whether it was asked for `address` and has not answered yet; it has now. */
@@ -97,12 +99,14 @@ export class Ipv6Answers {
 
   /** Silent until the guest speaks. */
   constructor(context: Ipv6AnswersContext, guest: Ipv6AnswersGuest) {
-    const { rules, mac } = context, { segment, mtu } = guest, { gateway, subnet } = segment;
+    const { rules, mac } = context, { segment, mtu } = guest, { gateway, subnet, hostAlias, relaysSubnet } = segment;
     const dns = rules.dnsServers === null ? null : segment.dns;
     const mapped = rules.maps.map((map) => map.guest).filter((address) => !address.isIpv4);
     this.#context = context;
     this.#guest = guest;
-    this.#neighbours = { mac, taken: [gateway, segment.dns, ROUTER_LINK_LOCAL, ...mapped] };
+    const alias = hostAlias === null ? [] : [hostAlias];
+    const taken = [gateway, segment.dns, ROUTER_LINK_LOCAL, ...alias, ...mapped];
+    this.#neighbours = { mac, taken, relaysSubnet, own: { has: (address) => guest.has(address) } };
     this.#router = { mac, mtu, segment, dns, nat64: rules.nat64 };
     this.#timer = new RouterTimer({
       timers: context.timers,

@@ -1,11 +1,14 @@
 /**
  * Which neighbour solicitations the gateway answers (RFC 4861 section 7.2), and the answer.
  *
- * Answered for are the addresses that are taken on the guest's link: the gateway's, the DNS server's, the router's
- * link-local one, and those that are mapped. Any other stays the guest's: whether it asks for an address of its own to
- * find out that nobody has it (RFC 4862 section 5.4), or for a neighbour that does not exist. So, unlike with ARP,
- * there is no answer for the rest of the subnet: a guest may make any address of it at any time, and would be talked
- * out of it.
+ * Answered for are the addresses that are taken on the guest's link: the gateway's, the DNS server's, the host's alias,
+ * the router's link-local one, and those that are mapped. Any other stays the guest's: whether it asks for an address
+ * of its own to find out that nobody has it (RFC 4862 section 5.4), or for a neighbour that does not exist. So, unlike
+ * with ARP, there is no answer for the rest of the subnet: a guest may make any address of it at any time, and would be
+ * talked out of it.
+ *
+ * If the subnet is a network near the host, its addresses are hosts, and any that is not the guest's is answered for,
+ * but those of one link: nothing is relayed to them. Whoever asks whether it may have one still gets no answer.
  *
  * A guest that asks from the unspecified address wants to know whether it may have an address of ours. The answer goes
  * to all nodes, since it has no address to answer to (section 7.2.4), and tells it that it may not. A question to our
@@ -29,14 +32,21 @@ import {
   ndpTarget,
   solicitedNode,
 } from "../../net/wire/ndp.ts";
-import { ROUTER_LINK_LOCAL } from "../rules/segment.ts";
+import { LINK_LOCAL, ROUTER_LINK_LOCAL } from "../rules/segment.ts";
 
 /** Who answers on a link. */
 export interface NeighbourSegment {
   /** The gateway's MAC address, which every answer gives. */
   readonly mac: number;
-  /** Addresses that no guest may have: gateway, router, DNS, and those that are mapped. */
+  /** Addresses that no guest may have: gateway, router, DNS, the host's alias, and those that are mapped. */
   readonly taken: readonly IpAddress[];
+  /** Whether other addresses are hosts near the host, those of the subnet and others. */
+  readonly relaysSubnet: boolean;
+  /** The guest's addresses. */
+  readonly own: {
+    /** Whether `address` is among them. */
+    has(address: IpAddress): boolean;
+  };
 }
 
 /** Where a message goes, and how long the packet is. */
@@ -52,25 +62,29 @@ export interface NeighbourPacket {
  * at `bytes[ip]`: writes a packet at `into[at]`. Null: there is no answer. The caller has made room.
  */
 export function neighbourReply(
-  { mac, taken }: NeighbourSegment,
+  segment: NeighbourSegment,
   bytes: Uint8Array,
   { ip, icmp }: { ip: number; icmp: number },
   into: Uint8Array,
   at: number,
 ): NeighbourPacket | null {
-  const target = ndpTarget(bytes, icmp);
-  if (!taken.some((address) => address.equals(target))) return null;
-  const source = ipv6Source(bytes, ip), isKnown = !source.isUnspecified;
+  const target = ndpTarget(bytes, icmp), source = ipv6Source(bytes, ip), isKnown = !source.isUnspecified;
+  const router = segment.taken.some((address) => address.equals(target));
+  if (!router && !(isKnown && isRelayed(segment, target))) return null;
   const destination = isKnown ? source : ALL_NODES;
   const message: NdpMessage = {
     type: NDP_NEIGHBOUR_ADVERTISEMENT,
     target,
-    router: true,
+    router,
     solicited: isKnown,
     override: true,
-    options: { targetMac: mac },
+    options: { targetMac: segment.mac },
   };
   return { length: writeNdpPacket(into, at, message, { source: target, destination }), destination };
+}
+
+function isRelayed({ relaysSubnet, own }: NeighbourSegment, target: IpAddress): boolean {
+  return relaysSubnet && !LINK_LOCAL.contains(target) && !own.has(target);
 }
 
 /** Writes the router's question for the MAC address of `target` at `into[at]`. */

@@ -1,7 +1,8 @@
 /**
  * What the router says of itself and of the guest's link (RFC 4861 section 6.2): an advertisement.
  *
- * - The **prefix** is on the link, and hosts make addresses of it (RFC 4862).
+ * - The **prefix** is on the link, and hosts make addresses of it (RFC 4862) if it has 64 bits; one that holds a single
+ *   address is not told.
  * - **M and O**: an address and the rest are to be had by DHCPv6 too.
  * - **Router lifetime**: half an hour while the host has a default route for IPv6 or there is NAT64, else 0. A default
  *   route that leads nowhere costs a program a quarter of a second a connection, in which it waits for IPv6 before it
@@ -28,6 +29,8 @@ export const ROUTER_LIFETIME = 3 * MOST_INTERVAL_MS / 1000;
 export const PREFIX_LIFETIME = 86_400;
 /** The hop limit that hosts are to use, that of IP's own. */
 const HOP_LIMIT = 64;
+/** Bits of a prefix of which hosts make addresses, and of one that holds one address alone. */
+const AUTONOMOUS = 64, SINGLE = 128;
 
 /** What is advertised. */
 export interface RouterOptions {
@@ -45,7 +48,7 @@ export interface RouterOptions {
 
 /** What is said while the host has a default route for IPv6, or has none. */
 export function routerAdvertisement(options: RouterOptions, hasRoute: boolean): NdpRouterAdvertisement {
-  const { mac, mtu, segment, dns, nat64 } = options;
+  const { mac, mtu, segment, dns, nat64 } = options, { prefix } = segment.subnet;
   return {
     type: NDP_ROUTER_ADVERTISEMENT,
     hopLimit: HOP_LIMIT,
@@ -55,10 +58,10 @@ export function routerAdvertisement(options: RouterOptions, hasRoute: boolean): 
     options: {
       sourceMac: mac,
       ...(mtu >= IPV6_MINIMUM_MTU && { mtu }),
-      prefixes: [{
+      prefixes: prefix === SINGLE ? [] : [{
         prefix: segment.subnet,
         onLink: true,
-        autonomous: true,
+        autonomous: prefix === AUTONOMOUS,
         validLifetime: PREFIX_LIFETIME,
         preferredLifetime: PREFIX_LIFETIME,
       }],

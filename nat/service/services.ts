@@ -7,7 +7,7 @@ import { checkBootp, checkDhcpv4, decodeBootp, decodeDhcpv4, DHCP_OFFER, encodeD
 import type { DropReason } from "../base/counters.ts";
 import { Cidr } from "../../net/wire/address.ts";
 import { DEFAULT_SUBNET, ipv4Mask, segmentIn } from "../rules/segment.ts";
-import type { TranslationRules } from "../rules/translate.ts";
+import { answeredAddresses, type TranslationRules } from "../rules/translate.ts";
 import { type AddressSet, arpReply, arpRequest, type ArpSegment } from "./arp_replies.ts";
 import { type DhcpDestination, DhcpServer } from "./dhcp.ts";
 import type { DhcpExtras } from "./dhcp_options.ts";
@@ -26,6 +26,8 @@ export interface DhcpAnswer {
 /** The services of one guest's segment. */
 export class Services {
   #segment: ArpSegment;
+  /** The addresses at which echo is answered. */
+  #answered: AddressSet;
   #dhcp: DhcpServer;
 
   /**
@@ -34,11 +36,13 @@ export class Services {
    */
   constructor(rules: TranslationRules, link: { mac: number; mtu: number; extras?: DhcpExtras }) {
     // Without IPv4 no frame of it comes here.
-    const segment = rules.ipv4 ?? segmentIn(Cidr.parse(DEFAULT_SUBNET)), { subnet } = segment;
+    const segment = rules.ipv4 ?? segmentIn(Cidr.parse(DEFAULT_SUBNET)), { subnet, relaysSubnet } = segment;
     const mask = ipv4Mask(subnet.prefix), gateway = segment.gateway.ipv4, dns = segment.dns.ipv4;
     const taken = new Set([gateway, dns]);
+    if (segment.hostAlias !== null) taken.add(segment.hostAlias.ipv4);
     for (const map of rules.maps) if (map.guest.isIpv4) taken.add(map.guest.ipv4);
-    this.#segment = { mac: link.mac, network: subnet.address.ipv4, mask, gateway, dns, taken };
+    this.#answered = new Set(answeredAddresses(rules, segment).map((address) => address.ipv4));
+    this.#segment = { mac: link.mac, network: subnet.address.ipv4, mask, gateway, taken, relaysSubnet };
     this.#dhcp = new DhcpServer({
       serverAddress: gateway,
       guestAddress: segment.guest.ipv4,
@@ -68,7 +72,7 @@ export class Services {
    * where there is none.
    */
   echo(destination: number, bytes: Uint8Array, icmp: number, end: number, into: Uint8Array, at: number): number {
-    if (destination !== this.#segment.gateway && destination !== this.#segment.dns) return 0;
+    if (!this.#answered.has(destination)) return 0;
     return echoReply(bytes, icmp, end, into, at);
   }
 

@@ -7,6 +7,8 @@ import { UsageError } from "../../cli/usage_error.ts";
 const GATEWAY: PlainOptions = {
   forwards: [],
   maps: [],
+  dnsAddresses: [],
+  hostAliases: [],
   hostLoopback: true,
   hostAddresses: true,
   shared: false,
@@ -130,6 +132,10 @@ const GOOD: [string[], Partial<RunOptions>, string[]][] = [
   [["--log-level=debug", "true"], { logLevel: "debug" }, ["true"]],
   [["--pcap", "a,b=c.pcap", "true"], { pcap: "a,b=c.pcap" }, ["true"]],
   [["--impair", "loss=1%,delay=20ms", "true"], { impair: { loss: 0.01, delayMs: 20 } }, ["true"]],
+  [["--dns-address", "169.254.1.1", "--dns-address=fd00::53", "true"], {
+    gateway: { ...GATEWAY, dnsAddresses: ["169.254.1.1", "fd00::53"] },
+  }, ["true"]],
+  [["--host-address", "169.254.1.2", "true"], { gateway: { ...GATEWAY, hostAliases: ["169.254.1.2"] } }, ["true"]],
   [["--impair=loss=1%", "--trace", "true"], { impair: { loss: 0.01 }, trace: true }, ["true"]],
 ];
 
@@ -158,6 +164,16 @@ const BAD: [string[], string][] = [
   [
     ["-u", "80:10.0.3.4/80", "x"],
     "cannot forward udp 127.0.0.1:80 -> 10.0.3.4:80: 10.0.3.4 is no address of a guest, which is one of 10.0.2.0/24 other",
+  ],
+  [["--dns-address", "dns", "x"], "bad --dns-address dns: it is an address, such as 169.254.1.1"],
+  [["-4", "--dns-address", "fd00::53", "x"], "bad --dns-address fd00::53: guests have no IPv6"],
+  [
+    ["--no-host", "--host-address", "169.254.1.2", "x"],
+    "bad --host-address 169.254.1.2: it leads to the host, which --no",
+  ],
+  [
+    ["--host-address", "10.0.2.8", "--host-address", "10.0.2.9", "x"],
+    "bad --host-address 10.0.2.9: it is the second one",
   ],
   [["--udp-ports", "http", "x"], 'bad --udp-ports http: "http" is no port'],
   [["-u"], "-u needs a value"],

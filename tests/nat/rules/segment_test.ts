@@ -1,13 +1,13 @@
 import { assertEquals } from "@std/assert";
 import {
-  broadcastOf,
   guestAddressProblem,
   ipv4Mask,
   isGroupAddress,
   isGuestAddress,
-  isOnSubnet,
+  isOnLink,
   segmentIn,
   segmentOf,
+  standsForSubnet,
 } from "../../../nat/rules/segment.ts";
 import { Cidr, IpAddress } from "../../../net/wire/address.ts";
 
@@ -73,10 +73,10 @@ Deno.test("guestAddressProblem says which addresses a guest may have", () => {
   assertEquals(problem("fd00::15", { ...BOTH, ipv6: null }), "fd00::15 is no address of a guest, which has no IPv6");
 });
 
-Deno.test("isOnSubnet and isGroupAddress know both families", () => {
+Deno.test("isOnLink and isGroupAddress know both families", () => {
   assertEquals(
     thatAre(
-      (address) => isOnSubnet(BOTH, address),
+      (address) => isOnLink(BOTH, address),
       "10.0.2.0 10.0.2.255 10.0.3.0 fd00::2 fd00:0:0:1:: fe80::1 febf::1 fec0::1",
     ),
     "10.0.2.0 10.0.2.255 fd00::2 fe80::1 febf::1",
@@ -89,11 +89,11 @@ Deno.test("isOnSubnet and isGroupAddress know both families", () => {
     "10.0.2.255 224.0.0.1 239.255.255.255 255.255.255.255 ff02::1",
   );
   const none = { ipv4: null, ipv6: null };
-  assertEquals(thatAre((address) => isOnSubnet(none, address), "10.0.2.4 fd00::2 fe80::1"), "fe80::1");
+  assertEquals(thatAre((address) => isOnLink(none, address), "10.0.2.4 fd00::2 fe80::1"), "fe80::1");
   assertEquals(thatAre((address) => isGroupAddress(none, address), "10.0.2.255 224.0.0.1"), "224.0.0.1");
 });
 
-Deno.test("ipv4Mask and broadcastOf hold at every prefix length", () => {
+Deno.test("ipv4Mask holds at every prefix length", () => {
   assertEquals([0, 1, 8, 24, 27, 31, 32].map((prefix) => ipv4Mask(prefix).toString(16)), [
     "0",
     "80000000",
@@ -103,11 +103,15 @@ Deno.test("ipv4Mask and broadcastOf hold at every prefix length", () => {
     "fffffffe",
     "ffffffff",
   ]);
-  const last = (text: string) => broadcastOf(Cidr.parse(text)).toString();
-  assertEquals(["10.0.2.0/24", "192.168.7.64/27", "0.0.0.0/0", "10.1.2.3/32"].map(last), [
-    "10.0.2.255",
-    "192.168.7.95",
-    "255.255.255.255",
-    "10.1.2.3",
-  ]);
+});
+
+Deno.test("standsForSubnet knows the first address and the broadcast, and none of a subnet of two or one", () => {
+  const those = (subnet: string, texts: string) =>
+    thatAre((address) => standsForSubnet(Cidr.parse(subnet), address), texts);
+  assertEquals(those("10.0.2.0/24", "10.0.2.0 10.0.2.1 10.0.2.255 10.0.3.255 fd00::"), "10.0.2.0 10.0.2.255");
+  assertEquals(those("192.168.7.64/27", "192.168.7.64 192.168.7.95 192.168.7.96"), "192.168.7.64 192.168.7.95");
+  assertEquals(those("192.0.2.4/30", "192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7"), "192.0.2.4 192.0.2.7");
+  assertEquals(those("192.0.2.4/31", "192.0.2.4 192.0.2.5") + those("192.0.2.4/32", "192.0.2.4"), "");
+  assertEquals(those("fd00::/64", "fd00:: fd00::1 fd00::ffff:ffff:ffff:ffff 0.0.0.0"), "fd00::");
+  assertEquals(those("fd00::/127", "fd00:: fd00::1") + those("fd00::/128", "fd00::"), "");
 });

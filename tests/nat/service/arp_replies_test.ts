@@ -10,8 +10,8 @@ const SEGMENT: ArpSegment = {
   network: ip("10.0.2.0"),
   mask: ip("255.255.255.0"),
   gateway: ip("10.0.2.2"),
-  dns: ip("10.0.2.3"),
   taken: addresses("10.0.2.2", "10.0.2.3", "10.0.2.100"),
+  relaysSubnet: false,
 };
 const OWN = addresses("10.0.2.15");
 

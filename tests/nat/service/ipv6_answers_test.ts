@@ -33,6 +33,8 @@ class Script {
   readonly leases: string[] = [];
   /** What the guest is asked for. */
   asked: string | null = null;
+  /** The address of the guest. */
+  speaksFrom = LINK_LOCAL;
   readonly answers: Ipv6Answers;
 
   constructor(options: TranslationOptions = {}) {
@@ -56,6 +58,7 @@ class Script {
     this.answers = new Ipv6Answers(context, {
       segment: rules.ipv6!,
       mtu: 1500,
+      has: (address) => `${address}` === this.speaksFrom,
       guestMac: () => parseMac("52:54:00:12:34:56"),
       isAnswer: (address) => `${address}` === this.asked,
       send: (bytes, start, end, destination) => void this.sent.push(describe(bytes, start, end, destination)),

@@ -7,7 +7,12 @@ import { neighbourReply, neighbourRequest, type NeighbourSegment } from "../../.
 import { hex, PAINT, painted, toHex } from "../../support/packet_bytes.ts";
 
 const ip = IpAddress.parse, MAC = parseMac("52:55:0a:00:02:02");
-const SEGMENT: NeighbourSegment = { mac: MAC, taken: ["fd00::2", "fe80::2", "fd00::3", "fd00::100"].map(ip) };
+const SEGMENT: NeighbourSegment = {
+  mac: MAC,
+  taken: ["fd00::2", "fe80::2", "fd00::3", "fd00::100"].map(ip),
+  relaysSubnet: false,
+  own: { has: (address) => `${address}` === "fd00::15" },
+};
 /** The group of fd00::2 and fe80::2. */
 const GROUP = "ff020000000000000000 0001 ff000002";
 
