@@ -37,6 +37,8 @@ export interface GatewayStart {
   readonly outbound?: readonly string[];
   /** What the gateway was told on the command line. */
   readonly settings: GatewaySettings & LinkSettings;
+  /** Whether forwards are told on stderr. Default true. */
+  readonly tellsForwards?: boolean;
 }
 
 /** A gateway that serves. */
@@ -69,7 +71,9 @@ export class GatewayRunner {
     }
   }
 
-  async #start({ sources, needsTap, outbound = [], settings }: GatewayStart): Promise<GatewayStarted> {
+  async #start(
+    { sources, needsTap, outbound = [], settings, tellsForwards = true }: GatewayStart,
+  ): Promise<GatewayStarted> {
     const resources = this.#resources, isFfi = settings.host === "ffi";
     const loop = isFfi || wantsAnyLoop(sources) ? resources.use(new EventLoop()) : undefined;
     const host: HostNetwork = isFfi
@@ -101,7 +105,7 @@ export class GatewayRunner {
         }),
       ));
     }
-    reportForwards(gateway);
+    if (tellsForwards) reportForwards(gateway);
     loop?.[isFfi ? "hold" : "run"]().catch((error) => this.#failed.resolve(messageOf(error)));
     this.#gateway = gateway;
     this.#host = host;

@@ -1,29 +1,35 @@
 /**
  * Command lines as getopt_long(3) reads them, for programs that Hawser stands in for.
  *
- * Options and operands may stand in any order, up to `--`. A letter may have its value attached (`-m1500`), letters may
- * stand together (`-ce3`), and a long name may be cut short where it stays unambiguous. `option_table.ts` has the rules
- * of Hawser's own commands, which stop at the first operand; rows are the same.
+ * Options and operands may stand in any order, up to `--`, unless a program wants them to end at its first operand,
+ * which is a command with options of its own. A letter may have its value attached (`-m1500`), letters may stand
+ * together (`-ce3`), and a long name may be cut short where it stays unambiguous. `option_table.ts` has the rules of
+ * Hawser's own commands, which stop at the first operand; rows are the same.
  *
  * @module
  */
 import type { FlagRow, OptionTable, OptionValues, ValueRow } from "./option_table.ts";
 import { UsageError } from "./usage_error.ts";
 
-/** Reads a command line in the name of `program`. Throws a `UsageError` that is worded as the C library does it. */
+/**
+ * Reads a command line in the name of `program`; with `endAtOperand` options end at the first operand. Throws a
+ * `UsageError` that is worded as the C library does it.
+ */
 export function getopt<Table extends OptionTable>(
   program: string,
   table: Table,
   args: readonly string[],
+  { endAtOperand = false }: { readonly endAtOperand?: boolean } = {},
 ): { values: OptionValues<Table>; operands: readonly string[] } {
   const reader = new Reader(program, table);
   for (let i = 0; i < args.length; i++) {
     const word = args[i]!;
-    if (word === "--") {
-      reader.operands.push(...args.slice(i + 1));
+    const isOperand = !word.startsWith("-") || word === "-";
+    if (word === "--" || (isOperand && endAtOperand)) {
+      reader.operands.push(...args.slice(isOperand ? i : i + 1));
       break;
     }
-    if (!word.startsWith("-") || word === "-") reader.operands.push(word);
+    if (isOperand) reader.operands.push(word);
     else if (word.startsWith("--") ? reader.long(word.slice(2), args[i + 1]) : reader.letters(word, args[i + 1])) i++;
   }
   return { values: reader.values() as OptionValues<Table>, operands: reader.operands };

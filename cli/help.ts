@@ -13,6 +13,7 @@ Usage:
   hawser serve [options] --listen LINK       serve guests on a link until interrupted
   hawser forward [options] LISTEN TARGET     host only: a forwarder with true half-close, no guest
   hawser slirp4netns [options] PID|PATH TAP  in place of slirp4netns, for podman, Docker rootless and others
+  hawser pasta [options] [PID|COMMAND…]      in place of pasta, for podman, buildah, rootlesskit and others
   hawser check [options] TARGET…             what rules say of a name, an address or an audit, asking nobody
   hawser demo                                show it working, on any machine, in seconds
   hawser --help | --version | COMMAND --help

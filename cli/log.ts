@@ -24,9 +24,18 @@ export function stderrLogger(level: LogLevel): Logger {
 
 /** Writes text to stderr; where nobody reads it, it is lost. */
 export function writeStderr(text: string): void {
+  writeTo(Deno.stderr, text);
+}
+
+/** Writes text to stdout; where nobody reads it, it is lost. */
+export function writeStdout(text: string): void {
+  writeTo(Deno.stdout, text);
+}
+
+function writeTo(output: typeof Deno.stdout, text: string): void {
   const bytes = new TextEncoder().encode(text);
   try {
-    for (let written = 0; written < bytes.length;) written += Deno.stderr.writeSync(bytes.subarray(written));
+    for (let written = 0; written < bytes.length;) written += output.writeSync(bytes.subarray(written));
   } catch {
     // A closed stderr must not end the command that runs.
   }

@@ -29,7 +29,10 @@ export async function main(
     const { slirp4netns } = await import("./slirp4netns.ts");
     return await slirp4netns(program === other ? args : args.slice(1));
   }
-  if (other !== undefined) return notThere(other);
+  if (other === "pasta") {
+    const { pasta } = await import("./pasta.ts");
+    return await pasta(program === other ? args : args.slice(1));
+  }
   try {
     return await follow(parseCommandLine(args), file);
   } catch (error) {
@@ -40,12 +43,6 @@ export async function main(
     writeStderr(`hawser: ${error instanceof Error ? error.message : error}\n`);
     return HAWSER_FAILED;
   }
-}
-
-/** Says that Hawser does not stand in for this program. Returns the exit code that such programs have for a failure. */
-function notThere(program: ProgramName): number {
-  writeStderr(`${program}: this is Hawser, which does not stand in for ${program} yet, see hawser --help\n`);
-  return 1;
 }
 
 async function follow(line: CommandLine, file: string | undefined): Promise<number> {

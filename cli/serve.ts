@@ -34,10 +34,20 @@ export interface Personality {
   readonly tap?: Omit<TapConfiguration, "name"> | undefined;
   /** Whether Hawser keeps no capability but that for low ports. */
   readonly isConfined?: boolean;
-  /** Whether nothing is said of links. */
-  readonly isQuiet?: boolean;
-  /** Called when the gateway serves and nothing has been given up yet; what it answers is closed at the end. */
-  begin?(gateway: GatewayRunner): Promise<AsyncDisposable>;
+  /** What nothing is said of: links, or forwards too. */
+  readonly quiet?: "links" | "links and forwards";
+  /** Called when the gateway serves and nothing has been given up yet. */
+  begin?(gateway: GatewayRunner): Promise<Begun>;
+  /** Called when everything is ready. */
+  ready?(): void;
+}
+
+/** What a command has begun beside the gateway. */
+export interface Begun {
+  /** Closed at the end. */
+  readonly end: AsyncDisposable;
+  /** Resolves to a sentence if it is over; never if it is `undefined`. */
+  readonly gone?: Promise<string> | undefined;
 }
 
 const isWindows = Deno.build.os === "windows";
@@ -64,20 +74,22 @@ export async function serve(options: ServeOptions, personality: Personality = {}
     const sources: GuestSource[] = [], taps: NamespaceTun[] = [];
     more.defer(async () => void await Promise.all(taps.map((tap) => tap.release())));
     for (const link of options.links) sources.push(await sourceOf(link, options, { taps, personality }));
-    const { outbound } = options;
-    const { addresses } = await runner.start({ sources, needsTap: true, outbound, settings: options });
+    const { outbound } = options, tellsForwards = personality.quiet !== "links and forwards";
+    const { addresses } = await runner.start({ sources, needsTap: true, outbound, settings: options, tellsForwards });
     for (const tap of taps) await tap.configure();
-    if (personality.begin !== undefined) more.use(await personality.begin(runner));
+    const { end, gone = new Promise<never>(() => {}) } = await personality.begin?.(runner) ?? {};
+    more.use(end);
     if (options.pidFile !== undefined) writePid(options.pidFile);
     harden(logger, personality.isConfined ? ["netBindService"] : NEEDED_BY_GATEWAY);
     keepOnly(neededByGateway(options, sources), logger);
-    const shown = personality.isQuiet ? [] : addresses;
+    const shown = personality.quiet !== undefined ? [] : addresses;
     for (const address of shown.map((address, i) => asWritten(address, options.links[i]!))) {
       writeStderr(`listening on ${address}\n`);
     }
     if (options.readyFd !== undefined) await tellReady(options.readyFd);
+    personality.ready?.();
     if (options.host === "ffi") prepareSockets();
-    const why = await Promise.race([told, exit.then(() => "--exit-fd was closed"), failed]);
+    const why = await Promise.race([told, exit.then(() => "--exit-fd was closed"), gone, failed]);
     logger.info(`ending, ${why}`);
     await Promise.race([runner.stop({ guestsHaveEnded: false }), failed]);
     return 0;

@@ -16,7 +16,7 @@ import { cString, libc } from "../net/linux/libc.ts";
 import { parseOutbound } from "../host/outbound.ts";
 import type { GatewayRunner } from "./gateway_runner.ts";
 import { withRules } from "./gateway_settings.ts";
-import { writeStderr } from "./log.ts";
+import { writeStderr, writeStdout } from "./log.ts";
 import { keepOnly, neededByServe } from "./permissions.ts";
 import {
   parseSlirp4netns,
@@ -57,7 +57,7 @@ async function follow(options: Slirp4netnsOptions): Promise<number> {
   return await serve(serving, {
     tap,
     isConfined,
-    isQuiet: true,
+    quiet: "links",
     begin: async (runner: GatewayRunner) => {
       const begun = new AsyncDisposableStack();
       if (apiSocket !== undefined) {
@@ -65,7 +65,7 @@ async function follow(options: Slirp4netnsOptions): Promise<number> {
         begun.use(new ApiSocket(apiSocket, new Slirp4netnsApi((spec) => runner.forwards!.add(spec), guest)));
       }
       writeStdout(slirp4netnsBanner(options));
-      return begun;
+      return { end: begun };
     },
   });
 }
@@ -82,14 +82,4 @@ function addressFor(option: string, text: string | undefined, isIpv4: boolean): 
   const found = addressesOfInterface(named).find((address) => address.isIpv4 === isIpv4);
   if (found !== undefined) return [`${found}`];
   throw new Error(`${option} ${text}: there is no interface of that name with an IPv${isIpv4 ? 4 : 6} address`);
-}
-
-/** What slirp4netns says on stdout is nobody's who has closed it. */
-function writeStdout(text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  try {
-    for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
-  } catch {
-    // It is closed.
-  }
 }

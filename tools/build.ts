@@ -22,8 +22,8 @@ const FLAGS = [
   "--no-prompt",
   ...["read", "write", "net", "env", "ffi"].map((name) => `--allow-${name}`),
 ];
-/** The other names under which it is installed. Not yet `pasta`: the name alone would hide a real one. */
-const LINKS = ["slirp4netns"];
+/** The other names under which it is installed. */
+const LINKS = ["slirp4netns", "pasta"];
 const EXECUTABLE = 0o755;
 
 /** The text of the file, to be started by this Deno: a name that is looked for in PATH, or a path. */

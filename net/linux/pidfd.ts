@@ -12,6 +12,12 @@ import { describeErrno, EBADF, EMFILE, ENFILE, ENOSYS, EPERM, errno, ESRCH, libc
 const PIDFD_OPEN = 434n;
 const PIDFD_GETFD = 438n;
 
+/** A descriptor of a process, the caller's to close; `undefined` if there is none of that number. */
+export function openPidfd(pid: number): number | undefined {
+  const pidfd = libc().syscall(PIDFD_OPEN, BigInt(pid), 0n, 0n);
+  return pidfd < 0 ? undefined : pidfd;
+}
+
 /**
  * A descriptor of this process for what `fd` is in process `pid`; not inherited by programs that are started, and to be
  * closed by the caller. Throws `Deno.errors.NotFound` when there is no such process or descriptor,

@@ -99,6 +99,11 @@ export function originalWords(words: readonly string[]): ByteText[] | undefined 
   return last.every((word, at) => readableText(word) === words[at]) ? last : undefined;
 }
 
+/** The words with which this process was started, the program's name first. `undefined` without /proc. */
+export function originalCommandLine(): readonly ByteText[] | undefined {
+  return readWords("/proc/self/cmdline");
+}
+
 let environment: ByteText[] | undefined;
 
 /**

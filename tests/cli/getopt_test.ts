@@ -31,6 +31,15 @@ Deno.test("getopt reads options and operands in any order, letters together, nam
   }
 });
 
+Deno.test("getopt ends at the first operand if it is told to, and the rest is the operand's", () => {
+  const end = { endAtOperand: true };
+  for (const line of ["-c a -c --foo", "-c -- a -c --foo"]) {
+    assertEquals(getopt("it", TABLE, line.split(" "), end).operands, ["a", "-c", "--foo"]);
+  }
+  assertEquals(getopt("it", TABLE, ["--map", "a", "-"], end).operands, ["-"]);
+  assertEquals(getopt("it", TABLE, ["--", "--", "a"], end).operands, ["--", "a"]);
+});
+
 Deno.test("getopt says what is wrong as the C library does", () => {
   const wrong: [string, string][] = [
     ["--foo", "unrecognized option '--foo'"],

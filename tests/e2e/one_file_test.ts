@@ -36,8 +36,18 @@ hawser demo | tail -n 1
 hawser nonsense 2>&1
 echo "nonsense $?"
 slirp4netns --version 2>&1 | grep -o -m 1 '^slirp4netns'
-pasta --version 2>&1
+pasta --version 2>&1 | grep -o -m 1 '^pasta'
+pasta --nonsense 2>&1
 echo "pasta $?"
+pid=$(mktemp)
+unshare -r -n sleep 60 & guest=$!
+until [ "$(readlink /proc/$guest/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
+pasta --config-net --dns none --pid "$pid" $guest 2>&1 | cat
+nsenter -t $guest -U -n --preserve-credentials ip -br addr show tap0 | tr -s " " | cut -d " " -f 3
+kill $guest
+while kill -0 "$(cat "$pid")" 2>/dev/null; do sleep 0.05; done
+echo gone
+rm "$pid"
 `;
 
 const EXPECTED = `hawser
@@ -51,8 +61,11 @@ Every byte arrived, in both directions, whichever side closed first.
 hawser: unknown command nonsense, see hawser --help
 nonsense 2
 slirp4netns
-pasta: this is Hawser, which does not stand in for pasta yet, see hawser --help
+pasta
+pasta: unrecognized option '--nonsense'
 pasta 1
+10.0.2.15/24
+gone
 `;
 
 /** A folder with a Deno, and Hawser installed with it, once for all tests. */
@@ -65,11 +78,11 @@ async function install(): Promise<string> {
   assertEquals(readOutcome(output), {
     code: 0,
     signal: null,
-    stdout: `${room}/bin/hawser\n${room}/bin/slirp4netns\n`,
+    stdout: `${room}/bin/hawser\n${room}/bin/slirp4netns\n${room}/bin/pasta\n`,
     stderr: "",
   });
   // By a copy it knows its name too.
-  await shell('cp "$1/bin/hawser" "$1/bin/pasta"', room);
+  await shell('rm "$1/bin/pasta" && cp "$1/bin/hawser" "$1/bin/pasta"', room);
   return room;
 }
 

@@ -6,10 +6,10 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { requires } from "../support/requirements.ts";
+import { Container, GET, server } from "./container.ts";
 import { hawser, shell, startHawser, until } from "./run_support.ts";
 
 const needs = requires("linux", "root", "tun", "unshare", "nsenter", "ip", "socat");
-const NETNS_ALIVE_S = 120;
 
 function test(name: string, fn: (folder: string) => Promise<void>): void {
   Deno.test({
@@ -24,43 +24,6 @@ function test(name: string, fn: (folder: string) => Promise<void>): void {
       }
     },
   });
-}
-
-/** A process in user and network namespaces of its own. */
-class Container implements AsyncDisposable {
-  readonly #child: Deno.ChildProcess;
-
-  private constructor(child: Deno.ChildProcess) {
-    this.#child = child;
-  }
-
-  /** Starts it; `script` is what it does before it sleeps. */
-  static async start(script = ":"): Promise<Container> {
-    const child = new Deno.Command("unshare", {
-      args: ["-r", "-n", "sh", "-c", `${script}; echo ready; exec sleep ${NETNS_ALIVE_S}`],
-      stdin: "null",
-      stdout: "piped",
-    }).spawn();
-    const reader = child.stdout.getReader();
-    await reader.read();
-    reader.releaseLock();
-    return new Container(child);
-  }
-
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  async run(script: string, ...args: string[]): Promise<string> {
-    const enter = 'pid=$1; shift; exec nsenter -t "$pid" -U -n --preserve-credentials -- sh -c "$@"';
-    return await shell(enter, `${this.pid}`, script, "sh", ...args);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#child.stdout.cancel();
-    await this.#child.status;
-  }
 }
 
 /** A running `hawser slirp4netns`. */
@@ -111,13 +74,6 @@ class Slirp implements AsyncDisposable {
   }
 }
 
-/** A server on loopback that answers with the host's side of each connection. */
-function server(): AsyncDisposable & { readonly port: number } {
-  const http = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => new Response("it is the host"));
-  return { port: http.addr.port, [Symbol.asyncDispose]: () => http.shutdown() };
-}
-
-const GET = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | socat -t 5 - "TCP4:$1" | tail -n 1`;
 /** What is answered on the API's socket `$1` to `$2`. */
 const ASK = 'printf %s "$2" | socat -t 5 - "UNIX-CONNECT:$1"';
 

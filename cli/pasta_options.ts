@@ -1,0 +1,193 @@
+/**
+ * The command line of `hawser pasta`: that of pasta, and Hawser's own options beside it.
+ *
+ * It is read into what `hawser serve` or, for a COMMAND, `hawser run` is told, so that pasta's options mean nothing
+ * that these could not do. `pasta_rows.ts` has the options. Hawser's own have no letters, because pasta has other ones.
+ *
+ * Options end at the first operand. A single operand that is a number is a process, whose network namespace it is; any
+ * other one is a COMMAND.
+ *
+ * @module
+ */
+import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
+import { getopt } from "./getopt.ts";
+import type { NetnsSpec } from "./link_spec.ts";
+import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
+import { optionHelp, type OptionValues } from "./option_table.ts";
+import type { RunOptions } from "./options.ts";
+import { networkOf } from "./pasta_network.ts";
+import { NONE, PASTA_ROWS } from "./pasta_rows.ts";
+import type { ServeOptions } from "./serve_options.ts";
+import type { TapConfiguration } from "./tap_script.ts";
+import { UsageError } from "./usage_error.ts";
+import { MOST_MTU } from "./values.ts";
+import { VERSION } from "./version.ts";
+
+/** Who complains. */
+export const PASTA = "pasta";
+
+/** The version of pasta whose options these are. */
+const STANDS_FOR = "0.0~git20250503.587980c";
+const DEFAULT_IFNAME = "tap0";
+const MOST_PID = 0x7fffffff;
+
+/** A namespace that is there. */
+export interface PastaOptions {
+  /** The same as `hawser serve` is told it. */
+  readonly serve: ServeOptions;
+  /** The namespace. */
+  readonly netns: NetnsSpec;
+  /** How the interface is configured, if it is. */
+  readonly tap: Omit<TapConfiguration, "name"> | undefined;
+  /** Whether it stays in the foreground. */
+  readonly foreground: boolean;
+  /** Whether nothing is said but what is wrong. */
+  readonly quiet: boolean;
+  /** Whether it ends when the namespace is gone. */
+  readonly quits: boolean;
+  /** The file of the log, from the moment it is ready. */
+  readonly logFile: string | undefined;
+  /** The path that was given as that of a user namespace. */
+  readonly usernsPath: string | undefined;
+}
+
+/** What the words after `pasta` ask for. */
+export type PastaLine =
+  | { readonly text: string }
+  | { readonly options: PastaOptions }
+  | { readonly run: RunOptions; readonly command: readonly string[] };
+
+/** Those of every gateway that pasta has by another name, or not at all. */
+const LEFT_OUT = ["subnet", "subnet6", "no-host-loopback", "host"] as const;
+/** Hawser's own, without letters. */
+const OWN_ROWS = withoutLetters({ ...without(GATEWAY_ROWS, LEFT_OUT), ...LINK_ROWS });
+const ROWS = { ...OWN_ROWS, ...PASTA_ROWS };
+
+type Values = OptionValues<typeof ROWS>;
+
+/** Reads the words after `hawser pasta`; `shell` is the COMMAND if nothing else is said. Throws a `UsageError`. */
+export function parsePasta(args: readonly string[], shell = "/bin/sh"): PastaLine {
+  const { values, operands } = getopt(PASTA, ROWS, args, { endAtOperand: true });
+  if (values.help) return { text: pastaHelp() };
+  if (values.version) return { text: pastaVersion() };
+  if (values.quiet && (values.debug || values.trace)) fail("--quiet and --debug say the opposite, give one of them");
+  const netns = namespaceOf(values, operands), mtu = values.mtu ?? MOST_MTU;
+  const network = networkOf({
+    address: values.address,
+    netmask: values.netmask,
+    gateway: values.gateway,
+    dnsForward: values["dns-forward"],
+  }, { has6: !values["ipv4-only"] });
+  const settings: GatewaySettings & LinkSettings = {
+    ...gatewaySettings(PASTA, {
+      ...values,
+      "tcp-ports": values["tcp-ports"].flat(),
+      "udp-ports": values["udp-ports"].flat(),
+      "subnet": network.options.subnet,
+      "subnet6": undefined,
+      "no-host-loopback": values["no-map-gw"] || values["map-host-loopback"].includes(NONE),
+      "dns": dnsOf(values),
+      "host": "ffi",
+      "deny": [...values.deny, ...deniedProtocols(values)],
+      "dhcp-option": [...values["dhcp-option"], ...searchOf(values)],
+      "log-level": values.debug || values.trace ? "debug" : values["log-level"],
+    }, { logLevel: "warn", shared: false, mtu }),
+    ...linkSettings(values),
+  };
+  if (netns === undefined) {
+    const command = operands.length === 0 ? [shell] : operands;
+    return { run: { ...settings, mtu, offload: true, isolate: false }, command };
+  }
+  return {
+    options: {
+      serve: {
+        ...settings,
+        links: [{ kind: "tap", name: values["ns-ifname"] ?? DEFAULT_IFNAME, netns }],
+        mtu,
+        offload: true,
+        configure: values["config-net"],
+        outbound: values.outbound.map(String),
+        pidFile: values.pid,
+        readyFd: undefined,
+        exitFd: undefined,
+        wsToken: undefined,
+        wsOrigins: [],
+      },
+      netns,
+      tap: values["config-net"] ? { mtu, mac: values["ns-mac-addr"], ...network.tap } : undefined,
+      foreground: values.foreground,
+      quiet: values.quiet,
+      quits: !values["no-netns-quit"],
+      logFile: values["log-file"],
+      usernsPath: values.userns,
+    },
+  };
+}
+
+/** The help. */
+export function pastaHelp(): string {
+  return `Usage: pasta [OPTION]... [COMMAND [ARG]...]
+       pasta [OPTION]... PID
+       pasta [OPTION]... --netns PATH|NAME
+Hawser in place of pasta: user-mode networking for namespaces that are there, or for a COMMAND in one of its own.
+
+Options of pasta, and what they are here:
+${optionHelp(PASTA_ROWS)}
+
+Options of Hawser, see hawser serve --help:
+${optionHelp(without(OWN_ROWS, Object.keys(PASTA_ROWS) as (keyof typeof OWN_ROWS)[]))}
+
+Options end at the first word that is none. For a namespace that is there it goes to the background when everything is
+ready, and ends with the namespace. A COMMAND, $SHELL unless told, is run as hawser run does it, in the foreground.
+
+Exit codes: 0 when it is ready in the background, and when it was told to end; else 1, with one line on stderr; of a
+COMMAND as hawser run has them.
+`;
+}
+
+/** What `pasta --version` prints. */
+export function pastaVersion(): string {
+  return `pasta ${STANDS_FOR} (hawser ${VERSION})\n`;
+}
+
+/** The namespace that is there, if one is named. */
+function namespaceOf({ netns, ...values }: Values, [first, ...more]: readonly string[]): NetnsSpec | undefined {
+  if (netns !== undefined) {
+    if (first === undefined) return netns;
+    fail("both --netns and PID or COMMAND given, say one of them");
+  }
+  if (first === undefined || more.length > 0 || !/^\d+$/.test(first)) {
+    if (values.userns === undefined && !values["netns-only"]) return undefined;
+    fail(`--${values.userns === undefined ? "netns-only" : "userns"} needs --netns or PID`);
+  }
+  const pid = Number(first);
+  if (pid > 0 && pid <= MOST_PID) return { pid };
+  fail(`invalid PID ${first}`);
+}
+
+function dnsOf(values: Values): string | undefined {
+  const [first = values["dns-host"].at(-1)] = values.dns;
+  return first === undefined ? undefined : `${first}`;
+}
+
+function deniedProtocols(values: Values): string[] {
+  return (["tcp", "udp", "icmp"] as const).filter((name) => values[`no-${name}`])
+    .flatMap((name) => [`${name}:0.0.0.0/0`, `${name}:::/0`]);
+}
+
+function searchOf({ search }: Values): string[] {
+  const domains = search === undefined || search === NONE ? [] : search.split(/\s+/).filter((word) => word !== "");
+  return domains.length === 0 ? [] : [`domain-search=${domains.map((name) => name.replace(/\.$/, "")).join(",")}`];
+}
+
+function fail(message: string): never {
+  throw new UsageError(PASTA, message);
+}
+
+function without<T extends object, K extends keyof T>(rows: T, names: readonly K[]): Omit<T, K> {
+  return Object.fromEntries(Object.entries(rows).filter(([name]) => !names.includes(name as K))) as Omit<T, K>;
+}
+
+function withoutLetters<T extends object>(rows: T): T {
+  return Object.fromEntries(Object.entries(rows).map(([name, { letter: _, ...row }]) => [name, row])) as T;
+}

@@ -1,0 +1,197 @@
+/**
+ * The options of pasta as a table: names and letters of pasta's own, and what each is here.
+ *
+ * Each is done, or its help says what it is instead. What belongs to passt alone (`--socket`, `--fd`, `--one-off`) is
+ * not there, and is refused as an unknown option.
+ *
+ * @module
+ */
+import { Cidr, IpAddress, isGroupMac, parseMac } from "../net/wire/address.ts";
+import { parsePortSpec } from "../forward/port_spec.ts";
+import type { NetnsSpec } from "./link_spec.ts";
+import { LINK_ROWS } from "./link_settings.ts";
+import { MOST_MTU, readInteger } from "./values.ts";
+
+/** Where `ip netns` keeps the namespaces it has named. */
+const NAMED_NAMESPACES = "/run/netns/";
+/** As text: nothing of it. */
+export const NONE = "none";
+const EVERY_ADDRESS = "[::]/";
+const LEAST_MTU = 68;
+
+/** The rows. */
+export const PASTA_ROWS = {
+  "debug": { letter: "d", help: "log everything" },
+  "quiet": { letter: "q", help: "say nothing but what is wrong" },
+  "foreground": { letter: "f", help: "do not go to the background when ready" },
+  "stderr": { letter: "e", help: "accepted: errors go to standard error until the background begins, all with -f" },
+  "log-file": {
+    letter: "l",
+    metavar: "PATH",
+    help: "append the log to PATH from the moment it is ready",
+    read: asText,
+  },
+  "log-size": {
+    metavar: "BYTES",
+    help: "accepted; the log is never cut: it has errors and warnings alone",
+    read: asText,
+  },
+  "help": { letter: "h", help: "this text" },
+  "version": { help: "the version of pasta that this stands in for" },
+  "pcap": { ...LINK_ROWS.pcap, letter: "p" },
+  "pid": { letter: "P", metavar: "FILE", help: "write the number of the process there when ready", read: asText },
+  "ns-ifname": {
+    letter: "I",
+    metavar: "NAME",
+    help: "name of the interface in the namespace",
+    shown: "tap0",
+    read: readIfname,
+  },
+  "mtu": { letter: "m", metavar: "N", help: "MTU of the interface, 68 to 65520", shown: "65520", read: readMtu },
+  "address": {
+    letter: "a",
+    metavar: "ADDR[/PREFIX]",
+    help: "address of the guest; once for each family",
+    repeatable: true,
+    read: readAddress,
+  },
+  "netmask": { letter: "n", metavar: "MASK|BITS", help: "netmask of the IPv4 address", shown: "24", read: readMask },
+  "gateway": {
+    letter: "g",
+    metavar: "ADDR",
+    help: "default gateway of the guest; once for each family",
+    repeatable: true,
+    read: IpAddress.parse,
+  },
+  "dns": {
+    letter: "D",
+    metavar: "ADDR|none",
+    help: "the resolver that is asked; none: names are not resolved. Of several the first counts",
+    shown: "the host's",
+    repeatable: true,
+    read: readAddressOrNone,
+  },
+  "dns-forward": {
+    metavar: "ADDR",
+    help: "where the guest finds DNS, over UDP and TCP; once for each family",
+    repeatable: true,
+    read: IpAddress.parse,
+  },
+  "dns-host": { metavar: "ADDR", help: "the same as --dns ADDR", repeatable: true, read: IpAddress.parse },
+  "search": { letter: "S", metavar: "LIST", help: "domains, told by DHCP: separated by spaces, or none", read: asText },
+  "map-host-loopback": {
+    metavar: "ADDR|none",
+    help: "an address that leads to the host's loopback; none: no address does, as with --no-map-gw",
+    shown: "the gateway",
+    repeatable: true,
+    read: readAddressOrNone,
+  },
+  "map-guest-addr": {
+    metavar: "ADDR|none",
+    help: "an address that leads to the host at its own address; once for each family",
+    repeatable: true,
+    read: readAddressOrNone,
+  },
+  "map-gw": { help: "the gateway's address leads to the host's loopback, which is the default" },
+  "no-map-gw": { help: "the gateway's address does not lead to the host's loopback" },
+  "outbound": {
+    letter: "o",
+    metavar: "ADDR",
+    help: "the host's address from which flows go out; once for each family",
+    repeatable: true,
+    read: IpAddress.parse,
+  },
+  "ipv4-only": { letter: "4", help: "the guest has no IPv6" },
+  "ipv6-only": { letter: "6", help: "the guest has no IPv4" },
+  "tcp-ports": {
+    letter: "t",
+    metavar: "SPEC",
+    help: "TCP ports of the host, on every address, that lead to the guest's: 8080:80, ADDR/8080,\n" +
+      "8000-8009; none; repeatable",
+    repeatable: true,
+    read: (text: string) => readPorts("tcp", text),
+  },
+  "udp-ports": {
+    letter: "u",
+    metavar: "SPEC",
+    help: "the same for UDP; TCP ports are not UDP ports too",
+    repeatable: true,
+    read: (text: string) => readPorts("udp", text),
+  },
+  "tcp-ns": { letter: "T", metavar: "none", help: "no ports of the namespace lead to the host", read: readNone },
+  "udp-ns": { letter: "U", metavar: "none", help: "the same for UDP", read: readNone },
+  "netns": { metavar: "PATH|NAME", help: "the network namespace; a name is one of ip netns", read: readNetns },
+  "userns": {
+    metavar: "PATH",
+    help: "must be there; what is entered is the user namespace that owns the network\nnamespace, as the kernel tells",
+    read: asText,
+  },
+  "netns-only": { help: "accepted: no user namespace is entered unless that is needed" },
+  "no-netns-quit": { help: "go on when the namespace or PID is gone" },
+  "config-net": { help: "set addresses, routes and MTU of the interface; a COMMAND always has them" },
+  "ns-mac-addr": { metavar: "MAC", help: "the interface's MAC address, with --config-net", read: readMac },
+  "no-tcp": { help: "no TCP but to DNS: as --deny tcp:0.0.0.0/0 and ::/0, which an --allow of less overrules" },
+  "no-udp": { help: "the same of UDP" },
+  "no-icmp": { help: "the same of echo" },
+  "no-dhcp": { help: "accepted; who asks by DHCP is answered all the same" },
+  "no-ra": { help: "accepted; routers are advertised all the same" },
+  "no-ndp": { help: "accepted; neighbours are discovered all the same" },
+  "no-dhcpv6": { help: "accepted; who asks by DHCPv6 is answered all the same" },
+  "no-splice": { help: "accepted: nothing is spliced" },
+} as const;
+
+function asText(text: string): string {
+  if (text === "" || text.includes("\0")) throw new TypeError("it is empty");
+  return text;
+}
+
+function readMtu(text: string): number {
+  return readInteger(text, LEAST_MTU, MOST_MTU);
+}
+
+function readIfname(text: string): string {
+  if (/^[^\s/:@%]{1,15}$/.test(text) && text !== "." && text !== "..") return text;
+  throw new TypeError("it is an interface's name of 1 to 15 letters, such as tap0");
+}
+
+/** An address, with a prefix length if there is one. */
+function readAddress(text: string): { readonly address: IpAddress; readonly prefix: number | undefined } {
+  if (!text.includes("/")) return { address: IpAddress.parse(text), prefix: undefined };
+  return Cidr.parse(text);
+}
+
+/** The length of a netmask. */
+function readMask(text: string): number {
+  if (!text.includes(".")) return readInteger(text, 1, 32);
+  const mask = IpAddress.parse(text).ipv4, prefix = Math.clz32(~mask);
+  if (prefix > 0 && (prefix === 32 || (mask << prefix) === 0)) return prefix;
+  throw new RangeError("it is a netmask such as 255.255.255.0, or a number of bits");
+}
+
+function readAddressOrNone(text: string): IpAddress | typeof NONE {
+  return text === NONE ? NONE : IpAddress.parse(text);
+}
+
+function readPorts(protocol: "tcp" | "udp", text: string): readonly string[] {
+  if (text === NONE) return [];
+  const [head] = text.split("/", 1), hasAddress = text.includes("/") && !/^\d+(-\d+)?:/.test(head!);
+  const spec = hasAddress ? text : EVERY_ADDRESS + text;
+  parsePortSpec(protocol, spec);
+  return [`${protocol}:${spec}`];
+}
+
+function readNone(text: string): void {
+  if (text !== NONE) throw new TypeError("it is none: ports of the namespace do not lead to the host");
+}
+
+function readNetns(text: string): NetnsSpec {
+  if (text === "" || text === "." || text === ".." || text.includes("\0")) {
+    throw new TypeError("it is the path or the name of a network namespace");
+  }
+  return { path: text.includes("/") ? text : NAMED_NAMESPACES + text };
+}
+
+function readMac(text: string): string {
+  if (!isGroupMac(parseMac(text))) return text;
+  throw new RangeError("it is a group's address, take one whose first byte is even");
+}

@@ -1,0 +1,121 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { parsePasta, pastaHelp, type PastaOptions, pastaVersion } from "../../cli/pasta_options.ts";
+import { PASTA_ROWS } from "../../cli/pasta_rows.ts";
+import type { RunOptions } from "../../cli/options.ts";
+import { UsageError } from "../../cli/usage_error.ts";
+
+function optionsOf(line: string): PastaOptions {
+  const parsed = parsePasta(line.split(" "));
+  if (!("options" in parsed)) throw new Error(`${line} is for no namespace that is there`);
+  return parsed.options;
+}
+
+function commandOf(line: string, shell?: string): { run: RunOptions; command: readonly string[] } {
+  const parsed = parsePasta(line === "" ? [] : line.split(" "), shell);
+  if (!("run" in parsed)) throw new Error(`${line} has no command`);
+  return parsed;
+}
+
+Deno.test("parsePasta follows the command lines of rootlesskit and of a bridge network", () => {
+  const rootlesskit = optionsOf(
+    "--stderr --ns-ifname=tap1 --mtu=1500 --config-net --address=10.0.2.100 --netmask=24 --gateway=10.0.2.2 " +
+      "--dns-forward=10.0.2.3 --no-map-gw --ipv4-only --tcp-ports=none --udp-ports=none 4711",
+  );
+  assertEquals(rootlesskit.serve.links, [{ kind: "tap", name: "tap1", netns: { pid: 4711 } }]);
+  assertEquals(rootlesskit.tap, {
+    mtu: 1500,
+    mac: undefined,
+    address: "10.0.2.100/24",
+    gateway: "10.0.2.2",
+    address6: "untouched",
+  });
+  const { gateway } = rootlesskit.serve;
+  assertEquals([gateway.hostLoopback, gateway.families, gateway.forwards], [false, "ipv4", []]);
+  assertEquals([rootlesskit.quiet, rootlesskit.foreground, rootlesskit.quits], [false, false, true]);
+  const bridge = optionsOf(
+    "--config-net --pid /tmp/p -t 127.0.0.1/18080-18080:80-80 -u none -T none -U none --no-map-gw --quiet --netns " +
+      "/run/user/1/netns/rootless-netns",
+  );
+  assertEquals(bridge.netns, { path: "/run/user/1/netns/rootless-netns" });
+  assertEquals(bridge.serve.gateway.forwards, ["tcp:127.0.0.1/18080-18080:80-80"]);
+  assertEquals([bridge.serve.pidFile, bridge.quiet, bridge.serve.configure], ["/tmp/p", true, true]);
+});
+
+Deno.test("parsePasta reads both spellings, names as ip netns has them, and ports of every address", () => {
+  const short = optionsOf(
+    "-fqm 1280 -n255.255.0.0 -a10.9.0.7 -P x -l log -I eth7 -t8080:80 -t 10.0.0.1/81 -u 53 --netns blue",
+  );
+  const long = optionsOf(
+    "--foreground --quiet --mtu=1280 --netmask 16 --address 10.9.0.7 --pid x --log-file log --ns-ifname eth7 " +
+      "--tcp-ports 8080:80 --tcp-ports=10.0.0.1/81 --udp-ports 53 --netns=/run/netns/blue",
+  );
+  assertEquals(short, long);
+  assertEquals(short.serve.gateway.forwards, ["tcp:[::]/8080:80", "tcp:10.0.0.1/81", "udp:[::]/53"]);
+  assertEquals([short.tap, short.foreground, short.logFile], [undefined, true, "log"]);
+  assertEquals(optionsOf("--config-net -a 10.9.0.7/16 1").tap?.address, "10.9.0.7/16");
+  assertEquals(optionsOf("--config-net --ns-mac-addr 0e:d4:18:d9:38:fb 1").tap?.mac, "0e:d4:18:d9:38:fb");
+  assertEquals(optionsOf("-D none 1").serve.gateway.dns, "none");
+  assertEquals(optionsOf("-D 192.0.2.1 -D 192.0.2.2 1").serve.gateway.dns, "192.0.2.1");
+  assertEquals(optionsOf("--map-host-loopback none 1").serve.gateway.hostLoopback, false);
+  assertEquals(optionsOf("--no-netns-quit 1").quits, false);
+  assertEquals(optionsOf("-o 127.0.0.1 1").serve.outbound, ["127.0.0.1"]);
+  assertEquals(optionsOf("--no-tcp --no-icmp --deny 192.0.2.1 1").serve.gateway.deny, [
+    ...["192.0.2.1", "tcp:0.0.0.0/0", "tcp:::/0", "icmp:0.0.0.0/0", "icmp:::/0"],
+  ]);
+  assertEquals(
+    parsePasta(["--search", "a.example b.example.", "1"]),
+    parsePasta([
+      ...["--dhcp-option", "domain-search=a.example,b.example", "1"],
+    ]),
+  );
+});
+
+Deno.test("parsePasta takes what is no number for a COMMAND, and its options for the COMMAND's", () => {
+  assertEquals(commandOf("-4 ip -6 addr").command, ["ip", "-6", "addr"]);
+  assertEquals(commandOf("-4 ip -6 addr").run.gateway.families, "ipv4");
+  assertEquals(commandOf("-- 7 8").command, ["7", "8"]);
+  assertEquals(commandOf("", "/bin/zsh").command, ["/bin/zsh"]);
+  assertEquals(commandOf("").command, ["/bin/sh"]);
+  assertEquals(commandOf("--mtu 1500 true").run.mtu, 1500);
+});
+
+Deno.test("parsePasta says in one line what is wrong, in getopt's words where callers look for them", () => {
+  const wrong: [string, string][] = [
+    ["--map-guest-address 1", "unrecognized option '--map-guest-address'"],
+    ["--socket /x", "unrecognized option '--socket'"],
+    ["-1", "invalid option -- '1'"],
+    ["--netns", "option '--netns' requires an argument"],
+    ["--netns /x 1", "both --netns and PID or COMMAND given"],
+    ["--netns /x true", "both --netns and PID or COMMAND given"],
+    ["--userns /x true", "--userns needs --netns or PID"],
+    ["--netns-only true", "--netns-only needs --netns or PID"],
+    ["0", "invalid PID 0"],
+    ["99999999999", "invalid PID 99999999999"],
+    ["-q -d 1", "--quiet and --debug say the opposite"],
+    ["-m 65521 1", "bad --mtu 65521: it is a whole number from 68 to 65520"],
+    ["-n 255.0.255.0 1", "bad --netmask 255.0.255.0: it is a netmask such as 255.255.255.0"],
+    ["-n 33 1", "bad --netmask 33"],
+    ["-a x 1", "bad --address x"],
+    ["-t 80-x 1", "bad --tcp-ports 80-x"],
+    ["-T 80 1", "bad --tcp-ns 80: it is none"],
+    ["-I a/b 1", "bad --ns-ifname a/b"],
+    ["--ns-mac-addr 01:d4:18:d9:38:fb 1", "it is a group's address"],
+    ["-4 -6 1", "--ipv4-only and --ipv6-only leave nothing"],
+  ];
+  for (const [line, message] of wrong) {
+    const error = assertThrows(() => parsePasta(line.split(" ")), UsageError, undefined, line);
+    assertEquals(error.program, "pasta");
+    assertStringIncludes(error.message, message);
+    assertEquals(error.message.includes("\n"), false);
+  }
+});
+
+Deno.test("the help names every option, those of pasta once, and the version is one that programs know", () => {
+  for (const name of Object.keys(PASTA_ROWS)) {
+    assertEquals(pastaHelp().match(new RegExp(`^  (-., |    )--${name}( |$)`, "gm"))?.length, 1, name);
+  }
+  assertStringIncludes(pastaHelp(), "--audit");
+  assert(/^pasta 0\.0~git\d{8}\.\w+ \(hawser /.test(pastaVersion()));
+  assertEquals(parsePasta(["--help"]), { text: pastaHelp() });
+  assertEquals(parsePasta(["--config-net", "--version"]), { text: pastaVersion() });
+});

@@ -1,0 +1,202 @@
+/**
+ * `hawser pasta` as its callers start it: for user and network namespaces of an ordinary kind, by process and by path,
+ * in the background and in front, ended by the namespace's end and by signals.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { requires } from "../support/requirements.ts";
+import { Container, GET, server } from "./container.ts";
+import { hawser, type Outcome, shell, until } from "./run_support.ts";
+
+const needs = requires("linux", "root", "tun", "unshare", "nsenter", "ip", "socat");
+const DEADLINE_MS = 30_000;
+
+function test(name: string, fn: (folder: string) => Promise<void>): void {
+  Deno.test({
+    name: `hawser pasta ${name}${needs.reason}`,
+    ignore: needs.ignore,
+    fn: async () => {
+      const folder = await Deno.makeTempDir({ prefix: "hawser-pasta-" });
+      try {
+        await fn(folder);
+      } finally {
+        await Deno.remove(folder, { recursive: true });
+      }
+    },
+  });
+}
+
+/** A `hawser pasta` in the background. */
+class Pasta implements AsyncDisposable {
+  readonly pid: number;
+  readonly started: Outcome;
+
+  private constructor(pid: number, started: Outcome) {
+    this.pid = pid;
+    this.started = started;
+  }
+
+  /** Starts it, and waits until whoever reads its outputs sees their end. */
+  static async start(folder: string, words: readonly string[], env: Record<string, string> = {}): Promise<Pasta> {
+    const file = `${folder}/pid`, started = await hawser(["pasta", "--dns", "none", "--pid", file, ...words], { env });
+    assertEquals(started.code, 0, started.stderr);
+    return new Pasta(Number(await Deno.readTextFile(file)), started);
+  }
+
+  async hasEnded(): Promise<boolean> {
+    const state = await shell('sed -n "s/^State:.//p" "/proc/$1/status" 2>/dev/null || true', `${this.pid}`);
+    return state === "" || state.startsWith("Z");
+  }
+
+  async ends(): Promise<void> {
+    await until("it has ended", () => this.hasEnded(), DEADLINE_MS);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (await this.hasEnded()) return;
+    Deno.kill(this.pid, "SIGTERM");
+    await this.ends();
+  }
+}
+
+const SHOW_TAP = "ip -brief link show tap0 2>&1 || true";
+
+test("returns when everything is ready, goes on in the background without a descriptor of its caller's, and ends by TERM", async (folder) => {
+  await using host = server(), container = await Container.start();
+  await using pasta = await Pasta.start(folder, [
+    "--config-net",
+    "--ns-mac-addr=0e:d4:18:d9:38:fb",
+    `${container.pid}`,
+  ]);
+  assertEquals([pasta.started.stdout, pasta.started.stderr], ["", ""]);
+  const shown = await container.run("ip addr; ip route");
+  assertMatch(shown, /lo: <LOOPBACK,UP/);
+  assertMatch(shown, /tap0: <.*UP.*mtu 65520/);
+  assertStringIncludes(shown, "ether 0e:d4:18:d9:38:fb");
+  assertMatch(shown, /default via .* dev tap0/);
+  const [, gateway] = /default via (\S+)/.exec(shown)!;
+  assertEquals(await container.run(GET, `${gateway}:${host.port}`), "it is the host");
+  const open = await shell('ls -l "/proc/$1/fd"', `${pasta.pid}`);
+  for (const fd of [0, 1, 2]) assertMatch(open, new RegExp(` ${fd} -> /dev/null$`, "m"));
+  assertEquals(open.includes("pipe:"), false, open);
+  const [, session] = (await shell('ps -o pid=,sid= -p "$1"', `${pasta.pid}`)).split(/\s+/);
+  assertEquals(session, `${pasta.pid}`);
+  Deno.kill(pasta.pid, "SIGTERM");
+  await pasta.ends();
+  assertStringIncludes(await container.run(SHOW_TAP), "does not exist");
+});
+
+test("ends when the process is gone", async (folder) => {
+  const container = await Container.start();
+  await using pasta = await Pasta.start(folder, ["--config-net", `${container.pid}`]);
+  await container[Symbol.asyncDispose]();
+  await pasta.ends();
+});
+
+test("ends when the path of the namespace is no longer its name, unless told not to", async (folder) => {
+  const path = `${folder}/netns`;
+  for (const way of ['umount "$1" && rm "$1"', 'umount "$1"']) {
+    await using container = await Container.start();
+    await shell('touch "$1" && mount --bind "/proc/$2/ns/net" "$1"', path, `${container.pid}`);
+    await using pasta = await Pasta.start(folder, ["--config-net", "--netns", path]);
+    await using stays = await Pasta.start(folder, ["-I", "tap1", "--no-netns-quit", "--netns", path]);
+    await shell(way, path);
+    await pasta.ends();
+    assertEquals(await stays.hasEnded(), false);
+  }
+});
+
+test("leads ports of every address of the host to the container, over TCP and UDP, and says so unless it is quiet", async (folder) => {
+  await using container = await Container.start();
+  const port = (() => {
+    using listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
+    return listener.addr.port;
+  })();
+  const words = ["--config-net", "-t", `${port}:7000`, "-u", `${port}:7000`, `${container.pid}`];
+  await using pasta = await Pasta.start(folder, words);
+  assertEquals(pasta.started.stderr, `forwarding tcp [::]:${port} -> 7000\nforwarding udp [::]:${port} -> 7000\n`);
+  const serving = container.run(
+    `timeout 60 socat TCP4-LISTEN:7000,fork SYSTEM:'echo tcp' & tcp=$!
+    timeout 60 socat UDP4-RECVFROM:7000 SYSTEM:'echo udp'; kill $tcp; wait`,
+  );
+  await until(
+    "it listens",
+    async () => (await container.run("cat /proc/net/tcp /proc/net/udp")).split(":1B58 ").length === 3,
+    DEADLINE_MS,
+  );
+  for (const address of ["TCP4:127.0.0.1", "TCP4:127.0.0.9", "TCP6:[::1]"]) {
+    assertEquals(await shell('socat -u "$1" -', `${address}:${port}`), "tcp");
+  }
+  assertEquals(await shell('echo hello | socat -t 5 - "UDP4:127.0.0.1:$1" | head -n 1', `${port}`), "udp");
+  await serving;
+  const again = await hawser(["pasta", "-q", "-I", "tap1", "--dns=none", "-t", `${port}`, `${container.pid}`]);
+  assertEquals([again.code, again.stderr.split("\n").length], [1, 2]);
+  assertMatch(again.stderr, new RegExp(`^pasta: .*${port}`));
+});
+
+test("logs to a file from when it is ready, and records to a descriptor that its caller has opened", async (folder) => {
+  await using host = server(), container = await Container.start();
+  const log = `${folder}/log`, audit = `${folder}/audit.jsonl`, rules = `${folder}/rules`;
+  await Deno.writeTextFile(rules, `allow tcp:10.0.2.2:${host.port}\n`);
+  const words = ["--dns=none", "-P", `${folder}/pid`, "-l", log, "--audit", "fd:3", "--config-net", `${container.pid}`];
+  const { code, stderr } = await hawser(["pasta", "-q", ...words], {
+    around: `exec "$@" 3>>${audit}`,
+    env: { HAWSER_RULES: rules },
+  });
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(await container.run(GET, `10.0.2.2:${host.port}`), "it is the host");
+  const refused = await container.run(`{ ${GET}; } 2>&1 || true`, `10.0.2.2:${host.port - 1}`);
+  assertStringIncludes(refused, "refused");
+  const pid = Number(await Deno.readTextFile(`${folder}/pid`));
+  await until(
+    "it is logged",
+    async () => (await Deno.readTextFile(log)).includes("no allow rule matches"),
+    DEADLINE_MS,
+  );
+  Deno.kill(pid, "SIGTERM");
+  await until("the record ends", async () => (await Deno.readTextFile(audit)).includes('"end"'), DEADLINE_MS);
+  const events = (await Deno.readTextFile(audit)).trimEnd().split("\n").map((line) => JSON.parse(line).event);
+  assertEquals(events, ["start", "open", "close", "refuse", "end"]);
+});
+
+test("runs a COMMAND, whose exit code is its own, in the foreground", async () => {
+  await using host = server();
+  const script = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | socat -t 5 - "TCP4:10.0.2.2:$1" | tail -n 1; exit 7`;
+  const ran = await hawser(["pasta", "--dns", "none", "--", "sh", "-c", script, "sh", `${host.port}`]);
+  assertEquals([ran.code, ran.stdout, ran.stderr], [7, "it is the host", ""]);
+  const { code, stdout } = await hawser(["pasta", "-D", "none"], {
+    stdin: "echo $((6*7)); exit 3",
+    env: { SHELL: "/bin/sh" },
+  });
+  assertEquals([code, stdout], [3, "42\n"]);
+});
+
+test("says in one line what is wrong, and leaves nothing", async (folder) => {
+  await using container = await Container.start("ip link set lo up; ip route add default dev lo");
+  await Deno.writeTextFile(`${folder}/file`, "");
+  const pid = `${container.pid}`;
+  const wrong: [string[], string][] = [
+    [["--foo", pid], "unrecognized option '--foo'"],
+    [["4194305"], "there is no process 4194305"],
+    [["--netns", `${folder}/none`], `Cannot enter network namespace ${folder}/none: there is none`],
+    [["--netns", `${folder}/file`], `Cannot enter network namespace ${folder}/file: this is not`],
+    [["--netns", "no-such-name"], "Cannot enter network namespace /run/netns/no-such-name: there is none"],
+    [["--userns", `${folder}/none`, pid], `there is no user namespace ${folder}/none`],
+    [["--pid", `${folder}/none/pid`, pid], `cannot write ${folder}/none/pid (--pid)`],
+    [["-l", `${folder}/none/log`, pid], `cannot write ${folder}/none/log (--log-file)`],
+    [["-o", "192.0.2.7", pid], "Cannot send from 192.0.2.7"],
+    [["--config-net", pid], "cannot configure the interface in the network namespace of process"],
+    [["-I", "lo", pid], "Cannot create TAP interface lo"],
+  ];
+  for (const [words, message] of wrong) {
+    const { code, stderr } = await hawser(["pasta", "--dns", "none", ...words]);
+    assertEquals(code, 1, stderr);
+    assertStringIncludes(stderr, `pasta: ${message}`);
+    assertEquals(stderr.split("\n").length, 2, stderr);
+  }
+  assert(!(await container.run("ip -brief link")).includes("tap0"));
+  const refused = await hawser(["pasta", pid], { env: { HAWSER_RULES: `${folder}/none` } });
+  assertEquals([refused.code, refused.stderr.split("\n").length], [1, 2]);
+  assertStringIncludes(refused.stderr, `pasta: cannot read the rules ${folder}/none`);
+});
