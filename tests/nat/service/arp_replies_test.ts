@@ -100,3 +100,27 @@ Deno.test("arpReply writes nothing for replies, other operations and what is not
   assertEquals(arpReply(SEGMENT, OWN, bytes, 0, into, 0), 0);
   assertEquals(into, new Uint8Array(ARP_LENGTH).fill(0xa5));
 });
+
+Deno.test("answersArp knows both addresses of a subnet of two, and the one of a subnet of one", () => {
+  const two = { ...SEGMENT, network: ip("192.0.2.4"), mask: ip("255.255.255.254"), taken: addresses("192.0.2.4") };
+  const answers = (segment: ArpSegment, sender: string, target: string) =>
+    answersArp(segment, addresses("192.0.2.5"), ip(sender), ip(target));
+  assertEquals(answers(two, "192.0.2.5", "192.0.2.4"), true);
+  assertEquals(answers(two, "0.0.0.0", "192.0.2.4"), true, "a probe for what is taken");
+  assertEquals([answers(two, "192.0.2.5", "192.0.2.5"), answers(two, "192.0.2.6", "192.0.2.4")], [false, false]);
+  // A gateway outside of the subnet is on the link all the same.
+  const one = { ...two, network: ip("192.0.2.5"), mask: ip("255.255.255.255"), taken: addresses("198.51.100.1") };
+  assertEquals(answers(one, "192.0.2.5", "198.51.100.1"), true);
+  assertEquals([answers(one, "192.0.2.5", "198.51.100.2"), answers(one, "192.0.2.6", "198.51.100.1")], [false, false]);
+});
+
+Deno.test("answersArp answers for every host if the subnet is relayed, but not for the guest or what is no host's", () => {
+  const segment = { ...SEGMENT, relaysSubnet: true };
+  const answers = (sender: string, targets: string) =>
+    targets.split(" ").filter((target) => answersArp(segment, OWN, ip(sender), ip(target))).join(" ");
+  const hosts = "10.0.2.77 192.0.2.1 223.255.255.254", nobody = "10.0.2.15 0.0.0.0 127.0.0.1 224.0.0.1 255.255.255.255";
+  assertEquals(answers("10.0.2.15", `${hosts} ${nobody}`), hosts);
+  assertEquals(answers("10.0.3.15", hosts), "", "whoever asks is of the subnet");
+  assertEquals(answers("0.0.0.0", hosts), "", "a probe finds its address free");
+  assertEquals(answers("10.0.2.77", "10.0.2.77"), "", "an announcement");
+});

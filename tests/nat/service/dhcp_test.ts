@@ -355,3 +355,20 @@ Deno.test("DhcpServer answers no BOOTP for another boot server, no reply, and no
   assertEquals(server.answer({ ...bootp(""), clientMac: parseMac("ff:ff:ff:ff:ff:ff") }, MAC), null);
   assertEquals(new DhcpServer(OPTIONS).answer(bootp("", { name: "boot1" }), MAC), null);
 });
+
+Deno.test("DhcpServer tells the routes to a router that is not of the subnet, and keeps them before what users add", () => {
+  const beyond = { ...OPTIONS, mask: 0xffffffff, router: parseIpv4("198.51.100.1") };
+  // To 198.51.100.1/32 by the link, to 0.0.0.0/0 by 198.51.100.1 (RFC 3442).
+  const routes = "20c6336401" + "00000000" + "00" + "c6336401";
+  for (const type of [DHCP_DISCOVER, DHCP_REQUEST]) {
+    const options = optionsOf(ask(new DhcpServer(beyond), type, { requestedAddress: OPTIONS.guestAddress })!);
+    assertEquals([options[1], options[3], options[121]], ["ffffffff", "c6336401", routes]);
+  }
+  assertEquals(optionsOf(ask(new DhcpServer(OPTIONS), DHCP_DISCOVER)!)[121], undefined);
+  const two = { ...OPTIONS, mask: 0xfffffffe, router: OPTIONS.guestAddress ^ 1 };
+  assertEquals(optionsOf(ask(new DhcpServer(two), DHCP_DISCOVER)!)[121], undefined, "a subnet of two holds both");
+  assertEquals(optionsOf(ask(new DhcpServer({ ...beyond, router: null }), DHCP_DISCOVER)!)[121], undefined);
+  const extras = { bootFile: "b".repeat(120), serverName: "s".repeat(60), domainSearch: [`${"d".repeat(60)}.example`] };
+  const full = optionsOf(ask(new DhcpServer({ ...beyond, extras }), DHCP_DISCOVER)!);
+  assertEquals([full[121], full[66]], [routes, undefined], "what users add goes first");
+});

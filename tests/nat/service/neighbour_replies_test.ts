@@ -30,10 +30,14 @@ function bytesOf(text: string): string {
 }
 
 /** The answer to a question from a guest, read back; null: there is none. */
-function answer(source: string, target: string, options = "0101 525400123456"): Answer | null {
+function answer(
+  source: string,
+  target: string,
+  { options = "0101 525400123456", segment = SEGMENT }: { options?: string; segment?: NeighbourSegment } = {},
+): Answer | null {
   const asked = solicitation(bytesOf(source), GROUP, bytesOf(target), options);
   assert(checkNdp(asked, 40, asked.length) && ndpFitsHeader(asked, 0, 40, asked.length));
-  const into = painted(200), reply = neighbourReply(SEGMENT, asked, { ip: 0, icmp: 40 }, into, 14);
+  const into = painted(200), reply = neighbourReply(segment, asked, { ip: 0, icmp: 40 }, into, 14);
   return reply && read(into, reply);
 }
 
@@ -88,7 +92,7 @@ Deno.test("whether the gateway is still there is answered, asked directly and wi
 
 Deno.test("duplicate address detection for an address of ours is answered to all nodes", () => {
   for (const target of ["fd00::2", "fe80::2", "fd00::3", "fd00::100"]) {
-    const { from, to, message } = answer("::", target, "")!;
+    const { from, to, message } = answer("::", target, { options: "" })!;
     assertEquals([from, to], [target, "ff02::1"]);
     assert(message.type === 136);
     assertEquals([message.solicited, message.override, message.options.targetMac], [false, true, MAC]);
@@ -97,8 +101,8 @@ Deno.test("duplicate address detection for an address of ours is answered to all
 
 Deno.test("duplicate address detection for any other address succeeds: it is not answered", () => {
   for (const target of ["fd00::15", "fe80::5054:ff:fe12:3456", "fd00::1", "fd00::", "fe80::3", "fd01::2", "::"]) {
-    assertStrictEquals(answer("::", target, ""), null, target);
-    assertStrictEquals(answer("::", target, "0e01 010203040506"), null, "with a nonce (RFC 7527)");
+    assertStrictEquals(answer("::", target, { options: "" }), null, target);
+    assertStrictEquals(answer("::", target, { options: "0e01 010203040506" }), null, "with a nonce (RFC 7527)");
   }
 });
 
@@ -114,4 +118,18 @@ Deno.test("neighbourRequest asks the group of the address, from the router, as t
   assertEquals([from, to], ["fe80::2", "ff02::1:ff34:5678"]);
   assert(message.type === 135 && message.target.equals(target));
   assertEquals(message.options, { sourceMac: MAC });
+});
+
+Deno.test("if the subnet is relayed every host is answered for, and is no router, but neither the guest nor a link's", () => {
+  const relayed = { ...SEGMENT, relaysSubnet: true }, me = "fd00::15";
+  for (const target of ["fd00::77", "2001:db8::9"]) {
+    const { from, to, message } = answer(me, target, { segment: relayed })!;
+    assert(message.type === 136);
+    assertEquals([from, to, `${message.target}`, message.router, message.solicited], [target, me, target, false, true]);
+  }
+  const { message } = answer(me, "fd00::2", { segment: relayed })!;
+  assert(message.type === 136 && message.router);
+  for (const target of ["fd00::15", "fe80::77"]) assertEquals(answer(me, target, { segment: relayed }), null, target);
+  assertEquals(answer("::", "fd00::77", { segment: relayed, options: "" }), null, "its address is free");
+  assertEquals(answer(me, "fd00::77"), null, "and nobody's if it is not relayed");
 });

@@ -56,3 +56,18 @@ Deno.test("an answer goes to who has asked", () => {
   assertEquals([`${source}`, `${destination}`], ["fe80::2", "fe80::15"]);
   assertStrictEquals(decodeNdp(into, payloadStart, length).type, 134);
 });
+
+Deno.test("hosts make addresses of a prefix of 64 bits alone, and one of a single address is not told", () => {
+  const prefixesOf = (text: string) => {
+    const segment = segmentIn(Cidr.parse(text)), { options } = routerAdvertisement({ ...OPTIONS, segment }, true);
+    return options!.prefixes!.map(({ prefix, onLink, autonomous }) => `${prefix} ${onLink} ${autonomous}`);
+  };
+  assertEquals(prefixesOf("fd00::/64"), ["fd00::/64 true true"]);
+  assertEquals(prefixesOf("fd00::/56"), ["fd00::/56 true false"]);
+  assertEquals(prefixesOf("fd00::4/127"), ["fd00::4/127 true false"]);
+  assertEquals(prefixesOf("fd00::4/128"), []);
+  const into = painted(400), advertisement = { ...OPTIONS, segment: segmentIn(Cidr.parse("fd00::4/128")) };
+  const length = writeRouterAdvertisement(into, 0, routerAdvertisement(advertisement, true), ALL_NODES);
+  const { payloadStart } = decodeIpv6(into, 0, length);
+  assertEquals(decodeNdp(into, payloadStart, length).options!.prefixes ?? [], []);
+});
