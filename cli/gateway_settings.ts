@@ -11,7 +11,7 @@ import type { Gateway, GatewayOptions } from "../mod.ts";
 import { DEFAULT_NAMES_TTL_S } from "../nat/rules/bindings.ts";
 import type { HostAddresses, HostNetwork } from "../nat/host.ts";
 import { parseDhcpOption, parseDhcpOptions } from "../nat/service/dhcp_options.ts";
-import { parseServiceAddress } from "../nat/rules/network_plan.ts";
+import { type NetworkPlans, parseServiceAddress } from "../nat/rules/network_plan.ts";
 import { DEFAULT_SUBNET, DEFAULT_SUBNET6 } from "../nat/rules/segment.ts";
 import type { TranslationRules } from "../nat/rules/translate.ts";
 import {
@@ -177,6 +177,7 @@ export function gatewaySettings(
     shared: boolean;
     mtu: number | undefined;
     readAudit?: (text: string) => AuditTarget;
+    network?: NetworkPlans;
   },
 ): GatewaySettings {
   const gateway: PlainOptions = {
@@ -195,6 +196,7 @@ export function gatewaySettings(
     ...given({
       subnet: values.subnet,
       subnet6: values.subnet6,
+      network: defaults.network,
       families: familiesOf(program, { ...values, mtu: defaults.mtu }),
       dns: values.dns,
       names: values.names,

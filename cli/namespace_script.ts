@@ -113,7 +113,7 @@ addr add $1 dev eth0"
 lines="$lines
 link set eth0 mtu $3 up"
 [ -z "$1" ] || lines="$lines
-route add default via $2"
+route add default via $2 dev eth0"
 [ -z "$address6" ] || lines="$lines
 addr add $address6 dev eth0 $nodad"
 if ! why=$(echo "$lines" | ip -batch - 2>&1); then

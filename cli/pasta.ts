@@ -12,6 +12,7 @@
  *
  * @module
  */
+import { readHostConnection } from "../net/linux/host_network.ts";
 import { cString, libc } from "../net/linux/libc.ts";
 import { withRules } from "./gateway_settings.ts";
 import { writeStderr, writeStdout } from "./log.ts";
@@ -28,7 +29,7 @@ const FAILED = 1;
 /** Does what the words after `pasta` say. Resolves to the exit code. */
 export async function pasta(args: readonly string[]): Promise<number> {
   try {
-    const line = parsePasta(args, fromEnvironment("SHELL"));
+    const line = parsePasta(args, { shell: fromEnvironment("SHELL") ?? "/bin/sh", connection: readHostConnection });
     if ("text" in line) {
       writeStdout(line.text);
       return 0;

@@ -1,58 +1,74 @@
 /**
- * The network of a guest as `hawser pasta` was told it: its address, netmask, gateway, DNS server, and how its
- * interface is configured.
+ * The network of a guest as `hawser pasta` was told it, or as the host has it.
+ *
+ * What options leave out is the host's: its address with the prefix length, and its default gateway, of the interface
+ * that was named or else of the one with the default route. The guest then has the address that the host has, and the
+ * rest of the subnet is relayed, so that the host's neighbours are where they are. The host's own address is the
+ * guest's, so a guest reaches the host by `--map-guest-addr`, or by the gateway's address. A family that the host has
+ * not is left out, and if it has none, the guest has 169.254.2.1, as with pasta.
  *
  * @module
  */
-import { Cidr, type IpAddress } from "../net/wire/address.ts";
-import { DEFAULT_SUBNET, DEFAULT_SUBNET6, segmentIn } from "../nat/rules/segment.ts";
-import type { PlainOptions } from "./gateway_settings.ts";
-import type { TapConfiguration } from "./tap_script.ts";
+import { Cidr, IpAddress } from "../net/wire/address.ts";
+import type { HostConnection } from "../net/linux/host_network.ts";
+import type { NetworkPlan, NetworkPlans } from "../nat/rules/network_plan.ts";
+import { familyOf, type IpFamily } from "../nat/rules/policy.ts";
+import { UsageError } from "./usage_error.ts";
 
 /** What the options say of the network. */
 export interface NetworkWishes {
-  /** Addresses of the guest. */
+  /** Addresses of the guest, with the prefix length if one was given. */
   readonly address: readonly { readonly address: IpAddress; readonly prefix: number | undefined }[];
   /** Length of the netmask of IPv4. */
   readonly netmask: number | undefined;
   /** Gateways. */
   readonly gateway: readonly IpAddress[];
-  /** Addresses at which DNS is found. */
-  readonly dnsForward: readonly IpAddress[];
+  /** Which family there is alone, if one is. */
+  readonly only: IpFamily | undefined;
 }
 
-/** The network. */
-export interface GuestNetwork {
-  /** What the gateway is told of it. */
-  readonly options: Pick<PlainOptions, "subnet">;
-  /** How the interface is configured. */
-  readonly tap: Pick<TapConfiguration, "address" | "gateway" | "address6">;
-}
+/** What a guest has if the host has no address and none was given. */
+const LOCAL: NetworkPlan = { guest: "169.254.2.1/16", gateway: "169.254.2.2" };
+const DEFAULT_PREFIX: Record<IpFamily, number> = { 4: 24, 6: 64 };
 
-const DEFAULT_PREFIX = 24;
-
-/** The network that is wished for. Throws an `Error` for one that cannot be. */
-export function networkOf(wishes: NetworkWishes, { has6 }: { readonly has6: boolean }): GuestNetwork {
-  const given = wishes.address.find(({ address }) => address.isIpv4);
-  const prefix = given?.prefix ?? wishes.netmask ?? DEFAULT_PREFIX;
-  const subnet = given === undefined ? Cidr.parse(DEFAULT_SUBNET) : new Cidr(given.address, prefix).network;
-  const ipv4 = segmentIn(subnet), ipv6 = segmentIn(Cidr.parse(DEFAULT_SUBNET6));
-  for (
-    const [name, wish, is] of [["--gateway", wishes.gateway, "gateway"], [
-      "--dns-forward",
-      wishes.dnsForward,
-      "dns",
-    ]] as const
-  ) {
-    const other = wish.find((address) => address.isIpv4 && !address.equals(ipv4[is]));
-    if (other !== undefined) throw new Error(`bad ${name} ${other}: in ${subnet} it is ${ipv4[is]}`);
+/** The networks that are wished for. Throws a `UsageError` in the name of `program` if there are none. */
+export function networkOf(program: string, wishes: NetworkWishes, host: HostConnection): NetworkPlans {
+  const plan = (family: IpFamily): NetworkPlan | undefined =>
+    wishes.only === undefined || wishes.only === family ? planOf(program, family, { wishes, host }) : undefined;
+  const ipv4 = plan(4), ipv6 = plan(6);
+  if (ipv4 === undefined && ipv6 === undefined) {
+    if (wishes.only !== 6) return { ipv4: LOCAL };
+    throw new UsageError(program, "--ipv6-only needs an address, and the host has none: give --address and --gateway");
   }
-  return {
-    options: { subnet: `${subnet}` },
-    tap: {
-      address: `${given?.address ?? ipv4.guest}/${prefix}`,
-      gateway: `${ipv4.gateway}`,
-      address6: has6 ? `${ipv6.guest}/${ipv6.subnet.prefix}` : "untouched",
-    },
-  };
+  return { ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) };
+}
+
+/** The address that others know the host by, with its prefix length; `undefined`: it has none of this family. */
+export function addressOfHost({ ipv4, ipv6 }: HostConnection, family: IpFamily): Cidr | undefined {
+  const [first] = (family === 4 ? ipv4 : ipv6)?.addresses ?? [];
+  return first === undefined ? undefined : Cidr.parse(first);
+}
+
+function planOf(
+  program: string,
+  family: IpFamily,
+  { wishes, host }: { readonly wishes: NetworkWishes; readonly host: HostConnection },
+): NetworkPlan | undefined {
+  const given = wishes.address.findLast(({ address }) => familyOf(address) === family);
+  const own = addressOfHost(host, family), router = (family === 4 ? host.ipv4 : host.ipv6)?.gateway;
+  const address = given?.address ?? own?.address;
+  if (address === undefined) return undefined;
+  const isNear = own?.network.contains(address) ?? false, netmask = family === 4 ? wishes.netmask : undefined;
+  const prefix = given?.prefix ?? netmask ?? (isNear ? own!.prefix : DEFAULT_PREFIX[family]);
+  const gateway = wishes.gateway.findLast((address) => familyOf(address) === family) ?? router ??
+    neighbourOf(new Cidr(address, prefix));
+  if (gateway === undefined) throw new UsageError(program, `${address} is alone in its network: give --gateway`);
+  return { guest: `${address}/${prefix}`, gateway: `${gateway}`, relaysSubnet: isNear };
+}
+
+/** An address in the subnet that can be the gateway's: the first, or the second if that is the guest's. */
+function neighbourOf({ address: guest, prefix }: Cidr): IpAddress | undefined {
+  const subnet = new Cidr(guest, prefix).network, { w0, w1, w2, w3 } = subnet.address;
+  return [1, 2].map((number) => new IpAddress(w0, w1, w2, w3 + number))
+    .find((address) => subnet.contains(address) && !address.equals(guest));
 }

@@ -9,16 +9,18 @@
  *
  * @module
  */
-import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
+import type { HostConnection } from "../net/linux/host_network.ts";
+import { familyOf, type IpFamily } from "../nat/rules/policy.ts";
+import { GATEWAY_ROWS, gatewayRules, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { getopt } from "./getopt.ts";
 import type { NetnsSpec } from "./link_spec.ts";
 import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
 import { optionHelp, type OptionValues } from "./option_table.ts";
 import type { RunOptions } from "./options.ts";
-import { networkOf } from "./pasta_network.ts";
+import { addressOfHost, networkOf } from "./pasta_network.ts";
 import { NONE, PASTA_ROWS } from "./pasta_rows.ts";
 import type { ServeOptions } from "./serve_options.ts";
-import type { TapConfiguration } from "./tap_script.ts";
+import { routerOf, type TapConfiguration } from "./tap_script.ts";
 import { UsageError } from "./usage_error.ts";
 import { MOST_MTU } from "./values.ts";
 import { VERSION } from "./version.ts";
@@ -65,33 +67,42 @@ const ROWS = { ...OWN_ROWS, ...PASTA_ROWS };
 
 type Values = OptionValues<typeof ROWS>;
 
-/** Reads the words after `hawser pasta`; `shell` is the COMMAND if nothing else is said. Throws a `UsageError`. */
-export function parsePasta(args: readonly string[], shell = "/bin/sh"): PastaLine {
+/** What the command line does not say. */
+export interface Surroundings {
+  /** The COMMAND if nothing else is said. */
+  readonly shell: string;
+  /** How the host is connected, through the interface of this name or by default. Throws an `Error`. */
+  connection(name: string | undefined): HostConnection;
+}
+
+/** Reads the words after `hawser pasta`. Throws a `UsageError`. */
+export function parsePasta(args: readonly string[], { shell, connection }: Surroundings): PastaLine {
   const { values, operands } = getopt(PASTA, ROWS, args, { endAtOperand: true });
   if (values.help) return { text: pastaHelp() };
   if (values.version) return { text: pastaVersion() };
   if (values.quiet && (values.debug || values.trace)) fail("--quiet and --debug say the opposite, give one of them");
   const netns = namespaceOf(values, operands), mtu = values.mtu ?? MOST_MTU;
-  const network = networkOf({
-    address: values.address,
-    netmask: values.netmask,
-    gateway: values.gateway,
-    dnsForward: values["dns-forward"],
-  }, { has6: !values["ipv4-only"] });
+  const { address, netmask, gateway: routers } = values, only = onlyOf(values);
+  const host = connection(values.interface);
+  const network = networkOf(PASTA, { address, netmask, gateway: routers, only }, host);
   const settings: GatewaySettings & LinkSettings = {
     ...gatewaySettings(PASTA, {
       ...values,
       "tcp-ports": values["tcp-ports"].flat(),
       "udp-ports": values["udp-ports"].flat(),
-      "subnet": network.options.subnet,
+      "subnet": undefined,
       "subnet6": undefined,
-      "no-host-loopback": values["no-map-gw"] || values["map-host-loopback"].includes(NONE),
+      "ipv4-only": network.ipv6 === undefined,
+      "ipv6-only": network.ipv4 === undefined,
+      "map": [...values.map, ...mapsOf(values, host)],
+      ...hostLoopbackOf(values),
+      "dns-address": values["dns-forward"].map(String),
       "dns": dnsOf(values),
       "host": "ffi",
       "deny": [...values.deny, ...deniedProtocols(values)],
       "dhcp-option": [...values["dhcp-option"], ...searchOf(values)],
       "log-level": values.debug || values.trace ? "debug" : values["log-level"],
-    }, { logLevel: "warn", shared: false, mtu }),
+    }, { logLevel: "warn", shared: false, mtu, network }),
     ...linkSettings(values),
   };
   if (netns === undefined) {
@@ -102,7 +113,7 @@ export function parsePasta(args: readonly string[], shell = "/bin/sh"): PastaLin
     options: {
       serve: {
         ...settings,
-        links: [{ kind: "tap", name: values["ns-ifname"] ?? DEFAULT_IFNAME, netns }],
+        links: [{ kind: "tap", name: values["ns-ifname"] ?? (host.ipv4 ?? host.ipv6)?.name ?? DEFAULT_IFNAME, netns }],
         mtu,
         offload: true,
         configure: values["config-net"],
@@ -114,7 +125,7 @@ export function parsePasta(args: readonly string[], shell = "/bin/sh"): PastaLin
         wsOrigins: [],
       },
       netns,
-      tap: values["config-net"] ? { mtu, mac: values["ns-mac-addr"], ...network.tap } : undefined,
+      tap: values["config-net"] ? { mtu, mac: values["ns-mac-addr"], ...tapOf(settings) } : undefined,
       foreground: values.foreground,
       quiet: values.quiet,
       quits: !values["no-netns-quit"],
@@ -165,9 +176,42 @@ function namespaceOf({ netns, ...values }: Values, [first, ...more]: readonly st
   fail(`invalid PID ${first}`);
 }
 
+function onlyOf(values: Values): IpFamily | undefined {
+  if (!values["ipv4-only"]) return values["ipv6-only"] ? 6 : undefined;
+  if (!values["ipv6-only"]) return 4;
+  fail("--ipv4-only and --ipv6-only leave nothing, give one of them");
+}
+
+/** How the interface is configured for the networks of these settings. */
+function tapOf({ gateway }: GatewaySettings): Pick<TapConfiguration, "address" | "gateway" | "address6" | "gateway6"> {
+  const { ipv4, ipv6 } = gatewayRules(gateway);
+  return {
+    ...(ipv4 && { address: `${ipv4.guest}/${ipv4.subnet.prefix}`, gateway: routerOf(ipv4) }),
+    ...(ipv6 && { gateway6: routerOf(ipv6) }),
+    address6: ipv6 === null ? "untouched" : `${ipv6.guest}/${ipv6.subnet.prefix}`,
+  };
+}
+
 function dnsOf(values: Values): string | undefined {
-  const [first = values["dns-host"].at(-1)] = values.dns;
-  return first === undefined ? undefined : `${first}`;
+  const host = values["dns-host"].at(-1);
+  return host === undefined ? values.dns[0] : `${host}`;
+}
+
+/** Which addresses lead to the host's loopback: the gateway's, unless others are named or none. */
+function hostLoopbackOf(values: Values): Pick<Values, "host-address"> & { readonly "no-host-loopback": boolean } {
+  const wished = values["map-host-loopback"], named = wished.filter((address) => address !== NONE);
+  return {
+    "host-address": [...values["host-address"], ...named.map(String)],
+    "no-host-loopback": values["no-map-gw"] || wished.length > 0,
+  };
+}
+
+/** Maps that lead to the host at the address that it has itself; to one that it has not, nothing leads. */
+function mapsOf(values: Values, host: HostConnection): string[] {
+  return values["map-guest-addr"].flatMap((address) => {
+    const own = address === NONE ? undefined : addressOfHost(host, familyOf(address));
+    return own === undefined ? [] : [`${address}=${own.address}`];
+  });
 }
 
 function deniedProtocols(values: Values): string[] {

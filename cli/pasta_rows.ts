@@ -8,9 +8,10 @@
  */
 import { Cidr, IpAddress, isGroupMac, parseMac } from "../net/wire/address.ts";
 import { parsePortSpec } from "../forward/port_spec.ts";
+import { parseDns } from "../nat/rules/translation_options.ts";
 import type { NetnsSpec } from "./link_spec.ts";
 import { LINK_ROWS } from "./link_settings.ts";
-import { MOST_MTU, readInteger } from "./values.ts";
+import { checkedBy, MOST_MTU, readInteger } from "./values.ts";
 
 /** Where `ip netns` keeps the namespaces it has named. */
 const NAMED_NAMESPACES = "/run/netns/";
@@ -44,7 +45,7 @@ export const PASTA_ROWS = {
     letter: "I",
     metavar: "NAME",
     help: "name of the interface in the namespace",
-    shown: "tap0",
+    shown: "the host's, or tap0",
     read: readIfname,
   },
   "mtu": { letter: "m", metavar: "N", help: "MTU of the interface, 68 to 65520", shown: "65520", read: readMtu },
@@ -52,28 +53,44 @@ export const PASTA_ROWS = {
     letter: "a",
     metavar: "ADDR[/PREFIX]",
     help: "address of the guest; once for each family",
+    shown: "the host's",
     repeatable: true,
     read: readAddress,
   },
-  "netmask": { letter: "n", metavar: "MASK|BITS", help: "netmask of the IPv4 address", shown: "24", read: readMask },
+  "netmask": {
+    letter: "n",
+    metavar: "MASK|BITS",
+    help: "netmask of the IPv4 address",
+    shown: "the host's, or 24",
+    read: readMask,
+  },
   "gateway": {
     letter: "g",
     metavar: "ADDR",
     help: "default gateway of the guest; once for each family",
+    shown: "the host's",
     repeatable: true,
     read: IpAddress.parse,
   },
   "dns": {
     letter: "D",
     metavar: "ADDR|none",
-    help: "the resolver that is asked; none: names are not resolved. Of several the first counts",
+    help: "the resolver that is asked, ADDR:PORT too; none: names are not resolved. Of several\nthe first counts",
     shown: "the host's",
     repeatable: true,
-    read: readAddressOrNone,
+    read: checkedBy(parseDns),
+  },
+  "interface": {
+    letter: "i",
+    metavar: "NAME",
+    help: "the host's interface whose addresses and gateway the guest has",
+    shown: "the one with the default route",
+    read: readIfname,
   },
   "dns-forward": {
     metavar: "ADDR",
     help: "where the guest finds DNS, over UDP and TCP; once for each family",
+    shown: "the gateway",
     repeatable: true,
     read: IpAddress.parse,
   },
@@ -81,19 +98,20 @@ export const PASTA_ROWS = {
   "search": { letter: "S", metavar: "LIST", help: "domains, told by DHCP: separated by spaces, or none", read: asText },
   "map-host-loopback": {
     metavar: "ADDR|none",
-    help: "an address that leads to the host's loopback; none: no address does, as with --no-map-gw",
+    help: "an address that leads to the host's loopback, in place of the gateway's; none: no\n" +
+      "address does",
     shown: "the gateway",
     repeatable: true,
     read: readAddressOrNone,
   },
   "map-guest-addr": {
     metavar: "ADDR|none",
-    help: "an address that leads to the host at its own address; once for each family",
+    help: "an address that leads to the host at the address that the guest has too; nowhere if\n" +
+      "the host has none; once for each family",
     repeatable: true,
     read: readAddressOrNone,
   },
-  "map-gw": { help: "the gateway's address leads to the host's loopback, which is the default" },
-  "no-map-gw": { help: "the gateway's address does not lead to the host's loopback" },
+  "no-map-gw": { help: "the gateway's address does not lead to the host's loopback, but to the gateway" },
   "outbound": {
     letter: "o",
     metavar: "ADDR",

@@ -22,6 +22,7 @@ import { Namespace, NamespaceError } from "./namespace.ts";
 import type { RunOptions } from "./options.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
 import { hideOwnFiles } from "./own_files.ts";
+import { routerOf } from "./tap_script.ts";
 import { exitCodeOf, IGNORED, PASSED_ON, REPORT, signalsHeard } from "./signals.ts";
 
 /** Exit code when Hawser itself failed. */
@@ -43,7 +44,7 @@ export async function run(
   try {
     claimAudit(options);
     const opening = Namespace.open({
-      ipv4: ipv4 === null ? undefined : { address: addressOf(ipv4), gateway: `${ipv4.gateway}` },
+      ipv4: ipv4 === null ? undefined : { address: addressOf(ipv4), gateway: routerOf(ipv4) },
       ipv6: ipv6 === null ? undefined : addressOf(ipv6),
       mtu: options.mtu,
       resolver: hasDns ? `${(ipv4 ?? ipv6)!.dns}` : undefined,

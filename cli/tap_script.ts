@@ -7,8 +7,8 @@
  * forwards go. Nobody else is on the link, so addresses are there without duplicate address detection, if /proc/sys can
  * be written; if not, IPv6 needs its second, and all else is the same.
  *
- * **IPv6** is a fixed address and the gateway's route, or made up by the kernel of the gateway's advertisements, which
- * are taken even if the namespace forwards packets, or switched off, or left as it is.
+ * **IPv6** is a fixed address with a route that is given or is learnt, or made up by the kernel of the gateway's
+ * advertisements, which are taken even if the namespace forwards packets, or switched off, or left as it is.
  *
  * @module
  */
@@ -29,6 +29,8 @@ export interface TapConfiguration {
   readonly gateway?: string | undefined;
   /** Address and prefix length of IPv6, or how else it comes to one. */
   readonly address6: string | "automatic" | "off" | "untouched";
+  /** The router of IPv6, written as that of IPv4, if it is not to be learnt by advertisements. */
+  readonly gateway6?: string | undefined;
 }
 
 /** `TapConfiguration.gateway` of this network: the gateway, told to be on the link if the subnet does not say that. */
@@ -37,8 +39,10 @@ export function routerOf(segment: Segment): string {
 }
 
 /** The words that `CONFIGURE_TAP` takes, from `$1` on. */
-export function tapWords({ name, mtu, mac = "", address = "", gateway = "", address6 }: TapConfiguration): string[] {
-  return [name, `${mtu}`, mac, address, gateway, address6];
+export function tapWords(
+  { name, mtu, mac = "", address = "", gateway = "", address6, gateway6 = "" }: TapConfiguration,
+): string[] {
+  return [name, `${mtu}`, mac, address, gateway, address6, gateway6];
 }
 
 /** Configures the interface. Its complaints go to stderr, and then it exits. */
@@ -54,7 +58,7 @@ case $6 in
   untouched) ;;
   *)
     configure disable_ipv6 0
-    configure accept_ra 2
+    configure accept_ra $([ "$7" ] && echo 0 || echo 2)
     configure ndisc_notify 1
     configure accept_dad 0 || nodad=nodad
     [ "$6" = automatic ] || configure autoconf 0
@@ -68,6 +72,8 @@ addr add $4 broadcast + dev $1
 route add default via $5 dev $1"
 case $6 in */*) lines="$lines
 addr add $6 dev $1 $nodad" ;; esac
+[ -z "$7" ] || lines="$lines
+route add ::/0 via $7 dev $1"
 if ! why=$(echo "$lines" | ip -batch - 2>&1); then
   case $why in *"Command failed"*) echo "$why" && exit 125 ;; esac
   echo "$lines" | while read -r words; do ip $words || exit 125; done || exit 125

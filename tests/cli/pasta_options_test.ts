@@ -1,17 +1,28 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { parsePasta, pastaHelp, type PastaOptions, pastaVersion } from "../../cli/pasta_options.ts";
+import type { HostConnection } from "../../net/linux/host_network.ts";
+import { parsePasta, pastaHelp, type PastaLine, type PastaOptions, pastaVersion } from "../../cli/pasta_options.ts";
 import { PASTA_ROWS } from "../../cli/pasta_rows.ts";
 import type { RunOptions } from "../../cli/options.ts";
 import { UsageError } from "../../cli/usage_error.ts";
 
-function optionsOf(line: string): PastaOptions {
-  const parsed = parsePasta(line.split(" "));
+const UPLINK: HostConnection = {
+  ipv4: { name: "wan0", mtu: 1500, addresses: ["192.0.2.7/24", "198.51.100.7/24"], gateway: "192.0.2.1" },
+  ipv6: { name: "wan0", mtu: 1500, addresses: ["2001:db8:7::7/64"], gateway: "fe80::1" },
+};
+const ALONE: HostConnection = { ipv4: undefined, ipv6: undefined };
+
+function parse(words: readonly string[], host: HostConnection = ALONE, shell = "/bin/sh"): PastaLine {
+  return parsePasta(words, { shell, connection: () => host });
+}
+
+function optionsOf(line: string, host: HostConnection = ALONE): PastaOptions {
+  const parsed = parse(line.split(" "), host);
   if (!("options" in parsed)) throw new Error(`${line} is for no namespace that is there`);
   return parsed.options;
 }
 
 function commandOf(line: string, shell?: string): { run: RunOptions; command: readonly string[] } {
-  const parsed = parsePasta(line === "" ? [] : line.split(" "), shell);
+  const parsed = parse(line === "" ? [] : line.split(" "), ALONE, shell);
   if (!("run" in parsed)) throw new Error(`${line} has no command`);
   return parsed;
 }
@@ -29,6 +40,7 @@ Deno.test("parsePasta follows the command lines of rootlesskit and of a bridge n
     gateway: "10.0.2.2",
     address6: "untouched",
   });
+  assertEquals(rootlesskit.serve.gateway.dnsAddresses, ["10.0.2.3"]);
   const { gateway } = rootlesskit.serve;
   assertEquals([gateway.hostLoopback, gateway.families, gateway.forwards], [false, "ipv4", []]);
   assertEquals([rootlesskit.quiet, rootlesskit.foreground, rootlesskit.quits], [false, false, true]);
@@ -63,11 +75,56 @@ Deno.test("parsePasta reads both spellings, names as ip netns has them, and port
     ...["192.0.2.1", "tcp:0.0.0.0/0", "tcp:::/0", "icmp:0.0.0.0/0", "icmp:::/0"],
   ]);
   assertEquals(
-    parsePasta(["--search", "a.example b.example.", "1"]),
-    parsePasta([
+    parse(["--search", "a.example b.example.", "1"]),
+    parse([
       ...["--dhcp-option", "domain-search=a.example,b.example", "1"],
     ]),
   );
+});
+
+Deno.test("parsePasta gives the guest what the host has, but for what is given", () => {
+  const network = (line: string, host = UPLINK) => optionsOf(line, host).serve.gateway.network;
+  const ipv4 = { guest: "192.0.2.7/24", gateway: "192.0.2.1", relaysSubnet: true };
+  const ipv6 = { guest: "2001:db8:7::7/64", gateway: "fe80::1", relaysSubnet: true };
+  assertEquals(network("1"), { ipv4, ipv6 });
+  assertEquals(network("-4 1"), { ipv4 });
+  assertEquals(network("-6 1"), { ipv6 });
+  assertEquals(network("1", { ...UPLINK, ipv6: undefined }), { ipv4 });
+  assertEquals(network("1", ALONE), { ipv4: { guest: "169.254.2.1/16", gateway: "169.254.2.2" } });
+  assertEquals(network("-a 192.0.2.9 -4 1"), { ipv4: { ...ipv4, guest: "192.0.2.9/24" } });
+  const far = { guest: "10.0.2.100/24", gateway: "10.0.2.2", relaysSubnet: false };
+  assertEquals(network("-a 10.0.2.100 -g 10.0.2.2 -4 1"), { ipv4: far });
+  assertEquals(network("-a 10.0.2.100 -4 1", ALONE), { ipv4: { ...far, gateway: "10.0.2.1" } });
+  assertEquals(network("-a 10.0.2.1 -n 16 -4 1", ALONE)?.ipv4?.gateway, "10.0.0.1");
+  assertEquals(network("-a fd00::1 1", ALONE), {
+    ipv6: { guest: "fd00::1/64", gateway: "fd00::2", relaysSubnet: false },
+  });
+  const { tap, serve } = optionsOf("--config-net -a 10.7.7.7/32 1", UPLINK);
+  assertEquals(tap, {
+    mtu: 65520,
+    mac: undefined,
+    address: "10.7.7.7/32",
+    gateway: "192.0.2.1 onlink",
+    address6: "2001:db8:7::7/64",
+    gateway6: "fe80::1",
+  });
+  assertEquals(serve.links, [{ kind: "tap", name: "wan0", netns: { pid: 1 } }]);
+  assertEquals(optionsOf("1").serve.links, [{ kind: "tap", name: "tap0", netns: { pid: 1 } }]);
+});
+
+Deno.test("parsePasta leads to the host's loopback by the gateway, by an address that is named in its place, or not at all", () => {
+  const host = (line: string) => {
+    const { hostLoopback, hostAliases, maps } = optionsOf(line, UPLINK).serve.gateway;
+    return [hostLoopback, hostAliases, maps];
+  };
+  assertEquals(host("1"), [true, [], []]);
+  assertEquals(host("--no-map-gw 1"), [false, [], []]);
+  assertEquals(host("--map-host-loopback none 1"), [false, [], []]);
+  assertEquals(host("--map-host-loopback 169.254.1.3 1"), [false, ["169.254.1.3"], []]);
+  const mapped = ["169.254.1.2=192.0.2.7", "fd00::7=2001:db8:7::7"];
+  assertEquals(host("--map-guest-addr 169.254.1.2 --map-guest-addr fd00::7 1"), [true, [], mapped]);
+  assertEquals(host("--map-guest-addr none 1"), [true, [], []]);
+  assertEquals(optionsOf("--map-guest-addr 169.254.1.2 1").serve.gateway.maps, []);
 });
 
 Deno.test("parsePasta takes what is no number for a COMMAND, and its options for the COMMAND's", () => {
@@ -101,9 +158,14 @@ Deno.test("parsePasta says in one line what is wrong, in getopt's words where ca
     ["-I a/b 1", "bad --ns-ifname a/b"],
     ["--ns-mac-addr 01:d4:18:d9:38:fb 1", "it is a group's address"],
     ["-4 -6 1", "--ipv4-only and --ipv6-only leave nothing"],
+    ["-6 1", "--ipv6-only needs an address, and the host has none"],
+    ["-a 10.0.0.1/32 1", "10.0.0.1 is alone in its network: give --gateway"],
+    ["-a 127.0.0.2 1", "it shares 127.0.0.0/8"],
+    ["-a 10.0.0.2 -g 10.0.0.2 1", "10.0.0.2 cannot be the guest's and the gateway's"],
+    ["--map-guest-addr x 1", "bad --map-guest-addr x"],
   ];
   for (const [line, message] of wrong) {
-    const error = assertThrows(() => parsePasta(line.split(" ")), UsageError, undefined, line);
+    const error = assertThrows(() => parse(line.split(" ")), UsageError, undefined, line);
     assertEquals(error.program, "pasta");
     assertStringIncludes(error.message, message);
     assertEquals(error.message.includes("\n"), false);
@@ -116,6 +178,6 @@ Deno.test("the help names every option, those of pasta once, and the version is 
   }
   assertStringIncludes(pastaHelp(), "--audit");
   assert(/^pasta 0\.0~git\d{8}\.\w+ \(hawser /.test(pastaVersion()));
-  assertEquals(parsePasta(["--help"]), { text: pastaHelp() });
-  assertEquals(parsePasta(["--config-net", "--version"]), { text: pastaVersion() });
+  assertEquals(parse(["--help"]), { text: pastaHelp() });
+  assertEquals(parse(["--config-net", "--version"]), { text: pastaVersion() });
 });

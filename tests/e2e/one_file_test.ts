@@ -64,7 +64,7 @@ slirp4netns
 pasta
 pasta: unrecognized option '--nonsense'
 pasta 1
-10.0.2.15/24
+169.254.2.1/16
 gone
 `;
 

@@ -7,9 +7,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { requires } from "../support/requirements.ts";
 import { Container, GET, server } from "./container.ts";
-import { hawser, type Outcome, shell, until } from "./run_support.ts";
+import { hawser, type HawserOptions, type Outcome, shell, until } from "./run_support.ts";
 
-const needs = requires("linux", "root", "tun", "unshare", "nsenter", "ip", "socat");
+const needs = requires("linux", "root", "tun", "unshare", "nsenter", "ip", "socat", "busybox");
 const DEADLINE_MS = 30_000;
 
 function test(name: string, fn: (folder: string) => Promise<void>): void {
@@ -27,6 +27,9 @@ function test(name: string, fn: (folder: string) => Promise<void>): void {
   });
 }
 
+/** A network that does not depend on this machine's. */
+const NETWORK = ["-4", "--ns-ifname=tap0", "--address=10.0.2.100", "--netmask=24", "--gateway=10.0.2.2", "--dns=none"];
+
 /** A `hawser pasta` in the background. */
 class Pasta implements AsyncDisposable {
   readonly pid: number;
@@ -38,8 +41,12 @@ class Pasta implements AsyncDisposable {
   }
 
   /** Starts it, and waits until whoever reads its outputs sees their end. */
-  static async start(folder: string, words: readonly string[], env: Record<string, string> = {}): Promise<Pasta> {
-    const file = `${folder}/pid`, started = await hawser(["pasta", "--dns", "none", "--pid", file, ...words], { env });
+  static async start(
+    folder: string,
+    words: readonly string[],
+    { network = NETWORK, ...options }: HawserOptions & { readonly network?: readonly string[] } = {},
+  ): Promise<Pasta> {
+    const file = `${folder}/pid`, started = await hawser(["pasta", "--pid", file, ...network, ...words], options);
     assertEquals(started.code, 0, started.stderr);
     return new Pasta(Number(await Deno.readTextFile(file)), started);
   }
@@ -74,9 +81,9 @@ test("returns when everything is ready, goes on in the background without a desc
   assertMatch(shown, /lo: <LOOPBACK,UP/);
   assertMatch(shown, /tap0: <.*UP.*mtu 65520/);
   assertStringIncludes(shown, "ether 0e:d4:18:d9:38:fb");
-  assertMatch(shown, /default via .* dev tap0/);
-  const [, gateway] = /default via (\S+)/.exec(shown)!;
-  assertEquals(await container.run(GET, `${gateway}:${host.port}`), "it is the host");
+  assertStringIncludes(shown, "inet 10.0.2.100/24 brd 10.0.2.255");
+  assertStringIncludes(shown, "default via 10.0.2.2 dev tap0");
+  assertEquals(await container.run(GET, `10.0.2.2:${host.port}`), "it is the host");
   const open = await shell('ls -l "/proc/$1/fd"', `${pasta.pid}`);
   for (const fd of [0, 1, 2]) assertMatch(open, new RegExp(` ${fd} -> /dev/null$`, "m"));
   assertEquals(open.includes("pipe:"), false, open);
@@ -130,16 +137,54 @@ test("leads ports of every address of the host to the container, over TCP and UD
   }
   assertEquals(await shell('echo hello | socat -t 5 - "UDP4:127.0.0.1:$1" | head -n 1', `${port}`), "udp");
   await serving;
-  const again = await hawser(["pasta", "-q", "-I", "tap1", "--dns=none", "-t", `${port}`, `${container.pid}`]);
+  const again = await hawser(["pasta", "-q", ...NETWORK, "-I", "tap1", "-t", `${port}`, `${container.pid}`]);
   assertEquals([again.code, again.stderr.split("\n").length], [1, 2]);
   assertMatch(again.stderr, new RegExp(`^pasta: .*${port}`));
+});
+
+test("gives what the host has, DNS and the host at addresses of 169.254.0.0/16, and nobody the host's loopback", async (folder) => {
+  // The host is a namespace with an uplink that leads nowhere.
+  await using host = await Container.start(
+    `ip link set lo up && ip link add up0 type veth peer name wire && ip link set wire up && ip link set up0 up &&
+     ip addr add 192.0.2.7/24 dev up0 && ip route add default via 192.0.2.1 &&
+     ip -6 addr add 2001:db8:7::7/64 dev up0 nodad && ip -6 route add default via fe80::1 dev up0`,
+  );
+  await using container = await Container.start();
+  const serving = host.run(
+    `timeout 60 socat TCP4-LISTEN:8000,bind=127.0.0.1,fork SYSTEM:'echo loopback' & loopback=$!
+     timeout 60 socat TCP4-LISTEN:8000,bind=192.0.2.7 SYSTEM:'echo IPv4' & four=$!
+     timeout 60 socat TCP6-LISTEN:8000,bind=[2001:db8:7::7] SYSTEM:'echo IPv6' && wait $four && kill $loopback`,
+  );
+  const listeners = async () => (await host.run("cat /proc/net/tcp /proc/net/tcp6")).split(":1F40 ").length - 1;
+  await until("it serves", async () => await listeners() === 3, DEADLINE_MS);
+  const words = ["--config-net", "--dns=127.0.0.1:9", "--dns-forward", "169.254.1.1", "--no-map-gw", "--quiet"];
+  for (const ports of ["-t", "-u", "-T", "-U"]) words.push(ports, "none");
+  for (const address of ["169.254.1.2", "fd00::1:2"]) words.push("--map-guest-addr", address);
+  const around = `exec nsenter -t ${host.pid} -n -- "$@"`;
+  await using _pasta = await Pasta.start(folder, [...words, `${container.pid}`], { network: [], around });
+  const shown = await container.run("ip addr; ip route; ip -6 route");
+  assertMatch(shown, /up0: <.*UP.*mtu 65520/);
+  for (const part of ["inet 192.0.2.7/24", "default via 192.0.2.1 dev up0", "inet6 2001:db8:7::7/64"]) {
+    assertStringIncludes(shown, part);
+  }
+  assertEquals(shown.match(/^default via fe80::1 dev up0/gm)?.length, 1, shown);
+  const names = await container.run("busybox nslookup host.containers.internal 169.254.1.1 || true");
+  assertStringIncludes(names, "192.0.2.1");
+  const get = (address: string) => container.run('socat -u -T 5 "$1" - 2>&1 || true', address);
+  for (const closed of ["TCP4:169.254.1.1:8000", "TCP4:169.254.1.3:8000", "TCP4:169.254.169.254:80"]) {
+    assertStringIncludes(await get(closed), "refused", closed);
+  }
+  assertEquals((await get("TCP4:192.0.2.1:8000")).includes("loopback"), false);
+  assertEquals(await get("TCP4:169.254.1.2:8000"), "IPv4");
+  assertEquals(await get("TCP6:[fd00::1:2]:8000"), "IPv6");
+  await serving;
 });
 
 test("logs to a file from when it is ready, and records to a descriptor that its caller has opened", async (folder) => {
   await using host = server(), container = await Container.start();
   const log = `${folder}/log`, audit = `${folder}/audit.jsonl`, rules = `${folder}/rules`;
   await Deno.writeTextFile(rules, `allow tcp:10.0.2.2:${host.port}\n`);
-  const words = ["--dns=none", "-P", `${folder}/pid`, "-l", log, "--audit", "fd:3", "--config-net", `${container.pid}`];
+  const words = [...NETWORK, "-P", `${folder}/pid`, "-l", log, "--audit", "fd:3", "--config-net", `${container.pid}`];
   const { code, stderr } = await hawser(["pasta", "-q", ...words], {
     around: `exec "$@" 3>>${audit}`,
     env: { HAWSER_RULES: rules },
@@ -163,9 +208,9 @@ test("logs to a file from when it is ready, and records to a descriptor that its
 test("runs a COMMAND, whose exit code is its own, in the foreground", async () => {
   await using host = server();
   const script = `printf 'GET / HTTP/1.0\\r\\n\\r\\n' | socat -t 5 - "TCP4:10.0.2.2:$1" | tail -n 1; exit 7`;
-  const ran = await hawser(["pasta", "--dns", "none", "--", "sh", "-c", script, "sh", `${host.port}`]);
+  const ran = await hawser(["pasta", ...NETWORK, "--", "sh", "-c", script, "sh", `${host.port}`]);
   assertEquals([ran.code, ran.stdout, ran.stderr], [7, "it is the host", ""]);
-  const { code, stdout } = await hawser(["pasta", "-D", "none"], {
+  const { code, stdout } = await hawser(["pasta", ...NETWORK], {
     stdin: "echo $((6*7)); exit 3",
     env: { SHELL: "/bin/sh" },
   });
@@ -190,7 +235,7 @@ test("says in one line what is wrong, and leaves nothing", async (folder) => {
     [["-I", "lo", pid], "Cannot create TAP interface lo"],
   ];
   for (const [words, message] of wrong) {
-    const { code, stderr } = await hawser(["pasta", "--dns", "none", ...words]);
+    const { code, stderr } = await hawser(["pasta", ...NETWORK, ...words]);
     assertEquals(code, 1, stderr);
     assertStringIncludes(stderr, `pasta: ${message}`);
     assertEquals(stderr.split("\n").length, 2, stderr);
