@@ -31,6 +31,8 @@ export const PASTA = "pasta";
 /** The version of pasta whose options these are. */
 const STANDS_FOR = "0.0~git20250503.587980c";
 const DEFAULT_IFNAME = "tap0";
+/** An interface that somebody else configures. */
+const DOWN = { mtu: undefined, address6: "untouched" } as const;
 const MOST_PID = 0x7fffffff;
 
 /** A namespace that is there. */
@@ -39,8 +41,8 @@ export interface PastaOptions {
   readonly serve: ServeOptions;
   /** The namespace. */
   readonly netns: NetnsSpec;
-  /** How the interface is configured, if it is. */
-  readonly tap: Omit<TapConfiguration, "name"> | undefined;
+  /** How the interface is configured. */
+  readonly tap: Omit<TapConfiguration, "name">;
   /** Whether it stays in the foreground. */
   readonly foreground: boolean;
   /** Whether nothing is said but what is wrong. */
@@ -83,13 +85,13 @@ export function parsePasta(args: readonly string[], { shell, connection }: Surro
   if (values.quiet && (values.debug || values.trace)) fail("--quiet and --debug say the opposite, give one of them");
   const netns = namespaceOf(values, operands), mtu = values.mtu ?? MOST_MTU;
   const { address, netmask, gateway: routers } = values, only = onlyOf(values);
-  const host = connection(values.interface);
+  const host = connectionOf(values, connection);
   const network = networkOf(PASTA, { address, netmask, gateway: routers, only }, host);
   const settings: GatewaySettings & LinkSettings = {
     ...gatewaySettings(PASTA, {
       ...values,
-      "tcp-ports": values["tcp-ports"].flat(),
-      "udp-ports": values["udp-ports"].flat(),
+      "tcp-ports": values["no-tcp"] ? [] : values["tcp-ports"].flat(),
+      "udp-ports": values["no-udp"] ? [] : values["udp-ports"].flat(),
       "subnet": undefined,
       "subnet6": undefined,
       "ipv4-only": network.ipv6 === undefined,
@@ -100,7 +102,7 @@ export function parsePasta(args: readonly string[], { shell, connection }: Surro
       "dns": dnsOf(values),
       "host": "ffi",
       "deny": [...values.deny, ...deniedProtocols(values)],
-      "dhcp-option": [...values["dhcp-option"], ...searchOf(values)],
+      "dhcp-option": [...values["dhcp-option"], ...dhcpOptionsOf(values)],
       "log-level": values.debug || values.trace ? "debug" : values["log-level"],
     }, { logLevel: "warn", shared: false, mtu, network }),
     ...linkSettings(values),
@@ -117,7 +119,7 @@ export function parsePasta(args: readonly string[], { shell, connection }: Surro
         mtu,
         offload: true,
         configure: values["config-net"],
-        outbound: values.outbound.map(String),
+        outbound: outboundOf(values, connection),
         pidFile: values.pid,
         readyFd: undefined,
         exitFd: undefined,
@@ -125,7 +127,7 @@ export function parsePasta(args: readonly string[], { shell, connection }: Surro
         wsOrigins: [],
       },
       netns,
-      tap: values["config-net"] ? { mtu, mac: values["ns-mac-addr"], ...tapOf(settings) } : undefined,
+      tap: { mac: values["ns-mac-addr"], ...(values["config-net"] ? { mtu, ...tapOf(settings) } : DOWN) },
       foreground: values.foreground,
       quiet: values.quiet,
       quits: !values["no-netns-quit"],
@@ -182,6 +184,24 @@ function onlyOf(values: Values): IpFamily | undefined {
   fail("--ipv4-only and --ipv6-only leave nothing, give one of them");
 }
 
+/** How the host is connected, through one interface or one for each family. */
+function connectionOf(values: Values, connection: Surroundings["connection"]): HostConnection {
+  const four = values["outbound-if4"], six = values["outbound-if6"];
+  if (values.interface !== undefined || (four === undefined && six === undefined)) return connection(values.interface);
+  return { ipv4: connection(four).ipv4, ipv6: connection(six).ipv6 };
+}
+
+/** From where flows go out, as addresses. */
+function outboundOf(values: Values, connection: Surroundings["connection"]): string[] {
+  const of = (family: IpFamily, option: "outbound-if4" | "outbound-if6"): string[] => {
+    const given = values.outbound.findLast((address) => familyOf(address) === family), name = values[option];
+    if (given !== undefined || name === undefined) return given === undefined ? [] : [`${given}`];
+    const own = addressOfHost(connection(name), family);
+    return own === undefined ? fail(`--${option} ${name}: it has no IPv${family} address`) : [`${own.address}`];
+  };
+  return [...of(4, "outbound-if4"), ...of(6, "outbound-if6")];
+}
+
 /** How the interface is configured for the networks of these settings. */
 function tapOf({ gateway }: GatewaySettings): Pick<TapConfiguration, "address" | "gateway" | "address6" | "gateway6"> {
   const { ipv4, ipv6 } = gatewayRules(gateway);
@@ -219,9 +239,12 @@ function deniedProtocols(values: Values): string[] {
     .flatMap((name) => [`${name}:0.0.0.0/0`, `${name}:::/0`]);
 }
 
-function searchOf({ search }: Values): string[] {
-  const domains = search === undefined || search === NONE ? [] : search.split(/\s+/).filter((word) => word !== "");
-  return domains.length === 0 ? [] : [`domain-search=${domains.map((name) => name.replace(/\.$/, "")).join(",")}`];
+function dhcpOptionsOf({ search = NONE, hostname, ...values }: Values): string[] {
+  const words = search === NONE || values["no-dhcp-search"] ? [] : search.split(/\s+/).filter((word) => word !== "");
+  return [
+    ...(words.length === 0 ? [] : [`domain-search=${words.map((name) => name.replace(/\.$/, "")).join(",")}`]),
+    ...(hostname === undefined ? [] : [`host-name=${hostname}`]),
+  ];
 }
 
 function fail(message: string): never {

@@ -11,14 +11,13 @@ import { parsePortSpec } from "../forward/port_spec.ts";
 import { parseDns } from "../nat/rules/translation_options.ts";
 import type { NetnsSpec } from "./link_spec.ts";
 import { LINK_ROWS } from "./link_settings.ts";
-import { checkedBy, MOST_MTU, readInteger } from "./values.ts";
+import { checkedBy, MOST_MTU, readInteger, readMtu } from "./values.ts";
 
 /** Where `ip netns` keeps the namespaces it has named. */
 const NAMED_NAMESPACES = "/run/netns/";
 /** As text: nothing of it. */
 export const NONE = "none";
 const EVERY_ADDRESS = "[::]/";
-const LEAST_MTU = 68;
 
 /** The rows. */
 export const PASTA_ROWS = {
@@ -48,7 +47,13 @@ export const PASTA_ROWS = {
     shown: "the host's, or tap0",
     read: readIfname,
   },
-  "mtu": { letter: "m", metavar: "N", help: "MTU of the interface, 68 to 65520", shown: "65520", read: readMtu },
+  "mtu": {
+    letter: "m",
+    metavar: "N",
+    help: "MTU of the interface, 576 to 65520; below 1280 IPv4 alone; 0: the default",
+    shown: `${MOST_MTU}`,
+    read: readMtuOrNone,
+  },
   "address": {
     letter: "a",
     metavar: "ADDR[/PREFIX]",
@@ -87,6 +92,21 @@ export const PASTA_ROWS = {
     shown: "the one with the default route",
     read: readIfname,
   },
+  "outbound-if4": {
+    metavar: "NAME",
+    help: "flows of IPv4 go out from this interface's address, which the guest has too, unless\n" +
+      "-i or -o say otherwise",
+    read: readIfname,
+  },
+  "outbound-if6": { metavar: "NAME", help: "the same of IPv6", read: readIfname },
+  "no-copy-routes": { help: "accepted: a default route is all the guest has" },
+  "no-copy-addrs": { help: "accepted: one address of each family is all the guest has" },
+  "mac-addr": {
+    letter: "M",
+    metavar: "MAC",
+    help: "accepted; the gateway's MAC address is 52:54:00:12:34:02",
+    read: readMac,
+  },
   "dns-forward": {
     metavar: "ADDR",
     help: "where the guest finds DNS, over UDP and TCP; once for each family",
@@ -95,7 +115,13 @@ export const PASTA_ROWS = {
     read: IpAddress.parse,
   },
   "dns-host": { metavar: "ADDR", help: "the same as --dns ADDR", repeatable: true, read: IpAddress.parse },
+  "dhcp-dns": { help: "accepted: DHCP and router advertisements tell where DNS is" },
+  "no-dhcp-dns": { help: "accepted; they tell it all the same" },
   "search": { letter: "S", metavar: "LIST", help: "domains, told by DHCP: separated by spaces, or none", read: asText },
+  "dhcp-search": { help: "accepted: DHCP tells what --search says" },
+  "no-dhcp-search": { help: "DHCP does not" },
+  "hostname": { letter: "H", metavar: "NAME", help: "the guest's name, told by DHCP", read: asText },
+  "fqdn": { metavar: "NAME", help: "accepted; DHCP does not tell it", read: asText },
   "map-host-loopback": {
     metavar: "ADDR|none",
     help: "an address that leads to the host's loopback, in place of the gateway's; none: no\n" +
@@ -148,7 +174,9 @@ export const PASTA_ROWS = {
   "no-netns-quit": { help: "go on when the namespace or PID is gone" },
   "config-net": { help: "set addresses, routes and MTU of the interface; a COMMAND always has them" },
   "ns-mac-addr": { metavar: "MAC", help: "the interface's MAC address, with --config-net", read: readMac },
-  "no-tcp": { help: "no TCP but to DNS: as --deny tcp:0.0.0.0/0 and ::/0, which an --allow of less overrules" },
+  "freebind": { help: "accepted; a port of an address that the host has not is an error all the same" },
+  "runas": { metavar: "USER", help: "refused: start it as that user", read: readUser },
+  "no-tcp": { help: "no TCP but to DNS, and no ports: as --deny with all addresses, which an --allow overrules" },
   "no-udp": { help: "the same of UDP" },
   "no-icmp": { help: "the same of echo" },
   "no-dhcp": { help: "accepted; who asks by DHCP is answered all the same" },
@@ -163,8 +191,8 @@ function asText(text: string): string {
   return text;
 }
 
-function readMtu(text: string): number {
-  return readInteger(text, LEAST_MTU, MOST_MTU);
+function readMtuOrNone(text: string): number {
+  return text === "0" ? MOST_MTU : readMtu(text);
 }
 
 function readIfname(text: string): string {
@@ -207,6 +235,10 @@ function readNetns(text: string): NetnsSpec {
     throw new TypeError("it is the path or the name of a network namespace");
   }
   return { path: text.includes("/") ? text : NAMED_NAMESPACES + text };
+}
+
+function readUser(): never {
+  throw new TypeError("Hawser stays who it is: start it as that user");
 }
 
 function readMac(text: string): string {

@@ -19,8 +19,8 @@ import type { Segment } from "../nat/rules/segment.ts";
 export interface TapConfiguration {
   /** Its name. */
   readonly name: string;
-  /** MTU in bytes. */
-  readonly mtu: number;
+  /** MTU in bytes; `undefined`: it is left down, for somebody else to configure. */
+  readonly mtu: number | undefined;
   /** Its MAC address, if it is to have another than the kernel gives it. */
   readonly mac?: string | undefined;
   /** Address and prefix length of IPv4; `undefined`: none. */
@@ -42,7 +42,7 @@ export function routerOf(segment: Segment): string {
 export function tapWords(
   { name, mtu, mac = "", address = "", gateway = "", address6, gateway6 = "" }: TapConfiguration,
 ): string[] {
-  return [name, `${mtu}`, mac, address, gateway, address6, gateway6];
+  return [name, `${mtu ?? ""}`, mac, address, gateway, address6, gateway6];
 }
 
 /** Configures the interface. Its complaints go to stderr, and then it exits. */
@@ -64,8 +64,10 @@ case $6 in
     [ "$6" = automatic ] || configure autoconf 0
     ;;
 esac
-lines="link set lo up
-link set $1 mtu $2\${3:+ address $3}
+lines="link set lo up"
+[ -z "$2$3" ] || lines="$lines
+link set $1\${2:+ mtu $2}\${3:+ address $3}"
+[ -z "$2" ] || lines="$lines
 link set $1 up"
 [ -z "$4" ] || lines="$lines
 addr add $4 broadcast + dev $1

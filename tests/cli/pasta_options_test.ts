@@ -63,9 +63,14 @@ Deno.test("parsePasta reads both spellings, names as ip netns has them, and port
   );
   assertEquals(short, long);
   assertEquals(short.serve.gateway.forwards, ["tcp:[::]/8080:80", "tcp:10.0.0.1/81", "udp:[::]/53"]);
-  assertEquals([short.tap, short.foreground, short.logFile], [undefined, true, "log"]);
-  assertEquals(optionsOf("--config-net -a 10.9.0.7/16 1").tap?.address, "10.9.0.7/16");
-  assertEquals(optionsOf("--config-net --ns-mac-addr 0e:d4:18:d9:38:fb 1").tap?.mac, "0e:d4:18:d9:38:fb");
+  assertEquals([short.tap.mtu, short.tap.address, short.foreground, short.logFile], [
+    undefined,
+    undefined,
+    true,
+    "log",
+  ]);
+  assertEquals(optionsOf("--config-net -a 10.9.0.7/16 1").tap.address, "10.9.0.7/16");
+  assertEquals(optionsOf("--config-net --ns-mac-addr 0e:d4:18:d9:38:fb 1").tap.mac, "0e:d4:18:d9:38:fb");
   assertEquals(optionsOf("-D none 1").serve.gateway.dns, "none");
   assertEquals(optionsOf("-D 192.0.2.1 -D 192.0.2.2 1").serve.gateway.dns, "192.0.2.1");
   assertEquals(optionsOf("--map-host-loopback none 1").serve.gateway.hostLoopback, false);
@@ -112,6 +117,29 @@ Deno.test("parsePasta gives the guest what the host has, but for what is given",
   assertEquals(optionsOf("1").serve.links, [{ kind: "tap", name: "tap0", netns: { pid: 1 } }]);
 });
 
+Deno.test("parsePasta takes interfaces of the host, and what DHCP tells", () => {
+  const six = { name: "wan6", mtu: 1500, addresses: ["2001:db8:8::8/64"], gateway: "fe80::8" };
+  const connection = (name?: string): HostConnection => name === "wan6" ? { ipv4: undefined, ipv6: six } : UPLINK;
+  const options = (line: string) => {
+    const parsed = parsePasta(line.split(" "), { shell: "", connection });
+    return "options" in parsed ? parsed.options.serve : undefined;
+  };
+  const both = options("--outbound-if4 wan0 --outbound-if6 wan6 1");
+  assertEquals(both?.outbound, ["192.0.2.7", "2001:db8:8::8"]);
+  assertEquals(both?.gateway.network?.ipv6?.guest, "2001:db8:8::8/64");
+  assertEquals(options("--outbound-if4 wan0 -o 192.0.2.1 1")?.outbound, ["192.0.2.1"]);
+  assertEquals(options("-i wan6 1")?.gateway.network, {
+    ipv6: { guest: "2001:db8:8::8/64", gateway: "fe80::8", relaysSubnet: true },
+  });
+  assertThrows(() => options("--outbound-if4 wan6 1"), UsageError, "--outbound-if4 wan6: it has no IPv4 address");
+  assertEquals(options("-H box --search a.example --mtu 0 1")?.gateway.dhcpOptions, [
+    "domain-search=a.example",
+    "host-name=box",
+  ]);
+  assertEquals(options("--search a.example --no-dhcp-search 1")?.gateway.dhcpOptions, []);
+  assertEquals(options("-t 80 -u 80 --no-tcp 1")?.gateway.forwards, ["udp:[::]/80"]);
+});
+
 Deno.test("parsePasta leads to the host's loopback by the gateway, by an address that is named in its place, or not at all", () => {
   const host = (line: string) => {
     const { hostLoopback, hostAliases, maps } = optionsOf(line, UPLINK).serve.gateway;
@@ -149,10 +177,11 @@ Deno.test("parsePasta says in one line what is wrong, in getopt's words where ca
     ["0", "invalid PID 0"],
     ["99999999999", "invalid PID 99999999999"],
     ["-q -d 1", "--quiet and --debug say the opposite"],
-    ["-m 65521 1", "bad --mtu 65521: it is a whole number from 68 to 65520"],
+    ["-m 65521 1", "bad --mtu 65521: it is a whole number from 576 to 65520"],
     ["-n 255.0.255.0 1", "bad --netmask 255.0.255.0: it is a netmask such as 255.255.255.0"],
     ["-n 33 1", "bad --netmask 33"],
     ["-a x 1", "bad --address x"],
+    ["--runas nobody 1", "bad --runas nobody: Hawser stays who it is"],
     ["-t 80-x 1", "bad --tcp-ports 80-x"],
     ["-T 80 1", "bad --tcp-ns 80: it is none"],
     ["-I a/b 1", "bad --ns-ifname a/b"],

@@ -111,6 +111,8 @@ test("ends when the path of the namespace is no longer its name, unless told not
     await shell(way, path);
     await pasta.ends();
     assertEquals(await stays.hasEnded(), false);
+    // Without --config-net that is somebody else's business.
+    assertEquals((await container.run("ip -brief link show tap1")).split(/\s+/)[1], "DOWN");
   }
 });
 
