@@ -7,7 +7,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { requires } from "../support/requirements.ts";
 import { Container, GET, server } from "./container.ts";
-import { hawser, type HawserOptions, type Outcome, shell, until } from "./run_support.ts";
+import { hawser, type HawserOptions, type Outcome, processesWith, shell, startHawser, until } from "./run_support.ts";
 
 const needs = requires("linux", "root", "tun", "unshare", "nsenter", "ip", "socat", "busybox");
 const DEADLINE_MS = 30_000;
@@ -205,6 +205,21 @@ test("logs to a file from when it is ready, and records to a descriptor that its
   await until("the record ends", async () => (await Deno.readTextFile(audit)).includes('"end"'), DEADLINE_MS);
   const events = (await Deno.readTextFile(audit)).trimEnd().split("\n").map((line) => JSON.parse(line).event);
   assertEquals(events, ["start", "open", "close", "refuse", "end"]);
+});
+
+test("is not there if whoever started it is gone before it was ready", async (folder) => {
+  await using container = await Container.start();
+  const rules = `${folder}/rules`, words = [...NETWORK, "--rules", rules, "--config-net", `${container.pid}`];
+  await shell('mkfifo "$1"', rules);
+  const launcher = startHawser(["pasta", ...words]);
+  // It is opened as soon as the process in the background reads its rules.
+  const writer = await Deno.open(rules, { write: true });
+  assertEquals((await processesWith(rules)).length, 2);
+  launcher.kill("SIGKILL");
+  await launcher.output();
+  writer.close();
+  await until("it has ended", async () => (await processesWith(rules)).length === 0, DEADLINE_MS);
+  assertStringIncludes(await container.run(SHOW_TAP), "does not exist");
 });
 
 test("runs a COMMAND, whose exit code is its own, in the foreground", async () => {
