@@ -92,11 +92,6 @@ export function openSinks({ audit, learn }: AuditSettings, report: (line: string
   return sinks;
 }
 
-/** Whether files are written that these name. */
-export function writesFiles({ audit, learn }: AuditSettings): boolean {
-  return learn !== undefined || (audit !== undefined && "path" in audit);
-}
-
 function outputOf(audit: AuditTarget): FileOutput | DescriptorOutput {
   return "path" in audit ? FileOutput.open(audit.path) : DescriptorOutput.open(audit.fd);
 }

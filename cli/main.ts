@@ -7,7 +7,6 @@ import { withRules } from "./gateway_settings.ts";
 import { writeStderr } from "./log.ts";
 import { type CommandLine, parseCommandLine } from "./options.ts";
 import { keepOnly, neededByRun, neededByServe } from "./permissions.ts";
-import { type ProgramName, STANDS_IN_FOR } from "./program_name.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** Exit code for a command line that cannot be followed. */
@@ -16,23 +15,10 @@ const USAGE = 2;
 const HAWSER_FAILED = 125;
 
 /**
- * Runs `program` with these words after it. `file` is the URL of the file that is the command, if the command is to
- * start itself once more. Resolves to the exit code.
+ * Does what these words say. `file` is the URL of the file that is the command, if the command is to start itself once
+ * more. Resolves to the exit code.
  */
-export async function main(
-  args: readonly string[],
-  program: ProgramName = "hawser",
-  file?: string,
-): Promise<number> {
-  const other = program === "hawser" ? STANDS_IN_FOR.find((name) => name === args[0]) : program;
-  if (other === "slirp4netns") {
-    const { slirp4netns } = await import("./slirp4netns.ts");
-    return await slirp4netns(program === other ? args : args.slice(1));
-  }
-  if (other === "pasta") {
-    const { pasta } = await import("./pasta.ts");
-    return await pasta(program === other ? args : args.slice(1));
-  }
+export async function main(args: readonly string[], file?: string): Promise<number> {
   try {
     return await follow(parseCommandLine(args), file);
   } catch (error) {

@@ -17,6 +17,7 @@ import { libc, MSG_NOSIGNAL } from "../net/linux/libc.ts";
 import { inheritedDescriptors, linkOf, originalCommandLine, originalEnvironment } from "../net/linux/process.ts";
 import { LineSocket, spawn } from "../net/linux/spawn.ts";
 import { writeStderr } from "./log.ts";
+import { keepOnly } from "./permissions.ts";
 import { openNull, replaceStderr } from "./standard_descriptors.ts";
 
 /** The file of this program, whatever has become of its name. */
@@ -37,6 +38,7 @@ export function isLaunched(): boolean {
  * Throws an `Error` if it cannot be started.
  */
 export async function launch(kept: readonly number[]): Promise<number> {
+  keepOnly(["read", "env", "ffi"]);
   const words = originalCommandLine(), env = originalEnvironment();
   if (words === undefined || env === undefined) {
     throw new Error("cannot go to the background without /proc, which is not mounted here: say --foreground");

@@ -7,7 +7,7 @@
  * @module
  */
 import type { Logger } from "../nat/base/logger.ts";
-import { writesFiles } from "./audit_settings.ts";
+import type { AuditSettings } from "./audit_settings.ts";
 import type { GatewaySettings } from "./gateway_settings.ts";
 import type { GuestSource } from "./guest_source.ts";
 import type { RunOptions } from "./options.ts";
@@ -55,6 +55,11 @@ export function neededByGateway({ host }: GatewaySettings, sources: readonly Gue
     ...when("net", isDeno),
     ...when("write", isDeno && hasPath),
   ];
+}
+
+/** Whether files are written that these name. */
+function writesFiles({ audit, learn }: AuditSettings): boolean {
+  return learn !== undefined || (audit !== undefined && "path" in audit);
 }
 
 function when(permission: Permission, isNeeded: boolean): Permission[] {

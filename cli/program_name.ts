@@ -13,6 +13,16 @@ export const STANDS_IN_FOR = ["slirp4netns", "pasta"] as const;
 /** A name of the command. */
 export type ProgramName = "hawser" | typeof STANDS_IN_FOR[number];
 
+/** The program that is called by the file at `url` and these words, and the words that are left for it. */
+export function calledProgram(
+  url: string,
+  args: readonly string[],
+): { program: ProgramName; words: readonly string[] } {
+  const program = programName(url),
+    other = program === "hawser" ? STANDS_IN_FOR.find((name) => name === args[0]) : program;
+  return other === undefined || other === program ? { program, words: args } : { program: other, words: args.slice(1) };
+}
+
 /** The program that a file is, whose URL this is: one that Hawser stands in for if it is called so, else `hawser`. */
 export function programName(url: string): ProgramName {
   // The module of an executable that was compiled lies inside it, whatever its own name is.

@@ -7,7 +7,7 @@
  * @module
  */
 import { hide } from "./hardening.ts";
-import { programName } from "./program_name.ts";
+import { calledProgram } from "./program_name.ts";
 import { guardSignals } from "./signals.ts";
 import { denoVersionProblem } from "./version.ts";
 
@@ -20,6 +20,24 @@ export async function start(url: string): Promise<never> {
     console.error(`hawser: ${problem}`);
     Deno.exit(125);
   }
-  const { main } = await import("./main.ts");
-  Deno.exit(await main(Deno.args, programName(url), url));
+  Deno.exit(await begin(url));
+}
+
+/** Each program loads what it needs alone. */
+async function begin(url: string): Promise<number> {
+  const { program, words } = calledProgram(url, Deno.args);
+  switch (program) {
+    case "pasta": {
+      const { pasta } = await import("./pasta.ts");
+      return await pasta(words);
+    }
+    case "slirp4netns": {
+      const { slirp4netns } = await import("./slirp4netns.ts");
+      return await slirp4netns(words);
+    }
+    case "hawser": {
+      const { main } = await import("./main.ts");
+      return await main(words, url);
+    }
+  }
 }
