@@ -51,7 +51,7 @@ rootfs() {
       mkdir -p "$root$(dirname "$file")" && cp -Ln "$DEBIAN$file" "$root$file"
     done
   done
-  for file in libnss_dns.so.2 libnss_files.so.2 libresolv.so.2; do
+  for file in libnss_dns.so.2 libnss_files.so.2 libresolv.so.2 libgcc_s.so.1; do
     cp -L "$DEBIAN/lib/x86_64-linux-gnu/$file" "$root/lib/x86_64-linux-gnu/$file"
   done
   # What podman's own tests ask their image for.
@@ -139,6 +139,7 @@ machine() {
   in_internet socat TCP4-LISTEN:7001,bind=$WEB4,fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR' 2>/dev/null &
   in_internet iperf3 -s -B $WEB4 >/dev/null 2>&1 &
   in_internet "$T/deno" eval --quiet "$DNS_SERVER" &
+  iperf3 -s -B $HOST4 >/dev/null 2>&1 &
   busybox httpd -f -p $HOST4:$EVERY -h "$T/www" &
   busybox httpd -f -p "[$HOST6]:$EVERY" -h "$T/www" &
   busybox httpd -f -p 127.0.0.1:$LOCAL -h "$T/www" &
@@ -234,7 +235,6 @@ part_command() {
   # For another namespace: it returns when the interface is there, and whoever reads its output sees that end.
   unshare -r -n sleep 1000 & local holder=$! pid
   until_true 10 other_network $holder
-  mkdir -p "$T/run/ns"
   mkfifo "$T/run/out"
   timeout 30 cat "$T/run/out" >"$T/run/said" & local reader=$!
   pasta --quiet --config-net --pid "$T/run/pasta.pid" $holder >"$T/run/out" 2>&1 </dev/null
@@ -246,6 +246,15 @@ part_command() {
   kill -TERM "$pid"
   until_true 10 dead "$pid"
   kill $holder
+  # nsjail's words, in the foreground. Here nobody waits until the interface is there.
+  unshare -r -n sleep 1000 & holder=$!
+  until_true 10 other_network $holder
+  pasta -f -q --no-dhcp --no-dhcpv6 --no-ra --config-net --no-map-gw -a 10.255.255.2 -n 255.255.255.0 -g 10.255.255.1 -a fc00::2 -g fc00::1 -t none -u none -T none -U none -I eth7 $holder & pid=$!
+  until_true 10 in_net $holder sh -c "ip addr show eth7 | grep -q 'inet 10.255.255.2/24'"
+  until_true 10 in_net $holder sh -c "ip addr show eth7 | grep -q 'inet6 fc00::2'"
+  same "a file of the internet" "$(in_net $holder sh -c "busybox $(fetch $WEB4)")" "$DIGEST"
+  kill $holder
+  kill $pid 2>/dev/null
   # What cannot be: a line on stderr, and 1.
   has "a namespace that is not there" "$(pasta --config-net --netns /nowhere/ns 2>&1)" "/nowhere/ns"
   pasta --config-net --netns /nowhere/ns 2>/dev/null
@@ -522,6 +531,8 @@ kit() {
   rootlesskit --net=pasta --mtu=65520 --copy-up=/etc --disable-host-loopback --state-dir "$state" --port-driver implicit "$@" sh -c '
     nsenter=
     [ -z "${ROOTLESSKIT_STATE_DIR:-}" ] || [ ! -e "$ROOTLESSKIT_STATE_DIR/netns" ] || nsenter="nsenter --net=$ROOTLESSKIT_STATE_DIR/netns"
+    # This rootlesskit does not wait for pasta.
+    for i in $(seq 100); do $nsenter ip addr show tap0 | grep -q LOWER_UP && break; sleep 0.1; done
     $nsenter ip addr; $nsenter busybox '"$(fetch $WEB4)"'; echo ready
     exec $nsenter socat TCP-LISTEN:8400,fork,reuseaddr SYSTEM:"read -r line; echo \$line from \$SOCAT_PEERADDR"' >"$T/run/kit.log" 2>&1 & kit=$!
   until_true 10 kit_ready $kit
@@ -553,13 +564,13 @@ part_many() {
   same "what remains" "$(remains)" "$before"
 }
 
-# speed_of TRANSFER…: Mbit/s of a transfer to or from the internet.
-speed_of() { pod base iperf3 -c $WEB4 -t "${HWP_SECONDS:-5}" -f m "$@" | awk '/receiver/ { print int($7) }'; }
-# Mbit/s of one into a container, by a published port.
+# speed_of ADDRESS [-R]: Mbit/s of a transfer to or from a server there.
+speed_of() { pod base iperf3 -t "${HWP_SECONDS:-5}" -f m -c "$@" | awk '/receiver/ { print int($7) }'; }
+# speed_in ADDRESS: Mbit/s of one into a container, by a published port.
 speed_in() {
   podman run -d -q --name s1 -p 8000:5201 base iperf3 -s >/dev/null
-  until_true 10 sh -c 'echo | socat -t 1 - TCP4:127.0.0.1:8000 >/dev/null 2>&1'
-  iperf3 -c $HOST4 -p 8000 -t "${HWP_SECONDS:-5}" -f m "$@" | awk '/receiver/ { print int($7) }'
+  sleep 1
+  iperf3 -c "$1" -p 8000 -t "${HWP_SECONDS:-5}" -f m | awk '/receiver/ { print int($7) }'
   podman rm -f -t 0 s1 >/dev/null
 }
 # median COMMAND…: milliseconds, of seven.
@@ -577,7 +588,7 @@ part_speed() {
   for round in 1 2 3; do
     for program in "$HWP_PASTA" /usr/bin/pasta; do
       ln -sfn "$program" "$T/run/helpers/pasta"
-      echo "round $round of $program: up $(speed_of) Mbit/s, down $(speed_of -R) Mbit/s, in $(speed_in) Mbit/s, podman run $(median pod base true) ms, pasta true $(median "$program" --quiet --config-net -- true) ms" >&3
+      echo "round $round of $program: to the host $(speed_of $HOST), from it $(speed_of $HOST -R), to the internet $(speed_of $WEB4), from it $(speed_of $WEB4 -R), to a published port $(speed_in $HOST4), by loopback $(speed_in 127.0.0.1) Mbit/s, podman run $(median pod base true) ms, pasta true $(median "$program" --quiet --config-net -- true) ms" >&3
     done
   done
   ln -sfn "$HWP_PASTA" "$T/run/helpers/pasta"
