@@ -102,6 +102,10 @@ export interface Libc {
   kill(pid: number, signal: number): number;
   /** access(2). */
   access(path: Uint8Array, mode: number): number;
+  /** inotify_init1(2). */
+  inotifyInit(flags: number): number;
+  /** inotify_add_watch(2). */
+  inotifyAddWatch(inotify: number, path: Uint8Array, events: number): number;
   /** socketpair(2); `pair` holds two 32-bit descriptors. */
   socketpair(family: number, type: number, protocol: number, pair: Int32Array): number;
   /** recv(2), on a thread of Deno's pool. */

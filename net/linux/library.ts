@@ -56,6 +56,8 @@ const SYMBOLS = {
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   kill: { parameters: ["i32", "i32"], result: "i32" },
   access: { parameters: ["buffer", "i32"], result: "i32" },
+  inotifyInit: { name: "inotify_init1", parameters: ["i32"], result: "i32" },
+  inotifyAddWatch: { name: "inotify_add_watch", parameters: ["i32", "buffer", "u32"], result: "i32" },
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   recvAsync: { name: "recv", parameters: ["i32", "buffer", "usize", "i32"], result: "i32", nonblocking: true },
   interfaceIndex: { name: "if_nametoindex", parameters: ["buffer"], result: "u32" },
