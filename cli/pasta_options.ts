@@ -10,6 +10,7 @@
  * @module
  */
 import type { HostConnection } from "../net/linux/host_network.ts";
+import type { NetworkPlans } from "../nat/rules/network_plan.ts";
 import { familyOf, type IpFamily } from "../nat/rules/policy.ts";
 import { GATEWAY_ROWS, gatewayRules, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { getopt } from "./getopt.ts";
@@ -98,7 +99,7 @@ export function parsePasta(args: readonly string[], { shell, connection }: Surro
       "ipv6-only": network.ipv4 === undefined,
       "map": [...values.map, ...mapsOf(values, host)],
       ...hostLoopbackOf(values),
-      "dns-address": values["dns-forward"].map(String),
+      "dns-address": dnsAddressesOf(values, network),
       "dns": dnsOf(values),
       "host": "ffi",
       "deny": [...values.deny, ...deniedProtocols(values)],
@@ -210,6 +211,11 @@ function tapOf({ gateway }: GatewaySettings): Pick<TapConfiguration, "address" |
     ...(ipv6 && { gateway6: routerOf(ipv6) }),
     address6: ipv6 === null ? "untouched" : `${ipv6.guest}/${ipv6.subnet.prefix}`,
   };
+}
+
+/** Callers name an address of IPv4 whatever the guest has. */
+function dnsAddressesOf(values: Values, { ipv4, ipv6 }: NetworkPlans): string[] {
+  return values["dns-forward"].filter((address) => (familyOf(address) === 4 ? ipv4 : ipv6) !== undefined).map(String);
 }
 
 function dnsOf(values: Values): string | undefined {

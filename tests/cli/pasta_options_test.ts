@@ -27,6 +27,13 @@ function commandOf(line: string, shell?: string): { run: RunOptions; command: re
   return parsed;
 }
 
+Deno.test("parsePasta passes over podman's address for DNS where the guest has none of its family", () => {
+  const six = optionsOf("-6 --dns-forward 169.254.1.1 --map-guest-addr 169.254.1.2 --netns /run/n", UPLINK);
+  assertEquals([six.serve.gateway.dnsAddresses, six.serve.gateway.families], [[], "ipv6"]);
+  const both = optionsOf("--dns-forward 169.254.1.1 --dns-forward fd00::3 --netns /run/n", UPLINK);
+  assertEquals(both.serve.gateway.dnsAddresses, ["169.254.1.1", "fd00::3"]);
+});
+
 Deno.test("parsePasta follows the command lines of rootlesskit and of a bridge network", () => {
   const rootlesskit = optionsOf(
     "--stderr --ns-ifname=tap1 --mtu=1500 --config-net --address=10.0.2.100 --netmask=24 --gateway=10.0.2.2 " +
