@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { checkForwards, parseForward } from "../forward/port_spec.ts";
+import { type AutoPorts, checkForwards, parseForward, splitForward } from "../forward/port_spec.ts";
 import type { Gateway, GatewayOptions } from "../mod.ts";
 import { DEFAULT_NAMES_TTL_S } from "../nat/rules/bindings.ts";
 import type { HostAddresses, HostNetwork } from "../nat/host.ts";
@@ -49,6 +49,8 @@ export type PlainOptions = Omit<GatewayOptions, "host" | "logger" | "signal" | "
 export interface GatewaySettings extends AuditSettings {
   /** What the library is told. What the user left out is not there: the library knows the default. */
   readonly gateway: PlainOptions;
+  /** Ports that follow what listens in the guest's namespace. */
+  readonly autoPorts: readonly AutoPorts[];
   /** Files of rules, which `withRules` reads. */
   readonly rulesFiles: readonly string[];
   /** Which host sockets. */
@@ -78,7 +80,8 @@ export const GATEWAY_ROWS = {
     letter: "t",
     metavar: "SPEC",
     help: "host TCP ports that lead to the guest's: 8080, 8080:80, 80,443:8443, [::1]/80,\n" +
-      "8000-8009:9000-9009, 127.0.0.1/8080:10.0.2.20/80; 0:80 takes a free one; repeatable",
+      "8000-8009:9000-9009, 127.0.0.1/8080:10.0.2.20/80; 0:80 takes a free one; all, ~5000 (not\n" +
+      "that one); 0.0.0.0%eth0/80: clients by eth0 alone; auto: what listens there; repeatable",
     repeatable: true,
     read: readTcpPorts,
   },
@@ -180,8 +183,9 @@ export function gatewaySettings(
     network?: NetworkPlans;
   },
 ): GatewaySettings {
+  const ports = [...values["tcp-ports"], ...values["udp-ports"]].map(splitForward);
   const gateway: PlainOptions = {
-    forwards: [...values["tcp-ports"], ...values["udp-ports"]],
+    forwards: ports.flatMap(({ fixed }) => fixed),
     maps: values.map,
     dnsAddresses: values["dns-address"],
     hostAliases: values["host-address"],
@@ -213,6 +217,7 @@ export function gatewaySettings(
   }
   return {
     gateway,
+    autoPorts: ports.flatMap(({ auto }) => auto),
     rulesFiles: rulesFiles(values),
     ...auditSettings(program, values, defaults.readAudit ?? AUDIT_ROWS.audit.read),
     host: values.host ?? (Deno.build.os === "linux" ? "ffi" : "deno"),
@@ -241,7 +246,12 @@ export function gatewayRules({ hostAddresses = true, ...options }: PlainOptions)
 
 /** Tells where each forward listens and leads, a line each, whatever is logged. */
 export function reportForwards(gateway: Gateway): void {
-  for (const forward of gateway.forwards.list()) writeStderr(`forwarding ${forward}\n`);
+  const forwards = gateway.forwards.list(), some = forwards.filter(({ isOptional }) => isOptional);
+  for (const forward of forwards) if (!forward.isOptional) writeStderr(`forwarding ${forward}\n`);
+  for (const protocol of ["tcp", "udp"]) {
+    const count = some.filter((forward) => forward.protocol === protocol).length;
+    if (count > 0) writeStderr(`forwarding ${protocol} ${count} ports that nobody else has, each to the same one\n`);
+  }
 }
 
 /** Which families the guests have, if that was said. Throws a `UsageError` if options want one that is left out. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { parsePortSpec } from "../forward/port_spec.ts";
+import { parsePortRequest } from "../forward/port_spec.ts";
 import { checkFlowLimit } from "../nat/flow/quota.ts";
 import { checkNamesTtl } from "../nat/rules/bindings.ts";
 
@@ -78,13 +78,13 @@ export function readCaptureFile(text: string): string {
 
 /** Forwards of TCP ports, in the form that a gateway takes. */
 export function readTcpPorts(text: string): string {
-  parsePortSpec("tcp", text);
+  parsePortRequest("tcp", text);
   return `tcp:${text}`;
 }
 
 /** Forwards of UDP ports, in the form that a gateway takes. */
 export function readUdpPorts(text: string): string {
-  parsePortSpec("udp", text);
+  parsePortRequest("udp", text);
   return `udp:${text}`;
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export * from "./auto_forwards.ts";
 export * from "./forwarder.ts";
 export * from "./port_forwards.ts";
 export * from "./port_spec.ts";

@@ -29,6 +29,8 @@ export interface Forward extends AsyncDisposable {
   readonly host: string;
   /** That port. */
   readonly hostPort: number;
+  /** Whether it is one of `all` ports, which nobody named one by one. */
+  readonly isOptional: boolean;
   /** Where it leads: `80`, or `10.0.2.20:80` where the guest's address was named. */
   readonly guest: string;
   /**
@@ -58,12 +60,25 @@ export class PortForwards {
    * what was asked for is bound then.
    */
   async add(specs: string | readonly string[]): Promise<Forward[]> {
+    return await this.addPorts((typeof specs === "string" ? [specs] : specs).flatMap(parseForward));
+  }
+
+  /** The same for specs that have been read. Of those that are optional, those that can be bound; one at least. */
+  async addPorts(wanted: readonly PortSpec[]): Promise<Forward[]> {
     if (this.#closed) throw new Deno.errors.BadResource("Cannot add forwards: the gateway is closed");
-    const wanted = (typeof specs === "string" ? [specs] : specs).flatMap(parseForward);
     checkForwards(wanted, this.#parts.nat.rules, [...this.#live].map(({ spec }) => spec));
     const bound: LiveForward[] = [];
+    let refusal: unknown;
     try {
-      for (const spec of wanted) bound.push(new LiveForward(spec, this.#parts));
+      for (const spec of wanted) {
+        try {
+          bound.push(new LiveForward(spec, this.#parts));
+        } catch (error) {
+          if (!spec.isOptional) throw error;
+          refusal ??= error;
+        }
+      }
+      if (bound.length === 0 && refusal !== undefined) throw refusal;
     } catch (error) {
       await Promise.all(bound.map((forward) => forward.remove()));
       throw error;
@@ -117,6 +132,10 @@ class LiveForward implements Forward, ForwardTarget, HostListenHandler {
 
   get hostPort(): number {
     return this.spec.port;
+  }
+
+  get isOptional(): boolean {
+    return this.spec.isOptional ?? false;
   }
 
   get guest(): string {
@@ -176,6 +195,10 @@ class LiveForward implements Forward, ForwardTarget, HostListenHandler {
       case "privileged":
         throw new Deno.errors.PermissionDenied(
           `${failed}: port ${port} is for privileged users alone here, take one from 1024 on`,
+        );
+      case "deviceNotAvailable":
+        throw new Deno.errors.NotSupported(
+          `${failed}: there is no interface ${this.spec.device}, or these sockets cannot listen by one alone (--host ffi can)`,
         );
       case "addressNotAvailable":
         throw new Deno.errors.AddrNotAvailable(`${failed}: no interface of this host has the address ${address}`);

@@ -21,6 +21,7 @@ import type {
   HostListener,
   HostListenError,
   HostListenHandler,
+  HostListenPlace,
   HostNetwork,
   HostTcpSocket,
   HostUdpHandler,
@@ -128,8 +129,9 @@ export class DenoHost implements HostNetwork {
   }
 
   /** Listens on `local`. */
-  listenTcp(local: HostEndpoint, handler: HostListenHandler): HostListener | HostListenError {
+  listenTcp(local: HostListenPlace, handler: HostListenHandler): HostListener | HostListenError {
     if (this.#disposed !== undefined) return "other";
+    if (local.device !== undefined) return "deviceNotAvailable";
     const listener = listenDenoTcp(this.#context, local, handler);
     if (typeof listener !== "string") this.#listeners.add(listener);
     return listener;
@@ -148,8 +150,9 @@ export class DenoHost implements HostNetwork {
   }
 
   /** Opens a UDP socket on `local`. */
-  bindUdp(local: HostEndpoint, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError {
+  bindUdp(local: HostListenPlace, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError {
     if (this.#disposed !== undefined) return "other";
+    if (local.device !== undefined) return "deviceNotAvailable";
     const socket = bindDenoUdp(this.#context, local, handler);
     if (typeof socket !== "string") this.#udp.add(socket);
     return socket;

@@ -19,6 +19,7 @@ import type {
   HostListener,
   HostListenError,
   HostListenHandler,
+  HostListenPlace,
   HostNetwork,
   HostPingHandler,
   HostPingSocket,
@@ -111,7 +112,7 @@ export class LinuxHost implements HostNetwork {
   }
 
   /** Listens on `local`. */
-  listenTcp(local: HostEndpoint, handler: HostListenHandler): HostListener | HostListenError {
+  listenTcp(local: HostListenPlace, handler: HostListenHandler): HostListener | HostListenError {
     return listenLinuxTcp(this.#tcp, local, handler);
   }
 
@@ -121,7 +122,7 @@ export class LinuxHost implements HostNetwork {
   }
 
   /** Opens a UDP socket on `local`. */
-  bindUdp(local: HostEndpoint, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError {
+  bindUdp(local: HostListenPlace, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError {
     return bindLinuxUdp(this.#udp, local, handler);
   }
 

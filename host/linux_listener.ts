@@ -18,6 +18,7 @@ import { LEFT_BY_FLOWS } from "../net/linux/descriptors.ts";
 import {
   AF_INET,
   AF_INET6,
+  cString,
   errno,
   IPPROTO_IPV6,
   IPV6_V6ONLY,
@@ -28,13 +29,14 @@ import {
   SOL_SOCKET,
 } from "../net/linux/libc.ts";
 import { readSockaddr, SOCKADDR_SIZE, writeSockaddr } from "../net/linux/sockaddr.ts";
-import type { HostEndpoint, HostListener, HostListenError, HostListenHandler } from "../nat/host.ts";
+import type { HostEndpoint, HostListener, HostListenError, HostListenHandler, HostListenPlace } from "../nat/host.ts";
 import { listenError } from "./linux_error.ts";
 import { type LinuxTcpOwner, LinuxTcpSocket, setTcpOptions } from "./linux_tcp.ts";
 
 const ACCEPTS_PER_TURN = 64;
 /** Clients that the kernel may keep waiting; it cuts this to net.core.somaxconn. */
 const BACKLOG = 4096;
+const SO_BINDTODEVICE = 25;
 const ENABLE = new Uint8Array([1, 0, 0, 0]);
 const DISABLE = new Uint8Array(4);
 
@@ -93,7 +95,7 @@ export class LinuxListener implements HostListener {
 /** Listens on `local`, or answers why that cannot be. */
 export function listenLinuxTcp(
   owner: LinuxListenOwner,
-  local: HostEndpoint,
+  local: HostListenPlace,
   handler: HostListenHandler,
 ): LinuxListener | HostListenError {
   const { libc } = owner;
@@ -112,7 +114,7 @@ export function listenLinuxTcp(
 export function bindLinux(
   libc: Libc,
   type: number,
-  { address, port }: HostEndpoint,
+  { address, port, device }: HostListenPlace,
 ): { fd: number; local: HostEndpoint } | HostListenError {
   const isIpv4 = address.isIpv4;
   const fd = libc.socket(isIpv4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK_CLOEXEC, 0);
@@ -121,6 +123,13 @@ export function bindLinux(
   if (type === SOCK_STREAM) {
     libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, ENABLE, ENABLE.length);
     setTcpOptions(libc, fd);
+  }
+  if (device !== undefined) {
+    const name = cString(device);
+    if (libc.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length) < 0) {
+      libc.close(fd);
+      return "deviceNotAvailable";
+    }
   }
   if (libc.bind(fd, sockaddr, writeSockaddr(sockaddr, address, port)) < 0) return closed(libc, fd);
   sockaddrLength[0] = SOCKADDR_SIZE;

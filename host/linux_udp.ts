@@ -12,6 +12,7 @@ import type {
   HostEndpoint,
   HostError,
   HostListenError,
+  HostListenPlace,
   HostUdpHandler,
   HostUdpSocket,
 } from "../nat/host.ts";
@@ -78,7 +79,7 @@ export function openLinuxUdp(owner: LinuxUdpOwner, family: 4 | 6, handler: HostU
 /** Opens a UDP socket on `local`, or answers why that cannot be. */
 export function bindLinuxUdp(
   owner: LinuxUdpOwner,
-  local: HostEndpoint,
+  local: HostListenPlace,
   handler: HostUdpHandler,
 ): HostBoundUdpSocket | HostListenError {
   const bound = bindLinux(owner.libc, SOCK_DGRAM, local);

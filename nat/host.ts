@@ -62,6 +62,8 @@ export type HostListenError =
   | "addressInUse"
   /** A port that ordinary users may not listen on. */
   | "privileged"
+  /** There is no interface of that name, or this program cannot listen by one alone. */
+  | "deviceNotAvailable"
   /** No interface has the address. */
   | "addressNotAvailable"
   /** This program has not been granted the address. */
@@ -78,6 +80,12 @@ export interface HostEndpoint {
   readonly port: number;
   /** Of a link-local address of IPv6: the interface through which it is reached, by name or number. */
   readonly zone?: string;
+}
+
+/** Where a program listens. */
+export interface HostListenPlace extends HostEndpoint {
+  /** The interface by which clients come; any unless given. */
+  readonly device?: string;
 }
 
 /** The host's own addresses, as they are at any time. */
@@ -250,14 +258,14 @@ export interface HostNetwork extends AsyncDisposable {
   /** Connects to `address`; the answer comes to the handler, never before this returns. Throws nothing. */
   connectTcp(target: HostEndpoint, handler: HostConnectHandler): HostTcpSocket;
   /** Listens on `local`, port 0 for a free one, or answers why it cannot. `::` takes clients of both families. */
-  listenTcp(local: HostEndpoint, handler: HostListenHandler): HostListener | HostListenError;
+  listenTcp(local: HostListenPlace, handler: HostListenHandler): HostListener | HostListenError;
   /** Opens a UDP socket of the family of `address`. Returns the error where the host has no more. */
   openUdp(family: 4 | 6, handler: HostUdpHandler): HostUdpSocket | HostError;
   /**
    * Opens a UDP socket on `local`, port 0 for a free one, or answers why it cannot. `::` takes datagrams of both
    * families.
    */
-  bindUdp(local: HostEndpoint, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError;
+  bindUdp(local: HostListenPlace, handler: HostUdpHandler): HostBoundUdpSocket | HostListenError;
   /**
    * Opens a ping socket of this family. Returns the error where the host has none: `exhausted` for now, another one for
    * good. Absent from a host that never has.

@@ -23,6 +23,7 @@ const DEFAULTS: RunOptions = {
   mtu: 65520,
   offload: true,
   isolate: false,
+  autoPorts: [],
   rulesFiles: [],
   audit: undefined,
   learn: undefined,

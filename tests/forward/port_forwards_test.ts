@@ -70,3 +70,19 @@ Deno.test("PortForwards.add takes forwards while others run, and each can be rem
   assertEquals(script.forwards.list(), [added]);
   assertEquals([script.listener().closed, script.udpSocket().closed], [true, false]);
 });
+
+Deno.test("PortForwards.add leaves out ports of all that cannot be had, and fails only if there is none", async () => {
+  const script = new ForwardScript();
+  script.host.listenErrors.set(81, "addressInUse").set(82, "privileged");
+  const forwards = await script.forwards.add("tcp:all,~1-79,~84-65535");
+  assertEquals(forwards.map(({ hostPort, isOptional }) => [hostPort, isOptional]), [[80, true], [83, true]]);
+  await assertRejects(() => script.forwards.add("tcp:~1-80,~82-65535"), Deno.errors.AddrInUse, "port 81");
+  assertEquals(script.forwards.list(), forwards);
+});
+
+Deno.test("PortForwards.add names the interface that is not there", async () => {
+  const script = new ForwardScript();
+  script.host.listenErrors.set(80, "deviceNotAvailable");
+  const add = () => script.forwards.add("tcp:0.0.0.0%eth7/80");
+  await assertRejects(add, Deno.errors.NotSupported, "there is no interface eth7");
+});

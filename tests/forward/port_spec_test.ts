@@ -1,5 +1,12 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { checkOverlaps, formatPortSpec, parseForward, parsePortSpec } from "../../forward/port_spec.ts";
+import {
+  checkOverlaps,
+  formatPortSpec,
+  parseForward,
+  parsePortRequest,
+  parsePortSpec,
+  splitForward,
+} from "../../forward/port_spec.ts";
 
 function read(text: string): string[] {
   return parsePortSpec("tcp", text).map(formatPortSpec);
@@ -67,7 +74,6 @@ Deno.test("parsePortSpec says what is wrong and what would be right", () => {
     ["/80", "nothing before the slash is no IP address"],
     ["[127.0.0.1]/80", "[127.0.0.1] before the slash is no IP address"],
     ["300.0.0.1/80", "300.0.0.1 before the slash is no IP address"],
-    ["127.0.0.1%lo/80", "names an interface"],
     ["127.0.0.1:8080:80", "a slash and not a colon ends the address, write 127.0.0.1/8080:80"],
     ["[::1]:8080:80", "write [::1]/8080:80"],
     ["127.0.0.1/80,127.0.0.2/81", "the address of 127.0.0.2/81 must stand in front of the list"],
@@ -83,10 +89,16 @@ Deno.test("parsePortSpec says what is wrong and what would be right", () => {
     ["80:[fd00::5]:80", '"[fd00::5]:80" is no port of the guest'],
     ["0:[fd00::5]", "name the guest's: 0:[fd00::5]/80"],
     ["8080:80/tcp", "80/tcp names a protocol"],
-    ["auto", '"auto" is not supported, name the ports'],
-    ["all", '"all" is not supported'],
-    ["none", '"none" is not supported'],
-    ["80-90,~85", "excluding ports (~85) is not supported"],
+    ["auto", '"auto" follows what listens in a namespace, which only the command knows; name the ports'],
+    ["80,auto", '"auto" follows what listens in a namespace'],
+    ["80,none", '"none" stands alone'],
+    ["all:http", '"http" is no address of a guest'],
+    ["~", '"~" leaves out no port, write ~8080'],
+    ["~http", '"~http" leaves out no port'],
+    ["80,~90-80", "90-80 runs backwards, write 80-90"],
+    ["~70000", "excluded port 70000 is not from 0 to 65535"],
+    ["127.0.0.1%/80", '"" behind the % is no interface\'s name'],
+    ["127.0.0.1%an-interface-name/80", '"an-interface-name" behind the % is no interface'],
     ["80,80", "tcp 127.0.0.1:80 -> 80 overlaps tcp 127.0.0.1:80 -> 80, each port can be given once"],
     ["80-90,85:1", "tcp 127.0.0.1:85 -> 1 overlaps tcp 127.0.0.1:85 -> 85"],
   ];
@@ -126,4 +138,52 @@ Deno.test("checkOverlaps takes wildcards for every address they cover, each tran
   }
   // What is bound already is not judged.
   checkOverlaps(spec("tcp:81"), [...spec("tcp:80"), ...spec("tcp:80")]);
+});
+
+Deno.test("parsePortSpec leaves out what is excluded, wherever that stands, and reads interfaces", () => {
+  const forms: [string, string[]][] = [
+    ["80-83,~81-82", ["tcp 127.0.0.1:80 -> 80", "tcp 127.0.0.1:83 -> 83"]],
+    ["~443,443,444:8444", ["tcp 127.0.0.1:444 -> 8444"]],
+    ["80,~80", []],
+    ["none", []],
+    ["0.0.0.0%eth0/80", ["tcp 0.0.0.0:80 by eth0 -> 80"]],
+    ["[::1]%lo/80:90", ["tcp [::1]:80 by lo -> 90"]],
+    ["%wlan0.5/80", ["tcp [::]:80 by wlan0.5 -> 80"]],
+  ];
+  for (const [text, specs] of forms) assertEquals(read(text), specs, text);
+});
+
+Deno.test("parsePortSpec takes all for every port that is not ephemeral, each to be left out if it cannot be had", () => {
+  const all = parsePortSpec("udp", "::1/all:10.0.2.20"), ports = new Set(all.map(({ port }) => port));
+  assertEquals(all.every(({ isOptional }) => isOptional), true);
+  assertEquals(formatPortSpec(all[0]!), "udp [::1]:1 -> 10.0.2.20:1");
+  assertEquals([32767, 32768, 60999, 61000, 65535].map((port) => ports.has(port)), [true, false, false, true, true]);
+  const some = parsePortSpec("tcp", "~1000-65535,~5");
+  assertEquals([some.length, some.some(({ port }) => port === 5)], [998, false]);
+  // Nobody is told of an overlap with a port that may be left out.
+  checkOverlaps([...parsePortSpec("tcp", "all"), ...parsePortSpec("tcp", "80")]);
+  checkOverlaps([...parsePortSpec("tcp", "0.0.0.0%eth0/80"), ...parsePortSpec("tcp", "0.0.0.0%eth1/80")]);
+  const same = [...parsePortSpec("tcp", "0.0.0.0%eth0/80"), ...parsePortSpec("tcp", "80")];
+  assertThrows(() => checkOverlaps(same), RangeError, "tcp 127.0.0.1:80 -> 80 overlaps tcp 0.0.0.0:80 by eth0 -> 80");
+});
+
+Deno.test("parsePortRequest and splitForward tell what is to be followed from what is fixed", () => {
+  const { fixed, auto } = parsePortRequest("tcp", "[::]%eth0/80,auto,~22,~8000-8999");
+  assertEquals(fixed.map(formatPortSpec), ["tcp [::]:80 by eth0 -> 80"]);
+  assertEquals([auto?.protocol, `${auto?.address}`, auto?.device], ["tcp", "::", "eth0"]);
+  assertEquals([22, 23, 7999, 8000, 8999].map((port) => auto?.isExcluded(port)), [true, false, false, true, true]);
+  const texts: [string, string[], number][] = [
+    ["tcp:80", ["tcp:80"], 0],
+    ["tcp:none", ["tcp:none"], 0],
+    ["udp:auto", [], 1],
+    ["udp:auto,~53", [], 1],
+    ["tcp:::1/auto,80:[fd00::20]/90,~81", ["tcp:::1/80:[fd00::20]/90,~81"], 1],
+    ["tcp:[::1]%lo/auto,80", ["tcp:[::1]%lo/80"], 1],
+  ];
+  for (const [text, kept, followed] of texts) {
+    const split = splitForward(text);
+    assertEquals([split.fixed, split.auto.length], [kept, followed], text);
+    split.fixed.forEach(parseForward);
+  }
+  assertThrows(() => splitForward("sctp:auto"), TypeError, "it begins with tcp: or udp:");
 });

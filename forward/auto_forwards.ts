@@ -1,0 +1,221 @@
+/**
+ * Forwards that follow what listens in a guest's namespace: each port is forwarded while somebody listens there.
+ *
+ * A source tells what listens (`net/linux/listening_sockets.ts` on Linux, anything else for programs), as often as
+ * `look` is called. Then forwards are added and taken back until both are the same:
+ *
+ * - A port that listens on every address, or on one of the guest's, gets a forward to the same port of the guest.
+ * - A port that listens on the namespace's loopback alone cannot be reached from outside of it. A `LoopbackDoor` opens
+ *   a way inside the namespace, and the forward leads there. It listens on the host's loopback alone, whatever was
+ *   asked for, because whoever listens on loopback means programs that run beside him.
+ * - A port that the host does not give (somebody has it, or it is for privileged users) is told once, and tried again
+ *   for as long as it is listened on.
+ *
+ * Connections go on when their port is no longer listened on. UDP has no listeners: every socket that is bound and not
+ * connected counts.
+ *
+ * @module
+ */
+import { Cidr, formatEndpoint, IpAddress } from "../net/wire/address.ts";
+import type { Logger } from "../nat/base/logger.ts";
+import type { Forward, PortForwards } from "./port_forwards.ts";
+import type { AutoPorts, ForwardProtocol, PortSpec } from "./port_spec.ts";
+
+/** How long a port that the host did not give is left alone. */
+const RETRY_MS = 1000;
+const LOOPBACK = ["127.0.0.0/8", "::1/128"].map(Cidr.parse);
+const LOOPBACK_ADDRESSES = ["127.0.0.1", "::1"].map(IpAddress.parse);
+const ANY = ["::", "0.0.0.0"].map(IpAddress.parse);
+
+/** A socket that listens, or one of UDP that is bound and not connected. */
+export interface Listening {
+  /** Its transport. */
+  readonly protocol: ForwardProtocol;
+  /** Its address: `::` or `0.0.0.0` stand for every one. */
+  readonly address: IpAddress;
+  /** Its port. */
+  readonly port: number;
+}
+
+/** Who knows what listens in a namespace. */
+export interface ListeningSource {
+  /** What listens now. Throws an `Error` if that cannot be told any more. */
+  read(): readonly Listening[];
+}
+
+/** Who opens a way to the loopback addresses of a namespace. */
+export interface LoopbackDoor {
+  /**
+   * Opens a way to what listens on this loopback address and port. Resolves to the guest's address and port where it
+   * begins; rejects with an `Error` if there is none.
+   */
+  open(listening: Listening): Promise<{ readonly address: IpAddress; readonly port: number }>;
+  /** Closes that way. */
+  close(listening: Listening): void;
+  /** Whether the door itself listens there. */
+  isOwn(listening: Listening): boolean;
+}
+
+/** What forwards follow, and how. */
+export interface AutoForwardsOptions {
+  /** The forwards of the gateway. */
+  readonly forwards: PortForwards;
+  /** What listens. */
+  readonly source: ListeningSource;
+  /** The ports of the host that follow it. */
+  readonly ports: readonly AutoPorts[];
+  /** The way to loopback, if there is one. */
+  readonly door?: LoopbackDoor | undefined;
+  /** Who hears of what is forwarded and what is not. */
+  readonly logger: Pick<Logger, "info" | "warn">;
+  /** Called with each forward that was added. */
+  added?(forward: Forward): void;
+  /** Monotonic milliseconds. */
+  now(): number;
+}
+
+/** Forwards that follow what listens. */
+export class AutoForwards implements AsyncDisposable {
+  readonly #options: AutoForwardsOptions;
+  readonly #followed = new Map<string, Followed>();
+
+  /** None yet. */
+  constructor(options: AutoForwardsOptions) {
+    this.#options = options;
+  }
+
+  /** Looks what listens, and adds and takes back forwards. Throws what the source throws. */
+  look(): void {
+    const wanted = new Map<string, Listening>(), { source, door } = this.#options;
+    for (const listening of source.read()) {
+      if (door?.isOwn(listening)) continue;
+      const key = `${listening.protocol} ${listening.port}`, other = wanted.get(key);
+      // Who listens on every address can be reached at that one too.
+      if (other === undefined || isLoopback(other)) wanted.set(key, listening);
+    }
+    for (const [key, followed] of this.#followed) {
+      const listening = wanted.get(key);
+      if (listening !== undefined && isSameWay(listening, followed.listening)) continue;
+      this.#followed.delete(key);
+      followed.end();
+    }
+    for (const [key, listening] of wanted) this.#follow(key, listening);
+  }
+
+  /** Takes all of them back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = [...this.#followed.values()].map((followed) => followed.end());
+    this.#followed.clear();
+    await Promise.all(ended);
+  }
+
+  #follow(key: string, listening: Listening): void {
+    const known = this.#followed.get(key);
+    if (known !== undefined) return known.tryAgain();
+    const specs = this.#options.ports.flatMap((ports) => specsFor(ports, listening));
+    if (specs.length > 0) this.#followed.set(key, new Followed(this.#options, listening, specs));
+  }
+}
+
+/** One port that listens. */
+class Followed {
+  readonly listening: Listening;
+  readonly #options: AutoForwardsOptions;
+  /** What is not forwarded yet. */
+  #specs: readonly PortSpec[];
+  readonly #forwards: Forward[] = [];
+  #triedAt = -Infinity;
+  #isTrying = false;
+  #hasEnded = false;
+  #usesDoor = false;
+  #told = "";
+
+  constructor(options: AutoForwardsOptions, listening: Listening, specs: readonly PortSpec[]) {
+    this.#options = options;
+    this.listening = listening;
+    this.#specs = specs;
+    this.tryAgain();
+  }
+
+  /** Adds what the host did not give before. */
+  tryAgain(): void {
+    const { now } = this.#options;
+    if (this.#specs.length === 0 || this.#isTrying || now() - this.#triedAt < RETRY_MS) return;
+    this.#triedAt = now();
+    this.#isTrying = true;
+    void this.#add().catch((error) => this.#tell(error.message)).finally(() => this.#isTrying = false);
+  }
+
+  /** Takes its forwards back. */
+  async end(): Promise<void> {
+    this.#hasEnded = true;
+    const { door, logger } = this.#options;
+    if (this.#usesDoor) door?.close(this.listening);
+    for (const forward of this.#forwards) logger.info(`No longer forwarding ${forward}`);
+    await Promise.all(this.#forwards.splice(0).map((forward) => forward.remove()));
+  }
+
+  async #add(): Promise<void> {
+    const target = isLoopback(this.listening) ? await this.#openDoor() : undefined;
+    const to = target === undefined ? {} : { guestAddress: target.address, guestPort: target.port };
+    const refused: PortSpec[] = [];
+    for (const spec of this.#specs) {
+      if (this.#hasEnded) return;
+      try {
+        const [forward] = await this.#options.forwards.addPorts([{ ...spec, ...to }]);
+        if (this.#hasEnded) return await forward!.remove();
+        this.#forwards.push(forward!);
+        this.#options.added?.(forward!);
+      } catch (error) {
+        refused.push(spec);
+        this.#tell(error instanceof Error ? error.message : String(error));
+      }
+    }
+    this.#specs = refused;
+  }
+
+  async #openDoor(): Promise<{ readonly address: IpAddress; readonly port: number }> {
+    const { door } = this.#options, { protocol, address, port } = this.listening;
+    const what = `Cannot forward ${protocol} ${port}: it listens on ${formatEndpoint(address, port)} alone`;
+    if (door === undefined) throw new Error(`${what}, let it listen on 0.0.0.0 or [::]`);
+    this.#usesDoor = true;
+    try {
+      return await door.open(this.listening);
+    } catch (error) {
+      throw new Error(`${what}, and there is no way to it: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  /** Tells why a port is not forwarded, once. */
+  #tell(why: string): void {
+    if (this.#hasEnded || this.#told === why) return;
+    this.#told = why;
+    this.#options.logger.warn(`${why}; it is tried again while somebody listens there`);
+  }
+}
+
+/** Where the host listens for clients of this port: nowhere, if it is left out or may not be had from there. */
+function specsFor(ports: AutoPorts, { protocol, address, port }: Listening): PortSpec[] {
+  if (ports.protocol !== protocol || ports.isExcluded(port)) return [];
+  const { isExcluded: _, ...on } = ports;
+  const at = (address: IpAddress) => ({ ...on, address, port, guestAddress: null, guestPort: port });
+  if (!LOOPBACK.some((range) => range.contains(address)) || isLoopbackAddress(ports.address)) {
+    return [at(ports.address)];
+  }
+  const { device: _device, ...anywhere } = on;
+  const isAny = ANY.some((any) => any.equals(ports.address));
+  return isAny ? LOOPBACK_ADDRESSES.map((address) => ({ ...at(address), ...anywhere, address })) : [];
+}
+
+function isLoopback({ address }: Listening): boolean {
+  return isLoopbackAddress(address);
+}
+
+function isLoopbackAddress(address: IpAddress): boolean {
+  return LOOPBACK.some((range) => range.contains(address));
+}
+
+/** Whether a forward to one of them serves the other. */
+function isSameWay(a: Listening, b: Listening): boolean {
+  return isLoopback(a) ? isLoopback(b) && a.address.equals(b.address) : !isLoopback(b);
+}
