@@ -4,7 +4,7 @@
  * @module
  */
 import { readHostConnection } from "../net/linux/host_network.ts";
-import { cString, libc } from "../net/linux/libc.ts";
+import { AF_INET6, cString, libc, SOCK_CLOEXEC, SOCK_DGRAM } from "../net/linux/libc.ts";
 import { withRules } from "./gateway_settings.ts";
 import { writeStdout } from "./log.ts";
 import { NamespaceWatch } from "./namespace_watch.ts";
@@ -19,7 +19,7 @@ const DEFAULT_SHELL = "/bin/sh";
 /** Does what the words after `pasta` say. Resolves to the exit code. Throws an `Error` that says what is wrong. */
 export async function followPasta(args: readonly string[]): Promise<number> {
   const shell = fromEnvironment("SHELL") ?? DEFAULT_SHELL;
-  const line = parsePasta(args, { shell, connection: readHostConnection });
+  const line = parsePasta(args, { shell, hasIpv6: hasIpv6(), connection: readHostConnection });
   if ("text" in line) {
     writeStdout(line.text);
     return 0;
@@ -57,4 +57,11 @@ async function serveNamespace(options: PastaOptions): Promise<number> {
       else if (log !== undefined) replaceStderr(log, kept);
     },
   });
+}
+
+/** Whether this kernel has IPv6. */
+function hasIpv6(): boolean {
+  const fd = libc().socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd >= 0) libc().close(fd);
+  return fd >= 0;
 }

@@ -74,25 +74,28 @@ type Values = OptionValues<typeof ROWS>;
 export interface Surroundings {
   /** The COMMAND if nothing else is said. */
   readonly shell: string;
+  /** Whether the host has sockets of IPv6. */
+  readonly hasIpv6: boolean;
   /** How the host is connected, through the interface of this name or by default. Throws an `Error`. */
   connection(name: string | undefined): HostConnection;
 }
 
 /** Reads the words after `hawser pasta`. Throws a `UsageError`. */
-export function parsePasta(args: readonly string[], { shell, connection }: Surroundings): PastaLine {
+export function parsePasta(args: readonly string[], { shell, hasIpv6, connection }: Surroundings): PastaLine {
   const { values, operands } = getopt(PASTA, ROWS, args, { endAtOperand: true });
   if (values.help) return { text: pastaHelp() };
   if (values.version) return { text: pastaVersion() };
   if (values.quiet && (values.debug || values.trace)) fail("--quiet and --debug say the opposite, give one of them");
   const netns = namespaceOf(values, operands), mtu = values.mtu ?? MOST_MTU;
   const { address, netmask, gateway: routers } = values, only = onlyOf(values);
+  const everywhere = only === 4 || !hasIpv6 ? "0.0.0.0/" : "[::]/";
   const host = connectionOf(values, connection);
   const network = networkOf(PASTA, { address, netmask, gateway: routers, only }, host);
   const settings: GatewaySettings & LinkSettings = {
     ...gatewaySettings(PASTA, {
       ...values,
-      "tcp-ports": values["no-tcp"] ? [] : values["tcp-ports"].flat(),
-      "udp-ports": values["no-udp"] ? [] : values["udp-ports"].flat(),
+      "tcp-ports": values["no-tcp"] ? [] : portsOf("tcp", values["tcp-ports"], everywhere),
+      "udp-ports": values["no-udp"] ? [] : portsOf("udp", values["udp-ports"], everywhere),
       "subnet": undefined,
       "subnet6": undefined,
       "ipv4-only": network.ipv6 === undefined,
@@ -216,6 +219,14 @@ function tapOf({ gateway }: GatewaySettings): Pick<TapConfiguration, "address" |
 /** Callers name an address of IPv4 whatever the guest has. */
 function dnsAddressesOf(values: Values, { ipv4, ipv6 }: NetworkPlans): string[] {
   return values["dns-forward"].filter((address) => (familyOf(address) === 4 ? ipv4 : ipv6) !== undefined).map(String);
+}
+
+/** Forwards of ports; SPECs without an address are on `everywhere`. */
+function portsOf(protocol: "tcp" | "udp", specs: readonly string[], everywhere: string): string[] {
+  return specs.filter((spec) => spec !== NONE).map((spec) => {
+    const hasAddress = spec.includes("/") && !/^\d+(-\d+)?:/.test(spec);
+    return `${protocol}:${hasAddress ? spec : everywhere + spec}`;
+  });
 }
 
 function dnsOf(values: Values): string | undefined {

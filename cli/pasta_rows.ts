@@ -7,7 +7,7 @@
  * @module
  */
 import { Cidr, IpAddress, isGroupMac, parseMac } from "../net/wire/address.ts";
-import { parsePortSpec } from "../forward/port_spec.ts";
+import { parsePortRequest } from "../forward/port_spec.ts";
 import { parseDns } from "../nat/rules/translation_options.ts";
 import type { NetnsSpec } from "./link_spec.ts";
 import { LINK_ROWS } from "./link_settings.ts";
@@ -17,7 +17,6 @@ import { checkedBy, MOST_MTU, readInteger, readMtu } from "./values.ts";
 const NAMED_NAMESPACES = "/run/netns/";
 /** As text: nothing of it. */
 export const NONE = "none";
-const EVERY_ADDRESS = "[::]/";
 
 /** The rows. */
 export const PASTA_ROWS = {
@@ -151,7 +150,7 @@ export const PASTA_ROWS = {
     letter: "t",
     metavar: "SPEC",
     help: "TCP ports of the host, on every address, that lead to the guest's: 8080:80, ADDR/8080,\n" +
-      "8000-8009; none; repeatable",
+      "ADDR%IF/80, 8000-8009, all, ~5000 (not that one), auto (what listens there), none;\nrepeatable",
     repeatable: true,
     read: (text: string) => readPorts("tcp", text),
   },
@@ -218,12 +217,10 @@ function readAddressOrNone(text: string): IpAddress | typeof NONE {
   return text === NONE ? NONE : IpAddress.parse(text);
 }
 
-function readPorts(protocol: "tcp" | "udp", text: string): readonly string[] {
-  if (text === NONE) return [];
-  const [head] = text.split("/", 1), hasAddress = text.includes("/") && !/^\d+(-\d+)?:/.test(head!);
-  const spec = hasAddress ? text : EVERY_ADDRESS + text;
-  parsePortSpec(protocol, spec);
-  return [`${protocol}:${spec}`];
+/** A SPEC whose address may be left out, which then is every one. */
+function readPorts(protocol: "tcp" | "udp", text: string): string {
+  parsePortRequest(protocol, text);
+  return text;
 }
 
 function readNone(text: string): void {

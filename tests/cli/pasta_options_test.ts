@@ -12,7 +12,7 @@ const UPLINK: HostConnection = {
 const ALONE: HostConnection = { ipv4: undefined, ipv6: undefined };
 
 function parse(words: readonly string[], host: HostConnection = ALONE, shell = "/bin/sh"): PastaLine {
-  return parsePasta(words, { shell, connection: () => host });
+  return parsePasta(words, { shell, hasIpv6: true, connection: () => host });
 }
 
 function optionsOf(line: string, host: HostConnection = ALONE): PastaOptions {
@@ -124,11 +124,33 @@ Deno.test("parsePasta gives the guest what the host has, but for what is given",
   assertEquals(optionsOf("1").serve.links, [{ kind: "tap", name: "tap0", netns: { pid: 1 } }]);
 });
 
+Deno.test("parsePasta leads ports of every address, or of those that are named, and knows what follows", () => {
+  const ports = (line: string, hasIpv6 = true) => {
+    const parsed = parsePasta(line.split(" "), { shell: "", hasIpv6, connection: () => UPLINK });
+    if (!("options" in parsed)) throw new Error(line);
+    const { gateway: { forwards }, autoPorts } = parsed.options.serve;
+    return [
+      ...forwards!,
+      ...autoPorts.map(({ protocol, address, isExcluded }) => {
+        return `${protocol} ${address} ${[80, 81].map(isExcluded)}`;
+      }),
+    ];
+  };
+  assertEquals(ports("-t 80 -t 127.0.0.1/81 -u 82-83 1"), ["tcp:[::]/80", "tcp:127.0.0.1/81", "udp:[::]/82-83"]);
+  assertEquals(ports("-4 -t 80 1"), ["tcp:0.0.0.0/80"]);
+  assertEquals(ports("-t 80 1", false), ["tcp:0.0.0.0/80"]);
+  assertEquals(ports("-t %eth0/80 -t ::1/81 -t 82:192.0.2.7/82 1"), [
+    ...["tcp:%eth0/80", "tcp:::1/81", "tcp:[::]/82:192.0.2.7/82"],
+  ]);
+  assertEquals(ports("-t none -u none 1"), []);
+  assertEquals(ports("-t auto,~80 -u 127.0.0.1/auto 1"), ["tcp :: true,false", "udp 127.0.0.1 false,false"]);
+});
+
 Deno.test("parsePasta takes interfaces of the host, and what DHCP tells", () => {
   const six = { name: "wan6", mtu: 1500, addresses: ["2001:db8:8::8/64"], gateway: "fe80::8" };
   const connection = (name?: string): HostConnection => name === "wan6" ? { ipv4: undefined, ipv6: six } : UPLINK;
   const options = (line: string) => {
-    const parsed = parsePasta(line.split(" "), { shell: "", connection });
+    const parsed = parsePasta(line.split(" "), { shell: "", hasIpv6: true, connection });
     return "options" in parsed ? parsed.options.serve : undefined;
   };
   const both = options("--outbound-if4 wan0 --outbound-if6 wan6 1");

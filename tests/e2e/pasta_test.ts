@@ -123,7 +123,8 @@ test("leads ports of every address of the host to the container, over TCP and UD
     return listener.addr.port;
   })();
   const words = ["--config-net", "-t", `${port}:7000`, "-u", `${port}:7000`, `${container.pid}`];
-  await using pasta = await Pasta.start(folder, words);
+  const network = [...NETWORK.slice(1), "--address=fd00:9::7", "--gateway=fd00:9::1"];
+  await using pasta = await Pasta.start(folder, words, { network });
   assertEquals(pasta.started.stderr, `forwarding tcp [::]:${port} -> 7000\nforwarding udp [::]:${port} -> 7000\n`);
   const serving = container.run(
     `timeout 60 socat TCP4-LISTEN:7000,fork SYSTEM:'echo tcp' & tcp=$!
