@@ -60,7 +60,8 @@ function planOf(
   if (address === undefined) return undefined;
   const isNear = own?.network.contains(address) ?? false, netmask = family === 4 ? wishes.netmask : undefined;
   const prefix = given?.prefix ?? netmask ?? (isNear ? own!.prefix : DEFAULT_PREFIX[family]);
-  const gateway = wishes.gateway.findLast((address) => familyOf(address) === family) ?? router ??
+  const far = router === undefined || IpAddress.parse(router).equals(address) ? undefined : router;
+  const gateway = wishes.gateway.findLast((address) => familyOf(address) === family) ?? far ??
     neighbourOf(new Cidr(address, prefix));
   if (gateway === undefined) throw new UsageError(program, `${address} is alone in its network: give --gateway`);
   return { guest: `${address}/${prefix}`, gateway: `${gateway}`, relaysSubnet: isNear };

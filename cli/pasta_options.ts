@@ -11,6 +11,7 @@
  */
 import type { HostConnection } from "../net/linux/host_network.ts";
 import type { NetworkPlans } from "../nat/rules/network_plan.ts";
+import { IpAddress } from "../net/wire/address.ts";
 import { familyOf, type IpFamily } from "../nat/rules/policy.ts";
 import { GATEWAY_ROWS, gatewayRules, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { getopt } from "./getopt.ts";
@@ -224,7 +225,9 @@ function dnsAddressesOf(values: Values, { ipv4, ipv6 }: NetworkPlans): string[] 
 /** Forwards of ports; SPECs without an address are on `everywhere`. */
 function portsOf(protocol: "tcp" | "udp", specs: readonly string[], everywhere: string): string[] {
   return specs.filter((spec) => spec !== NONE).map((spec) => {
-    const hasAddress = spec.includes("/") && !/^\d+(-\d+)?:/.test(spec);
+    const head = spec.slice(0, Math.max(0, spec.indexOf("/")));
+    const hasAddress = head !== "" &&
+      (!/^\d+(-\d+)?:/.test(head) || IpAddress.tryParse(head.replace(/%.*/, "")) !== undefined);
     return `${protocol}:${hasAddress ? spec : everywhere + spec}`;
   });
 }

@@ -3,9 +3,10 @@
  *
  * It is told in words what is wanted, sets `lo` and the interface up, and says nothing unless something fails. All of
  * it is one `ip`, because starting programs is most of what it costs; that of busybox, which takes no batch, is started
- * once a line. Addresses are announced (`arp_notify`, `ndisc_notify`), so that the gateway knows whither clients of
- * forwards go. Nobody else is on the link, so addresses are there without duplicate address detection, if /proc/sys can
- * be written; if not, IPv6 needs its second, and all else is the same.
+ * once a line. Addresses are announced (`arp_notify`, of IPv4 those that are there when the interface comes up;
+ * `ndisc_notify`), so that the gateway knows whither clients of forwards go. Nobody else is on the link, so addresses
+ * are there without duplicate address detection, if /proc/sys can be written; if not, IPv6 needs its second, and all
+ * else is the same.
  *
  * **IPv6** is a fixed address with a route that is given or is learnt, or made up by the kernel of the gateway's
  * advertisements, which are taken even if the namespace forwards packets, or switched off, or left as it is.
@@ -67,10 +68,11 @@ esac
 lines="link set lo up"
 [ -z "$2$3" ] || lines="$lines
 link set $1\${2:+ mtu $2}\${3:+ address $3}"
+[ -z "$4" ] || lines="$lines
+addr add $4 broadcast + dev $1"
 [ -z "$2" ] || lines="$lines
 link set $1 up"
 [ -z "$4" ] || lines="$lines
-addr add $4 broadcast + dev $1
 route add default via $5 dev $1"
 case $6 in */*) lines="$lines
 addr add $6 dev $1 $nodad" ;; esac

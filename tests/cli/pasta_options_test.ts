@@ -103,6 +103,7 @@ Deno.test("parsePasta gives the guest what the host has, but for what is given",
   assertEquals(network("-6 1"), { ipv6 });
   assertEquals(network("1", { ...UPLINK, ipv6: undefined }), { ipv4 });
   assertEquals(network("1", ALONE), { ipv4: { guest: "169.254.2.1/16", gateway: "169.254.2.2" } });
+  assertEquals(network("-a 192.0.2.1 -4 1"), { ipv4: { ...ipv4, guest: "192.0.2.1/24", gateway: "192.0.2.2" } });
   assertEquals(network("-a 192.0.2.9 -4 1"), { ipv4: { ...ipv4, guest: "192.0.2.9/24" } });
   const far = { guest: "10.0.2.100/24", gateway: "10.0.2.2", relaysSubnet: false };
   assertEquals(network("-a 10.0.2.100 -g 10.0.2.2 -4 1"), { ipv4: far });
@@ -139,8 +140,8 @@ Deno.test("parsePasta leads ports of every address, or of those that are named, 
   assertEquals(ports("-t 80 -t 127.0.0.1/81 -u 82-83 1"), ["tcp:[::]/80", "tcp:127.0.0.1/81", "udp:[::]/82-83"]);
   assertEquals(ports("-4 -t 80 1"), ["tcp:0.0.0.0/80"]);
   assertEquals(ports("-t 80 1", false), ["tcp:0.0.0.0/80"]);
-  assertEquals(ports("-t %eth0/80 -t ::1/81 -t 82:192.0.2.7/82 1"), [
-    ...["tcp:%eth0/80", "tcp:::1/81", "tcp:[::]/82:192.0.2.7/82"],
+  assertEquals(ports("-t %eth0/80 -t ::1/81 -t 82:192.0.2.7/82 -u 2001:db8:7::10%eth0/83:84 1"), [
+    ...["tcp:%eth0/80", "tcp:::1/81", "tcp:[::]/82:192.0.2.7/82", "udp:2001:db8:7::10%eth0/83:84"],
   ]);
   assertEquals(ports("-t none -u none 1"), []);
   assertEquals(ports("-t auto,~80 -u 127.0.0.1/auto 1"), ["tcp :: true,false", "udp 127.0.0.1 false,false"]);

@@ -116,6 +116,19 @@ test("ends when the path of the namespace is no longer its name, unless told not
   }
 });
 
+test("lets all datagrams through that come before the container has sent any, empty ones too", async (folder) => {
+  await using container = await Container.start();
+  const network = [...NETWORK.slice(1), "--address=fd00:9::7", "--gateway=fd00:9::1"];
+  await using pasta = await Pasta.start(folder, ["--config-net", "-u", "127.0.0.1/0:7000", `${container.pid}`], {
+    network,
+  });
+  const [, port] = /^forwarding udp 127\.0\.0\.1:(\d+) -> 7000$/m.exec(pasta.started.stderr)!;
+  const served = container.run("timeout 60 socat -u UDP4-LISTEN:7000,null-eof STDOUT");
+  await until("it listens", async () => (await container.run("cat /proc/net/udp")).includes(":1B58 "), DEADLINE_MS);
+  await shell('echo first | socat -u STDIN "UDP4:127.0.0.1:$1,shut-null"', port!);
+  assertEquals(await served, "first");
+});
+
 test("leads ports of every address of the host to the container, over TCP and UDP, and says so unless it is quiet", async (folder) => {
   await using container = await Container.start();
   const port = (() => {
