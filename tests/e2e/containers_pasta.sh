@@ -22,7 +22,7 @@ SELF=$(readlink -f "$0")
 ROOT=$(dirname "$(dirname "$(dirname "$SELF")")")
 export PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH"
 # The host as a guest sees it, who is on the internet, and what the host has on all addresses, on its own and on loopback.
-HOST4=192.0.2.10 HOST6=2001:db8:7::10 GATE4=192.0.2.1 GATE6=2001:db8:7::1 WEB4=198.51.100.80 WEB6=2001:db8:80::80
+HOST4=203.0.113.10 HOST6=2001:db8:7::10 GATE4=203.0.113.1 GATE6=2001:db8:7::1 WEB4=198.51.100.80 WEB6=2001:db8:80::80
 EVERY=8080 LOCAL=8081
 # Callers' fixed addresses: podman tells pasta so, and it is what its containers find in resolv.conf and hosts.
 DNS=169.254.1.1 HOST=169.254.1.2
@@ -94,7 +94,7 @@ outside() {
 DNS_SERVER='
 import { createSocket } from "node:dgram";
 const [web4, web6] = [[198, 51, 100, 80], [0x20, 1, 0x0d, 0xb8, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80]];
-for (const [kind, address] of [["udp4", "192.0.2.1"], ["udp6", "2001:db8:7::1"]]) {
+for (const [kind, address] of [["udp4", "203.0.113.1"], ["udp6", "2001:db8:7::1"]]) {
   const socket = createSocket(kind);
   socket.on("message", (query, from) => {
     const name = query.indexOf(0, 12);
