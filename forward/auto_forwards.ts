@@ -8,8 +8,11 @@
  * - A port that listens on the namespace's loopback alone cannot be reached from outside of it. A `LoopbackDoor` opens
  *   a way inside the namespace, and the forward leads there. It listens on the host's loopback alone, whatever was
  *   asked for, because whoever listens on loopback means programs that run beside him.
- * - A port that the host does not give (somebody has it, or it is for privileged users) is told once, and tried again
- *   for as long as it is listened on.
+ * - A port that the host does not give (somebody has it, or it is for privileged users) is told, once a minute at most,
+ *   and tried again for as long as it is listened on. A port that a forward of its own has already is left to that one.
+ *
+ * What listens is in the hands of whoever runs in the namespace, so no more than `MOST_FOLLOWED` ports are followed at
+ * once: each takes a descriptor.
  *
  * Connections go on when their port is no longer listened on. UDP has no listeners: every socket that is bound and not
  * connected counts.
@@ -23,9 +26,14 @@ import type { AutoPorts, ForwardProtocol, PortSpec } from "./port_spec.ts";
 
 /** How long a port that the host did not give is left alone. */
 const RETRY_MS = 1000;
+/** How long the same warning is not given again, and how many are remembered. */
+const TELL_AGAIN_MS = 60_000;
+const MOST_TOLD = 4096;
+/** How many ports are followed at once. */
+const MOST_FOLLOWED = 2048;
 const LOOPBACK = ["127.0.0.0/8", "::1/128"].map(Cidr.parse);
-const LOOPBACK_ADDRESSES = ["127.0.0.1", "::1"].map(IpAddress.parse);
-const ANY = ["::", "0.0.0.0"].map(IpAddress.parse);
+const [LOOPBACK_IPV4, LOOPBACK_IPV6] = [IpAddress.parse("127.0.0.1"), IpAddress.parse("::1")];
+const [ANY_IPV4, ANY] = [IpAddress.parse("0.0.0.0"), IpAddress.parse("::")];
 
 /** A socket that listens, or one of UDP that is bound and not connected. */
 export interface Listening {
@@ -50,7 +58,7 @@ export interface LoopbackDoor {
    * begins; rejects with an `Error` if there is none.
    */
   open(listening: Listening): Promise<{ readonly address: IpAddress; readonly port: number }>;
-  /** Closes that way. */
+  /** Closes that way, also one that is still being opened. */
   close(listening: Listening): void;
   /** Whether the door itself listens there. */
   isOwn(listening: Listening): boolean;
@@ -78,6 +86,10 @@ export interface AutoForwardsOptions {
 export class AutoForwards implements AsyncDisposable {
   readonly #options: AutoForwardsOptions;
   readonly #followed = new Map<string, Followed>();
+  /** Of ports that are free soon. */
+  readonly #endings = new Map<string, Promise<void>>();
+  /** When each warning was given. */
+  readonly #told = new Map<string, number>();
 
   /** None yet. */
   constructor(options: AutoForwardsOptions) {
@@ -86,34 +98,52 @@ export class AutoForwards implements AsyncDisposable {
 
   /** Looks what listens, and adds and takes back forwards. Throws what the source throws. */
   look(): void {
-    const wanted = new Map<string, Listening>(), { source, door } = this.#options;
+    const heard = new Map<string, Listening[]>(), { source, door } = this.#options;
     for (const listening of source.read()) {
       if (door?.isOwn(listening)) continue;
-      const key = `${listening.protocol} ${listening.port}`, other = wanted.get(key);
-      // Who listens on every address can be reached at that one too.
-      if (other === undefined || isLoopback(other)) wanted.set(key, listening);
+      const key = `${listening.protocol} ${listening.port}`, others = heard.get(key);
+      if (others === undefined) heard.set(key, [listening]);
+      else others.push(listening);
     }
     for (const [key, followed] of this.#followed) {
-      const listening = wanted.get(key);
-      if (listening !== undefined && isSameWay(listening, followed.listening)) continue;
-      this.#followed.delete(key);
-      followed.end();
+      const listening = bestOf(heard.get(key) ?? [], followed.listening);
+      if (listening !== undefined && isSameWay(listening, followed.listening)) followed.tryAgain();
+      else this.#end(key, followed);
     }
-    for (const [key, listening] of wanted) this.#follow(key, listening);
+    for (const [key, listens] of heard) if (!this.#followed.has(key)) this.#follow(key, bestOf(listens)!);
   }
 
   /** Takes all of them back. */
   async [Symbol.asyncDispose](): Promise<void> {
-    const ended = [...this.#followed.values()].map((followed) => followed.end());
-    this.#followed.clear();
-    await Promise.all(ended);
+    for (const [key, followed] of this.#followed) this.#end(key, followed);
+    await Promise.all(this.#endings.values());
   }
 
   #follow(key: string, listening: Listening): void {
-    const known = this.#followed.get(key);
-    if (known !== undefined) return known.tryAgain();
     const specs = this.#options.ports.flatMap((ports) => specsFor(ports, listening));
-    if (specs.length > 0) this.#followed.set(key, new Followed(this.#options, listening, specs));
+    if (specs.length === 0) return;
+    if (this.#followed.size >= MOST_FOLLOWED) {
+      return this.#tell(`${MOST_FOLLOWED} ports are forwarded because something listens there, others are not`);
+    }
+    const tell = (why: string) => this.#tell(why);
+    this.#followed.set(key, new Followed(this.#options, { listening, specs, tell, after: this.#endings.get(key) }));
+  }
+
+  #end(key: string, followed: Followed): void {
+    this.#followed.delete(key);
+    const ended = Promise.all([followed.end(), this.#endings.get(key)]).then(() => {
+      if (this.#endings.get(key) === ended) this.#endings.delete(key);
+    });
+    this.#endings.set(key, ended);
+  }
+
+  #tell(why: string): void {
+    const now = this.#options.now(), told = this.#told.get(why);
+    if (told !== undefined && now - told < TELL_AGAIN_MS) return;
+    this.#told.delete(why);
+    if (this.#told.size >= MOST_TOLD) this.#told.delete(this.#told.keys().next().value!);
+    this.#told.set(why, now);
+    this.#options.logger.warn(why);
   }
 }
 
@@ -128,12 +158,23 @@ class Followed {
   #isTrying = false;
   #hasEnded = false;
   #usesDoor = false;
-  #told = "";
+  readonly #tell: (why: string) => void;
+  /** The end of what had the port before. */
+  readonly #after: Promise<void> | undefined;
+  /** What was told of it, which is not told again while it is listened on. */
+  readonly #told = new Set<string>();
 
-  constructor(options: AutoForwardsOptions, listening: Listening, specs: readonly PortSpec[]) {
+  constructor(options: AutoForwardsOptions, { listening, specs, tell, after }: {
+    readonly listening: Listening;
+    readonly specs: readonly PortSpec[];
+    readonly tell: (why: string) => void;
+    readonly after: Promise<void> | undefined;
+  }) {
     this.#options = options;
     this.listening = listening;
     this.#specs = specs;
+    this.#tell = tell;
+    this.#after = after;
     this.tryAgain();
   }
 
@@ -143,7 +184,7 @@ class Followed {
     if (this.#specs.length === 0 || this.#isTrying || now() - this.#triedAt < RETRY_MS) return;
     this.#triedAt = now();
     this.#isTrying = true;
-    void this.#add().catch((error) => this.#tell(error.message)).finally(() => this.#isTrying = false);
+    void this.#add().catch((error) => this.#tellOnce(error.message)).finally(() => this.#isTrying = false);
   }
 
   /** Takes its forwards back. */
@@ -156,11 +197,14 @@ class Followed {
   }
 
   async #add(): Promise<void> {
+    await this.#after;
+    if (this.#hasEnded) return;
     const target = isLoopback(this.listening) ? await this.#openDoor() : undefined;
     const to = target === undefined ? {} : { guestAddress: target.address, guestPort: target.port };
     const refused: PortSpec[] = [];
     for (const spec of this.#specs) {
       if (this.#hasEnded) return;
+      if (this.#options.forwards.covers(spec)) continue;
       try {
         const [forward] = await this.#options.forwards.addPorts([{ ...spec, ...to }]);
         if (this.#hasEnded) return await forward!.remove();
@@ -168,7 +212,7 @@ class Followed {
         this.#options.added?.(forward!);
       } catch (error) {
         refused.push(spec);
-        this.#tell(error instanceof Error ? error.message : String(error));
+        this.#tellOnce(error instanceof Error ? error.message : String(error));
       }
     }
     this.#specs = refused;
@@ -186,11 +230,11 @@ class Followed {
     }
   }
 
-  /** Tells why a port is not forwarded, once. */
-  #tell(why: string): void {
-    if (this.#hasEnded || this.#told === why) return;
-    this.#told = why;
-    this.#options.logger.warn(`${why}; it is tried again while somebody listens there`);
+  /** Tells why a port is not forwarded. */
+  #tellOnce(why: string): void {
+    if (this.#hasEnded || this.#told.has(why)) return;
+    this.#told.add(why);
+    this.#tell(`${why}; it is tried again while somebody listens there`);
   }
 }
 
@@ -199,12 +243,17 @@ function specsFor(ports: AutoPorts, { protocol, address, port }: Listening): Por
   if (ports.protocol !== protocol || ports.isExcluded(port)) return [];
   const { isExcluded: _, ...on } = ports;
   const at = (address: IpAddress) => ({ ...on, address, port, guestAddress: null, guestPort: port });
-  if (!LOOPBACK.some((range) => range.contains(address)) || isLoopbackAddress(ports.address)) {
-    return [at(ports.address)];
-  }
-  const { device: _device, ...anywhere } = on;
-  const isAny = ANY.some((any) => any.equals(ports.address));
-  return isAny ? LOOPBACK_ADDRESSES.map((address) => ({ ...at(address), ...anywhere, address })) : [];
+  if (!isLoopbackAddress(address) || isLoopbackAddress(ports.address)) return [at(ports.address)];
+  // Nobody on loopback comes by another interface.
+  if (ports.device !== undefined && ports.device !== "lo") return [];
+  if (ports.address.equals(ANY_IPV4)) return [at(LOOPBACK_IPV4)];
+  return ports.address.equals(ANY) ? [at(LOOPBACK_IPV4), at(LOOPBACK_IPV6)] : [];
+}
+
+/** The one that can be reached at once; else that of `known`, so that connections need not change; else the first. */
+function bestOf(listens: readonly Listening[], known?: Listening): Listening | undefined {
+  const open = listens.find((listening) => !isLoopback(listening));
+  return open ?? listens.find((listening) => known !== undefined && isSameWay(listening, known)) ?? listens[0];
 }
 
 function isLoopback({ address }: Listening): boolean {

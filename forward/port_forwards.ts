@@ -19,7 +19,14 @@ import type {
 } from "../nat/host.ts";
 import type { Nat } from "../nat/nat.ts";
 import { formatEndpoint, type IpAddress } from "../net/wire/address.ts";
-import { checkForwards, formatPortSpec, type ForwardProtocol, parseForward, type PortSpec } from "./port_spec.ts";
+import {
+  checkForwards,
+  formatPortSpec,
+  type ForwardProtocol,
+  haveOnePort,
+  parseForward,
+  type PortSpec,
+} from "./port_spec.ts";
 
 /** A forward that is live. Disposing of it is `remove()`. */
 export interface Forward extends AsyncDisposable {
@@ -63,27 +70,41 @@ export class PortForwards {
     return await this.addPorts((typeof specs === "string" ? [specs] : specs).flatMap(parseForward));
   }
 
-  /** The same for specs that have been read. Of those that are optional, those that can be bound; one at least. */
+  /**
+   * The same for specs that have been read. Those that are optional come last; of them, those that nobody else has and
+   * that this user may have, but at least one.
+   */
   async addPorts(wanted: readonly PortSpec[]): Promise<Forward[]> {
     if (this.#closed) throw new Deno.errors.BadResource("Cannot add forwards: the gateway is closed");
-    checkForwards(wanted, this.#parts.nat.rules, [...this.#live].map(({ spec }) => spec));
-    const bound: LiveForward[] = [];
+    const ports = new Set(wanted.map(({ port }) => port));
+    const others = [...this.#live].map(({ spec }) => spec).filter(({ port }) => ports.has(port));
+    checkForwards(wanted, this.#parts.nat.rules, others);
+    const bound = new Map<PortSpec, LiveForward>();
     let refusal: unknown;
     try {
+      // What was named comes first, and "all" takes what is left.
+      for (const spec of wanted) if (!spec.isOptional) bound.set(spec, new LiveForward(spec, this.#parts));
       for (const spec of wanted) {
+        if (!spec.isOptional) continue;
         try {
-          bound.push(new LiveForward(spec, this.#parts));
+          bound.set(spec, new LiveForward(spec, this.#parts));
         } catch (error) {
-          if (!spec.isOptional) throw error;
+          if (!isOthers(error)) throw error;
           refusal ??= error;
         }
       }
-      if (bound.length === 0 && refusal !== undefined) throw refusal;
+      if (bound.size === 0 && refusal !== undefined) throw refusal;
     } catch (error) {
-      await Promise.all(bound.map((forward) => forward.remove()));
+      await Promise.all([...bound.values()].map((forward) => forward.remove()));
       throw error;
     }
-    return bound;
+    return wanted.flatMap((spec) => bound.get(spec) ?? []);
+  }
+
+  /** Whether a forward that is live has that port of the host. */
+  covers(spec: PortSpec): boolean {
+    for (const live of this.#live) if (haveOnePort(live.spec, spec)) return true;
+    return false;
   }
 
   /** Those that are live, in the order in which they were added. */
@@ -96,6 +117,11 @@ export class PortForwards {
     this.#closed = true;
     await Promise.all([...this.#live].map((forward) => forward.remove()));
   }
+}
+
+/** Whether a port belongs to somebody else, or to other users. */
+function isOthers(error: unknown): boolean {
+  return error instanceof Deno.errors.AddrInUse || error instanceof Deno.errors.PermissionDenied;
 }
 
 interface Parts {

@@ -72,7 +72,7 @@ const MOST = 65535;
 /** Ports from which Linux gives clients theirs unless told otherwise (ip(7), `ip_local_port_range`). */
 const EPHEMERAL: Range = { first: 32768, last: 60999 };
 /** What an interface may be called. */
-const DEVICE = /^[^\s/:%]{1,15}$/;
+const DEVICE = /^[^\s/:%[\]]{1,15}$/;
 /** Where addresses of IPv6 are that belong to one host (RFC 4291 section 2.4), and of these the local ones. */
 const LOCAL = ["fc00::/7", "fe80::/10"].map(Cidr.parse);
 const UNICAST = [Cidr.parse("2000::/3"), ...LOCAL];
@@ -182,7 +182,9 @@ export function checkOverlaps(specs: readonly PortSpec[], others: readonly PortS
   for (const [i, spec] of [...others, ...specs].entries()) {
     if (spec.port === 0) continue;
     const key = `${spec.protocol} ${spec.port}`, same = byPort.get(key) ?? [];
-    const taken = i < others.length ? undefined : same.find((other) => areTheSame(other, spec));
+    const taken = i < others.length
+      ? undefined
+      : same.find((other) => !other.isOptional && !spec.isOptional && haveOnePort(other, spec));
     if (taken !== undefined) {
       throw new RangeError(`${formatPortSpec(spec)} overlaps ${formatPortSpec(taken)}, each port can be given once`);
     }
@@ -190,10 +192,10 @@ export function checkOverlaps(specs: readonly PortSpec[], others: readonly PortS
   }
 }
 
-/** Whether two forwards of one port cannot both have it, and neither can be left out. */
-function areTheSame(a: PortSpec, b: PortSpec): boolean {
+/** Whether the host has but one port for both. */
+export function haveOnePort(a: PortSpec, b: PortSpec): boolean {
   const onSameDevice = a.device === undefined || b.device === undefined || a.device === b.device;
-  return onSameDevice && !a.isOptional && !b.isOptional && overlap(a.address, b.address);
+  return a.port === b.port && a.protocol === b.protocol && onSameDevice && overlap(a.address, b.address);
 }
 
 function overlap(a: IpAddress, b: IpAddress): boolean {
@@ -211,11 +213,17 @@ function splitAddress(text: string): { address: IpAddress; device?: string; list
   const [, head = place, device] = /^(.*)%([^%]*)$/s.exec(place) ?? [];
   if (device !== undefined) {
     if (!DEVICE.test(device)) throw new TypeError(`"${device}" behind the % is no interface's name`);
-    return { address: head === "" ? ANY : splitAddress(`${head}/${list}`).address, device, list };
+    return { address: head === "" ? ANY : addressBefore(head, list), device, list };
   }
+  const isAddress = IpAddress.tryParse(unbracketed(head)) !== undefined;
+  if (!isAddress && /^\d+(-\d+)?:/.test(head)) return { address: DEFAULT_ADDRESS, list: text };
+  return { address: addressBefore(head, list), list };
+}
+
+/** The address in front of the slash, and of its %. */
+function addressBefore(head: string, list: string): IpAddress {
   const bracketed = /^\[(.*)\]$/s.exec(head)?.[1];
   const address = IpAddress.tryParse(bracketed ?? head);
-  if (address === undefined && /^\d+(-\d+)?:/.test(head)) return { address: DEFAULT_ADDRESS, list: text };
   if (address === undefined || (bracketed !== undefined && address.isIpv4)) {
     throw new TypeError(
       `${head || "nothing"} before the slash is no IP address, write 127.0.0.1/${list} or [::1]/${list}`,
@@ -223,7 +231,7 @@ function splitAddress(text: string): { address: IpAddress; device?: string; list
   }
   const problem = bracketsProblem(head, list);
   if (problem !== null) throw new TypeError(problem);
-  return { address, list };
+  return address;
 }
 
 /**
@@ -245,8 +253,8 @@ function parseItem({ item, ...on }: {
   device?: string;
   item: string;
 }): PortSpec[] {
-  const [, guests] = /^all(?::(.*))?$/s.exec(item) ?? (item === ALL ? [item] : []);
-  if (item === ALL || guests !== undefined) return allPorts(on, guests);
+  const [all, guests] = /^all(?::(.*))?$/s.exec(item) ?? [];
+  if (all !== undefined) return allPorts(on, guests);
   const [, ports, target] = /^(\d+(?:-\d+)?)(?::(.*))?$/s.exec(item) ?? [];
   if (ports === undefined) throw new TypeError(itemProblem(item));
   const host = parseRange(ports, 0, "host port");

@@ -126,3 +126,65 @@ Deno.test("AutoForwards says what it cannot reach, and takes back what a slow do
   assertEquals(await script.look(), []);
   assertEquals(script.closed, ["tcp 127.0.0.1 3000", "tcp 127.0.0.1 3000"]);
 });
+
+Deno.test("AutoForwards on every address of IPv4 opens loopback of IPv4 alone, and by another interface none", async () => {
+  const script = new Script(["tcp:0.0.0.0/auto,~90", "tcp:[::]%eth0/auto", "tcp:[::1]%lo/auto,~80"]);
+  script.door = () => Promise.resolve({ address: IpAddress.parse("10.0.2.15"), port: 40000 });
+  assertEquals(await script.look("tcp 127.0.0.1 80"), ["tcp 127.0.0.1:80 -> 10.0.2.15:40000"]);
+  assertEquals(await script.look("tcp 127.0.0.1 90"), ["tcp [::1]:90 by lo -> 10.0.2.15:40000"]);
+  assertEquals(script.warnings, []);
+});
+
+Deno.test("AutoForwards keeps a way while somebody listens there, in whatever order they are told", async () => {
+  const script = new Script(["tcp:auto"]);
+  script.door = () => Promise.resolve({ address: IpAddress.parse("10.0.2.15"), port: 40000 });
+  await script.look("tcp ::1 80");
+  await script.look("tcp 127.0.0.1 80", "tcp ::1 80");
+  await script.look("tcp ::1 80", "tcp 127.0.0.1 80");
+  assertEquals([script.opened, script.closed], [["tcp ::1 80"], []]);
+  await script.look("tcp 127.0.0.1 80");
+  assertEquals([script.opened, script.closed], [["tcp ::1 80", "tcp 127.0.0.1 80"], ["tcp ::1 80"]]);
+  assertEquals(script.warnings, []);
+});
+
+Deno.test("AutoForwards leaves a port to the forward that names it, without a word", async () => {
+  const script = new Script(["tcp:auto", "tcp:[::]/auto"]);
+  await script.gateway.forwards.add("tcp:80:8080");
+  assertEquals(await script.look("tcp :: 80", "tcp :: 81"), ["tcp 127.0.0.1:80 -> 8080", "tcp 127.0.0.1:81 -> 81"]);
+  assertEquals(script.warnings, []);
+});
+
+Deno.test("AutoForwards binds a port anew only after it was given back", async () => {
+  const script = new Script(["tcp:auto"]);
+  await script.look("tcp :: 80");
+  script.listens = [];
+  script.auto.look();
+  assertEquals(await script.look("tcp :: 80"), ["tcp 127.0.0.1:80 -> 80"]);
+  assertEquals(script.gateway.host.listeners.map(({ closed }) => closed), [true, false]);
+  assertEquals(script.warnings, []);
+});
+
+Deno.test("AutoForwards warns once of a port that fails on two addresses, and once a minute of one that comes and goes", async () => {
+  const script = new Script(["tcp:auto", "tcp:127.0.0.2/auto"]);
+  script.gateway.host.listenErrors.set(80, "addressInUse");
+  for (script.now = 0; script.now < 60_000; script.now += 5000) {
+    await script.look("tcp :: 80");
+    script.now += 5000;
+    await script.look("tcp :: 80");
+    await script.look();
+  }
+  assertEquals(script.warnings.length, 2);
+  script.now = 70_000;
+  await script.look("tcp :: 80");
+  assertEquals(script.warnings.length, 4);
+});
+
+Deno.test("AutoForwards follows 2,048 ports and no more, says so once, and takes another when one has gone", async () => {
+  const script = new Script(["tcp:auto"]);
+  const ports = Array.from({ length: 2100 }, (_, i) => `tcp :: ${1000 + i}`);
+  assertEquals((await script.look(...ports)).length, 2048);
+  assertEquals(script.warnings, ["2048 ports are forwarded because something listens there, others are not"]);
+  assertEquals((await script.look(...ports.slice(1))).length, 2048);
+  assertEquals((await script.look(...ports.slice(60))).length, 2040);
+  assertEquals(script.warnings.length, 1);
+});

@@ -86,3 +86,14 @@ Deno.test("PortForwards.add names the interface that is not there", async () => 
   const add = () => script.forwards.add("tcp:0.0.0.0%eth7/80");
   await assertRejects(add, Deno.errors.NotSupported, "there is no interface eth7");
 });
+
+Deno.test("PortForwards.add gives all the ports that no forward names, and fails where the host has nothing left", async () => {
+  const script = new ForwardScript();
+  const forwards = await script.forwards.add(["tcp:all,~1-79,~82-65535", "tcp:80:8080"]);
+  assertEquals(forwards.map(String), ["tcp 127.0.0.1:81 -> 81", "tcp 127.0.0.1:80 -> 8080"]);
+  for (const error of ["exhausted", "addressNotAvailable", "notPermitted", "other"] as const) {
+    script.host.listenErrors.set(83, error);
+    await assertRejects(() => script.forwards.add("tcp:all,~1-81,~85-65535"), Error, "Cannot forward tcp 127.0.0.1:83");
+    assertEquals(script.forwards.list().length, 2);
+  }
+});
