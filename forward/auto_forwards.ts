@@ -30,7 +30,7 @@ const RETRY_MS = 1000;
 const TELL_AGAIN_MS = 60_000;
 const MOST_TOLD = 4096;
 /** How many ports are followed at once. */
-const MOST_FOLLOWED = 2048;
+const MOST_FOLLOWED = 4096;
 const LOOPBACK = ["127.0.0.0/8", "::1/128"].map(Cidr.parse);
 const [LOOPBACK_IPV4, LOOPBACK_IPV6] = [IpAddress.parse("127.0.0.1"), IpAddress.parse("::1")];
 const [ANY_IPV4, ANY] = [IpAddress.parse("0.0.0.0"), IpAddress.parse("::")];

@@ -49,10 +49,13 @@ export interface Forward extends AsyncDisposable {
   toString(): string;
 }
 
+const NEED_OF_ALL =
+  "; all takes a descriptor a port, 37303 in all, so raise the hard limit of open files, or name fewer";
+
 /** The forwards of one gateway. */
 export class PortForwards {
   #parts: Parts;
-  #live = new Set<LiveForward>();
+  #live = new LiveForwards();
   #closed = false;
 
   /** None yet. */
@@ -77,7 +80,7 @@ export class PortForwards {
   async addPorts(wanted: readonly PortSpec[]): Promise<Forward[]> {
     if (this.#closed) throw new Deno.errors.BadResource("Cannot add forwards: the gateway is closed");
     const ports = new Set(wanted.map(({ port }) => port));
-    const others = [...this.#live].map(({ spec }) => spec).filter(({ port }) => ports.has(port));
+    const others = [...ports].flatMap((port) => this.#live.at(port)).map(({ spec }) => spec);
     checkForwards(wanted, this.#parts.nat.rules, others);
     const bound = new Map<PortSpec, LiveForward>();
     let refusal: unknown;
@@ -103,8 +106,7 @@ export class PortForwards {
 
   /** Whether a forward that is live has that port of the host. */
   covers(spec: PortSpec): boolean {
-    for (const live of this.#live) if (haveOnePort(live.spec, spec)) return true;
-    return false;
+    return this.#live.at(spec.port).some((live) => haveOnePort(live.spec, spec));
   }
 
   /** Those that are live, in the order in which they were added. */
@@ -127,7 +129,33 @@ function isOthers(error: unknown): boolean {
 interface Parts {
   readonly host: HostNetwork;
   readonly nat: Nat;
-  readonly live: Set<LiveForward>;
+  readonly live: LiveForwards;
+}
+
+/** Those that are live, in the order in which they were added, and by port. */
+class LiveForwards {
+  readonly #all = new Set<LiveForward>();
+  readonly #byPort = new Map<number, LiveForward[]>();
+
+  add(forward: LiveForward): void {
+    this.#all.add(forward);
+    this.#byPort.set(forward.hostPort, [...this.at(forward.hostPort), forward]);
+  }
+
+  delete(forward: LiveForward): void {
+    this.#all.delete(forward);
+    const others = this.at(forward.hostPort).filter((other) => other !== forward);
+    if (others.length === 0) this.#byPort.delete(forward.hostPort);
+    else this.#byPort.set(forward.hostPort, others);
+  }
+
+  at(port: number): readonly LiveForward[] {
+    return this.#byPort.get(port) ?? [];
+  }
+
+  [Symbol.iterator](): Iterator<LiveForward> {
+    return this.#all[Symbol.iterator]();
+  }
 }
 
 /** A forward and the port that it listens on. */
@@ -233,7 +261,9 @@ class LiveForward implements Forward, ForwardTarget, HostListenHandler {
           `${failed}: the permission is missing, run with --allow-net=${formatEndpoint(address, port)}`,
         );
       case "exhausted":
-        throw new Error(`${failed}: the host has no descriptor, port or memory left`);
+        throw new Error(
+          `${failed}: the host has no descriptor, port or memory left${this.isOptional ? NEED_OF_ALL : ""}`,
+        );
       case "other":
         throw new Error(`${failed}: the host cannot listen on port ${port} of ${address}`);
     }

@@ -179,12 +179,12 @@ Deno.test("AutoForwards warns once of a port that fails on two addresses, and on
   assertEquals(script.warnings.length, 4);
 });
 
-Deno.test("AutoForwards follows 2,048 ports and no more, says so once, and takes another when one has gone", async () => {
+Deno.test("AutoForwards follows 4,096 ports and no more, says so once, and takes another when one has gone", async () => {
   const script = new Script(["tcp:auto"]);
-  const ports = Array.from({ length: 2100 }, (_, i) => `tcp :: ${1000 + i}`);
-  assertEquals((await script.look(...ports)).length, 2048);
-  assertEquals(script.warnings, ["2048 ports are forwarded because something listens there, others are not"]);
-  assertEquals((await script.look(...ports.slice(1))).length, 2048);
-  assertEquals((await script.look(...ports.slice(60))).length, 2040);
+  const ports = Array.from({ length: 4150 }, (_, i) => `tcp :: ${1000 + i}`);
+  assertEquals((await script.look(...ports)).length, 4096);
+  assertEquals(script.warnings, ["4096 ports are forwarded because something listens there, others are not"]);
+  assertEquals((await script.look(...ports.slice(1))).length, 4096);
+  assertEquals((await script.look(...ports.slice(60))).length, 4090);
   assertEquals(script.warnings.length, 1);
 });

@@ -96,4 +96,6 @@ Deno.test("PortForwards.add gives all the ports that no forward names, and fails
     await assertRejects(() => script.forwards.add("tcp:all,~1-81,~85-65535"), Error, "Cannot forward tcp 127.0.0.1:83");
     assertEquals(script.forwards.list().length, 2);
   }
+  script.host.listenErrors.set(83, "exhausted");
+  await assertRejects(() => script.forwards.add("tcp:all,~1-82"), Error, "all takes a descriptor a port");
 });
