@@ -53,6 +53,8 @@ async function serveNamespace(options: PastaOptions): Promise<number> {
       return Promise.resolve({ gone, end: begun });
     },
     ready: () => {
+      // What is learnt is written at the end, where its name leads from here.
+      if (!foreground && serving.learn === undefined) Deno.chdir("/");
       if (!foreground) tellLauncher({ log, kept });
       else if (log !== undefined) replaceStderr(log, kept);
     },

@@ -32,6 +32,8 @@ export const PASTA = "pasta";
 
 /** The version of pasta whose options these are. */
 const STANDS_FOR = "0.0~git20250503.587980c";
+/** A SPEC: what listens in the namespace. */
+const AUTO = "auto";
 const DEFAULT_IFNAME = "tap0";
 /** An interface that somebody else configures. */
 const DOWN = { mtu: undefined, address6: "untouched" } as const;
@@ -222,8 +224,9 @@ function dnsAddressesOf(values: Values, { ipv4, ipv6 }: NetworkPlans): string[] 
   return values["dns-forward"].filter((address) => (familyOf(address) === 4 ? ipv4 : ipv6) !== undefined).map(String);
 }
 
-/** Forwards of ports; SPECs without an address are on `everywhere`. */
-function portsOf(protocol: "tcp" | "udp", specs: readonly string[], everywhere: string): string[] {
+/** Forwards of ports, of what listens unless told otherwise; SPECs without an address are on `everywhere`. */
+function portsOf(protocol: "tcp" | "udp", given: readonly string[], everywhere: string): string[] {
+  const specs = given.length === 0 ? [AUTO] : given;
   return specs.filter((spec) => spec !== NONE).map((spec) => {
     const head = spec.slice(0, Math.max(0, spec.indexOf("/")));
     const hasAddress = head !== "" &&

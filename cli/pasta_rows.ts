@@ -151,6 +151,7 @@ export const PASTA_ROWS = {
     metavar: "SPEC",
     help: "TCP ports of the host, on every address, that lead to the guest's: 8080:80, ADDR/8080,\n" +
       "ADDR%IF/80, 8000-8009, all, ~5000 (not that one), auto (what listens there), none;\nrepeatable",
+    shown: "auto",
     repeatable: true,
     read: (text: string) => readPorts("tcp", text),
   },
@@ -158,6 +159,7 @@ export const PASTA_ROWS = {
     letter: "u",
     metavar: "SPEC",
     help: "the same for UDP; TCP ports are not UDP ports too",
+    shown: "auto",
     repeatable: true,
     read: (text: string) => readPorts("udp", text),
   },

@@ -87,9 +87,9 @@ Deno.test("parsePasta reads both spellings, names as ip netns has them, and port
     ...["192.0.2.1", "tcp:0.0.0.0/0", "tcp:::/0", "icmp:0.0.0.0/0", "icmp:::/0"],
   ]);
   assertEquals(
-    parse(["--search", "a.example b.example.", "1"]),
+    parse(["-t", "none", "-u", "none", "--search", "a.example b.example.", "1"]),
     parse([
-      ...["--dhcp-option", "domain-search=a.example,b.example", "1"],
+      ...["-t", "none", "-u", "none", "--dhcp-option", "domain-search=a.example,b.example", "1"],
     ]),
   );
 });
@@ -137,9 +137,11 @@ Deno.test("parsePasta leads ports of every address, or of those that are named, 
       }),
     ];
   };
+  assertEquals(ports("1"), ["tcp :: false,false", "udp :: false,false"]);
+  assertEquals(ports("-4 -u none 1"), ["tcp 0.0.0.0 false,false"]);
   assertEquals(ports("-t 80 -t 127.0.0.1/81 -u 82-83 1"), ["tcp:[::]/80", "tcp:127.0.0.1/81", "udp:[::]/82-83"]);
-  assertEquals(ports("-4 -t 80 1"), ["tcp:0.0.0.0/80"]);
-  assertEquals(ports("-t 80 1", false), ["tcp:0.0.0.0/80"]);
+  assertEquals(ports("-4 -t 80 -u none 1"), ["tcp:0.0.0.0/80"]);
+  assertEquals(ports("-t 80 -u none 1", false), ["tcp:0.0.0.0/80"]);
   assertEquals(ports("-t %eth0/80 -t ::1/81 -t 82:192.0.2.7/82 -u 2001:db8:7::10%eth0/83:84 1"), [
     ...["tcp:%eth0/80", "tcp:::1/81", "tcp:[::]/82:192.0.2.7/82", "udp:2001:db8:7::10%eth0/83:84"],
   ]);

@@ -29,6 +29,7 @@ function test(name: string, fn: (folder: string) => Promise<void>): void {
 
 /** A network that does not depend on this machine's. */
 const NETWORK = ["-4", "--ns-ifname=tap0", "--address=10.0.2.100", "--netmask=24", "--gateway=10.0.2.2", "--dns=none"];
+NETWORK.push("-t", "none", "-u", "none");
 
 /** A `hawser pasta` in the background. */
 class Pasta implements AsyncDisposable {
@@ -87,6 +88,7 @@ test("returns when everything is ready, goes on in the background without a desc
   const open = await shell('ls -l "/proc/$1/fd"', `${pasta.pid}`);
   for (const fd of [0, 1, 2]) assertMatch(open, new RegExp(` ${fd} -> /dev/null$`, "m"));
   assertEquals(open.includes("pipe:"), false, open);
+  assertEquals(await shell('readlink "/proc/$1/cwd"', `${pasta.pid}`), "/");
   const [, session] = (await shell('ps -o pid=,sid= -p "$1"', `${pasta.pid}`)).split(/\s+/);
   assertEquals(session, `${pasta.pid}`);
   Deno.kill(pasta.pid, "SIGTERM");
