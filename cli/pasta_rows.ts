@@ -82,7 +82,7 @@ export const PASTA_ROWS = {
     help: "the resolver that is asked, ADDR:PORT too; none: names are not resolved. Of several\nthe first counts",
     shown: "the host's",
     repeatable: true,
-    read: checkedBy(parseDns),
+    read: readResolver,
   },
   "interface": {
     letter: "i",
@@ -116,7 +116,12 @@ export const PASTA_ROWS = {
   "dns-host": { metavar: "ADDR", help: "the same as --dns ADDR", repeatable: true, read: IpAddress.parse },
   "dhcp-dns": { help: "accepted: DHCP and router advertisements tell where DNS is" },
   "no-dhcp-dns": { help: "accepted; they tell it all the same" },
-  "search": { letter: "S", metavar: "LIST", help: "domains, told by DHCP: separated by spaces, or none", read: asText },
+  "search": {
+    letter: "S",
+    metavar: "LIST",
+    help: "domains, told by DHCP: separated by spaces, or none",
+    read: (text: string) => text,
+  },
   "dhcp-search": { help: "accepted: DHCP tells what --search says" },
   "no-dhcp-search": { help: "DHCP does not" },
   "hostname": { letter: "H", metavar: "NAME", help: "the guest's name, told by DHCP", read: asText },
@@ -213,6 +218,11 @@ function readMask(text: string): number {
   const mask = IpAddress.parse(text).ipv4, prefix = Math.clz32(~mask);
   if (prefix > 0 && (prefix === 32 || (mask << prefix) === 0)) return prefix;
   throw new RangeError("it is a netmask such as 255.255.255.0, or a number of bits");
+}
+
+/** A resolver as Hawser's own option has it; pasta's callers may leave it empty for none. */
+function readResolver(text: string): string {
+  return text === "" ? NONE : checkedBy(parseDns)(text);
 }
 
 function readAddressOrNone(text: string): IpAddress | typeof NONE {

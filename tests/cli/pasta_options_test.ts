@@ -169,6 +169,8 @@ Deno.test("parsePasta takes interfaces of the host, and what DHCP tells", () => 
     "host-name=box",
   ]);
   assertEquals(options("--search a.example --no-dhcp-search 1")?.gateway.dhcpOptions, []);
+  const empty = options("--search= -D  1")?.gateway;
+  assertEquals([empty?.dhcpOptions, empty?.dns], [[], "none"]);
   assertEquals(options("-t 80 -u 80 --no-tcp 1")?.gateway.forwards, ["udp:[::]/80"]);
 });
 
