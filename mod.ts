@@ -37,6 +37,7 @@ import { Nat, type NatOptions } from "./nat/nat.ts";
 import type { TcpConfig } from "./nat/tcp/context.ts";
 import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
 import { parseDhcpOptions } from "./nat/service/dhcp_options.ts";
+import type { GuestService } from "./nat/service/guest_services.ts";
 import type { NetworkPlans } from "./nat/rules/network_plan.ts";
 import type { Segments } from "./nat/rules/segment.ts";
 import type { TranslationRules } from "./nat/rules/translate.ts";
@@ -86,6 +87,7 @@ export type { RuleList } from "./nat/rules/rule_list.ts";
 export type { GatewayRules, OtherRules, RulesHolder } from "./rules/gateway_rules.ts";
 export type { ReadRules } from "./rules/read.ts";
 export type { NetworkPlan, NetworkPlans } from "./nat/rules/network_plan.ts";
+export type { GuestService } from "./nat/service/guest_services.ts";
 export type { Families } from "./nat/rules/translation_options.ts";
 export type { FlowInfo } from "./nat/flow/flow.ts";
 export type { HostNetwork } from "./nat/host.ts";
@@ -199,6 +201,11 @@ export interface GatewayOptions {
    * `host-name`, `domain-name`, `domain-search`; see `DhcpExtras`. Default nothing.
    */
   readonly dhcpOptions?: readonly string[];
+  /**
+   * Services that guests do without, because somebody else configures them: answers by `dhcp` and `dhcpv6`, and
+   * `router` advertisements. Default none.
+   */
+  readonly without?: readonly GuestService[];
   /** Flows at once; beyond, a SYN is answered with RST. Default 4096. */
   readonly maxFlows?: number;
   /**
@@ -316,7 +323,8 @@ export class Gateway implements AsyncDisposable {
     };
     const dhcp = parseDhcpOptions(options.dhcpOptions ?? []);
     const records = recorder === null ? {} : { records: recorder };
-    const nat = new Nat({ host, rules, logger, random, dhcp, ...resolvers(options), ...limits, ...records });
+    const { without = [] } = options, given = { host, rules, logger, random, dhcp, without };
+    const nat = new Nat({ ...given, ...resolvers(options), ...limits, ...records });
     if (recorder !== null) nat.events.listen(recorder.listener);
     recorder?.start(startFacts(read, options));
     const live = new GatewayRules({

@@ -12,6 +12,7 @@
 import type { HostConnection } from "../net/linux/host_network.ts";
 import type { NetworkPlans } from "../nat/rules/network_plan.ts";
 import { IpAddress } from "../net/wire/address.ts";
+import type { GuestService } from "../nat/service/guest_services.ts";
 import { familyOf, type IpFamily } from "../nat/rules/policy.ts";
 import { GATEWAY_ROWS, gatewayRules, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
 import { getopt } from "./getopt.ts";
@@ -94,26 +95,25 @@ export function parsePasta(args: readonly string[], { shell, hasIpv6, connection
   const everywhere = only === 4 || !hasIpv6 ? "0.0.0.0/" : "[::]/";
   const host = connectionOf(values, connection);
   const network = networkOf(PASTA, { address, netmask, gateway: routers, only }, host);
-  const settings: GatewaySettings & LinkSettings = {
-    ...gatewaySettings(PASTA, {
-      ...values,
-      "tcp-ports": values["no-tcp"] ? [] : portsOf("tcp", values["tcp-ports"], everywhere),
-      "udp-ports": values["no-udp"] ? [] : portsOf("udp", values["udp-ports"], everywhere),
-      "subnet": undefined,
-      "subnet6": undefined,
-      "ipv4-only": network.ipv6 === undefined,
-      "ipv6-only": network.ipv4 === undefined,
-      "map": [...values.map, ...mapsOf(values, host)],
-      ...hostLoopbackOf(values),
-      "dns-address": dnsAddressesOf(values, network),
-      "dns": dnsOf(values),
-      "host": "ffi",
-      "deny": [...values.deny, ...deniedProtocols(values)],
-      "dhcp-option": [...values["dhcp-option"], ...dhcpOptionsOf(values)],
-      "log-level": values.debug || values.trace ? "debug" : values["log-level"],
-    }, { logLevel: "warn", shared: false, mtu, network }),
-    ...linkSettings(values),
-  };
+  const read = gatewaySettings(PASTA, {
+    ...values,
+    "tcp-ports": values["no-tcp"] ? [] : portsOf("tcp", values["tcp-ports"], everywhere),
+    "udp-ports": values["no-udp"] ? [] : portsOf("udp", values["udp-ports"], everywhere),
+    "subnet": undefined,
+    "subnet6": undefined,
+    "ipv4-only": network.ipv6 === undefined,
+    "ipv6-only": network.ipv4 === undefined,
+    "map": [...values.map, ...mapsOf(values, host)],
+    ...hostLoopbackOf(values),
+    "dns-address": dnsAddressesOf(values, network),
+    "dns": dnsOf(values),
+    "host": "ffi",
+    "deny": [...values.deny, ...deniedProtocols(values)],
+    "dhcp-option": [...values["dhcp-option"], ...dhcpOptionsOf(values)],
+    "log-level": values.debug || values.trace ? "debug" : values["log-level"],
+  }, { logLevel: "warn", shared: false, mtu, network });
+  const gateway = { ...read.gateway, without: withoutOf(values) };
+  const settings: GatewaySettings & LinkSettings = { ...read, gateway, ...linkSettings(values) };
   if (netns === undefined) {
     const command = operands.length === 0 ? [shell] : operands;
     return { run: { ...settings, mtu, offload: true, isolate: false }, command };
@@ -255,6 +255,14 @@ function mapsOf(values: Values, host: HostConnection): string[] {
     const own = address === NONE ? undefined : addressOfHost(host, familyOf(address));
     return own === undefined ? [] : [`${address}=${own.address}`];
   });
+}
+
+function withoutOf(values: Values): GuestService[] {
+  return [
+    ...(values["no-dhcp"] ? ["dhcp" as const] : []),
+    ...(values["no-dhcpv6"] ? ["dhcpv6" as const] : []),
+    ...(values["no-ra"] || values["no-ndp"] ? ["router" as const] : []),
+  ];
 }
 
 function deniedProtocols(values: Values): string[] {

@@ -185,10 +185,10 @@ export const PASTA_ROWS = {
   "no-tcp": { help: "no TCP but to DNS, and no ports: as --deny with all addresses, which an --allow overrules" },
   "no-udp": { help: "the same of UDP" },
   "no-icmp": { help: "the same of echo" },
-  "no-dhcp": { help: "accepted; who asks by DHCP is answered all the same" },
-  "no-ra": { help: "accepted; routers are advertised all the same" },
-  "no-ndp": { help: "accepted; neighbours are discovered all the same" },
-  "no-dhcpv6": { help: "accepted; who asks by DHCPv6 is answered all the same" },
+  "no-dhcp": { help: "who asks by DHCP is not answered" },
+  "no-ra": { help: "no router is advertised" },
+  "no-ndp": { help: "the same as --no-ra; neighbours are discovered all the same" },
+  "no-dhcpv6": { help: "who asks by DHCPv6 is not answered" },
   "no-splice": { help: "accepted: nothing is spliced" },
 } as const;
 

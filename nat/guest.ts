@@ -58,6 +58,7 @@ import type { GuestBindings } from "./rules/bindings.ts";
 import { familyOf, type IpFamily } from "./rules/policy.ts";
 import { isGroupAddress } from "./rules/segment.ts";
 import type { DhcpExtras } from "./service/dhcp_options.ts";
+import type { GuestService } from "./service/guest_services.ts";
 import { Ipv6Answers, type Ipv6AnswersContext } from "./service/ipv6_answers.ts";
 import { Services } from "./service/services.ts";
 import type { TcpEndpoint } from "./tcp/endpoint.ts";
@@ -90,6 +91,8 @@ export interface GuestContext extends Ipv4InputContext, Ipv6InputContext, Ipv6An
   readonly mac: number;
   /** What DHCP tells beside addresses. */
   readonly dhcp: DhcpExtras;
+  /** The services that guests do without. */
+  readonly without: readonly GuestService[];
   /** Lines that a guest can provoke. */
   readonly log: RateLimitedLog;
   /** Whose forwards lead where. */
@@ -146,7 +149,8 @@ export class Guest implements ForwardGuest, Ipv4InputGuest, Ipv6InputGuest, Path
     this.use = has.use;
     this.bindings = has.bindings;
     this.payer = link.payer;
-    this.#services = new Services(nat.rules, { mac: nat.mac, mtu: link.mtu, extras: nat.dhcp });
+    const { mac, dhcp: extras, without } = nat;
+    this.#services = new Services(nat.rules, { mac, mtu: link.mtu, extras, without });
     const name = `Guest ${number} on ${link.name}`;
     this.#length = new FrameLength(nat.log, name, link);
     this.#mtuTimer = new Timer(this);

@@ -46,6 +46,7 @@ import { TcpFlows } from "./relay/tcp_flows.ts";
 import { UdpFlows } from "./relay/udp_flows.ts";
 import { UdpForward, type UdpForwardContext } from "./relay/udp_forward.ts";
 import type { DhcpExtras } from "./service/dhcp_options.ts";
+import type { GuestService } from "./service/guest_services.ts";
 import { LOCAL_DNS_NAMES } from "./service/dns_local.ts";
 import { DnsService } from "./service/dns_service.ts";
 import { TCP_DEFAULTS, type TcpConfig, type TcpContext } from "./tcp/context.ts";
@@ -102,6 +103,8 @@ export interface NatOptions {
   readonly namesTtlS?: number;
   /** What DHCP tells beside addresses. Default nothing. */
   readonly dhcp?: DhcpExtras;
+  /** The services that guests do without. Default none. */
+  readonly without?: readonly GuestService[];
   /** Other limits and times than `TCP_DEFAULTS`. */
   readonly tcp?: Partial<TcpConfig>;
 }
@@ -140,6 +143,8 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
   readonly logger: Logger;
   /** What DHCP tells beside addresses. */
   readonly dhcp: DhcpExtras;
+  /** The services that guests do without. */
+  readonly without: readonly GuestService[];
   /** Lines that a guest can provoke. */
   readonly log: RateLimitedLog;
   /** What TCP endpoints share. */
@@ -200,6 +205,7 @@ export class Nat implements UdpForwardContext, FlowsContext, GuestContext {
     const { reportOnly = false, strictNames: strict = false, decide } = options;
     this.gatekeeper = new Gatekeeper(this, { reportOnly, strict, ...(decide !== undefined && { decide }) });
     this.dhcp = options.dhcp ?? {};
+    this.without = options.without ?? [];
     this.gateway = options.rules.ipv4?.gateway.ipv4 ?? 0;
     this.logger = options.logger;
     this.#resolvers = options.rules.dnsServers === null ? null : options.resolvers ?? null;

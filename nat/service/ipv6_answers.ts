@@ -30,6 +30,7 @@ import { isGroupAddress, LINK_LOCAL, ROUTER_LINK_LOCAL, type Segment } from "../
 import type { TranslationRules } from "../rules/translate.ts";
 import type { DhcpExtras } from "./dhcp_options.ts";
 import { dhcpv6Lease, Dhcpv6Server } from "./dhcpv6.ts";
+import type { GuestService } from "./guest_services.ts";
 import { neighbourReply, neighbourRequest, type NeighbourSegment } from "./neighbour_replies.ts";
 import { routerAdvertisement, type RouterOptions, writeRouterAdvertisement } from "./router.ts";
 import { RouterTimer } from "./router_timer.ts";
@@ -45,6 +46,8 @@ export interface Ipv6AnswersContext {
   readonly mac: number;
   /** What DHCP tells beside addresses. */
   readonly dhcp: DhcpExtras;
+  /** What there is not. Default nothing. */
+  readonly without?: readonly GuestService[];
   /** The timers that it shares. */
   readonly timers: TimerWheel;
   /** A large buffer; used within one call. */
@@ -93,8 +96,10 @@ export class Ipv6Answers {
   readonly #guest: Ipv6AnswersGuest;
   readonly #neighbours: NeighbourSegment;
   readonly #router: RouterOptions;
-  readonly #timer: RouterTimer;
-  readonly #dhcp: Dhcpv6Server;
+  /** Null: nothing is advertised. */
+  readonly #timer: RouterTimer | null;
+  /** Null: nobody is answered. */
+  readonly #dhcp: Dhcpv6Server | null;
   readonly #leaveRoutes: () => void;
 
   /** Silent until the guest speaks. */
@@ -108,15 +113,16 @@ export class Ipv6Answers {
     const taken = [gateway, segment.dns, ROUTER_LINK_LOCAL, ...alias, ...mapped];
     this.#neighbours = { mac, taken, relaysSubnet, own: { has: (address) => guest.has(address) } };
     this.#router = { mac, mtu, segment, dns, nat64: rules.nat64 };
-    this.#timer = new RouterTimer({
+    const { without = [] } = context;
+    this.#timer = without.includes("router") ? null : new RouterTimer({
       timers: context.timers,
       now: () => context.now(),
       random: () => context.random(),
       advertise: (to) => this.#advertise(to),
     });
-    this.#leaveRoutes = context.ipv6Routes.changed(() => this.#timer.changed());
+    this.#leaveRoutes = context.ipv6Routes.changed(() => this.#timer?.changed());
     const { domainSearch } = context.dhcp;
-    this.#dhcp = new Dhcpv6Server({
+    this.#dhcp = without.includes("dhcpv6") ? null : new Dhcpv6Server({
       mac,
       subnet,
       guestAddress: segment.guest,
@@ -133,10 +139,11 @@ export class Ipv6Answers {
     const type = icmpv6Type(bytes, transport);
     if (type === NDP_ROUTER_SOLICITATION) {
       const source = ipv6Source(bytes, ip);
+      if (this.#timer === null) return "ndpIgnored";
       this.#timer.solicited(source.isUnspecified ? null : source);
       return null;
     }
-    this.#timer.begin();
+    this.#timer?.begin();
     if (type === NDP_NEIGHBOUR_ADVERTISEMENT) {
       return this.#guest.isAnswer(ndpTarget(bytes, transport)) ? null : "ndpIgnored";
     }
@@ -149,8 +156,8 @@ export class Ipv6Answers {
 
   /** Takes a message of multicast listener discovery that has passed its checks. */
   listenerMessage({ bytes, ip }: Ipv6Question): void {
-    if (ipv6Source(bytes, ip).isUnspecified) this.#timer.cameUp();
-    else this.#timer.begin();
+    if (ipv6Source(bytes, ip).isUnspecified) this.#timer?.cameUp();
+    else this.#timer?.begin();
   }
 
   /** Takes a datagram to port 547 that has passed its checks. Returns why it has no answer, or null. */
@@ -160,7 +167,8 @@ export class Ipv6Answers {
     const { rules, scratch: into } = this.#context, { segment } = this.#guest, asked = ipv6Destination(bytes, ip);
     const isGroup = isGroupAddress(rules, asked);
     if (isGroup && !DHCP_GROUPS.some((group) => group.equals(asked))) return "dhcpIgnored";
-    const destination = ipv6Source(bytes, ip), answer = this.#dhcp.answer(decodeDhcpv6(bytes, start, end), !isGroup);
+    const destination = ipv6Source(bytes, ip), message = decodeDhcpv6(bytes, start, end);
+    const answer = this.#dhcp?.answer(message, !isGroup) ?? null;
     if (answer === null) return "dhcpIgnored";
     const source = LINK_LOCAL.contains(destination) ? ROUTER_LINK_LOCAL : segment.gateway;
     const at = SEGMENT_HEADROOM, udp = at + IPV6_HEADER_LENGTH;
@@ -185,7 +193,7 @@ export class Ipv6Answers {
 
   /** The link has ended. */
   dispose(): void {
-    this.#timer.dispose();
+    this.#timer?.dispose();
     this.#leaveRoutes();
   }
 

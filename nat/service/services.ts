@@ -12,6 +12,7 @@ import { type AddressSet, arpReply, arpRequest, type ArpSegment } from "./arp_re
 import { type DhcpDestination, DhcpServer } from "./dhcp.ts";
 import type { DhcpExtras } from "./dhcp_options.ts";
 import { echoReply } from "./echo.ts";
+import type { GuestService } from "./guest_services.ts";
 
 /** A DHCP answer that was written: how long it is and where it goes. */
 export interface DhcpAnswer {
@@ -28,13 +29,17 @@ export class Services {
   #segment: ArpSegment;
   /** The addresses at which echo is answered. */
   #answered: AddressSet;
-  #dhcp: DhcpServer;
+  /** Null: nobody is answered. */
+  #dhcp: DhcpServer | null;
 
   /**
-   * For a guest under `rules`, on a link of `mtu`; the gateway's MAC address is `mac`, and `extras` is what else DHCP
-   * tells.
+   * For a guest under `rules`, on a link of `mtu`; the gateway's MAC address is `mac`, `extras` is what else DHCP
+   * tells, and `without` what there is not.
    */
-  constructor(rules: TranslationRules, link: { mac: number; mtu: number; extras?: DhcpExtras }) {
+  constructor(
+    rules: TranslationRules,
+    link: { mac: number; mtu: number; extras?: DhcpExtras; without?: readonly GuestService[] },
+  ) {
     // Without IPv4 no frame of it comes here.
     const segment = rules.ipv4 ?? segmentIn(Cidr.parse(DEFAULT_SUBNET)), { subnet, relaysSubnet } = segment;
     const mask = ipv4Mask(subnet.prefix), gateway = segment.gateway.ipv4, dns = segment.dns.ipv4;
@@ -43,7 +48,7 @@ export class Services {
     for (const map of rules.maps) if (map.guest.isIpv4) taken.add(map.guest.ipv4);
     this.#answered = new Set(answeredAddresses(rules, segment).map((address) => address.ipv4));
     this.#segment = { mac: link.mac, network: subnet.address.ipv4, mask, gateway, taken, relaysSubnet };
-    this.#dhcp = new DhcpServer({
+    this.#dhcp = link.without?.includes("dhcp") ? null : new DhcpServer({
       serverAddress: gateway,
       guestAddress: segment.guest.ipv4,
       mask,
@@ -90,7 +95,7 @@ export class Services {
     if (checkDhcpv4(bytes, start, end)) message = decodeDhcpv4(bytes, start, end);
     else if (checkBootp(bytes, start, end)) message = decodeBootp(bytes, start, end);
     else return "dhcpMalformed";
-    const answer = this.#dhcp.answer(message, reply.senderMac);
+    const answer = this.#dhcp?.answer(message, reply.senderMac) ?? null;
     if (answer === null) return "dhcpIgnored";
     const { message: fields, destination } = answer;
     const lease = fields.messageType === DHCP_OFFER ? 0 : fields.yourAddress ?? 0;

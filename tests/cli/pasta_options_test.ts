@@ -171,6 +171,8 @@ Deno.test("parsePasta takes interfaces of the host, and what DHCP tells", () => 
   assertEquals(options("--search a.example --no-dhcp-search 1")?.gateway.dhcpOptions, []);
   const empty = options("--search= -D  1")?.gateway;
   assertEquals([empty?.dhcpOptions, empty?.dns], [[], "none"]);
+  assertEquals(options("--no-dhcp --no-dhcpv6 --no-ra 1")?.gateway.without, ["dhcp", "dhcpv6", "router"]);
+  assertEquals(options("--no-ndp 1")?.gateway.without, ["router"]);
   assertEquals(options("-t 80 -u 80 --no-tcp 1")?.gateway.forwards, ["udp:[::]/80"]);
 });
 

@@ -17,6 +17,7 @@ import {
 import { decodeUdp, encodeUdp, udpChecksumValid } from "../../../net/wire/udp.ts";
 import { TimerWheel } from "../../../nat/base/timers.ts";
 import { createTranslationRules, type TranslationOptions } from "../../../nat/rules/translation_options.ts";
+import type { GuestService } from "../../../nat/service/guest_services.ts";
 import { Ipv6Answers, type Ipv6AnswersContext, type Ipv6Question } from "../../../nat/service/ipv6_answers.ts";
 
 const ip = IpAddress.parse, NOBODY = "::", LINK_LOCAL = "fe80::5054:ff:fe12:3456", GROUP = "ff02::1:2";
@@ -37,12 +38,13 @@ class Script {
   speaksFrom = LINK_LOCAL;
   readonly answers: Ipv6Answers;
 
-  constructor(options: TranslationOptions = {}) {
+  constructor(options: TranslationOptions = {}, without: readonly GuestService[] = []) {
     const rules = createTranslationRules(options);
     const context: Ipv6AnswersContext = {
       rules,
       mac: parseMac("52:55:0a:00:02:02"),
       dhcp: { domainSearch: ["example.org"] },
+      without,
       timers: this.timers,
       scratch: new Uint8Array(4000),
       ipv6Routes: {
@@ -164,6 +166,28 @@ Deno.test("a neighbour advertisement that was asked for is an answer, any other 
   assertEquals(script.sent.splice(0), ["fe80::2 > ff02::1:ff00:15: neighbor solicitation, who has fd00::15"]);
   script.asked = "fd00::15";
   assertEquals(script.neighbour("fd00::15", "fe80::2", message), [null]);
+});
+
+Deno.test("without a router nothing is advertised, whoever asks and whatever changes, and neighbours are answered", () => {
+  const script = new Script({}, ["router"]);
+  assertEquals(script.neighbour(NOBODY, solicitedNode(ip(LINK_LOCAL)), solicit(LINK_LOCAL)), ["ndpIgnored"]);
+  assertEquals(script.neighbour(LINK_LOCAL, "ff02::2", ROUTER_SOLICITATION), ["ndpIgnored"]);
+  assertEquals([script.report(NOBODY), script.report(LINK_LOCAL)], [[], []]);
+  script.setRoute(false);
+  assertEquals(script.wait(1_000_000), []);
+  const answer = "fd00::2 > fd00::15: neighbor advertisement, tgt is fd00::2";
+  assertEquals(script.neighbour("fd00::15", solicitedNode(ip("fd00::2")), solicit("fd00::2")), [null, answer]);
+  assertEquals(script.dhcp({ associations: [IA] }).length, 2);
+  script.answers.dispose();
+});
+
+Deno.test("without DHCPv6 nobody is answered, and routers are advertised", () => {
+  const script = new Script({}, ["dhcpv6", "dhcp"]);
+  assertEquals(script.dhcp({ associations: [IA] }), ["dhcpIgnored"]);
+  assertEquals(script.dhcp({}, { cut: 3 }), ["dhcpMalformed"]);
+  assertEquals(script.leases, []);
+  assertEquals(script.neighbour(LINK_LOCAL, "ff02::2", ROUTER_SOLICITATION), [null]);
+  assertEquals(script.wait(0), [`${ADVERTISED} 1800 s`]);
 });
 
 Deno.test("who asks for a router is answered: first with everyone, then alone, without an address with everyone", () => {
