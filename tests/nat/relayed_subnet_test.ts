@@ -87,6 +87,15 @@ Deno.test("a guest under an address that is taken is told whose it is, and a sec
   script.nat.close();
 });
 
+Deno.test("DNS and the host outside of the subnet are on the link for whoever asks there, and their addresses are taken", () => {
+  const script = relayed({ network: { ipv4: { ...NETWORK.ipv4, relaysSubnet: false } } });
+  for (const address of ["169.254.1.1", "169.254.1.2"]) script.sendArp(1, ip(address));
+  assertEquals([script.nat.counters.arpIgnored, script.take().length], [0, 0]);
+  script.sendArp(1, ip("169.254.1.3"));
+  assertEquals(script.nat.counters.arpIgnored, 1);
+  script.nat.close();
+});
+
 Deno.test("a guest without a subnet, behind a gateway that is not of it, has all that any guest has", () => {
   const script = new NatScript({
     rules: { network: { ipv4: { guest: "192.0.2.5/32", gateway: "198.51.100.1" } }, dnsServers: ["203.0.113.53"] },

@@ -101,6 +101,11 @@ Deno.test("Gatekeeper lets no wildcard lead to what is near, whatever bound it, 
   }
   const { script } = under([nameRule("allow", "*.hawser.internal")], { rules: { dnsServers: [] } });
   assertEquals(outcome(script, "tcp", "10.0.2.2"), "127.0.0.1:443");
+  const alias = { dnsServers: [], hostAliases: ["169.254.1.2"] };
+  for (const [address, expected] of [["169.254.1.2", "127.0.0.1:443"], ["10.0.2.2", "unbound"]] as const) {
+    const { script } = under([nameRule("allow", "*.hawser.internal")], { rules: alias });
+    assertEquals(outcome(script, "tcp", address), expected, "local names are the alias's alone");
+  }
 });
 
 Deno.test("Gatekeeper lets an address rule decide before names: a deny refuses, an allow allows", () => {

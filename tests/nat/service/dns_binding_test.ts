@@ -167,6 +167,16 @@ Deno.test("an answer never binds the guest's subnets, the gateway, the address o
   }
 });
 
+Deno.test("an answer binds neighbours in a subnet that is relayed, and still nothing of the gateway's or the guest's", () => {
+  const network = { ipv4: { guest: "10.0.2.15/24", gateway: "10.0.2.2", relaysSubnet: true } };
+  const more = { network, dnsAddresses: ["10.0.2.3"], hostAliases: ["169.254.1.2"] };
+  const own = ["10.0.2.2", "10.0.2.3", "10.0.2.15", "10.0.2.255", "169.254.1.2"];
+  for (const egress of [listOf(), allow("in.test")]) {
+    assertEquals(scriptUnder(egress, { more }).gives("in.test", [...own, "10.0.2.30"]).bound, ["10.0.2.30"]);
+  }
+  assertEquals(scriptUnder(allow("*.test"), { more }).gives("in.test", ["10.0.2.30"]).bound, []);
+});
+
 Deno.test("an allow-list takes those out of answers, unless a rule allows the address", () => {
   for (const egress of [allow("evil.test"), allow("*.test"), listOf("1.1.1.1")]) {
     assertEquals(scriptUnder(egress, RULES).gives("evil.test", [...OWN, ...OWN6]).given, []);
