@@ -12,6 +12,7 @@ import { GuestStack } from "../guest/mod.ts";
 import { Gateway } from "../mod.ts";
 import { memoryLinkPair } from "../net/link/memory.ts";
 import { answer, converse } from "./demo_conversation.ts";
+import { itselfAs } from "./itself.ts";
 import { type CommandLine, parseCommandLine } from "./options.ts";
 
 const MEMORY_BULK_BYTES = 64 << 20;
@@ -93,7 +94,7 @@ async function showInNamespace(
   file: string | undefined,
 ): Promise<number | string> {
   if (Deno.build.os !== "linux") return `namespaces need Linux, not ${Deno.build.os}`;
-  const client = clientCommand(file);
+  const client = itselfAs(CLIENT, file, "10.0.2.2");
   if (client === undefined) return "Hawser is not a file here, so there is no client to start";
   const words = [...client, "10.0.2.2", `${server.port}`, `${NAMESPACE_BULK_BYTES}`];
   // Deno as a client looks for its own updates; the demo asks nobody.
@@ -115,16 +116,6 @@ async function showInNamespace(
   if (code === HAWSER_FAILED && !served) return "a namespace could not be had, as said above";
   print(`states           ${[...seen].join(", ")}`);
   return code === 0 ? 0 : 1;
-}
-
-/** What starts this command as the demo's client, but for its words. */
-function clientCommand(file: string | undefined): string[] | undefined {
-  if (Deno.build.standalone) return [Deno.execPath(), CLIENT];
-  if (file === undefined || !file.startsWith("file:")) return undefined;
-  const path = decodeURIComponent(new URL(file).pathname), isCheckout = path.endsWith(".ts");
-  // One file reads itself, and has no configuration.
-  const options = isCheckout ? ["--no-lock"] : ["--ext=js", "--no-config", `--allow-read=${path}`];
-  return [Deno.execPath(), "run", "--quiet", "--no-prompt", ...options, "--allow-net=10.0.2.2", path, CLIENT];
 }
 
 async function showInMemory(server: Server, print: (line: string) => void, why: string): Promise<number> {

@@ -7,6 +7,7 @@
  * @module
  */
 import { hide } from "./hardening.ts";
+import { AGENT_WORD } from "./itself.ts";
 import { calledProgram } from "./program_name.ts";
 import { guardSignals } from "./signals.ts";
 import { denoVersionProblem } from "./version.ts";
@@ -25,6 +26,10 @@ export async function start(url: string): Promise<never> {
 
 /** Each program loads what it needs alone. */
 async function begin(url: string): Promise<number> {
+  if (Deno.args[0] === AGENT_WORD) {
+    const { loopbackAgent } = await import("./loopback_agent.ts");
+    return await loopbackAgent();
+  }
   const { program, words } = calledProgram(url, Deno.args);
   switch (program) {
     case "pasta": {

@@ -55,9 +55,9 @@ export interface ListeningSource {
 export interface LoopbackDoor {
   /**
    * Opens a way to what listens on this loopback address and port. Resolves to the guest's address and port where it
-   * begins; rejects with an `Error` if there is none.
+   * begins, `null` for any of its addresses; rejects with an `Error` if there is none.
    */
-  open(listening: Listening): Promise<{ readonly address: IpAddress; readonly port: number }>;
+  open(listening: Listening): Promise<{ readonly address: IpAddress | null; readonly port: number }>;
   /** Closes that way, also one that is still being opened. */
   close(listening: Listening): void;
   /** Whether the door itself listens there. */
@@ -218,7 +218,7 @@ class Followed {
     this.#specs = refused;
   }
 
-  async #openDoor(): Promise<{ readonly address: IpAddress; readonly port: number }> {
+  async #openDoor(): Promise<{ readonly address: IpAddress | null; readonly port: number }> {
     const { door } = this.#options, { protocol, address, port } = this.listening;
     const what = `Cannot forward ${protocol} ${port}: it listens on ${formatEndpoint(address, port)} alone`;
     if (door === undefined) throw new Error(`${what}, let it listen on 0.0.0.0 or [::]`);

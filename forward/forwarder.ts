@@ -36,6 +36,8 @@ export interface ForwarderOptions {
   readonly maxConnections?: number;
   /** Where lines go: each connection at `info`, what fails at `warn`. Default nowhere. */
   readonly logger?: Logger;
+  /** Whether a client is served; any other is closed. Default all are. */
+  admits?(client: Deno.Addr): boolean;
 }
 
 /** A forwarder that listens. */
@@ -45,6 +47,7 @@ export class Forwarder implements AsyncDisposable {
   #idleTimeoutMs: number | undefined;
   #maxConnections: number;
   #logger: Logger;
+  #admits: (client: Deno.Addr) => boolean;
   #log: RateLimitedLog;
   #live = new Set<Promise<void>>();
   #cut = new AbortController();
@@ -62,6 +65,7 @@ export class Forwarder implements AsyncDisposable {
     this.#idleTimeoutMs = options.idleTimeoutMs;
     this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS_DEFAULT;
     this.#logger = options.logger ?? SILENT;
+    this.#admits = options.admits?.bind(options) ?? (() => true);
     this.#log = new RateLimitedLog(this.#logger, () => performance.now());
     this.#accepting = this.#accept();
   }
@@ -90,15 +94,19 @@ export class Forwarder implements AsyncDisposable {
    * called again.
    */
   async stop(graceMs: number): Promise<void> {
-    if (!this.#stopping.signal.aborted) {
-      this.#stopping.abort();
-      this.#listener.close();
-      this.#roomMade();
-    }
+    this.refuse();
     const timer = setTimeout(() => this.#cut.abort(), graceMs);
     await this.#accepting;
     await Promise.all(this.#live);
     clearTimeout(timer);
+  }
+
+  /** Accepts no more. What there is goes on. */
+  refuse(): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#stopping.abort();
+    this.#listener.close();
+    this.#roomMade();
   }
 
   /** Stops and cuts what there is. */
@@ -130,6 +138,7 @@ export class Forwarder implements AsyncDisposable {
   }
 
   #begin(client: Deno.Conn): void {
+    if (!this.#admits(client.remoteAddr)) return client.close();
     const serving = this.#serve(client).finally(() => {
       this.#live.delete(serving);
       this.#roomMade();

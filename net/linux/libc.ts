@@ -202,6 +202,8 @@ export const SOCK_NONBLOCK_CLOEXEC = 0x80800;
 export const SOCK_CLOEXEC = 0x80000;
 /** send(2): answer EPIPE instead of raising SIGPIPE. */
 export const MSG_NOSIGNAL = 0x4000;
+/** send(2): answer EAGAIN instead of waiting for room. */
+export const MSG_DONTWAIT = 0x40;
 /** recv(2): look, and leave the bytes where they are. */
 export const MSG_PEEK = 2;
 /** recv(2): of a TCP socket, take the bytes without copying them. */

@@ -20,6 +20,7 @@ import {
   describeErrno,
   errno,
   libc,
+  MSG_DONTWAIT,
   MSG_NOSIGNAL,
   O_CLOEXEC,
   O_DIRECTORY,
@@ -43,6 +44,8 @@ const WEXITED = 4;
 const WNOWAIT = 0x1000000;
 const SIGINFO_BYTES = 128;
 const X_OK = 1;
+/** A line that is longer is heard in parts. */
+const MOST_LINE_CHARS = 16384;
 
 /** A program to start. */
 export interface Program {
@@ -222,11 +225,13 @@ export class LineSocket {
     this.#theirsOpen = false;
   }
 
-  /** Sends a line, unless the other end is closed. */
+  /** Sends a line, unless the other end is closed, or is so far behind that it does not fit in the socket. */
   say(line: string): void {
     if (!this.#open || !this.#sending) return;
     const bytes = new TextEncoder().encode(`${line}\n`);
-    libc().send(this.#ours, bytes, BigInt(bytes.length), MSG_NOSIGNAL);
+    const count = Number(libc().send(this.#ours, bytes, BigInt(bytes.length), MSG_NOSIGNAL | MSG_DONTWAIT));
+    // What follows would be read as the rest of this line.
+    if (count >= 0 && count < bytes.length) this.finish();
   }
 
   /** Sends no more, which the other side sees as the end. */
@@ -251,6 +256,9 @@ export class LineSocket {
       const lines = (rest + decoder.decode(buffer.subarray(0, count), { stream: true })).split("\n");
       rest = lines.pop()!;
       for (const line of lines) this.#hear(line);
+      if (rest.length < MOST_LINE_CHARS) continue;
+      this.#hear(rest);
+      rest = "";
     }
     if (rest !== "") this.#hear(rest);
     this.#open = false;

@@ -134,6 +134,20 @@ test("a LineSocket hears lines as they come, the last one without its end, and s
   socket.abandon();
 });
 
+test("a LineSocket hears a line without end in parts, and does not wait for one who does not read", async () => {
+  const lengths: number[] = [], socket = new LineSocket((line) => lengths.push(line.length)), { theirs } = socket;
+  const script = "echo ready; head -c 100000 /dev/zero | tr '\\0' x; read -r go; sleep 600";
+  const env = ["PATH=/usr/bin:/bin"];
+  const child = spawn({ path: "/bin/sh", args: ["sh", "-c", script], env, stdio: [theirs, theirs, theirs] });
+  socket.started();
+  while (lengths.reduce((sum, length) => sum + length, 0) < 80_000) await new Promise((done) => setTimeout(done, 5));
+  assertEquals(Math.max(...lengths) < 32768, true);
+  for (let i = 0; i < 100; i++) socket.say("x".repeat(10_000));
+  child.kill(SIGTERM);
+  socket.abandon();
+  await Promise.all([child.ended, socket.closed]);
+});
+
 test("a LineSocket that is abandoned closes although the other side is open", async () => {
   const socket = new LineSocket(() => {});
   socket.abandon();

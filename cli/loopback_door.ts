@@ -1,0 +1,236 @@
+/**
+ * Hawser's side of the agent in a namespace (`loopback_agent.ts`), by which loopback there is reached and listened on.
+ *
+ * **Starting.** Once Hawser has hardened itself it starts no program any more, and most namespaces never need an agent.
+ * So a shell is started inside while that can be done. It waits, and becomes the agent with the first line, which is
+ * said when the first relay is wanted. It ends with its socket.
+ *
+ * **Inward** (`open`): the agent listens on every address of the namespace, at a port that Hawser chooses outside of
+ * the ephemeral ones, so that it is known whose port that is before it is listened on. It takes clients from the
+ * gateway's addresses alone: those that come to the host's loopback have one of them.
+ *
+ * **Outward** (`lead`): the agent listens on the namespace's loopback and connects to the gateway's address. That is a
+ * flow of the guest like any other, under the same rules, and the audit has it.
+ *
+ * **What it says is not believed.** A program in the namespace may end the agent, stop it, or speak in its place: it
+ * runs as the same user. All that could come of it is that relays do not work. An answer counts if it answers a
+ * question, and no port comes from it; so many questions and no more wait for an answer; and after some lines that
+ * answer nothing, it is not listened to any more.
+ *
+ * @module
+ */
+import type { Listening, LoopbackDoor } from "../forward/auto_forwards.ts";
+import type { ForwardProtocol } from "../forward/port_spec.ts";
+import { formatEndpoint, type IpAddress } from "../net/wire/address.ts";
+
+/** Ports outside of those that Linux gives to clients by default. */
+const FIRST_PORT = 61000;
+const LAST_PORT = 65535;
+/** How many ports are tried for one relay. */
+const MOST_TRIES = 16;
+/** Questions that wait for an answer: with that many, all of them fit in the socket of an agent that does not read. */
+const MOST_ASKED = 512;
+/** Questions that wait to be asked. */
+const MOST_WAITING = 16384;
+const MOST_STRAY_LINES = 32;
+const ANY = "*";
+const ENDED = "the agent in the namespace has ended";
+
+/** The way to an agent: lines in both directions. */
+export interface AgentLine {
+  /** Sends a line, if that can still be done. */
+  say(line: string): void;
+  /** Hears no more, and ends the agent. */
+  abandon(): void;
+}
+
+/** What a door needs. */
+export interface LoopbackDoorOptions {
+  /** Opens the line. `hear` is called for each line, `ended` once, when there are no more. */
+  line(hear: (line: string) => void, ended: () => void): AgentLine;
+  /** The gateway's addresses on the guest's link: who may come in. */
+  readonly gateways: readonly IpAddress[];
+  /** Told once if the agent ends before it should. */
+  lost(): void;
+  /** An unpredictable whole number, at least 0 and less than `below`. */
+  random(below: number): number;
+}
+
+/** A port of the namespace's loopback that leads to one of the gateway's address. */
+export interface OutwardPort {
+  /** The transport. */
+  readonly protocol: ForwardProtocol;
+  /** The address of loopback. */
+  readonly address: IpAddress;
+  /** The port. */
+  readonly port: number;
+  /** The address of the gateway. */
+  readonly gateway: IpAddress;
+  /** The port there. */
+  readonly gatewayPort: number;
+}
+
+interface Question {
+  readonly key: number;
+  readonly line: string;
+  answer(failure: string | undefined): void;
+}
+
+interface Way {
+  /** The question that opened it, or tries to. */
+  id: number;
+  port: number;
+  isClosed: boolean;
+}
+
+/** The door to the loopback of one namespace. */
+export class AgentDoor implements LoopbackDoor, Disposable {
+  readonly #options: LoopbackDoorOptions;
+  readonly #line: AgentLine;
+  /** By question: what to do with the answer. */
+  readonly #asked = new Map<number, (failure: string | undefined) => void>();
+  /** Those that are asked as soon as others are answered. */
+  readonly #waiting: Question[] = [];
+  readonly #inward = new Map<string, Way>();
+  /** Where the agent listens, by protocol, address and port: from before it is asked to until it says that it ended. */
+  readonly #own = new Set<string>();
+  #isStarted = false;
+  #hasEnded = false;
+  #strayLines = 0;
+  #lastId = 0;
+
+  /** The agent is started when the first relay is wanted. */
+  constructor(options: LoopbackDoorOptions) {
+    this.#options = options;
+    this.#line = options.line((line) => this.#hear(line), () => this.#end());
+  }
+
+  async open(listening: Listening): Promise<{ readonly address: null; readonly port: number }> {
+    const { protocol, address, port } = listening,
+      key = keyOf(listening),
+      way: Way = { id: 0, port: 0, isClosed: false };
+    this.#inward.set(key, way);
+    for (let tries = 0; tries < MOST_TRIES && !way.isClosed; tries++) {
+      way.port = this.#freePort(protocol);
+      way.id = ++this.#lastId;
+      const own = ownOf(protocol, ANY, way.port), peers = this.#options.gateways.join(",");
+      this.#own.add(own);
+      const failure = await this.#ask(
+        `open ${way.id} ${protocol} ${ANY} ${way.port} ${address} ${port} ${peers}`,
+        way.id,
+      );
+      if (failure === undefined && !way.isClosed) return { address: null, port: way.port };
+      if (failure === undefined) break;
+      this.#own.delete(own);
+      if (failure.startsWith("in-use")) continue;
+      this.#forget(key, way);
+      throw new Error(failure);
+    }
+    this.#forget(key, way);
+    if (way.isClosed) throw new Error("it is not wanted any more");
+    throw new Error(`none of ${MOST_TRIES} ports could be had in the namespace`);
+  }
+
+  close(listening: Listening): void {
+    const key = keyOf(listening), way = this.#inward.get(key);
+    if (way === undefined) return;
+    way.isClosed = true;
+    this.#forget(key, way);
+    const { id, port } = way, own = ownOf(listening.protocol, ANY, port);
+    void this.#ask(`close ${id}`, -id).then((failure) => {
+      if (failure === undefined) this.#own.delete(own);
+    });
+  }
+
+  isOwn({ protocol, address, port }: Listening): boolean {
+    return this.#own.has(ownOf(protocol, ANY, port)) || this.#own.has(ownOf(protocol, `${address}`, port));
+  }
+
+  /** Leads a port of the namespace's loopback outward. Rejects with an `Error` that says why that cannot be. */
+  async lead({ protocol, address, port, gateway, gatewayPort }: OutwardPort): Promise<void> {
+    const own = ownOf(protocol, `${address}`, port), id = ++this.#lastId;
+    this.#own.add(own);
+    const line = `open ${id} ${protocol} ${address} ${port} ${gateway} ${gatewayPort} ${ANY}`;
+    const failure = await this.#ask(line, id);
+    if (failure === undefined) return;
+    this.#own.delete(own);
+    const why = failure.startsWith("in-use") ? "somebody listens there already" : failure;
+    throw new Error(`Cannot lead ${protocol} ${formatEndpoint(address, port)} of the namespace: ${why}`);
+  }
+
+  /** Ends the agent, or whoever waits to become it. */
+  [Symbol.dispose](): void {
+    this.#isStarted = false;
+    this.#end();
+  }
+
+  #freePort(protocol: ForwardProtocol): number {
+    const count = LAST_PORT - FIRST_PORT + 1, first = this.#options.random(count);
+    for (let i = 0; i < count; i++) {
+      const port = FIRST_PORT + (first + i) % count;
+      if (!this.#own.has(ownOf(protocol, ANY, port))) return port;
+    }
+    throw new Error("all ports that it could have are in use");
+  }
+
+  /** Asks, and resolves to why it failed, or to `undefined`. Answers to openings and closings are told apart. */
+  #ask(line: string, key: number): Promise<string | undefined> {
+    if (this.#hasEnded) return Promise.resolve(ENDED);
+    if (this.#waiting.length >= MOST_WAITING) return Promise.resolve("the agent in the namespace does not answer");
+    if (!this.#isStarted) this.#line.say("go");
+    this.#isStarted = true;
+    const { promise, resolve } = Promise.withResolvers<string | undefined>();
+    this.#waiting.push({ key, line, answer: resolve });
+    this.#askNext();
+    return promise;
+  }
+
+  #askNext(): void {
+    while (this.#asked.size < MOST_ASKED) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      this.#asked.set(next.key, next.answer);
+      this.#line.say(next.line);
+    }
+  }
+
+  #hear(line: string): void {
+    const [, verb, digits, why] = /^(opened|failed|closed) (\d{1,9})(?: (.*))?$/.exec(line) ?? [];
+    const id = Number(digits), key = verb === "closed" ? -id : id, answer = this.#asked.get(key);
+    if (answer === undefined) {
+      if (++this.#strayLines > MOST_STRAY_LINES) this.#end();
+      return;
+    }
+    this.#asked.delete(key);
+    answer(verb === "failed" ? readable(why) : undefined);
+    this.#askNext();
+  }
+
+  #end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#line.abandon();
+    this.#own.clear();
+    for (const answer of this.#asked.values()) answer(ENDED);
+    for (const { answer } of this.#waiting.splice(0)) answer(ENDED);
+    this.#asked.clear();
+    if (this.#isStarted) this.#options.lost();
+  }
+
+  #forget(key: string, way: Way): void {
+    if (this.#inward.get(key) === way) this.#inward.delete(key);
+  }
+}
+
+function keyOf({ protocol, address, port }: Listening): string {
+  return `${protocol} ${address} ${port}`;
+}
+
+function ownOf(protocol: ForwardProtocol, address: string, port: number): string {
+  return `${protocol} ${address} ${port}`;
+}
+
+/** A reason as a terminal may show it. */
+function readable(why = ""): string {
+  return why.slice(0, 200).replaceAll(/[^\x20-\x7e]/g, "?").trim() || "the agent in the namespace says no more";
+}
