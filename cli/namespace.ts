@@ -21,6 +21,7 @@ import { callerSignals } from "../net/linux/signal_actions.ts";
 import { type Child, LineSocket, type ProcessEnding, spawn, SpawnError } from "../net/linux/spawn.ts";
 import type { Command } from "./command.ts";
 import type { Isolation } from "./isolate.ts";
+import type { WayIn } from "./listening_place.ts";
 import { HOLD, TUN_FD } from "./namespace_script.ts";
 import { describeSetupFailure, readFacts } from "./remedies.ts";
 import { signalNumber } from "./signals.ts";
@@ -124,6 +125,12 @@ export class Namespace {
     return { pid: this.#tunPid, fd: TUN_FD };
   }
 
+  /** How a program of Hawser's gets into the network namespace, before COMMAND is started. */
+  get wayIn(): WayIn {
+    const { nsenter, env } = this.#tools;
+    return { words: [nsenter, "-t", String(this.#tunPid), "-n", ...this.#users, "--"], env };
+  }
+
   /**
    * Has the namespace configured, and starts COMMAND unless a signal came first. `ipv6Route` says whether the gateway
    * advertises a default route. Throws a `NamespaceError`.
@@ -175,14 +182,14 @@ export class Namespace {
     return done;
   }
 
+  /** What has nsenter enter the user namespace too, if there is one. */
+  get #users(): readonly string[] {
+    return this.#asMappedRoot || this.#isolation ? ["-U", "--preserve-credentials"] : [];
+  }
+
   #start(): void {
     const { nsenter } = this.#tools, { words, env } = this.#command, openFiles = callerOpenFileLimit();
-    const flags = [
-      "-n",
-      "-m",
-      "-r",
-      ...(this.#asMappedRoot || this.#isolation ? ["-U", "--preserve-credentials"] : []),
-    ];
+    const flags = ["-n", "-m", "-r", ...this.#users];
     if (this.#isolation || canEnterWorkingDirectory()) flags.push("-w");
     else this.#strayed = true;
     const enter = ["-t", String(this.#placePid), ...flags, "--", ...words];

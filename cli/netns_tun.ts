@@ -29,6 +29,7 @@ import { inheritedDescriptors, originalEnvironment } from "../net/linux/process.
 import { LineSocket, spawn, SpawnError } from "../net/linux/spawn.ts";
 import { openTun } from "../net/linux/tun.ts";
 import type { NetnsSpec } from "./link_spec.ts";
+import type { WayIn } from "./listening_place.ts";
 import { CONFIGURE_TAP, type TapConfiguration, tapWords } from "./tap_script.ts";
 import { findTool, toolEnvironment } from "./tools.ts";
 
@@ -76,6 +77,17 @@ export async function openTunIn(netns: NetnsSpec | undefined, configuration?: Ta
     `cannot configure an interface in the network namespace ${name}: the user namespace that owns it has another root ` +
       "than this user; install bubblewrap, or make this user root there, as unshare -r and bwrap --uid 0 do",
   );
+}
+
+/** How a program gets into this namespace, and stays there with the rights that everybody has. */
+export interface OpenWay extends WayIn, Disposable {}
+
+/** Opens a way into this namespace. Throws an `Error` that says what helps. */
+export function openWayInto(netns: NetnsSpec): OpenWay {
+  const target = openNamespace(netns), env = toolEnvironment(originalEnvironment() ?? []);
+  // The first one does for a program that needs no power.
+  const [words] = waysInto(target, env), passedOn = [target.fd, target.ownerFd].filter((fd) => fd !== undefined);
+  return { words: words!, env, passedOn, [Symbol.dispose]: () => target[Symbol.dispose]() };
 }
 
 /** Command lines that enter the namespace and become the program that follows; another if the first has no power. */

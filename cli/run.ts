@@ -19,6 +19,7 @@ import { readCommand, refusalOf } from "./command.ts";
 import { Isolation } from "./isolate.ts";
 import { IsolationError } from "./isolate_view.ts";
 import { Namespace, NamespaceError } from "./namespace.ts";
+import type { ListeningSockets } from "../net/linux/listening_sockets.ts";
 import type { RunOptions } from "./options.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
 import { hideOwnFiles } from "./own_files.ts";
@@ -60,19 +61,29 @@ export async function run(
   }
   const release = takeSignals(namespace, runner);
   const failed = runner.failed.then((message) => ({ message }));
+  await using following = new AsyncDisposableStack();
   try {
     const { mtu, offload } = options, { tun } = namespace;
     const sources = [{ kind: "tap", name: "eth0", tun, mtu, offload } as const];
     const started = runner.start({ sources, needsTap: false, settings: options }).catch(({ message }) => ({ message }));
+    const looking = lookInto(namespace, options);
+    looking.catch(() => {});
     // A signal may come before COMMAND is there: that is no failure.
     const early = await Promise.race([started, namespace.ended.then(exitCodeOf)]);
     if (typeof early === "number") return early;
     if ("message" in early) return fail(`cannot start the gateway: ${lowerCased(early.message)}`);
     serving(() => runner.flows());
+    // COMMAND might stop who looks, so that is over before it begins.
+    const sockets = await looking;
     const proceeding = namespace.proceed(early);
     // Other processes are at work, and the command's first flow does not wait for this.
     if (options.host === "ffi") prepareSockets();
     await proceeding;
+    if (sockets !== undefined) {
+      const { followListening } = await import("./follow_listening.ts");
+      const { forwards } = runner, { autoPorts: ports } = options;
+      following.use(followListening({ forwards: forwards!, sockets, ports, logger, tellsForwards: true }));
+    }
     // COMMAND has just been started: nothing of this reaches it.
     harden(logger, ["kill", ...NEEDED_BY_GATEWAY]);
     keepOnly(neededByGateway(options, sources), logger);
@@ -98,8 +109,18 @@ export async function run(
       logger.warn("what the command left in its namespace has not ended yet");
     }
     // Its network and its kernel's half of each connection live as long as the TAP is open.
+    await following.disposeAsync();
     await Promise.race([runner.stop({ guestsHaveEnded: true }), failed]);
   }
+}
+
+/** Who tells what listens in the namespace, if ports are to follow that. Rejects with a `NamespaceError`. */
+async function lookInto({ wayIn }: Namespace, { autoPorts }: RunOptions): Promise<ListeningSockets | undefined> {
+  if (autoPorts.length === 0) return undefined;
+  const { openListeningPlace } = await import("./listening_place.ts");
+  return await openListeningPlace(wayIn, autoPorts).catch(({ message }) => {
+    throw new NamespaceError(message);
+  });
 }
 
 /** The address of the guest with the prefix of its network. */

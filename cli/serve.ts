@@ -19,8 +19,9 @@ import { harden, NEEDED_BY_GATEWAY } from "./hardening.ts";
 import { checkExit, checkReady, tellReady, whenClosed } from "./inherited_fds.ts";
 import { type LinkSpec, OFFLOAD_SUFFIX } from "./link_spec.ts";
 import { prepareSockets } from "../net/linux/libc.ts";
+import type { Logger } from "../nat/base/logger.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
-import { type NamespaceTun, openTunIn } from "./netns_tun.ts";
+import { type NamespaceTun, openTunIn, openWayInto } from "./netns_tun.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import { REPORT } from "./signals.ts";
@@ -69,7 +70,7 @@ export async function serve(options: ServeOptions, personality: Personality = {}
   // It is raced with below; until then nobody hears of a failure.
   exit.catch(() => {});
   const [told, release] = takeSignals(() => writeStderr(runner.flows()));
-  await using more = new AsyncDisposableStack();
+  await using more = new AsyncDisposableStack(), following = new AsyncDisposableStack();
   try {
     const sources: GuestSource[] = [], taps: NamespaceTun[] = [];
     more.defer(async () => void await Promise.all(taps.map((tap) => tap.release())));
@@ -77,6 +78,7 @@ export async function serve(options: ServeOptions, personality: Personality = {}
     const { outbound } = options, tellsForwards = personality.quiet !== "links and forwards";
     const { addresses } = await runner.start({ sources, needsTap: true, outbound, settings: options, tellsForwards });
     for (const tap of taps) await tap.configure();
+    following.use(await follow(runner, options, { logger, tellsForwards }));
     const { end, gone = new Promise<never>(() => {}) } = await personality.begin?.(runner) ?? {};
     more.use(end);
     if (options.pidFile !== undefined) writePid(options.pidFile);
@@ -91,11 +93,28 @@ export async function serve(options: ServeOptions, personality: Personality = {}
     if (options.host === "ffi") prepareSockets();
     const why = await Promise.race([told, exit.then(() => "--exit-fd was closed"), gone, failed]);
     logger.info(`ending, ${why}`);
+    await following.disposeAsync();
     await Promise.race([runner.stop({ guestsHaveEnded: false }), failed]);
     return 0;
   } finally {
     release();
   }
+}
+
+/** Has ports follow what listens in the namespace of the only TAP, if that was asked for. */
+async function follow(
+  { forwards }: GatewayRunner,
+  { autoPorts: ports, links }: ServeOptions,
+  told: { readonly logger: Logger; readonly tellsForwards: boolean },
+): Promise<AsyncDisposable | undefined> {
+  const [link] = links;
+  if (ports.length === 0 || link?.kind !== "tap" || link.netns === undefined) return undefined;
+  const [{ openListeningPlace }, { followListening }] = await Promise.all([
+    import("./listening_place.ts"),
+    import("./follow_listening.ts"),
+  ]);
+  using way = openWayInto(link.netns);
+  return followListening({ forwards: forwards!, sockets: await openListeningPlace(way, ports), ports, ...told });
 }
 
 /** Resolves when a signal asks for the end. `report` is called for each signal that asks for the flow table. */

@@ -106,6 +106,13 @@ export function parseServe(args: readonly string[]): ServeOptions | undefined {
   if (values.configure && !links.some((link) => link.kind === "tap" && link.netns !== undefined)) {
     throw new UsageError(program, "--configure is for a TAP in a namespace, such as --listen tap:tap0@blue");
   }
+  const [link] = links, isOneNamespace = links.length === 1 && link!.kind === "tap" && link!.netns !== undefined;
+  if (settings.autoPorts.length > 0 && !isOneNamespace) {
+    throw new UsageError(
+      program,
+      '"auto" follows one namespace, such as that of --listen tap:tap0@blue and no other link',
+    );
+  }
   return {
     ...settings,
     ...linkSettings(values),
