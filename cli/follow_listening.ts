@@ -13,6 +13,8 @@ import type { Logger } from "../nat/base/logger.ts";
 import type { ListeningSockets } from "../net/linux/listening_sockets.ts";
 import { writeStderr } from "./log.ts";
 
+const PERIOD_MS = 100;
+
 /** What is followed, and what is told. */
 export interface FollowOptions {
   /** The forwards of the gateway. */
@@ -51,8 +53,8 @@ export function followListening(options: FollowOptions): AsyncDisposable {
       logger.warn(`${error instanceof Error ? error.message : error}; ports are not followed any more`);
     }
   };
-  logger.debug(`Ports follow what listens in the namespace: a look every ${sockets.periodMs} ms`);
-  const timer = setInterval(look, sockets.periodMs);
+  logger.debug(`Ports follow what listens in the namespace, known by ${sockets.way}`);
+  const timer = setInterval(look, PERIOD_MS);
   look();
   return {
     [Symbol.asyncDispose]: async () => {

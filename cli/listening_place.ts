@@ -102,7 +102,7 @@ async function openProcPlace(way: WayIn, transports: readonly Transport[]): Prom
   }
   const sockets = new ProcListeningSockets(visitor.pid, transports);
   return {
-    periodMs: sockets.periodMs,
+    way: sockets.way,
     read: () => {
       // Another process may have its number by now.
       if (visitor.hasEnded) throw new Error("Cannot tell what listens in the namespace: who looked there was ended");

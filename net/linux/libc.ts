@@ -108,6 +108,8 @@ export interface Libc {
   inotifyAddWatch(inotify: number, path: Uint8Array, events: number): number;
   /** socketpair(2); `pair` holds two 32-bit descriptors. */
   socketpair(family: number, type: number, protocol: number, pair: Int32Array): number;
+  /** read(2), on a thread of Deno's pool. */
+  readAsync(fd: number, bytes: Uint8Array, length: bigint): Promise<number>;
   /** recv(2), on a thread of Deno's pool. */
   recvAsync(fd: number, bytes: Uint8Array, length: bigint, flags: number): Promise<number>;
   /** setrlimit(2). */

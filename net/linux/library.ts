@@ -59,6 +59,7 @@ const SYMBOLS = {
   inotifyInit: { name: "inotify_init1", parameters: ["i32"], result: "i32" },
   inotifyAddWatch: { name: "inotify_add_watch", parameters: ["i32", "buffer", "u32"], result: "i32" },
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
+  readAsync: { name: "read", parameters: ["i32", "buffer", "usize"], result: "i32", nonblocking: true },
   recvAsync: { name: "recv", parameters: ["i32", "buffer", "usize", "i32"], result: "i32", nonblocking: true },
   interfaceIndex: { name: "if_nametoindex", parameters: ["buffer"], result: "u32" },
   getrlimit: { parameters: ["i32", "buffer"], result: "i32" },

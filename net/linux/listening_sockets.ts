@@ -10,7 +10,8 @@
  * would fill it. What is in it already has no number of a question of ours.
  *
  * **Without it** the tables in /proc/PID/net of a process that stays there are read: where there is no `ss`, or the
- * kernel has no `inet_diag`. They list every connection too, so they are read less often.
+ * kernel has no `inet_diag`. For them the kernel walks through all connections of the machine, which takes it 10 to 60
+ * ms. So they are read on another thread, and once a second.
  *
  * **Ephemeral ports.** A socket of UDP that is bound and not connected may be a server's or that of a client, which
  * asks several servers. One on a port that the kernel gives to clients counts as a client's.
@@ -42,10 +43,10 @@ export type Transport = ListeningSocket["protocol"];
 
 /** Who knows what listens in a namespace. */
 export interface ListeningSockets extends Disposable {
-  /** How often it is worth while to read, in milliseconds. */
-  readonly periodMs: number;
-  /** What listens now. Throws an `Error` if that cannot be told any more. */
-  read(): ListeningSocket[];
+  /** How it is known. */
+  readonly way: "netlink" | "/proc";
+  /** What listens. Throws an `Error` if that cannot be told any more. */
+  read(): readonly ListeningSocket[];
 }
 
 const AF_NETLINK = 16;
@@ -59,7 +60,7 @@ const MSG_DONTWAIT = 0x40;
 /** The kernel fills a buffer of this size at a time. */
 const BUFFER = 1 << 15;
 const FAMILIES = [AF_INET, AF_INET6] as const;
-const NETLINK_PERIOD_MS = 100;
+/** How long a look at /proc serves. */
 const PROC_PERIOD_MS = 1000;
 const ACTION = "Cannot tell what listens in the namespace";
 /** What Linux gives to clients unless told otherwise (ip(7), `ip_local_port_range`). */
@@ -89,7 +90,7 @@ function option(c: Libc, fd: number, name: number): number {
 
 /** What listens where a socket of NETLINK_SOCK_DIAG was opened. */
 export class DiagListeningSockets implements ListeningSockets {
-  readonly periodMs: number = NETLINK_PERIOD_MS;
+  readonly way = "netlink";
   readonly #libc: Libc = libc();
   readonly #fd: number;
   readonly #transports: readonly Transport[];
@@ -146,9 +147,13 @@ export class DiagListeningSockets implements ListeningSockets {
 
 /** What listens in the network namespace of a process. */
 export class ProcListeningSockets implements ListeningSockets {
-  readonly periodMs: number = PROC_PERIOD_MS;
+  readonly way = "/proc";
   readonly #folder: string;
   readonly #transports: readonly Transport[];
+  #told: readonly ListeningSocket[] = [];
+  #failure: Error | undefined;
+  #looking: Promise<void> | undefined;
+  #lookedAt = -Infinity;
 
   /** `process`: its number, or `self`. It has to be there for as long as this is read. */
   constructor(process: number | "self", transports: readonly Transport[]) {
@@ -156,31 +161,52 @@ export class ProcListeningSockets implements ListeningSockets {
     this.#transports = transports;
   }
 
-  read(): ListeningSocket[] {
-    return this.#transports.flatMap((protocol) => {
-      const tables = [this.#readFile(protocol), this.#readFile(`${protocol}6`)];
-      if (tables[0] === undefined) throw new Error(`${ACTION}: there is no ${this.#folder}/${protocol} any more`);
-      // A kernel without IPv6 has no table of it.
-      return tables.flatMap((text = "") => readProcTable(text, protocol)).filter(isServer);
+  /** What listened at the last look that is over. Begins another one if that is long ago. */
+  read(): readonly ListeningSocket[] {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#looking === undefined && performance.now() - this.#lookedAt >= PROC_PERIOD_MS) void this.look();
+    return this.#told;
+  }
+
+  /** Looks anew, after the look that is under way if there is one. Never rejects: what is wrong, `read` throws. */
+  async look(): Promise<void> {
+    while (this.#looking !== undefined) await this.#looking;
+    this.#lookedAt = performance.now();
+    this.#looking = this.#readTables().then((told) => {
+      this.#told = told;
+    }, (error) => {
+      this.#failure = error;
     });
+    await this.#looking;
+    this.#looking = undefined;
   }
 
   [Symbol.dispose](): void {}
 
-  #readFile(name: string): string | undefined {
+  async #readTables(): Promise<ListeningSocket[]> {
+    const sockets: ListeningSocket[] = [];
+    for (const protocol of this.#transports) {
+      const first = await this.#readFile(protocol);
+      if (first === undefined) throw new Error(`${ACTION}: there is no ${this.#folder}/${protocol} any more`);
+      // A kernel without IPv6 has no table of it.
+      for (const text of [first, await this.#readFile(`${protocol}6`) ?? ""]) {
+        sockets.push(...readProcTable(text, protocol).filter(isServer));
+      }
+    }
+    return sockets;
+  }
+
+  async #readFile(name: string): Promise<string | undefined> {
     const c = libc(), path = `${this.#folder}/${name}`, fd = c.open(cString(path), O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
       if (errno() === ENOENT) return undefined;
       throw new Error(`${ACTION}: ${path}: ${describeErrno(errno())}`);
     }
     const bytes = new Uint8Array(BUFFER);
-    let text = "";
-    for (;;) {
-      const count = c.read(fd, bytes, BigInt(bytes.length));
-      if (count <= 0) break;
-      text += byteText(bytes.subarray(0, count));
-    }
+    let text = "", count: number;
+    while ((count = await c.readAsync(fd, bytes, BigInt(bytes.length))) > 0) text += byteText(bytes.subarray(0, count));
     c.close(fd);
+    if (count < 0) throw new Error(`${ACTION}: ${path} cannot be read`);
     return text;
   }
 }

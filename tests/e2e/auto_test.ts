@@ -14,6 +14,7 @@ const GUEST = decodeURIComponent(new URL("auto_guest.ts", import.meta.url).pathn
 const FIRST = 12000, BURST = 14000, SINGLE = 16000;
 /** A server in the namespace, and its answer, which begins when somebody has come. */
 const SAY_INSIDE = "socat -t 5 TCP4-LISTEN:$1,reuseaddr SYSTEM:'echo inside'";
+const UNTOLD = /^hawser: warn: Cannot tell what listens in the namespace: .+; ports are not followed any more\n$/;
 const EVERY = 30_000;
 
 /** What a port of the host's loopback says to a client; nothing if it takes none. */
@@ -141,8 +142,35 @@ test("hawser run -t auto without ss reads /proc", async () => {
   await hears(port, "inside\n");
   const { code, stderr } = readOutcome(await child.output());
   assertEquals(code, 0);
-  assertStringIncludes(stderr, "a look every 1000 ms");
+  assertStringIncludes(stderr, "known by /proc");
   assertStringIncludes(stderr, `forwarding tcp 127.0.0.1:${port} -> ${port}\n`);
+});
+
+test("hawser run -t auto says that it follows no more if the command ends who looks, and serves on", async () => {
+  const around = `exec unshare -m sh -c 'mount --bind /dev/null "$(command -v ss)" && exec "$@"' sh "$@"`;
+  // It is the only "cat" in this network namespace; the server comes behind it, so that nobody hears of it.
+  const script = `for process in /proc/[0-9]*; do
+      [ "$process/ns/net" -ef /proc/self/ns/net ] && [ "$(cat "$process/comm")" = cat ] && kill "\${process#/proc/}"
+    done
+    read -r go
+    echo served | socat -t 5 - TCP4:10.0.2.2:$1`;
+  const server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const words = ["run", "--dns", "none", "-t", "auto", "--", "sh", "-c", script, "sh", `${server.addr.port}`];
+  const run = startHawser(words, { around, stdin: "" });
+  const errors = run.stderr.pipeThrough(new TextDecoderStream()).getReader();
+  assertMatch((await errors.read()).value!, UNTOLD);
+  const input = run.stdin.getWriter();
+  await input.write(new TextEncoder().encode("go\n"));
+  await input.close();
+  {
+    using client = await server.accept();
+    const bytes = new Uint8Array(16), count = await client.read(bytes);
+    assertEquals(new TextDecoder().decode(bytes.subarray(0, count!)), "served\n");
+  }
+  server.close();
+  assertEquals((await run.status).code, 0);
+  await errors.cancel();
+  await run.stdout.cancel();
 });
 
 test("hawser run -t auto leaves no process and no descriptor to the command", async () => {

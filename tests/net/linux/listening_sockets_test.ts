@@ -8,6 +8,7 @@ import {
   ProcListeningSockets,
   type Transport,
 } from "../../../net/linux/listening_sockets.ts";
+import type { ListeningSocket } from "../../../net/linux/sock_diag.ts";
 import { openRouteSocket } from "../../../net/linux/rtnetlink.ts";
 import { requires } from "../../support/requirements.ts";
 
@@ -23,9 +24,15 @@ function test(name: string, fn: (open: (transports: readonly Transport[]) => Lis
   }
 }
 
+/** What `sockets` tells now. */
+async function read(sockets: ListeningSockets): Promise<readonly ListeningSocket[]> {
+  if (sockets instanceof ProcListeningSockets) await sockets.look();
+  return sockets.read();
+}
+
 /** Where this port listens, by the answers of `sockets`. */
-function at(sockets: ListeningSockets, protocol: Transport, port: number): string[] {
-  return sockets.read().filter((socket) => socket.protocol === protocol && socket.port === port)
+async function at(sockets: ListeningSockets, protocol: Transport, port: number): Promise<string[]> {
+  return (await read(sockets)).filter((socket) => socket.protocol === protocol && socket.port === port)
     .map(({ address }) => `${address}`);
 }
 
@@ -53,55 +60,52 @@ test("a listener of TCP is told with its address while it listens, a connection 
     const [hostname, address] of [["127.0.0.1", "127.0.0.1"], ["0.0.0.0", "0.0.0.0"], ["::1", "::1"], ["::", "::"]]
   ) {
     const listener = Deno.listen({ hostname: hostname!, port: 0 }), { port } = listener.addr;
-    assertEquals(at(sockets, "tcp", port), [address]);
+    assertEquals(await at(sockets, "tcp", port), [address]);
     const client = await Deno.connect({ hostname: hostname!.includes(":") ? "::1" : "127.0.0.1", port });
     const server = await listener.accept();
-    assertEquals(at(sockets, "tcp", port), [address]);
+    assertEquals(await at(sockets, "tcp", port), [address]);
     listener.close();
-    assertEquals(at(sockets, "tcp", port), []);
+    assertEquals(await at(sockets, "tcp", port), []);
     client.close();
     server.close();
   }
 });
 
 test("many listeners are told, each of them, and then none", async (open) => {
-  await Promise.resolve();
   using sockets = open(["tcp", "udp"]);
   const listeners = Array.from({ length: 1500 }, () => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-  const ports = listeners.map(({ addr }) => addr.port), told = new Set(sockets.read().map(({ port }) => port));
+  const ports = listeners.map(({ addr }) => addr.port), told = new Set((await read(sockets)).map(({ port }) => port));
   assertEquals(ports.filter((port) => !told.has(port)), []);
   for (const listener of listeners) listener.close();
-  const left = new Set(sockets.read().map(({ port }) => port));
+  const left = new Set((await read(sockets)).map(({ port }) => port));
   // Somebody else on this machine may have taken one of these meanwhile.
   assertEquals(ports.filter((port) => left.has(port)).length < 50, true);
 });
 
 test("UDP is told while it is bound, unless it is connected or on a port for clients", async (open) => {
-  await Promise.resolve();
   using sockets = open(["udp"]);
   // Below the ports for clients somebody else may have one.
   let port = 20000 + Deno.pid % 10000, server = boundUdp(AF_INET, port);
   while (server === undefined) server = boundUdp(AF_INET, ++port);
-  assertEquals(at(sockets, "udp", port), ["127.0.0.1"]);
+  assertEquals(await at(sockets, "udp", port), ["127.0.0.1"]);
   const peer = socketAddress(AF_INET, 9);
   assertEquals(libc().connect(server, peer, peer.length), 0);
-  assertEquals(at(sockets, "udp", port), []);
+  assertEquals(await at(sockets, "udp", port), []);
   libc().close(server);
   const six = boundUdp(AF_INET6, port)!;
-  assertEquals(at(sockets, "udp", port), ["::1"]);
+  assertEquals(await at(sockets, "udp", port), ["::1"]);
   libc().close(six);
-  assertEquals(at(sockets, "udp", port), []);
+  assertEquals(await at(sockets, "udp", port), []);
   let ephemeral = 40000, client = boundUdp(AF_INET, ephemeral);
   while (client === undefined) client = boundUdp(AF_INET, ++ephemeral);
-  assertEquals(at(sockets, "udp", ephemeral), []);
+  assertEquals(await at(sockets, "udp", ephemeral), []);
   libc().close(client);
 });
 
 test("only the transports that were asked for are told", async (open) => {
-  await Promise.resolve();
   using sockets = open(["udp"]);
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  assertEquals(sockets.read().filter(({ port }) => port === listener.addr.port), []);
+  assertEquals((await read(sockets)).filter(({ port }) => port === listener.addr.port), []);
 });
 
 Deno.test({
@@ -139,9 +143,9 @@ Deno.test({
     // More than fits, before the socket leaves the groups and after.
     await end();
     using sockets = new DiagListeningSockets(diag, ["tcp"]);
-    assertEquals(at(sockets, "tcp", port), ["127.0.0.1"]);
+    assertEquals(await at(sockets, "tcp", port), ["127.0.0.1"]);
     await end();
-    assertEquals(at(sockets, "tcp", port), ["127.0.0.1"]);
+    assertEquals(await at(sockets, "tcp", port), ["127.0.0.1"]);
     listener.close();
   },
 });
@@ -149,11 +153,27 @@ Deno.test({
 Deno.test({
   name: `a socket that is gone, and a process that is not there, are errors that say so${needs.reason}`,
   ignore: needs.ignore,
-  fn: () => {
-    using _gone = new ProcListeningSockets(0x7fffffff, ["tcp"]);
-    assertThrows(() => _gone.read(), Error, "Cannot tell what listens in the namespace: there is no /proc/2147483647");
+  fn: async () => {
+    using gone = new ProcListeningSockets(0x7fffffff, ["tcp"]);
+    await gone.look();
+    assertThrows(() => gone.read(), Error, "Cannot tell what listens in the namespace: there is no /proc/2147483647");
     const file = libc().open(new TextEncoder().encode("/dev/null\0"), 2);
     using none = new DiagListeningSockets(file, ["tcp"]);
     assertThrows(() => none.read(), Error, "Cannot tell what listens in the namespace");
+  },
+});
+
+Deno.test({
+  name: `looks at /proc do not hold up the thread, and only one is under way${needs.reason}`,
+  ignore: needs.ignore,
+  fn: async () => {
+    using sockets = new ProcListeningSockets("self", ["tcp"]);
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const isThere = () => sockets.read().some(({ port }) => port === listener.addr.port);
+    assertEquals([isThere(), isThere()], [false, false]);
+    await Promise.all([sockets.look(), sockets.look()]);
+    assertEquals(isThere(), true);
+    // What was told serves for a while, and is not asked for again.
+    assertEquals(isThere(), true);
   },
 });
