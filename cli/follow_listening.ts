@@ -24,7 +24,7 @@ export interface FollowOptions {
   /** The ports of the host that follow it. */
   readonly ports: readonly AutoPorts[];
   /** The way to the namespace's loopback, if there is one. */
-  readonly door?: LoopbackDoor;
+  readonly door?: LoopbackDoor | undefined;
   /** Who hears of what is not forwarded. */
   readonly logger: Logger;
   /** Whether each forward is told on stderr. */
@@ -40,8 +40,8 @@ export function followListening(options: FollowOptions): AsyncDisposable {
     ports,
     door,
     logger,
-    added: (forward) => {
-      if (tellsForwards) writeStderr(`forwarding ${forward}\n`);
+    added: (_, shown) => {
+      if (tellsForwards) writeStderr(`forwarding ${shown}\n`);
     },
     now: () => performance.now(),
   });

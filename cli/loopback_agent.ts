@@ -8,6 +8,7 @@
  *   whoever comes to the second one. PEERS are the addresses that may come, with commas between, or `*`. The answer is
  *   `opened ID`, or `failed ID WHY`, where WHY begins with `in-use` if somebody has that port.
  * - `close ID`: listens no more. The answer is `closed ID`. Connections of TCP go on.
+ * - `finish ID`: the answer, `finished ID`, comes when every connection has passed on all that was said on loopback.
  *
  * When its standard input ends it ends, with all of its connections. It has no permission but for the network, and no
  * more rights than whoever runs in that namespace: its safety is that there is nothing to be had from it. The other
@@ -15,7 +16,7 @@
  *
  * @module
  */
-import { Forwarder } from "../forward/forwarder.ts";
+import { Forwarder, type Side } from "../forward/forwarder.ts";
 import { IpAddress } from "../net/wire/address.ts";
 import { keepOnly } from "./permissions.ts";
 
@@ -27,12 +28,16 @@ const EVERYWHERE = ["::", "0.0.0.0"];
 interface Relay {
   /** Listens no more. */
   close(): Promise<void>;
+  /** Resolves when all that was said on loopback is passed on. */
+  drained(): Promise<void>;
 }
 
 interface Wanted {
   readonly hostname: string;
   readonly port: number;
   readonly target: { readonly hostname: string; readonly port: number };
+  /** Which side of it is on loopback. */
+  readonly loopback: Side;
   /** Whether a client from this address may come. */
   admits(hostname: string): boolean;
 }
@@ -41,6 +46,8 @@ interface Wanted {
 export class LoopbackAgent implements AsyncDisposable {
   readonly #say: (line: string) => void;
   readonly #relays = new Map<string, Promise<Relay>>();
+  /** Those that may still have connections. */
+  readonly #busy = new Set<Relay>();
 
   /** `say` sends an answer. */
   constructor(say: (line: string) => void) {
@@ -52,6 +59,7 @@ export class LoopbackAgent implements AsyncDisposable {
     const [verb, id = "", ...words] = line.split(" ");
     if (verb === "open") await this.#open(id, words);
     else if (verb === "close") await this.#close(id);
+    else if (verb === "finish") await this.#finish(id);
   }
 
   /** Ends everything. */
@@ -61,8 +69,9 @@ export class LoopbackAgent implements AsyncDisposable {
 
   async #open(id: string, [protocol, hostname = "", port, toHostname = "", toPort, peers = ANY]: string[]) {
     const admitted = peers === ANY ? undefined : peers.split(",").map((text) => IpAddress.parse(text));
-    const wanted = {
+    const wanted: Wanted = {
       hostname,
+      loopback: hostname === ANY ? "target" : "client",
       port: Number(port),
       target: { hostname: toHostname, port: Number(toPort) },
       admits: (from: string) => {
@@ -73,7 +82,7 @@ export class LoopbackAgent implements AsyncDisposable {
     const relay = openRelay(protocol === "udp" ? openUdp : openTcp, wanted);
     this.#relays.set(id, relay);
     try {
-      await relay;
+      this.#busy.add(await relay);
       this.#say(`opened ${id}`);
     } catch (error) {
       this.#relays.delete(id);
@@ -82,10 +91,18 @@ export class LoopbackAgent implements AsyncDisposable {
     }
   }
 
+  async #finish(id: string): Promise<void> {
+    await Promise.all([...this.#busy].map((relay) => relay.drained()));
+    this.#say(`finished ${id}`);
+  }
+
   async #close(id: string): Promise<void> {
     const relay = this.#relays.get(id);
     this.#relays.delete(id);
-    await relay?.then((relay) => relay.close(), () => {});
+    await relay?.then(async (relay) => {
+      await relay.close();
+      void relay.drained().then(() => this.#busy.delete(relay));
+    }, () => {});
     this.#say(`closed ${id}`);
   }
 }
@@ -105,18 +122,19 @@ function isInUse(error: unknown): boolean {
   return error instanceof Deno.errors.AddrInUse || (error as { readonly code?: string }).code === "EADDRINUSE";
 }
 
-async function openTcp({ hostname, port, target, admits }: Wanted): Promise<Relay> {
+async function openTcp({ hostname, port, target, admits, loopback }: Wanted): Promise<Relay> {
   const forwarder = await Forwarder.start(
     { transport: "tcp", hostname, port },
     { transport: "tcp", ...target },
     { admits: (client) => client.transport === "tcp" && admits(client.hostname) },
   );
-  return { close: () => Promise.resolve(forwarder.refuse()) };
+  return { close: () => Promise.resolve(forwarder.refuse()), drained: () => forwarder.drained(loopback) };
 }
 
 async function openUdp(wanted: Wanted): Promise<Relay> {
   const { DatagramForwarder } = await import("../forward/datagram_forwarder.ts");
-  return await DatagramForwarder.start(wanted, wanted.target, { admits: wanted.admits });
+  const forwarder = await DatagramForwarder.start(wanted, wanted.target, { admits: wanted.admits });
+  return { close: () => forwarder.close(), drained: () => Promise.resolve() };
 }
 
 /** Runs as the agent until standard input ends. Resolves to the exit code. */

@@ -34,6 +34,8 @@ const MOST_ASKED = 512;
 const MOST_WAITING = 16384;
 const MOST_STRAY_LINES = 32;
 const ANY = "*";
+/** Which question an answer is to. */
+const ANSWERS = new Map([["opened", "open"], ["failed", "open"], ["closed", "close"], ["finished", "finish"]]);
 const ENDED = "the agent in the namespace has ended";
 
 /** The way to an agent: lines in both directions. */
@@ -71,7 +73,6 @@ export interface OutwardPort {
 }
 
 interface Question {
-  readonly key: number;
   readonly line: string;
   answer(failure: string | undefined): void;
 }
@@ -87,8 +88,8 @@ interface Way {
 export class AgentDoor implements LoopbackDoor, Disposable {
   readonly #options: LoopbackDoorOptions;
   readonly #line: AgentLine;
-  /** By question: what to do with the answer. */
-  readonly #asked = new Map<number, (failure: string | undefined) => void>();
+  /** By question, such as `open 3`: what to do with the answer. */
+  readonly #asked = new Map<string, (failure: string | undefined) => void>();
   /** Those that are asked as soon as others are answered. */
   readonly #waiting: Question[] = [];
   readonly #inward = new Map<string, Way>();
@@ -115,10 +116,7 @@ export class AgentDoor implements LoopbackDoor, Disposable {
       way.id = ++this.#lastId;
       const own = ownOf(protocol, ANY, way.port), peers = this.#options.gateways.join(",");
       this.#own.add(own);
-      const failure = await this.#ask(
-        `open ${way.id} ${protocol} ${ANY} ${way.port} ${address} ${port} ${peers}`,
-        way.id,
-      );
+      const failure = await this.#ask(`open ${way.id} ${protocol} ${ANY} ${way.port} ${address} ${port} ${peers}`);
       if (failure === undefined && !way.isClosed) return { address: null, port: way.port };
       if (failure === undefined) break;
       this.#own.delete(own);
@@ -137,7 +135,7 @@ export class AgentDoor implements LoopbackDoor, Disposable {
     way.isClosed = true;
     this.#forget(key, way);
     const { id, port } = way, own = ownOf(listening.protocol, ANY, port);
-    void this.#ask(`close ${id}`, -id).then((failure) => {
+    void this.#ask(`close ${id}`).then((failure) => {
       if (failure === undefined) this.#own.delete(own);
     });
   }
@@ -151,11 +149,16 @@ export class AgentDoor implements LoopbackDoor, Disposable {
     const own = ownOf(protocol, `${address}`, port), id = ++this.#lastId;
     this.#own.add(own);
     const line = `open ${id} ${protocol} ${address} ${port} ${gateway} ${gatewayPort} ${ANY}`;
-    const failure = await this.#ask(line, id);
+    const failure = await this.#ask(line);
     if (failure === undefined) return;
     this.#own.delete(own);
     const why = failure.startsWith("in-use") ? "somebody listens there already" : failure;
     throw new Error(`Cannot lead ${protocol} ${formatEndpoint(address, port)} of the namespace: ${why}`);
+  }
+
+  /** Resolves when all that was said on loopback has been passed on, if it can be, but for UDP. */
+  async finish(): Promise<void> {
+    if (this.#isStarted) await this.#ask(`finish ${++this.#lastId}`);
   }
 
   /** Ends the agent, or whoever waits to become it. */
@@ -173,14 +176,14 @@ export class AgentDoor implements LoopbackDoor, Disposable {
     throw new Error("all ports that it could have are in use");
   }
 
-  /** Asks, and resolves to why it failed, or to `undefined`. Answers to openings and closings are told apart. */
-  #ask(line: string, key: number): Promise<string | undefined> {
+  /** Asks, and resolves to why it failed, or to `undefined`. */
+  #ask(line: string): Promise<string | undefined> {
     if (this.#hasEnded) return Promise.resolve(ENDED);
     if (this.#waiting.length >= MOST_WAITING) return Promise.resolve("the agent in the namespace does not answer");
     if (!this.#isStarted) this.#line.say("go");
     this.#isStarted = true;
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
-    this.#waiting.push({ key, line, answer: resolve });
+    this.#waiting.push({ line, answer: resolve });
     this.#askNext();
     return promise;
   }
@@ -189,14 +192,14 @@ export class AgentDoor implements LoopbackDoor, Disposable {
     while (this.#asked.size < MOST_ASKED) {
       const next = this.#waiting.shift();
       if (next === undefined) return;
-      this.#asked.set(next.key, next.answer);
+      this.#asked.set(next.line.split(" ", 2).join(" "), next.answer);
       this.#line.say(next.line);
     }
   }
 
   #hear(line: string): void {
-    const [, verb, digits, why] = /^(opened|failed|closed) (\d{1,9})(?: (.*))?$/.exec(line) ?? [];
-    const id = Number(digits), key = verb === "closed" ? -id : id, answer = this.#asked.get(key);
+    const [, verb, digits, why] = /^([a-z]+) (\d{1,9})(?: (.*))?$/.exec(line) ?? [];
+    const key = `${ANSWERS.get(verb ?? "")} ${digits}`, answer = this.#asked.get(key);
     if (answer === undefined) {
       if (++this.#strayLines > MOST_STRAY_LINES) this.#end();
       return;

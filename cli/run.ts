@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { deadline } from "@std/async";
 import { claimAudit } from "./audit_settings.ts";
 import { gatewayRules } from "./gateway_settings.ts";
 import type { GatewayRunner } from "./gateway_runner.ts";
@@ -18,6 +19,7 @@ import { prepareSockets } from "../net/linux/libc.ts";
 import { readCommand, refusalOf } from "./command.ts";
 import { Isolation } from "./isolate.ts";
 import { IsolationError } from "./isolate_view.ts";
+import type { AgentDoor } from "./loopback_door.ts";
 import { Namespace, NamespaceError } from "./namespace.ts";
 import type { ListeningSockets } from "../net/linux/listening_sockets.ts";
 import type { RunOptions } from "./options.ts";
@@ -28,6 +30,8 @@ import { exitCodeOf, IGNORED, PASSED_ON, REPORT, signalsHeard } from "./signals.
 
 /** Exit code when Hawser itself failed. */
 export const HAWSER_FAILED = 125;
+/** How long the agent may take to pass on what the command said last. */
+const LAST_WORDS_MS = 1000;
 
 /**
  * Runs `command` behind a gateway. Once that serves, `serving` is told how to look at its flows. Resolves to the exit
@@ -39,7 +43,7 @@ export async function run(
 ): Promise<number> {
   const command = readCommand(words), refusal = refusalOf(command);
   if (refusal !== undefined) return fail(refusal.message, refusal.code);
-  const { ipv4, ipv6 } = gatewayRules(options.gateway);
+  const rules = gatewayRules(options.gateway), { ipv4, ipv6 } = rules;
   const hasDns = options.gateway.dns !== "none", logger = stderrLogger(options.logLevel);
   let namespace: Namespace, runner: GatewayRunner;
   try {
@@ -62,12 +66,16 @@ export async function run(
   const release = takeSignals(namespace, runner);
   const failed = runner.failed.then((message) => ({ message }));
   await using following = new AsyncDisposableStack();
+  let door: AgentDoor | undefined;
   try {
     const { mtu, offload } = options, { tun } = namespace;
     const sources = [{ kind: "tap", name: "eth0", tun, mtu, offload } as const];
     const started = runner.start({ sources, needsTap: false, settings: options }).catch(({ message }) => ({ message }));
     const looking = lookInto(namespace, options);
     looking.catch(() => {});
+    if (options.autoPorts.length > 0) {
+      door = (await import("./loopback_line.ts")).openDoor(namespace.wayIn, rules, logger);
+    }
     // A signal may come before COMMAND is there: that is no failure.
     const early = await Promise.race([started, namespace.ended.then(exitCodeOf)]);
     if (typeof early === "number") return early;
@@ -82,7 +90,7 @@ export async function run(
     if (sockets !== undefined) {
       const { followListening } = await import("./follow_listening.ts");
       const { forwards } = runner, { autoPorts: ports } = options;
-      following.use(followListening({ forwards: forwards!, sockets, ports, logger, tellsForwards: true }));
+      following.use(followListening({ forwards: forwards!, sockets, ports, door, logger, tellsForwards: true }));
     }
     // COMMAND has just been started: nothing of this reaches it.
     harden(logger, ["kill", ...NEEDED_BY_GATEWAY]);
@@ -105,6 +113,7 @@ export async function run(
     await signalsHeard();
     // Who will not wait any more ends Hawser by INT or TERM; the holder needs nobody.
     release();
+    if (door !== undefined) await finished(door);
     if (!await namespace.close()) {
       logger.warn("what the command left in its namespace has not ended yet");
     }
@@ -121,6 +130,12 @@ async function lookInto({ wayIn }: Namespace, { autoPorts }: RunOptions): Promis
   return await openListeningPlace(wayIn, autoPorts).catch(({ message }) => {
     throw new NamespaceError(message);
   });
+}
+
+/** Ends a door when what the command said on loopback is passed on, which others that go on there may hinder. */
+async function finished(door: AgentDoor): Promise<void> {
+  await deadline(door.finish(), LAST_WORDS_MS).catch(() => {});
+  door[Symbol.dispose]();
 }
 
 /** The address of the guest with the prefix of its network. */

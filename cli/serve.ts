@@ -78,7 +78,7 @@ export async function serve(options: ServeOptions, personality: Personality = {}
     const { outbound } = options, tellsForwards = personality.quiet !== "links and forwards";
     const { addresses } = await runner.start({ sources, needsTap: true, outbound, settings: options, tellsForwards });
     for (const tap of taps) await tap.configure();
-    following.use(await follow(runner, options, { logger, tellsForwards }));
+    following.use(await follow(runner, options, { logger, tellsForwards, more }));
     const { end, gone = new Promise<never>(() => {}) } = await personality.begin?.(runner) ?? {};
     more.use(end);
     if (options.pidFile !== undefined) writePid(options.pidFile);
@@ -104,17 +104,25 @@ export async function serve(options: ServeOptions, personality: Personality = {}
 /** Has ports follow what listens in the namespace of the only TAP, if that was asked for. */
 async function follow(
   { forwards }: GatewayRunner,
-  { autoPorts: ports, links }: ServeOptions,
-  told: { readonly logger: Logger; readonly tellsForwards: boolean },
+  { autoPorts: ports, links, gateway }: ServeOptions,
+  { more, ...told }: {
+    readonly logger: Logger;
+    readonly tellsForwards: boolean;
+    /** What is disposed of when no flow is left. */
+    readonly more: AsyncDisposableStack;
+  },
 ): Promise<AsyncDisposable | undefined> {
   const [link] = links;
   if (ports.length === 0 || link?.kind !== "tap" || link.netns === undefined) return undefined;
-  const [{ openListeningPlace }, { followListening }] = await Promise.all([
+  const [{ openListeningPlace }, { followListening }, { openDoor }] = await Promise.all([
     import("./listening_place.ts"),
     import("./follow_listening.ts"),
+    import("./loopback_line.ts"),
   ]);
   using way = openWayInto(link.netns);
-  return followListening({ forwards: forwards!, sockets: await openListeningPlace(way, ports), ports, ...told });
+  const sockets = await openListeningPlace(way, ports), door = openDoor(way, gatewayRules(gateway), told.logger);
+  more.use(door);
+  return followListening({ forwards: forwards!, sockets, ports, door, ...told });
 }
 
 /** Resolves when a signal asks for the end. `report` is called for each signal that asks for the flow table. */

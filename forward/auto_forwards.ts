@@ -76,8 +76,8 @@ export interface AutoForwardsOptions {
   readonly door?: LoopbackDoor | undefined;
   /** Who hears of what is forwarded and what is not. */
   readonly logger: Pick<Logger, "info" | "warn">;
-  /** Called with each forward that was added. */
-  added?(forward: Forward): void;
+  /** Called with each forward that was added, and how people read it. */
+  added?(forward: Forward, shown: string): void;
   /** Monotonic milliseconds. */
   now(): number;
 }
@@ -192,7 +192,7 @@ class Followed {
     this.#hasEnded = true;
     const { door, logger } = this.#options;
     if (this.#usesDoor) door?.close(this.listening);
-    for (const forward of this.#forwards) logger.info(`No longer forwarding ${forward}`);
+    for (const forward of this.#forwards) logger.info(`No longer forwarding ${shownAs(forward, this.listening)}`);
     await Promise.all(this.#forwards.splice(0).map((forward) => forward.remove()));
   }
 
@@ -209,7 +209,7 @@ class Followed {
         const [forward] = await this.#options.forwards.addPorts([{ ...spec, ...to }]);
         if (this.#hasEnded) return await forward!.remove();
         this.#forwards.push(forward!);
-        this.#options.added?.(forward!);
+        this.#options.added?.(forward!, shownAs(forward!, this.listening));
       } catch (error) {
         refused.push(spec);
         this.#tellOnce(error instanceof Error ? error.message : String(error));
@@ -236,6 +236,12 @@ class Followed {
     this.#told.add(why);
     this.#tell(`${why}; it is tried again while somebody listens there`);
   }
+}
+
+/** How people read a forward: a way through a door leads to what listens behind it. */
+function shownAs(forward: Forward, { address, port, protocol }: Listening): string {
+  if (!isLoopbackAddress(address)) return `${forward}`;
+  return `${protocol} ${forward.host} -> ${formatEndpoint(address, port)}`;
 }
 
 /** Where the host listens for clients of this port: nowhere, if it is left out or may not be had from there. */

@@ -18,7 +18,7 @@
 import { delay } from "@std/async";
 import { type Logger, SILENT } from "../nat/base/logger.ts";
 import { RateLimitedLog } from "../nat/base/rate_limited_log.ts";
-import { pump, type PumpResult } from "./pump.ts";
+import { pump, type PumpConn, type PumpResult } from "./pump.ts";
 import { formatStreamEndpoint, type StreamEndpoint } from "./stream_endpoint.ts";
 import { listenStream, type StreamListener } from "./stream_ports.ts";
 
@@ -40,6 +40,9 @@ export interface ForwarderOptions {
   admits?(client: Deno.Addr): boolean;
 }
 
+/** The two ends of a connection. */
+export type Side = "client" | "target";
+
 /** A forwarder that listens. */
 export class Forwarder implements AsyncDisposable {
   #listener: StreamListener;
@@ -50,6 +53,10 @@ export class Forwarder implements AsyncDisposable {
   #admits: (client: Deno.Addr) => boolean;
   #log: RateLimitedLog;
   #live = new Set<Promise<void>>();
+  /** For each client, who of both has said all that it had to say, and the other has it. */
+  #saying = new Set<Record<Side, boolean>>();
+  /** Called when one of them has, or a client has ended. */
+  #said: () => void = () => {};
   #cut = new AbortController();
   #stopping = new AbortController();
   #accepting: Promise<void>;
@@ -109,6 +116,13 @@ export class Forwarder implements AsyncDisposable {
     this.#roomMade();
   }
 
+  /** Resolves when each client, or the target of each, has said all that it had to say, and the other side has it. */
+  async drained(side: Side): Promise<void> {
+    while ([...this.#saying].some((connection) => !connection[side])) {
+      await new Promise<void>((resolve) => this.#said = resolve);
+    }
+  }
+
   /** Stops and cuts what there is. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#cut.abort();
@@ -139,14 +153,18 @@ export class Forwarder implements AsyncDisposable {
 
   #begin(client: Deno.Conn): void {
     if (!this.#admits(client.remoteAddr)) return client.close();
-    const serving = this.#serve(client).finally(() => {
+    const said = { client: false, target: false };
+    this.#saying.add(said);
+    const serving = this.#serve(client, said).finally(() => {
       this.#live.delete(serving);
+      this.#saying.delete(said);
       this.#roomMade();
+      this.#said();
     });
     this.#live.add(serving);
   }
 
-  async #serve(client: Deno.Conn): Promise<void> {
+  async #serve(client: Deno.Conn, said: Record<Side, boolean>): Promise<void> {
     const name = nameOf(client.remoteAddr), began = performance.now();
     let target: Deno.Conn;
     try {
@@ -162,7 +180,11 @@ export class Forwarder implements AsyncDisposable {
     }
     this.#complaint = "";
     this.#failures = 0;
-    const result = await pump(client, target, {
+    const tell = (side: Side) => {
+      said[side] = true;
+      this.#said();
+    };
+    const result = await pump(telling(client, () => tell("target")), telling(target, () => tell("client")), {
       signal: this.#cut.signal,
       ...(this.#idleTimeoutMs !== undefined && { idleTimeoutMs: this.#idleTimeoutMs }),
     });
@@ -180,6 +202,19 @@ export class Forwarder implements AsyncDisposable {
   #targetText(): string {
     return formatStreamEndpoint(this.#target);
   }
+}
+
+/** A connection that tells when the end of what goes there has been passed on. */
+function telling(conn: Deno.Conn, ended: () => void): PumpConn {
+  return {
+    read: (into) => conn.read(into),
+    write: (bytes) => conn.write(bytes),
+    closeWrite: async () => {
+      await conn.closeWrite();
+      ended();
+    },
+    close: () => conn.close(),
+  };
 }
 
 /** Connects, for `CONNECT_TIMEOUT_MS` at most. */

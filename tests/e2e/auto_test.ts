@@ -126,15 +126,6 @@ test("hawser run -t auto says that a port is taken, and forwards it when it is f
   await child.stdout.cancel();
 });
 
-test("hawser run -t auto names a port that listens on the namespace's loopback alone, and goes on", async () => {
-  const port = SINGLE + 4, script = `socat TCP4-LISTEN:${port + 1},bind=127.0.0.1 - & ${SAY_INSIDE}`;
-  const child = startHawser(["run", "--dns", "none", "-t", "auto", "--", "sh", "-c", script, "sh", `${port}`]);
-  await hears(port, "inside\n");
-  const { stderr } = readOutcome(await child.output());
-  assertStringIncludes(stderr, `tcp ${port + 1}`);
-  assertStringIncludes(stderr, "127.0.0.1");
-});
-
 test("hawser run -t auto without ss reads /proc", async () => {
   const around = `exec unshare -m sh -c 'mount --bind /dev/null "$(command -v ss)" && exec "$@"' sh "$@"`;
   const port = SINGLE + 6, words = ["run", "--dns", "none", "-t", "auto", "--log-level", "debug"];

@@ -1,0 +1,163 @@
+/**
+ * The agent in a namespace: what listens on loopback there is reached from the host's loopback.
+ *
+ * @module
+ */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { requires } from "../support/requirements.ts";
+import { hawser, OrdinaryUser, readOutcome, shell, startHawser, until } from "./run_support.ts";
+import { Serve } from "./serve_support.ts";
+
+const needs = requires("linux", "root", "tun", "unshare", "nsenter", "ip", "ss", "socat", "setpriv", "mount");
+/** Below the ports that Linux gives to clients, where no other test listens. */
+const FIRST = 17000;
+const EVERY = 30_000;
+const RUN = ["run", "--dns", "none"];
+/** Listens on loopback alone: `sh -c SAY sh PORT FAMILY ADDRESS`. */
+const SAY = "socat -t 5 TCP$2-LISTEN:$1,bind=$3,reuseaddr SYSTEM:'echo inside'";
+
+function test(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name: `${name}${needs.reason}`, ignore: needs.ignore, fn });
+}
+
+/** What a port of the host's loopback says to a client; nothing if it takes none. */
+async function heardAt(port: number): Promise<string> {
+  try {
+    using client = await Deno.connect({ hostname: "127.0.0.1", port });
+    return await new Response(client.readable).text();
+  } catch {
+    return "";
+  }
+}
+
+async function hears(port: number, text: string): Promise<void> {
+  await until(`${port} says ${text}`, async () => await heardAt(port) === text, EVERY);
+}
+
+let next = FIRST;
+
+for (const isolate of [[], ["--isolate"]]) {
+  for (const [family, address, shown] of [["4", "127.0.0.1", "127.0.0.1"], ["6", "[::1]", "[::1]"]] as const) {
+    const what = ["hawser run", ...isolate, `-t auto forwards what listens on ${address} alone`].join(" ");
+    test(what, async () => {
+      const port = next++;
+      const child = startHawser([
+        ...RUN,
+        "-t",
+        "auto",
+        ...isolate,
+        "--",
+        "sh",
+        "-c",
+        SAY,
+        "sh",
+        `${port}`,
+        family,
+        address,
+      ]);
+      await hears(port, "inside\n");
+      const { code, stderr } = readOutcome(await child.output());
+      assertEquals([code, stderr], [0, `forwarding tcp 127.0.0.1:${port} -> ${shown}:${port}\n`]);
+    });
+  }
+
+  test(["hawser run", ...isolate, "-t auto reaches loopback as an ordinary user"].join(" "), async () => {
+    await using user = await OrdinaryUser.create();
+    const port = next++;
+    const ended = user.hawser([
+      ...[...RUN, "-t", "auto", ...isolate, "--", "sh", "-c", SAY, "sh", `${port}`, "4", "127.0.0.1"],
+    ]);
+    await hears(port, "inside\n");
+    const { code, stderr } = await ended;
+    assertEquals([code, stderr], [0, `forwarding tcp 127.0.0.1:${port} -> 127.0.0.1:${port}\n`]);
+  });
+}
+
+test("a client gets all that a server on the namespace's loopback said before it ended", async () => {
+  const port = next++, script = "socat -u EXEC:'head -c 8000000 /dev/zero' TCP4-LISTEN:$1,bind=127.0.0.1,reuseaddr";
+  const child = startHawser([...RUN, "-t", "auto", "--", "sh", "-c", script, "sh", `${port}`]);
+  const ended = child.output();
+  let length = 0;
+  await until("it is answered", async () => (length = (await heardAt(port)).length) > 0, EVERY);
+  assertEquals(length, 8_000_000);
+  assertEquals((await ended).code, 0);
+});
+
+test("hawser run -u auto forwards UDP that is bound to loopback alone", async () => {
+  const port = next++, script = "timeout 20 socat UDP4-LISTEN:$1,bind=127.0.0.1,reuseaddr EXEC:'head -n 1'";
+  const child = startHawser([...RUN, "-u", "auto", "--", "sh", "-c", script, "sh", `${port}`]);
+  const ask = `echo asked | timeout 2 socat -t 1 - UDP4:127.0.0.1:${port} 2>/dev/null || true`;
+  await until("UDP is answered", async () => await shell(ask) === "asked", EVERY);
+  const { stderr } = readOutcome(await child.output());
+  assertEquals(stderr, `forwarding udp 127.0.0.1:${port} -> 127.0.0.1:${port}\n`);
+});
+
+test("many listeners on loopback are forwarded, each while it listens, and the agent's own ports never", async () => {
+  const count = 40, first = FIRST + 100;
+  // Each listens until it has been reached.
+  const script =
+    `for port in $(seq $1 $2); do socat -t 5 TCP4-LISTEN:$port,bind=127.0.0.1 SYSTEM:"echo $port" & done; wait`;
+  const words = ["sh", "-c", script, "sh", `${first}`, `${first + count - 1}`];
+  const child = startHawser([...RUN, "-t", "auto", "--log-level", "info", "--", ...words]);
+  const reading = child.output();
+  await Promise.all(Array.from({ length: count }, (_, i) => hears(first + i, `${first + i}\n`)));
+  const { code, stderr } = readOutcome(await reading);
+  assertEquals(code, 0);
+  const told = [...stderr.matchAll(/^forwarding tcp 127\.0\.0\.1:(\d+) -> 127\.0\.0\.1:\1$/gm)].map(([, port]) => port);
+  assertEquals(new Set(told).size, count);
+  assertEquals(stderr.match(/^forwarding /gm)!.length, told.length, stderr);
+});
+
+test("no agent is there as long as nothing listens on loopback alone, and the command sees one shell at most", async () => {
+  const script = `socat TCP4-LISTEN:${next++} - & sleep 1
+    for process in /proc/[0-9]*; do [ "$process/ns/net" -ef /proc/self/ns/net ] && cat "$process/comm"; done | sort | uniq -c
+    kill $!`;
+  const { code, stdout } = await hawser([...RUN, "-t", "auto", "--", "sh", "-c", script]);
+  assertEquals(code, 0);
+  assertEquals(/\bdeno\b/.test(stdout), false, stdout);
+});
+
+test("a command that ends the agent ends that way alone, and Hawser says so once", async () => {
+  const port = next++, other = next++;
+  const script = `socat TCP4-LISTEN:$1,bind=127.0.0.1,fork,reuseaddr SYSTEM:'echo inside' & first=$!
+    read -r _ <"$3"
+    for process in /proc/[0-9]*; do
+      [ "$process/ns/net" -ef /proc/self/ns/net ] && [ "$(cat "$process/comm")" = deno ] && kill -KILL "\${process#/proc/}"
+    done
+    socat -t 5 TCP4-LISTEN:$2,reuseaddr SYSTEM:'echo open'; kill $first`;
+  const folder = await Deno.makeTempDir({ prefix: "hawser-loopback-" }), pipe = `${folder}/go`;
+  try {
+    await shell('mkfifo "$1"', pipe);
+    const child = startHawser([...RUN, "-t", "auto", "--", "sh", "-c", script, "sh", `${port}`, `${other}`, pipe]);
+    const reading = child.output();
+    await hears(port, "inside\n");
+    await Deno.writeTextFile(pipe, "go\n");
+    await hears(other, "open\n");
+    const { code, stderr } = readOutcome(await reading);
+    assertEquals(code, 0);
+    assertEquals(stderr.match(/its loopback cannot be reached any more/g)?.length, 1, stderr);
+    assertStringIncludes(stderr, `forwarding tcp 127.0.0.1:${other} -> ${other}\n`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+test("hawser serve -t auto reaches the loopback of its namespace, and leaves nothing there", async () => {
+  const name = `hawser-loopback-${Deno.pid}`, port = next++;
+  await shell('ip netns add "$1"', name);
+  try {
+    {
+      await using serve = await Serve.start([
+        ...["--listen", `tap:tap0@${name}`, "--configure", "--dns", "none", "-t", "auto"],
+      ]);
+      const args = ["netns", "exec", name, "sh", "-c", SAY, "sh", `${port}`, "4", "127.0.0.1"];
+      const server = new Deno.Command("ip", { args }).spawn();
+      await hears(port, "inside\n");
+      assertEquals((await server.status).code, 0);
+      assertStringIncludes(serve.stderr, `forwarding tcp 127.0.0.1:${port} -> 127.0.0.1:${port}\n`);
+    }
+    await until("nobody is in the namespace", async () => await shell('ip netns pids "$1"', name) === "", EVERY);
+  } finally {
+    await shell('ip netns del "$1"', name);
+  }
+});
