@@ -144,6 +144,8 @@ export interface GatewayOptions {
    * matter.
    */
   readonly hostLoopback?: boolean;
+  /** Ports at which it does even so, and whatever a map of that address says: `tcp:5432`. Default none. */
+  readonly hostPorts?: readonly string[];
   /**
    * Whether guests reach addresses of the host at all: loopback, and those of its interfaces, of both families, as they
    * change. Default true. False needs `--allow-ffi` on Linux, elsewhere `--allow-sys=networkInterfaces`. DNS stays.

@@ -27,6 +27,7 @@ import {
 import { AUDIT_ROWS, type AuditSettings, auditSettings, type AuditTarget, openSinks } from "./audit_settings.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";
+import { hostPortsOf, type OutwardPort, parseOutward } from "./outward_ports.ts";
 import { readRules, RULE_ROWS, rulesFiles } from "./rules_settings.ts";
 import { UsageError } from "./usage_error.ts";
 import {
@@ -51,6 +52,8 @@ export interface GatewaySettings extends AuditSettings {
   readonly gateway: PlainOptions;
   /** Ports that follow what listens in the guest's namespace. */
   readonly autoPorts: readonly AutoPorts[];
+  /** Ports of the namespace's loopback that lead to the host's. Default none. */
+  readonly outward?: readonly OutwardPort[];
   /** Files of rules, which `withRules` reads. */
   readonly rulesFiles: readonly string[];
   /** Which host sockets. */
@@ -91,6 +94,21 @@ export const GATEWAY_ROWS = {
     help: "the same for UDP",
     repeatable: true,
     read: readUdpPorts,
+  },
+  "tcp-ns": {
+    letter: "T",
+    metavar: "SPEC",
+    help: "TCP ports of the namespace's loopback that lead to the host's: 5432, 5432:15432,\n" +
+      "8000-8009; open to the guest with --no-host-loopback too; repeatable",
+    repeatable: true,
+    read: (text: string) => parseOutward("tcp", text),
+  },
+  "udp-ns": {
+    letter: "U",
+    metavar: "SPEC",
+    help: "the same for UDP",
+    repeatable: true,
+    read: (text: string) => parseOutward("udp", text),
   },
   "subnet": {
     metavar: "CIDR",
@@ -184,7 +202,9 @@ export function gatewaySettings(
   },
 ): GatewaySettings {
   const ports = [...values["tcp-ports"], ...values["udp-ports"]].map(splitForward);
+  const outward = [...values["tcp-ns"], ...values["udp-ns"]].flat();
   const gateway: PlainOptions = {
+    ...(outward.length > 0 && { hostPorts: hostPortsOf(outward) }),
     forwards: ports.flatMap(({ fixed }) => fixed),
     maps: values.map,
     dnsAddresses: values["dns-address"],
@@ -218,6 +238,7 @@ export function gatewaySettings(
   return {
     gateway,
     autoPorts: ports.flatMap(({ auto }) => auto),
+    ...(outward.length > 0 && { outward }),
     rulesFiles: rulesFiles(values),
     ...auditSettings(program, values, defaults.readAudit ?? AUDIT_ROWS.audit.read),
     host: values.host ?? (Deno.build.os === "linux" ? "ffi" : "deno"),

@@ -59,7 +59,7 @@ export interface LoopbackDoorOptions {
 }
 
 /** A port of the namespace's loopback that leads to one of the gateway's address. */
-export interface OutwardPort {
+export interface LedPort {
   /** The transport. */
   readonly protocol: ForwardProtocol;
   /** The address of loopback. */
@@ -145,7 +145,7 @@ export class AgentDoor implements LoopbackDoor, Disposable {
   }
 
   /** Leads a port of the namespace's loopback outward. Rejects with an `Error` that says why that cannot be. */
-  async lead({ protocol, address, port, gateway, gatewayPort }: OutwardPort): Promise<void> {
+  async lead({ protocol, address, port, gateway, gatewayPort }: LedPort): Promise<void> {
     const own = ownOf(protocol, `${address}`, port), id = ++this.#lastId;
     this.#own.add(own);
     const line = `open ${id} ${protocol} ${address} ${port} ${gateway} ${gatewayPort} ${ANY}`;
@@ -154,6 +154,12 @@ export class AgentDoor implements LoopbackDoor, Disposable {
     this.#own.delete(own);
     const why = failure.startsWith("in-use") ? "somebody listens there already" : failure;
     throw new Error(`Cannot lead ${protocol} ${formatEndpoint(address, port)} of the namespace: ${why}`);
+  }
+
+  /** Has the agent start, if it is known that it will be needed. */
+  start(): void {
+    if (!this.#isStarted && !this.#hasEnded) this.#line.say("go");
+    this.#isStarted = true;
   }
 
   /** Resolves when all that was said on loopback has been passed on, if it can be, but for UDP. */
@@ -180,8 +186,7 @@ export class AgentDoor implements LoopbackDoor, Disposable {
   #ask(line: string): Promise<string | undefined> {
     if (this.#hasEnded) return Promise.resolve(ENDED);
     if (this.#waiting.length >= MOST_WAITING) return Promise.resolve("the agent in the namespace does not answer");
-    if (!this.#isStarted) this.#line.say("go");
-    this.#isStarted = true;
+    this.start();
     const { promise, resolve } = Promise.withResolvers<string | undefined>();
     this.#waiting.push({ line, answer: resolve });
     this.#askNext();

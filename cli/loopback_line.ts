@@ -20,28 +20,23 @@ const CACHES = ["HOME=", "XDG_CACHE_HOME=", "DENO_DIR="];
 const QUIET = ["NO_COLOR=1", "DENO_NO_UPDATE_CHECK=1"];
 
 /**
- * Opens a door to the loopback of the namespace to which this way leads. Nothing but a shell is started. If that cannot
- * be, says so and answers nothing.
+ * Opens a door to the loopback of the namespace to which this way leads. Nothing but a shell is started. Throws an
+ * `Error` if it cannot be.
  */
-export function openDoor(way: WayIn, { ipv4, ipv6 }: Segments, logger: Logger): AgentDoor | undefined {
+export function openDoor(way: WayIn, { ipv4, ipv6 }: Segments, logger: Logger): AgentDoor {
   const gateways = [ipv4, ipv6].flatMap((segment) => segment?.gateway ?? []);
-  try {
-    return new AgentDoor({
-      gateways: ipv6 === null ? gateways : [...gateways, ROUTER_LINK_LOCAL],
-      line: (hear, ended) => startShell(way, hear, ended),
-      lost: () => logger.warn("The agent in the namespace was ended: its loopback cannot be reached any more"),
-      random: (below) => Math.floor(Math.random() * below),
-    });
-  } catch (error) {
-    logger.warn(`What listens on loopback alone is not forwarded: ${error instanceof Error ? error.message : error}`);
-    return undefined;
-  }
+  return new AgentDoor({
+    gateways: ipv6 === null ? gateways : [...gateways, ROUTER_LINK_LOCAL],
+    line: (hear, ended) => startShell(way, hear, ended),
+    lost: () => logger.warn("The agent in the namespace was ended: its loopback leads nowhere any more"),
+    random: (below) => Math.floor(Math.random() * below),
+  });
 }
 
 function startShell({ words, env, passedOn = [] }: WayIn, hear: (line: string) => void, ended: () => void): AgentLine {
   const agent = itselfAs(AGENT_WORD, Deno.mainModule), shell = findTool("sh", env);
   if (agent === undefined || shell === undefined) {
-    throw new Error("there is no file of Hawser, or no shell, to start in the namespace");
+    throw new Error("Cannot start an agent in the namespace: there is no file of Hawser, or no shell");
   }
   const caches = (originalEnvironment() ?? []).filter((variable) => CACHES.some((name) => variable.startsWith(name)));
   const socket = new LineSocket(hear), { theirs } = socket;

@@ -133,14 +133,18 @@ export class Namespace {
 
   /**
    * Has the namespace configured, and starts COMMAND unless a signal came first. `ipv6Route` says whether the gateway
-   * advertises a default route. Throws a `NamespaceError`.
+   * advertises a default route; `prepare` is done in between. Throws a `NamespaceError`, or what `prepare` throws.
    */
-  async proceed({ ipv6Route }: { readonly ipv6Route: boolean }): Promise<void> {
+  async proceed(
+    { ipv6Route }: { readonly ipv6Route: boolean },
+    prepare: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
     this.#socket.say(ipv6Route ? "proceed route" : "proceed");
     if (!await this.#reach("run")) {
       if (this.#isOver) return;
       await this.#orFail("run");
     }
+    if (!this.#isOver) await prepare();
     if (!this.#isOver) this.#start();
   }
 

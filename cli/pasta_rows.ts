@@ -9,6 +9,7 @@
 import { Cidr, IpAddress, isGroupMac, parseMac } from "../net/wire/address.ts";
 import { parsePortRequest } from "../forward/port_spec.ts";
 import { parseDns } from "../nat/rules/translation_options.ts";
+import { GATEWAY_ROWS } from "./gateway_settings.ts";
 import type { NetnsSpec } from "./link_spec.ts";
 import { LINK_ROWS } from "./link_settings.ts";
 import { checkedBy, MOST_MTU, readInteger, readMtu } from "./values.ts";
@@ -168,8 +169,8 @@ export const PASTA_ROWS = {
     repeatable: true,
     read: (text: string) => readPorts("udp", text),
   },
-  "tcp-ns": { letter: "T", metavar: "none", help: "no ports of the namespace lead to the host", read: readNone },
-  "udp-ns": { letter: "U", metavar: "none", help: "the same for UDP", read: readNone },
+  "tcp-ns": { ...GATEWAY_ROWS["tcp-ns"], shown: NONE },
+  "udp-ns": { ...GATEWAY_ROWS["udp-ns"], shown: NONE },
   "netns": { metavar: "PATH|NAME", help: "the network namespace; a name is one of ip netns", read: readNetns },
   "userns": {
     metavar: "PATH",
@@ -233,10 +234,6 @@ function readAddressOrNone(text: string): IpAddress | typeof NONE {
 function readPorts(protocol: "tcp" | "udp", text: string): string {
   parsePortRequest(protocol, text);
   return text;
-}
-
-function readNone(text: string): void {
-  if (text !== NONE) throw new TypeError("it is none: ports of the namespace do not lead to the host");
 }
 
 function readNetns(text: string): NetnsSpec {

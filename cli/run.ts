@@ -23,6 +23,7 @@ import type { AgentDoor } from "./loopback_door.ts";
 import { Namespace, NamespaceError } from "./namespace.ts";
 import type { ListeningSockets } from "../net/linux/listening_sockets.ts";
 import type { RunOptions } from "./options.ts";
+import { leadOutward } from "./outward_ports.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
 import { hideOwnFiles } from "./own_files.ts";
 import { routerOf } from "./tap_script.ts";
@@ -68,13 +69,14 @@ export async function run(
   await using following = new AsyncDisposableStack();
   let door: AgentDoor | undefined;
   try {
-    const { mtu, offload } = options, { tun } = namespace;
+    const { mtu, offload, outward = [] } = options, { tun } = namespace;
     const sources = [{ kind: "tap", name: "eth0", tun, mtu, offload } as const];
     const started = runner.start({ sources, needsTap: false, settings: options }).catch(({ message }) => ({ message }));
     const looking = lookInto(namespace, options);
     looking.catch(() => {});
-    if (options.autoPorts.length > 0) {
+    if (options.autoPorts.length > 0 || outward.length > 0) {
       door = (await import("./loopback_line.ts")).openDoor(namespace.wayIn, rules, logger);
+      if (outward.length > 0) door.start();
     }
     // A signal may come before COMMAND is there: that is no failure.
     const early = await Promise.race([started, namespace.ended.then(exitCodeOf)]);
@@ -83,7 +85,9 @@ export async function run(
     serving(() => runner.flows());
     // COMMAND might stop who looks, so that is over before it begins.
     const sockets = await looking;
-    const proceeding = namespace.proceed(early);
+    const proceeding = namespace.proceed(early, async () => {
+      if (door !== undefined && outward.length > 0) await leadOutward(door, rules, outward);
+    });
     // Other processes are at work, and the command's first flow does not wait for this.
     if (options.host === "ffi") prepareSockets();
     await proceeding;

@@ -22,6 +22,7 @@ import { prepareSockets } from "../net/linux/libc.ts";
 import type { Logger } from "../nat/base/logger.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { type NamespaceTun, openTunIn, openWayInto } from "./netns_tun.ts";
+import { leadOutward } from "./outward_ports.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import { REPORT } from "./signals.ts";
@@ -101,10 +102,13 @@ export async function serve(options: ServeOptions, personality: Personality = {}
   }
 }
 
-/** Has ports follow what listens in the namespace of the only TAP, if that was asked for. */
+/**
+ * Has ports follow what listens in the namespace of the only TAP, and leads ports of its loopback outward, if that was
+ * asked for.
+ */
 async function follow(
   { forwards }: GatewayRunner,
-  { autoPorts: ports, links, gateway }: ServeOptions,
+  { autoPorts: ports, outward = [], links, gateway }: ServeOptions,
   { more, ...told }: {
     readonly logger: Logger;
     readonly tellsForwards: boolean;
@@ -112,17 +116,18 @@ async function follow(
     readonly more: AsyncDisposableStack;
   },
 ): Promise<AsyncDisposable | undefined> {
-  const [link] = links;
-  if (ports.length === 0 || link?.kind !== "tap" || link.netns === undefined) return undefined;
+  const [link] = links, isWanted = ports.length > 0 || outward.length > 0;
+  if (!isWanted || link?.kind !== "tap" || link.netns === undefined) return undefined;
   const [{ openListeningPlace }, { followListening }, { openDoor }] = await Promise.all([
     import("./listening_place.ts"),
     import("./follow_listening.ts"),
     import("./loopback_line.ts"),
   ]);
   using way = openWayInto(link.netns);
-  const sockets = await openListeningPlace(way, ports), door = openDoor(way, gatewayRules(gateway), told.logger);
-  more.use(door);
-  return followListening({ forwards: forwards!, sockets, ports, door, ...told });
+  const rules = gatewayRules(gateway), door = more.use(openDoor(way, rules, told.logger));
+  if (outward.length > 0) await leadOutward(door, rules, outward);
+  if (ports.length === 0) return undefined;
+  return followListening({ forwards: forwards!, sockets: await openListeningPlace(way, ports), ports, door, ...told });
 }
 
 /** Resolves when a signal asks for the end. `report` is called for each signal that asks for the flow table. */

@@ -107,10 +107,11 @@ export function parseServe(args: readonly string[]): ServeOptions | undefined {
     throw new UsageError(program, "--configure is for a TAP in a namespace, such as --listen tap:tap0@blue");
   }
   const [link] = links, isOneNamespace = links.length === 1 && link!.kind === "tap" && link!.netns !== undefined;
-  if (settings.autoPorts.length > 0 && !isOneNamespace) {
+  const wants = settings.autoPorts.length > 0 ? '"auto" follows' : settings.outward && "-T and -U lead out of";
+  if (wants !== undefined && !isOneNamespace) {
     throw new UsageError(
       program,
-      '"auto" follows one namespace, such as that of --listen tap:tap0@blue and no other link',
+      `${wants} one namespace, such as that of --listen tap:tap0@blue and no other link`,
     );
   }
   return {

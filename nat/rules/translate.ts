@@ -12,6 +12,7 @@
  *    own address.
  * 4. The gateway's address and the alias lead to the host's loopback: those of IPv4 to 127.0.0.1, and to ::1 for
  *    servers that listen there alone; those of IPv6 the other way round.
+ *    At ports that are named (`hostPorts`) the gateway's do in any case, whatever a map says.
  * 5. The rest of the subnet is refused: it must not reach a network of the host that has the same numbers. If the
  *    subnet is that network (`relaysSubnet`), it is relayed like anything else, and so is the gateway's address if it
  *    must not lead to loopback.
@@ -71,6 +72,14 @@ export interface AddressMap {
   readonly host: IpAddress;
 }
 
+/** A port of the host's loopback. */
+export interface HostPort {
+  /** Protocol number. */
+  readonly protocol: number;
+  /** The port. */
+  readonly port: number;
+}
+
 /** The rules of a gateway, as `createTranslationRules` makes them. */
 export interface TranslationRules extends Segments {
   /** Where DNS leads, in the order to try; empty: nowhere for now; `null`: there is no DNS. */
@@ -79,6 +88,8 @@ export interface TranslationRules extends Segments {
   readonly maps: readonly AddressMap[];
   /** Whether the gateway's address may lead to loopback. */
   readonly hostLoopback: boolean;
+  /** Ports at which it does in any case. */
+  readonly hostPorts: readonly HostPort[];
   /** Whether 64:ff9b::/96 leads to IPv4. */
   readonly nat64: boolean;
   /** The host's addresses, if guests may reach none of them; else null. */
@@ -152,12 +163,12 @@ export function flowProtocolOf(protocol: number): FlowProtocol {
 
 /** Where `destination` leads under `rules`. Never throws. */
 export function translate(rules: TranslationRules, destination: Destination): Translation {
-  const { address, port } = destination, segment = segmentOf(rules, destination.family);
+  const { address } = destination, segment = segmentOf(rules, destination.family);
   const reserved = findReserved(destination.family, address);
   if (reserved !== undefined && !segment?.gateway.equals(address)) return barred("neverRelayed", reserved.rule);
   const isDns = segment !== null && segment.dns.equals(address) &&
     (isDnsQuery(destination) || !standsForHost(segment, address));
-  const targets = isDns ? dnsTargets(rules, destination) : targetsOf(rules, address, port);
+  const targets = isDns ? dnsTargets(rules, destination) : targetsOf(rules, destination);
   if ("refusal" in targets) return targets;
   for (const target of targets) {
     const forbidden = findForbidden(target);
@@ -215,27 +226,31 @@ function besideDns(address: IpAddress): Refusal {
   return barred("neverRelayed", `${address} beside port ${DNS_PORT}`);
 }
 
-function targetsOf(rules: TranslationRules, address: IpAddress, port: number): readonly Target[] | Refusal {
-  for (const map of rules.maps) if (map.guest.equals(address)) return [{ address: map.host, port }];
-  if (isNat64(rules, address)) return targetsOf(rules, IpAddress.fromIpv4(address.w3), port);
-  const segment = segmentOf(rules, familyOf(address));
+function targetsOf(
+  rules: TranslationRules,
+  { protocol, address, port }: Pick<Destination, "protocol" | "address" | "port">,
+): readonly Target[] | Refusal {
+  const segment = segmentOf(rules, familyOf(address)), isGateway = segment?.gateway.equals(address) ?? false;
+  const isNamed = isGateway && rules.hostPorts.some((named) => named.port === port && named.protocol === protocol);
+  for (const map of isNamed ? [] : rules.maps) if (map.guest.equals(address)) return [{ address: map.host, port }];
+  if (isNat64(rules, address)) return targetsOf(rules, { protocol, address: IpAddress.fromIpv4(address.w3), port });
   if (segment === null) return [{ address, port }];
   const isAlias = segment.hostAlias?.equals(address) ?? false;
-  if (isAlias || address.equals(segment.gateway)) return hostTargets(rules, segment, { address, port }, isAlias);
+  if (isAlias || isGateway) return hostTargets(rules, segment, { address, port }, isAlias || isNamed);
   if (isHidden(segment, address)) return barred("neverRelayed", `${segment.subnet}`);
   return address.equals(segment.dns) ? besideDns(address) : [{ address, port }];
 }
 
-/** Where the gateway's address or the host's alias leads. A user who named an alias meant it, as with a map. */
+/** Where the gateway's address or the host's alias leads. Who named an alias or a port meant it, as with a map. */
 function hostTargets(
   { hostLoopback }: TranslationRules,
   { gatewayTargets, relaysSubnet }: Segment,
   asked: Target,
-  isAlias: boolean,
+  isMeant: boolean,
 ): readonly Target[] | Refusal {
   const targets: Target[] = [];
   for (const address of gatewayTargets) {
-    if (isAlias || hostLoopback || !isLoopback(address)) targets.push({ address, port: asked.port });
+    if (isMeant || hostLoopback || !isLoopback(address)) targets.push({ address, port: asked.port });
   }
   if (targets.length > 0) return targets;
   return relaysSubnet ? [asked] : barred("denied", "no host loopback");

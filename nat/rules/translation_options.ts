@@ -10,12 +10,13 @@
  */
 import { Cidr, IpAddress, parseZoned } from "../../net/wire/address.ts";
 import { DNS_PORT } from "../../net/wire/dns.ts";
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import type { HostAddresses } from "../host.ts";
 import { type NetworkPlans, parseServiceAddress, planSegment, reservedIn, withServiceAddress } from "./network_plan.ts";
 import { familyOf, findForbiddenTarget, findReserved, type IpFamily, isLoopback } from "./policy.ts";
 import { RuleList } from "./rule_list.ts";
 import { DEFAULT_SUBNET, DEFAULT_SUBNET6, type Segment, segmentIn, type Segments, standsForSubnet } from "./segment.ts";
-import type { AddressMap, Target, TranslationRules } from "./translate.ts";
+import type { AddressMap, HostPort, Target, TranslationRules } from "./translate.ts";
 
 /** Longest prefix of an IPv4 subnet: with 32 addresses there is room for .15. */
 const LONGEST_PREFIX = 27;
@@ -54,6 +55,8 @@ export interface TranslationOptions {
   readonly gatewayTargets?: readonly string[];
   /** Whether the gateway's address may lead to loopback. Default true. */
   readonly hostLoopback?: boolean;
+  /** Ports at which it does in any case, as `parseHostPort` reads them. Default none. */
+  readonly hostPorts?: readonly string[];
   /** The host's addresses, if guests may reach none of them. Default null. */
   readonly hostAddresses?: HostAddresses | null;
   /** Where guests may go. Default anywhere but to `DEFAULT_DENY`. */
@@ -70,6 +73,7 @@ export type TranslationOptionName =
   | "dnsAddresses"
   | "hostAliases"
   | "maps"
+  | "hostPorts"
   | "gatewayTargets";
 
 const NAMES: Record<TranslationOptionName, string> = {
@@ -81,6 +85,7 @@ const NAMES: Record<TranslationOptionName, string> = {
   dnsAddresses: "DNS address",
   hostAliases: "host address",
   maps: "map",
+  hostPorts: "host port",
   gatewayTargets: "gateway target",
 };
 
@@ -144,6 +149,12 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
     maps: known,
     nat64,
     hostLoopback: options.hostLoopback ?? true,
+    hostPorts: options.hostPorts?.map((text) =>
+      read("hostPorts", text, (text) => {
+        if (hostAddresses !== null) throw new RangeError(LEADS_TO_HOST);
+        return parseHostPort(text);
+      })
+    ) ?? [],
     hostAddresses,
     egress: options.egress ?? new RuleList(),
   };
@@ -201,6 +212,14 @@ export function parseMap(text: string): AddressMap {
   }
   checkTarget(host);
   return { guest, host };
+}
+
+/** Reads `tcp:PORT` or `udp:PORT`. */
+export function parseHostPort(text: string): HostPort {
+  const [, protocol, digits] = /^(tcp|udp):(\d{1,5})$/.exec(text) ?? [], port = Number(digits);
+  if (protocol === undefined) throw new TypeError("it is tcp:PORT or udp:PORT, such as tcp:5432");
+  if (port < 1 || port > 65535) throw new RangeError("its port is a whole number from 1 to 65535");
+  return { protocol: protocol === "tcp" ? PROTOCOL_TCP : PROTOCOL_UDP, port };
 }
 
 function read<T>(option: TranslationOptionName, text: string, parse: (text: string) => T): T {

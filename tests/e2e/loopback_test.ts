@@ -6,7 +6,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { requires } from "../support/requirements.ts";
 import { hawser, OrdinaryUser, readOutcome, shell, startHawser, until } from "./run_support.ts";
-import { Serve } from "./serve_support.ts";
+import { Serve, serveFails } from "./serve_support.ts";
 
 const needs = requires("linux", "root", "tun", "unshare", "nsenter", "ip", "ss", "socat", "setpriv", "mount");
 /** Below the ports that Linux gives to clients, where no other test listens. */
@@ -84,12 +84,14 @@ test("a client gets all that a server on the namespace's loopback said before it
 });
 
 test("hawser run -u auto forwards UDP that is bound to loopback alone", async () => {
-  const port = next++, script = "timeout 20 socat UDP4-LISTEN:$1,bind=127.0.0.1,reuseaddr EXEC:'head -n 1'";
+  const port = next++, script = "exec socat UDP4-RECVFROM:$1,bind=127.0.0.1,fork EXEC:cat";
   const child = startHawser([...RUN, "-u", "auto", "--", "sh", "-c", script, "sh", `${port}`]);
+  const reading = child.output();
   const ask = `echo asked | timeout 2 socat -t 1 - UDP4:127.0.0.1:${port} 2>/dev/null || true`;
   await until("UDP is answered", async () => await shell(ask) === "asked", EVERY);
-  const { stderr } = readOutcome(await child.output());
-  assertEquals(stderr, `forwarding udp 127.0.0.1:${port} -> 127.0.0.1:${port}\n`);
+  child.kill();
+  const { stderr } = readOutcome(await reading);
+  assertStringIncludes(stderr, `forwarding udp 127.0.0.1:${port} -> 127.0.0.1:${port}\n`);
 });
 
 test("many listeners on loopback are forwarded, each while it listens, and the agent's own ports never", async () => {
@@ -135,7 +137,7 @@ test("a command that ends the agent ends that way alone, and Hawser says so once
     await hears(other, "open\n");
     const { code, stderr } = readOutcome(await reading);
     assertEquals(code, 0);
-    assertEquals(stderr.match(/its loopback cannot be reached any more/g)?.length, 1, stderr);
+    assertEquals(stderr.match(/its loopback leads nowhere any more/g)?.length, 1, stderr);
     assertStringIncludes(stderr, `forwarding tcp 127.0.0.1:${other} -> ${other}\n`);
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -158,6 +160,101 @@ test("hawser serve -t auto reaches the loopback of its namespace, and leaves not
     }
     await until("nobody is in the namespace", async () => await shell('ip netns pids "$1"', name) === "", EVERY);
   } finally {
+    await shell('ip netns del "$1"', name);
+  }
+});
+
+/** A server on the host's loopback that says "outside" to whoever comes. */
+function serveOutside(hostname: string): { readonly port: number; close(): void } {
+  const listener = Deno.listen({ hostname, port: 0 });
+  void (async () => {
+    for await (const conn of listener) {
+      await conn.write(new TextEncoder().encode("outside\n"));
+      conn.close();
+    }
+  })();
+  return { port: listener.addr.port, close: () => listener.close() };
+}
+
+for (const more of [[], ["--no-host-loopback"], ["-6", "--isolate"]]) {
+  test(["hawser run -T", ...more, "leads a port of loopback to the host's, and no other"].join(" "), async () => {
+    const named = serveOutside("127.0.0.1"), other = serveOutside("127.0.0.1");
+    try {
+      const script = `for at in TCP4:127.0.0.1:$1 TCP6:[::1]:$1; do socat -u $at -; done
+        socat -u TCP4:127.0.0.1:$2 - 2>/dev/null || echo refused`;
+      const words = ["sh", "-c", script, "sh", "5432", `${other.port}`];
+      const { code, stdout, stderr } = await hawser([...RUN, ...more, "-T", `5432:${named.port}`, "--", ...words]);
+      assertEquals([code, stdout], [0, "outside\noutside\nrefused\n"], stderr);
+    } finally {
+      named.close();
+      other.close();
+    }
+  });
+}
+
+test("hawser run -T is under the rules, and the audit has its flows", async () => {
+  const named = serveOutside("127.0.0.1"), folder = await Deno.makeTempDir({ prefix: "hawser-loopback-" });
+  try {
+    const script = "socat -u TCP4:127.0.0.1:5432 -", words = ["-T", `5432:${named.port}`, "--audit", `${folder}/audit`];
+    const { stdout } = await hawser([...RUN, ...words, "--deny", `127.0.0.1:${named.port}`, "--", "sh", "-c", script]);
+    assertEquals(stdout, "");
+    const records = await Deno.readTextFile(`${folder}/audit`);
+    assertStringIncludes(records, `10.0.2.2`);
+    assertStringIncludes(records, `${named.port}`);
+  } finally {
+    named.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+test("hawser run -T reaches a server on the host's [::1] alone, and -U carries UDP", async () => {
+  const named = serveOutside("::1");
+  const echo = new Deno.Command("socat", { args: ["UDP4-LISTEN:17999,bind=127.0.0.1,fork", "EXEC:cat"] }).spawn();
+  try {
+    const script = `socat -u TCP4:127.0.0.1:5432 -
+      answer=; while [ -z "$answer" ]; do answer=$(echo asked | timeout 2 socat -t 1 - UDP4:127.0.0.1:5353); done; echo $answer`;
+    const words = ["-T", `5432:${named.port}`, "-U", "5353:17999", "--", "sh", "-c", script];
+    const { code, stdout, stderr } = await hawser([...RUN, ...words]);
+    assertEquals([code, stdout], [0, "outside\nasked\n"], stderr);
+  } finally {
+    named.close();
+    echo.kill();
+    await echo.status;
+  }
+});
+
+test("hawser serve -T leads out of its namespace, -t auto beside it, and a port that is taken there is an error", async () => {
+  const name = `hawser-outward-${Deno.pid}`, named = serveOutside("127.0.0.1");
+  await shell('ip netns add "$1" && ip -n "$1" link set lo up', name);
+  const words = [
+    "--listen",
+    `tap:tap0@${name}`,
+    "--configure",
+    "--dns",
+    "none",
+    "-T",
+    `5432:${named.port}`,
+    "-t",
+    "auto",
+  ];
+  const inside = (script: string) => shell('ip netns exec "$1" sh -c "$2"', name, script);
+  try {
+    {
+      await using serve = await Serve.start(words);
+      assertEquals(await inside("socat -u TCP4:127.0.0.1:5432 -"), "outside");
+      // The agent's own listeners are none that are followed.
+      assertEquals(serve.stderr.includes("forwarding"), false, serve.stderr);
+    }
+    const args = ["netns", "exec", name, "socat", "TCP4-LISTEN:5432,bind=127.0.0.1,reuseaddr", "-"];
+    const taken = new Deno.Command("ip", { args, stdin: "piped" }).spawn();
+    await until("somebody listens", async () => await inside("ss -Hltn sport = :5432") !== "", EVERY);
+    const { code, stderr } = await serveFails(words);
+    assertEquals([code, stderr.includes("tcp 127.0.0.1:5432")], [125, true], stderr);
+    taken.kill();
+    await taken.stdin.close();
+    await taken.status;
+  } finally {
+    named.close();
     await shell('ip netns del "$1"', name);
   }
 });

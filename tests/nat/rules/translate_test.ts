@@ -253,3 +253,19 @@ Deno.test("translate with NAT64 leads to no address of the host, and a deny of o
   const mapped = scriptRules({ nat64: true, maps: ["198.51.100.1=127.0.0.9"], deny: ["198.51.100.0/24"] });
   assertEquals(ask(mapped, "64:ff9b::198.51.100.1"), "denied (deny 198.51.100.0/24)");
 });
+
+Deno.test("translate leads the gateway to loopback at ports that are named, whatever else is said, and at no other", () => {
+  for (const more of [{}, { maps: ["10.0.2.2=192.0.2.7"] }]) {
+    const rules = scriptRules({ hostLoopback: false, hostPorts: ["tcp:5432", "udp:53"], ...more });
+    assertEquals(ask(rules, "10.0.2.2", { port: 5432 }), "127.0.0.1:5432 [::1]:5432");
+    assertEquals(ask(rules, "fd00::2", { port: 5432 }), "[::1]:5432 127.0.0.1:5432");
+    assertEquals(ask(rules, "10.0.2.2", { protocol: UDP, port: 53 }), "127.0.0.1:53 [::1]:53");
+    const beside = "maps" in more ? "192.0.2.7" : undefined;
+    for (const [protocol, port] of [[TCP, 5433], [UDP, 5432], [TCP, 53], [ICMP, 0]] as const) {
+      const answer = ask(rules, "10.0.2.2", { protocol, port });
+      assertEquals(answer, beside === undefined ? "denied (no host loopback)" : `${beside}:${port}`);
+    }
+  }
+  const denied = scriptRules({ hostPorts: ["tcp:5432"], deny: ["127.0.0.1:5432"] });
+  assert(ask(denied, "10.0.2.2", { port: 5432 }).startsWith("denied"), "a rule holds for them too");
+});
