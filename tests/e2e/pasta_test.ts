@@ -198,6 +198,24 @@ test("gives what the host has, DNS and the host at addresses of 169.254.0.0/16, 
   await serving;
 });
 
+test("leads to what listens in the container while it listens, unless told otherwise", async (folder) => {
+  await using container = await Container.start();
+  const network = NETWORK.filter((word) => word !== "-u" && word !== "-t" && word !== "none");
+  await using _pasta = await Pasta.start(folder, ["-q", "-u", "none", "--config-net", `${container.pid}`], { network });
+  const port = (() => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    return listener.addr.port;
+  })();
+  const ask = () => shell('socat -u -T 5 "TCP4:127.0.0.1:$1" - 2>/dev/null || true', `${port}`);
+  assertEquals(await ask(), "");
+  // It serves one, and then it listens no more.
+  const serving = container.run(`exec timeout 60 socat "TCP4-LISTEN:$1" SYSTEM:'echo it listens'`, `${port}`);
+  await until("it is reached", async () => await ask() === "it listens", DEADLINE_MS);
+  await serving;
+  const refused = () => shell('socat -u "TCP4:127.0.0.1:$1" - 2>&1 || true', `${port}`);
+  await until("nobody is", async () => (await refused()).includes("refused"), DEADLINE_MS);
+});
+
 test("logs to a file from when it is ready, and records to a descriptor that its caller has opened", async (folder) => {
   await using host = server(), container = await Container.start();
   const log = `${folder}/log`, audit = `${folder}/audit.jsonl`, rules = `${folder}/rules`;
