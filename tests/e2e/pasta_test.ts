@@ -141,9 +141,11 @@ test("leads ports of every address of the host to the container, over TCP and UD
   const network = [...NETWORK.slice(1), "--address=fd00:9::7", "--gateway=fd00:9::1"];
   await using pasta = await Pasta.start(folder, words, { network });
   assertEquals(pasta.started.stderr, `forwarding tcp [::]:${port} -> 7000\nforwarding udp [::]:${port} -> 7000\n`);
+  const stop = `${folder}/stop`;
   const serving = container.run(
-    `timeout 60 socat TCP4-LISTEN:7000,fork SYSTEM:'echo tcp' & tcp=$!
-    timeout 60 socat UDP4-RECVFROM:7000 SYSTEM:'echo udp'; kill $tcp; wait`,
+    `socat TCP4-LISTEN:7000,fork SYSTEM:'echo tcp' & tcp=$!
+    socat UDP4-RECVFROM:7000,fork SYSTEM:'echo udp' & udp=$!
+    until [ -e ${stop} ]; do sleep 0.1; done; kill $tcp $udp; wait`,
   );
   await until(
     "it listens",
@@ -153,7 +155,9 @@ test("leads ports of every address of the host to the container, over TCP and UD
   for (const address of ["TCP4:127.0.0.1", "TCP4:127.0.0.9", "TCP6:[::1]"]) {
     assertEquals(await shell('socat -u "$1" -', `${address}:${port}`), "tcp");
   }
-  assertEquals(await shell('echo hello | socat -t 5 - "UDP4:127.0.0.1:$1" | head -n 1', `${port}`), "udp");
+  const ask = () => shell('echo hello | socat -t 2 - "UDP4:127.0.0.1:$1" | head -n 1', `${port}`);
+  await until("it answers over UDP", async () => await ask() === "udp", DEADLINE_MS);
+  await Deno.writeTextFile(stop, "");
   await serving;
   const again = await hawser(["pasta", "-q", ...NETWORK, "-I", "tap1", "-t", `${port}`, `${container.pid}`]);
   assertEquals([again.code, again.stderr.split("\n").length], [1, 2]);
