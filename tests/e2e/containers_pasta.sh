@@ -16,7 +16,7 @@
 # Nothing leaves the machine. All this is in a network of its own, "the host", whose one way out is a veth pair to
 # "the internet": one more network with web server, echo, DNS and iperf3, and no way on.
 set -uo pipefail
-PARTS="command default options bridge published udp keepid pod dns host ipv6 loopback auto rules endings restart killed buildah rootlesskit"
+PARTS="command default options bridge published udp keepid pod dns host ipv6 loopback auto inner rules endings restart killed buildah rootlesskit"
 PACKAGES=podman,catatonit,passt,buildah,rootlesskit,netavark,aardvark-dns,crun,nftables,iproute2,socat,iperf3,busybox-static,uidmap,fuse-overlayfs,procps,jq,ncat,bind9-dnsutils,python3,bats,ca-certificates
 SELF=$(readlink -f "$0")
 ROOT=$(dirname "$(dirname "$(dirname "$SELF")")")
@@ -225,7 +225,7 @@ gone() {
 # How the program behaves towards its callers, without any of them.
 part_command() {
   # What it prints Debian's loses where the output is no terminal, and so no caller reads it.
-  pasta --host-lo-to-ns-lo --version >/dev/null || fail "no version"
+  pasta --version >/dev/null || fail "no version"
   has "an unknown option" "$(pasta --no-such-option 2>&1)" "unrecognized option '--no-such-option'"
   pasta --no-such-option >/dev/null 2>&1
   same "its exit code" $? 1
@@ -442,17 +442,25 @@ part_loopback() {
 
 # Ports that follow what listens.
 part_auto() {
-  podman run -d -q --name a1 --network pasta:-t,auto,-u,auto,--host-lo-to-ns-lo base sleep 1000 >/dev/null || fail "no container"
+  podman run -d -q --name a1 --network pasta:-t,auto,-u,auto base sleep 1000 >/dev/null || fail "no container"
   podman exec -d a1 sh -c 'echo $$ >/tmp/pid; exec socat TCP-LISTEN:8300,fork,reuseaddr SYSTEM:"read -r line; echo \$line from \$SOCAT_PEERADDR"'
   podman exec -d a1 socat UDP-RECVFROM:8301,fork EXEC:cat
   until_true 10 tcp_answers 127.0.0.1:8300
   until_true 10 udp_answers 127.0.0.1:8301
   podman exec a1 sh -c 'kill $(cat /tmp/pid)'
   until_true 10 silent 127.0.0.1:8300
-  # On the container's loopback alone, reached from the host's.
-  podman exec -d a1 sh -c 'exec socat TCP-LISTEN:8302,bind=127.0.0.1,fork,reuseaddr SYSTEM:"read -r line; echo \$line from \$SOCAT_PEERADDR"'
-  until_true 10 tcp_answers 127.0.0.1:8302
   gone a1
+}
+
+# What listens on the container's loopback alone, from the host's.
+part_inner() {
+  # A caller asks first whether this pasta has it.
+  pasta --host-lo-to-ns-lo --version >/dev/null || fail "no version"
+  podman run -d -q --name i1 --network pasta:-t,auto,--host-lo-to-ns-lo base sleep 1000 >/dev/null || fail "no container"
+  podman exec -d i1 socat TCP-LISTEN:8302,bind=127.0.0.1,fork,reuseaddr SYSTEM:"read -r line; echo \$line from \$SOCAT_PEERADDR"
+  until_true 10 tcp_answers 127.0.0.1:8302
+  silent $HOST4:8302 || fail "it answers on another address"
+  gone i1
 }
 
 part_rules() {
