@@ -373,7 +373,7 @@ part_udp() {
   for at in 127.0.0.1 $HOST4 ::1 $HOST6; do same "the echoes by $at" "$(echoes $at 8000)" 100; done
   gone u1
   # From inside, many at once, one socket each.
-  same "the echoes from inside" "$(pod base sh -c "for i in \$(seq 50); do (echo \$i | socat -t 3 - UDP4:$WEB4:7000) & done; wait" | sort -n | tr '\n' ' ')" "$(seq -s ' ' 50) "
+  same "the echoes from inside" "$(pod base sh -c "for i in \$(seq 50); do (echo \$i | socat -t 8 - UDP4:$WEB4:7000) & done; wait" | sort -n | tr '\n' ' ')" "$(seq -s ' ' 50) "
   until_true 10 no_gateway
 }
 
