@@ -93,7 +93,10 @@ export class AgentDoor implements LoopbackDoor, Disposable {
   /** Those that are asked as soon as others are answered. */
   readonly #waiting: Question[] = [];
   readonly #inward = new Map<string, Way>();
-  /** Where the agent listens, by protocol, address and port: from before it is asked to until it says that it ended. */
+  /**
+   * Where the agent listens, by protocol, address and port: from before it is asked to until it says that it ended.
+   * They stay its own when it has ended itself, since it is not known when.
+   */
   readonly #own = new Set<string>();
   #isStarted = false;
   #hasEnded = false;
@@ -218,7 +221,6 @@ export class AgentDoor implements LoopbackDoor, Disposable {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#line.abandon();
-    this.#own.clear();
     for (const answer of this.#asked.values()) answer(ENDED);
     for (const { answer } of this.#waiting.splice(0)) answer(ENDED);
     this.#asked.clear();

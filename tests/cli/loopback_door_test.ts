@@ -95,7 +95,8 @@ Deno.test("AgentDoor believes no line that answers nothing, and soon hears no mo
   assertEquals(told, { lost: 1, abandoned: 1 });
   await assertRejects(() => waiting, Error, "the agent in the namespace has ended");
   await assertRejects(() => door.open(listening(82)), Error, "the agent in the namespace has ended");
-  assertEquals(door.isOwn(listening(61000)), false);
+  // It may still listen there for a while.
+  assertEquals(door.isOwn(listening(61000)), true);
   assertEquals(said.length, 3);
 });
 
