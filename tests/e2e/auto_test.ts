@@ -104,12 +104,18 @@ async function followed(
 }
 
 test("hawser run -u auto forwards UDP while it is bound", async () => {
-  const port = SINGLE + 2, script = "timeout 20 socat UDP4-LISTEN:$1,reuseaddr EXEC:'head -n 1'";
-  const child = startHawser(["run", "--dns", "none", "-u", "auto", "--", "sh", "-c", script, "sh", `${port}`]);
-  const ask = `echo asked | timeout 2 socat -t 1 - UDP4:127.0.0.1:${port} 2>/dev/null || true`;
+  const port = SINGLE + 2, folder = await Deno.makeTempDir({ prefix: "hawser-auto-" }), stop = `${folder}/stop`;
+  // A server that connects its socket to a client would not count as one while it answers.
+  const script =
+    "socat UDP4-RECVFROM:$1,fork,reuseaddr EXEC:'head -n 1' & until [ -e $2 ]; do sleep 0.1; done; kill $!";
+  const words = ["run", "--dns", "none", "-u", "auto", "--", "sh", "-c", script, "sh", `${port}`, stop];
+  const child = startHawser(words);
+  const ask = `echo asked | timeout 5 socat -t 1 - UDP4:127.0.0.1:${port} 2>/dev/null || true`;
   await until("UDP is answered", async () => await shell(ask) === "asked", EVERY);
+  await Deno.writeTextFile(stop, "");
   const { stderr } = readOutcome(await child.output());
   assertEquals(stderr, `forwarding udp 127.0.0.1:${port} -> ${port}\n`);
+  await Deno.remove(folder, { recursive: true });
 });
 
 test("hawser run -t auto says that a port is taken, and forwards it when it is free", async () => {
