@@ -116,3 +116,13 @@ class Reader {
 function isValueRow(row: FlagRow | ValueRow): row is ValueRow {
   return "read" in row;
 }
+
+/** A table without some of its rows. */
+export function without<T extends object, K extends keyof T>(rows: T, names: readonly K[]): Omit<T, K> {
+  return Object.fromEntries(Object.entries(rows).filter(([name]) => !names.includes(name as K))) as Omit<T, K>;
+}
+
+/** A table whose rows have no letters, where the program that is stood in for has other ones. */
+export function withoutLetters<T extends object>(rows: T): T {
+  return Object.fromEntries(Object.entries(rows).map(([name, { letter: _, ...row }]) => [name, row])) as T;
+}

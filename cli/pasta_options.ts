@@ -15,7 +15,7 @@ import { IpAddress } from "../net/wire/address.ts";
 import type { GuestService } from "../nat/service/guest_services.ts";
 import { familyOf, type IpFamily } from "../nat/rules/policy.ts";
 import { GATEWAY_ROWS, gatewayRules, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
-import { getopt } from "./getopt.ts";
+import { getopt, without, withoutLetters } from "./getopt.ts";
 import type { NetnsSpec } from "./link_spec.ts";
 import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
 import { optionHelp, type OptionValues } from "./option_table.ts";
@@ -280,12 +280,4 @@ function dhcpOptionsOf({ search = NONE, hostname, ...values }: Values): string[]
 
 function fail(message: string): never {
   throw new UsageError(PASTA, message);
-}
-
-function without<T extends object, K extends keyof T>(rows: T, names: readonly K[]): Omit<T, K> {
-  return Object.fromEntries(Object.entries(rows).filter(([name]) => !names.includes(name as K))) as Omit<T, K>;
-}
-
-function withoutLetters<T extends object>(rows: T): T {
-  return Object.fromEntries(Object.entries(rows).map(([name, { letter: _, ...row }]) => [name, row])) as T;
 }

@@ -6,13 +6,13 @@
  *
  * @module
  */
-import { Cidr, IpAddress, isGroupMac, parseMac } from "../net/wire/address.ts";
+import { Cidr, IpAddress } from "../net/wire/address.ts";
 import { parsePortRequest } from "../forward/port_spec.ts";
 import { parseDns } from "../nat/rules/translation_options.ts";
 import { GATEWAY_ROWS } from "./gateway_settings.ts";
 import type { NetnsSpec } from "./link_spec.ts";
 import { LINK_ROWS } from "./link_settings.ts";
-import { checkedBy, MOST_MTU, readInteger, readMtu } from "./values.ts";
+import { checkedBy, MOST_MTU, readInteger, readMac, readMtu } from "./values.ts";
 
 /** Where `ip netns` keeps the namespaces it has named. */
 const NAMED_NAMESPACES = "/run/netns/";
@@ -250,9 +250,4 @@ function readNetns(text: string): NetnsSpec {
 
 function readUser(): never {
   throw new TypeError("Hawser stays who it is: start it as that user");
-}
-
-function readMac(text: string): string {
-  if (!isGroupMac(parseMac(text))) return text;
-  throw new RangeError("it is a group's address, take one whose first byte is even");
 }

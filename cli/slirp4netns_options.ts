@@ -8,20 +8,20 @@
  *
  * @module
  */
-import { Cidr, type IpAddress, isGroupMac, parseMac } from "../net/wire/address.ts";
+import { Cidr, type IpAddress } from "../net/wire/address.ts";
 import { LONGEST_SOCKET_PATH } from "../net/linux/sockaddr.ts";
 import { DEFAULT_SUBNET, ipv4Mask, type Segment, slirp4netnsGuest } from "../nat/rules/segment.ts";
 import { parseSubnet } from "../nat/rules/translation_options.ts";
 import { parseOutbound } from "../host/outbound.ts";
 import { GATEWAY_ROWS, gatewayRules, gatewaySettings } from "./gateway_settings.ts";
-import { getopt } from "./getopt.ts";
+import { getopt, without, withoutLetters } from "./getopt.ts";
 import type { LinkSpec, NetnsSpec } from "./link_spec.ts";
 import { LINK_ROWS, linkSettings } from "./link_settings.ts";
 import { optionHelp } from "./option_table.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import type { TapConfiguration } from "./tap_script.ts";
 import { UsageError } from "./usage_error.ts";
-import { LEAST_MTU, MOST_MTU, readInteger } from "./values.ts";
+import { LEAST_MTU, MOST_MTU, readInteger, readMac } from "./values.ts";
 import { VERSION } from "./version.ts";
 
 /** Who complains. */
@@ -99,7 +99,7 @@ const ROWS = {
   },
   "outbound-addr6": { metavar: "ADDR|IFACE", help: "the same of IPv6", read: readOutboundText },
   "disable-dns": { help: "no DNS at .3: it is refused, as with --dns none" },
-  "macaddress": { metavar: "MAC", help: "the TAP's MAC address, with -c", read: readMacText },
+  "macaddress": { metavar: "MAC", help: "the TAP's MAC address, with -c", read: readMac },
   "target-type": {
     metavar: "netns|bess",
     help: "bess: a socket at PATH for User Mode Linux, in place of a TAP",
@@ -280,12 +280,6 @@ function readOutboundText(text: string): string {
   return text;
 }
 
-function readMacText(text: string): string {
-  const mac = parseMac(text);
-  if (isGroupMac(mac)) throw new RangeError("it is a group's address, take one whose first byte is even");
-  return text;
-}
-
 function oneOf<T extends string>(...words: readonly T[]): (text: string) => T {
   return (text) => {
     const word = words.find((word) => word === text);
@@ -316,12 +310,4 @@ function readCidr(text: string): string {
 
 function maskText(prefix: number): string {
   return [24, 16, 8, 0].map((shift) => (ipv4Mask(prefix) >>> shift) & 0xff).join(".");
-}
-
-function without<T extends object, K extends keyof T>(rows: T, names: readonly K[]): Omit<T, K> {
-  return Object.fromEntries(Object.entries(rows).filter(([name]) => !names.includes(name as K))) as Omit<T, K>;
-}
-
-function withoutLetters<T extends object>(rows: T): T {
-  return Object.fromEntries(Object.entries(rows).map(([name, { letter: _, ...row }]) => [name, row])) as T;
 }

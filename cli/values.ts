@@ -4,6 +4,7 @@
  * @module
  */
 import { parsePortRequest } from "../forward/port_spec.ts";
+import { isGroupMac, parseMac } from "../net/wire/address.ts";
 import { checkFlowLimit } from "../nat/flow/quota.ts";
 import { checkNamesTtl } from "../nat/rules/bindings.ts";
 
@@ -104,4 +105,10 @@ export function readLogLevel(text: string): LogLevel {
 export function fromEnvironment(variable: string): string | undefined {
   if (Deno.permissions.querySync({ name: "env", variable }).state !== "granted") return undefined;
   return Deno.env.get(variable) || undefined;
+}
+
+/** The MAC address of one interface, which stays text. */
+export function readMac(text: string): string {
+  if (!isGroupMac(parseMac(text))) return text;
+  throw new RangeError("it is a group's address, take one whose first byte is even");
 }
