@@ -38,6 +38,7 @@ import type { TcpConfig } from "./nat/tcp/context.ts";
 import { RateLimitedLog } from "./nat/base/rate_limited_log.ts";
 import { parseDhcpOptions } from "./nat/service/dhcp_options.ts";
 import type { GuestService } from "./nat/service/guest_services.ts";
+import type { HostPorts } from "./nat/rules/host_ports.ts";
 import type { NetworkPlans } from "./nat/rules/network_plan.ts";
 import type { Segments } from "./nat/rules/segment.ts";
 import type { TranslationRules } from "./nat/rules/translate.ts";
@@ -86,6 +87,7 @@ export type { FlowRefusal, RefusalCause } from "./nat/rules/verdict.ts";
 export type { RuleList } from "./nat/rules/rule_list.ts";
 export type { GatewayRules, OtherRules, RulesHolder } from "./rules/gateway_rules.ts";
 export type { ReadRules } from "./rules/read.ts";
+export type { HostPorts } from "./nat/rules/host_ports.ts";
 export type { NetworkPlan, NetworkPlans } from "./nat/rules/network_plan.ts";
 export type { GuestService } from "./nat/service/guest_services.ts";
 export type { Families } from "./nat/rules/translation_options.ts";
@@ -144,7 +146,10 @@ export interface GatewayOptions {
    * matter.
    */
   readonly hostLoopback?: boolean;
-  /** Ports at which it does even so, and whatever a map of that address says: `tcp:5432`. Default none. */
+  /**
+   * Ports at which it does even so, and whatever a map of that address says: `tcp:5432`. Default none; see
+   * `Gateway.hostPorts` for later ones.
+   */
   readonly hostPorts?: readonly string[];
   /**
    * Whether guests reach addresses of the host at all: loopback, and those of its interfaces, of both families, as they
@@ -256,6 +261,8 @@ export class Gateway implements AsyncDisposable {
   readonly events: GatewayEvents;
   /** Where guests may go: the rules in force, and others in their place. */
   readonly rules: GatewayRules;
+  /** Ports of the host's loopback that are open to guests in any case: open and close them while the gateway runs. */
+  readonly hostPorts: HostPorts;
 
   #nat: Nat;
   #host: HostNetwork;
@@ -276,6 +283,7 @@ export class Gateway implements AsyncDisposable {
     this.forwards = new PortForwards(host, nat);
     this.events = new GatewayEvents(nat.events);
     this.rules = rules;
+    this.hostPorts = nat.rules.hostPorts;
   }
 
   /**

@@ -12,7 +12,7 @@
  *    own address.
  * 4. The gateway's address and the alias lead to the host's loopback: those of IPv4 to 127.0.0.1, and to ::1 for
  *    servers that listen there alone; those of IPv6 the other way round.
- *    At ports that are named (`hostPorts`) the gateway's do in any case, whatever a map says.
+ *    At ports that are named (`host_ports.ts`) the gateway's do in any case, whatever a map says.
  * 5. The rest of the subnet is refused: it must not reach a network of the host that has the same numbers. If the
  *    subnet is that network (`relaysSubnet`), it is relayed like anything else, and so is the gateway's address if it
  *    must not lead to loopback.
@@ -40,6 +40,7 @@ import { DNS_PORT } from "../../net/wire/dns.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import type { FlowKey } from "../flow/flow_key.ts";
 import type { HostAddresses } from "../host.ts";
+import type { HostPorts } from "./host_ports.ts";
 import {
   familyOf,
   findForbiddenTarget,
@@ -72,14 +73,6 @@ export interface AddressMap {
   readonly host: IpAddress;
 }
 
-/** A port of the host's loopback. */
-export interface HostPort {
-  /** Protocol number. */
-  readonly protocol: number;
-  /** The port. */
-  readonly port: number;
-}
-
 /** The rules of a gateway, as `createTranslationRules` makes them. */
 export interface TranslationRules extends Segments {
   /** Where DNS leads, in the order to try; empty: nowhere for now; `null`: there is no DNS. */
@@ -89,7 +82,7 @@ export interface TranslationRules extends Segments {
   /** Whether the gateway's address may lead to loopback. */
   readonly hostLoopback: boolean;
   /** Ports at which it does in any case. */
-  readonly hostPorts: readonly HostPort[];
+  readonly hostPorts: HostPorts;
   /** Whether 64:ff9b::/96 leads to IPv4. */
   readonly nat64: boolean;
   /** The host's addresses, if guests may reach none of them; else null. */
@@ -231,7 +224,7 @@ function targetsOf(
   { protocol, address, port }: Pick<Destination, "protocol" | "address" | "port">,
 ): readonly Target[] | Refusal {
   const segment = segmentOf(rules, familyOf(address)), isGateway = segment?.gateway.equals(address) ?? false;
-  const isNamed = isGateway && rules.hostPorts.some((named) => named.port === port && named.protocol === protocol);
+  const isNamed = isGateway && rules.hostPorts.isOpen({ protocol, port });
   for (const map of isNamed ? [] : rules.maps) if (map.guest.equals(address)) return [{ address: map.host, port }];
   if (isNat64(rules, address)) return targetsOf(rules, { protocol, address: IpAddress.fromIpv4(address.w3), port });
   if (segment === null) return [{ address, port }];

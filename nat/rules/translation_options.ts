@@ -10,13 +10,13 @@
  */
 import { Cidr, IpAddress, parseZoned } from "../../net/wire/address.ts";
 import { DNS_PORT } from "../../net/wire/dns.ts";
-import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../net/wire/ipv4.ts";
 import type { HostAddresses } from "../host.ts";
+import { HostPorts } from "./host_ports.ts";
 import { type NetworkPlans, parseServiceAddress, planSegment, reservedIn, withServiceAddress } from "./network_plan.ts";
 import { familyOf, findForbiddenTarget, findReserved, type IpFamily, isLoopback } from "./policy.ts";
 import { RuleList } from "./rule_list.ts";
 import { DEFAULT_SUBNET, DEFAULT_SUBNET6, type Segment, segmentIn, type Segments, standsForSubnet } from "./segment.ts";
-import type { AddressMap, HostPort, Target, TranslationRules } from "./translate.ts";
+import type { AddressMap, Target, TranslationRules } from "./translate.ts";
 
 /** Longest prefix of an IPv4 subnet: with 32 addresses there is room for .15. */
 const LONGEST_PREFIX = 27;
@@ -55,7 +55,7 @@ export interface TranslationOptions {
   readonly gatewayTargets?: readonly string[];
   /** Whether the gateway's address may lead to loopback. Default true. */
   readonly hostLoopback?: boolean;
-  /** Ports at which it does in any case, as `parseHostPort` reads them. Default none. */
+  /** Ports at which it does in any case, as `HostPorts` reads them. Default none. */
   readonly hostPorts?: readonly string[];
   /** The host's addresses, if guests may reach none of them. Default null. */
   readonly hostAddresses?: HostAddresses | null;
@@ -73,7 +73,6 @@ export type TranslationOptionName =
   | "dnsAddresses"
   | "hostAliases"
   | "maps"
-  | "hostPorts"
   | "gatewayTargets";
 
 const NAMES: Record<TranslationOptionName, string> = {
@@ -85,7 +84,6 @@ const NAMES: Record<TranslationOptionName, string> = {
   dnsAddresses: "DNS address",
   hostAliases: "host address",
   maps: "map",
-  hostPorts: "host port",
   gatewayTargets: "gateway target",
 };
 
@@ -109,7 +107,7 @@ export class TranslationOptionError extends RangeError {
   }
 }
 
-/** Makes rules and checks them. Throws a `TranslationOptionError`. */
+/** Makes rules and checks them. Throws a `TranslationOptionError`, or what `HostPorts.open` throws. */
 export function createTranslationRules(options: TranslationOptions = {}): TranslationRules {
   const { families = "both", maps = [], hostAddresses = null } = options;
   const targets = options.gatewayTargets?.map((text) => read("gatewayTargets", text, parseTarget));
@@ -143,18 +141,15 @@ export function createTranslationRules(options: TranslationOptions = {}): Transl
   for (const text of maps) {
     known.push(read("maps", text, (text) => checkMap(parseMap(text), taken, { known, hostAddresses })));
   }
+  const hostPorts = new HostPorts(hostAddresses === null ? null : LEADS_TO_HOST);
+  for (const text of options.hostPorts ?? []) hostPorts.open(text);
   return {
     ...segments,
     dnsServers: options.dnsServers?.map((text) => read("dnsServers", text, parseDnsServer)) ?? null,
     maps: known,
     nat64,
     hostLoopback: options.hostLoopback ?? true,
-    hostPorts: options.hostPorts?.map((text) =>
-      read("hostPorts", text, (text) => {
-        if (hostAddresses !== null) throw new RangeError(LEADS_TO_HOST);
-        return parseHostPort(text);
-      })
-    ) ?? [],
+    hostPorts,
     hostAddresses,
     egress: options.egress ?? new RuleList(),
   };
@@ -212,14 +207,6 @@ export function parseMap(text: string): AddressMap {
   }
   checkTarget(host);
   return { guest, host };
-}
-
-/** Reads `tcp:PORT` or `udp:PORT`. */
-export function parseHostPort(text: string): HostPort {
-  const [, protocol, digits] = /^(tcp|udp):(\d{1,5})$/.exec(text) ?? [], port = Number(digits);
-  if (protocol === undefined) throw new TypeError("it is tcp:PORT or udp:PORT, such as tcp:5432");
-  if (port < 1 || port > 65535) throw new RangeError("its port is a whole number from 1 to 65535");
-  return { protocol: protocol === "tcp" ? PROTOCOL_TCP : PROTOCOL_UDP, port };
 }
 
 function read<T>(option: TranslationOptionName, text: string, parse: (text: string) => T): T {
