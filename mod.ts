@@ -87,7 +87,7 @@ export type { FlowRefusal, RefusalCause } from "./nat/rules/verdict.ts";
 export type { RuleList } from "./nat/rules/rule_list.ts";
 export type { GatewayRules, OtherRules, RulesHolder } from "./rules/gateway_rules.ts";
 export type { ReadRules } from "./rules/read.ts";
-export type { HostPorts } from "./nat/rules/host_ports.ts";
+export type { HostPort, HostPorts } from "./nat/rules/host_ports.ts";
 export type { NetworkPlan, NetworkPlans } from "./nat/rules/network_plan.ts";
 export type { GuestService } from "./nat/service/guest_services.ts";
 export type { Families } from "./nat/rules/translation_options.ts";

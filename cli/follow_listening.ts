@@ -6,7 +6,8 @@
  *
  * @module
  */
-import { AutoForwards, type LoopbackDoor } from "../forward/auto_forwards.ts";
+import { AutoForwards } from "../forward/auto_forwards.ts";
+import type { LoopbackDoor } from "../forward/loopback_door.ts";
 import type { PortForwards } from "../forward/port_forwards.ts";
 import type { AutoPorts } from "../forward/port_spec.ts";
 import type { Logger } from "../nat/base/logger.ts";
@@ -45,22 +46,28 @@ export function followListening(options: FollowOptions): AsyncDisposable {
     },
     now: () => performance.now(),
   });
-  const look = () => {
+  logger.debug(`Ports follow what listens in the namespace, known by ${sockets.way}`);
+  const looking = keepLooking(() => auto.look(), logger);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      looking[Symbol.dispose]();
+      sockets[Symbol.dispose]();
+      await auto[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Looks at once, and again and again until what is returned is disposed of, or until that fails. */
+export function keepLooking(look: () => void, logger: Pick<Logger, "warn">): Disposable {
+  const tryLook = () => {
     try {
-      auto.look();
+      look();
     } catch (error) {
       clearInterval(timer);
       logger.warn(`${error instanceof Error ? error.message : error}; ports are not followed any more`);
     }
   };
-  logger.debug(`Ports follow what listens in the namespace, known by ${sockets.way}`);
-  const timer = setInterval(look, PERIOD_MS);
-  look();
-  return {
-    [Symbol.asyncDispose]: async () => {
-      clearInterval(timer);
-      sockets[Symbol.dispose]();
-      await auto[Symbol.asyncDispose]();
-    },
-  };
+  const timer = setInterval(tryLook, PERIOD_MS);
+  tryLook();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }

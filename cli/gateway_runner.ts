@@ -10,7 +10,7 @@
  * @module
  */
 import { LinuxHost } from "../host/linux_host.ts";
-import { Gateway, type PortForwards } from "../mod.ts";
+import { Gateway } from "../mod.ts";
 import { type Logger, SILENT } from "../nat/base/logger.ts";
 import type { HostNetwork } from "../nat/host.ts";
 import { type Clock, SYSTEM_CLOCK } from "../net/link/clock.ts";
@@ -112,9 +112,9 @@ export class GatewayRunner {
     return { addresses: opened.map(({ address }) => address), ipv6Route: gateway.ipv6Route };
   }
 
-  /** Forwards of ports, while the gateway serves. */
-  get forwards(): PortForwards | undefined {
-    return this.#gateway?.forwards;
+  /** The ports of the gateway, while it serves. */
+  get gateway(): Pick<Gateway, "forwards" | "hostPorts"> | undefined {
+    return this.#gateway;
   }
 
   /** What puts around a link what was asked for. */

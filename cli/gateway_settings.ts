@@ -27,7 +27,7 @@ import {
 import { AUDIT_ROWS, type AuditSettings, auditSettings, type AuditTarget, openSinks } from "./audit_settings.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import type { OptionValues } from "./option_table.ts";
-import { hostPortsOf, type OutwardPort, parseOutward } from "./outward_ports.ts";
+import { hostPortOf, mergeOutward, type OutwardPorts, parseOutward } from "./outward_ports.ts";
 import { readRules, RULE_ROWS, rulesFiles } from "./rules_settings.ts";
 import { UsageError } from "./usage_error.ts";
 import {
@@ -52,8 +52,10 @@ export interface GatewaySettings extends AuditSettings {
   readonly gateway: PlainOptions;
   /** Ports that follow what listens in the guest's namespace. */
   readonly autoPorts: readonly AutoPorts[];
+  /** Whether clients on the host's loopback are led to that of the namespace. Default not. */
+  readonly leadsLoopback?: boolean;
   /** Ports of the namespace's loopback that lead to the host's. Default none. */
-  readonly outward?: readonly OutwardPort[];
+  readonly outward?: OutwardPorts;
   /** Files of rules, which `withRules` reads. */
   readonly rulesFiles: readonly string[];
   /** Which host sockets. */
@@ -95,11 +97,16 @@ export const GATEWAY_ROWS = {
     repeatable: true,
     read: readUdpPorts,
   },
+  "host-lo-to-ns-lo": {
+    help: "clients on the host's loopback come to the namespace's, where servers listen for\n" +
+      "programs beside them; but for ports that lead to an address of the guest",
+  },
   "tcp-ns": {
     letter: "T",
     metavar: "SPEC",
     help: "TCP ports of the namespace's loopback that lead to the host's: 5432, 5432:15432,\n" +
-      "8000-8009; open to the guest with --no-host-loopback too; repeatable",
+      "8000-8009; auto: what listens there; auto,~5432: not that one; open to the guest with\n" +
+      "--no-host-loopback too; repeatable",
     repeatable: true,
     read: (text: string) => parseOutward("tcp", text),
   },
@@ -202,9 +209,15 @@ export function gatewaySettings(
   },
 ): GatewaySettings {
   const ports = [...values["tcp-ports"], ...values["udp-ports"]].map(splitForward);
-  const outward = [...values["tcp-ns"], ...values["udp-ns"]].flat();
+  const outward = mergeOutward([...values["tcp-ns"], ...values["udp-ns"]]);
+  if (outward?.auto.length && values["no-host"]) {
+    throw new UsageError(
+      program,
+      '"auto" of -T and -U leads to the host, which --no-host forbids, leave out one of them',
+    );
+  }
   const gateway: PlainOptions = {
-    ...(outward.length > 0 && { hostPorts: hostPortsOf(outward) }),
+    ...(outward && { hostPorts: outward.named.map(hostPortOf) }),
     forwards: ports.flatMap(({ fixed }) => fixed),
     maps: values.map,
     dnsAddresses: values["dns-address"],
@@ -238,7 +251,8 @@ export function gatewaySettings(
   return {
     gateway,
     autoPorts: ports.flatMap(({ auto }) => auto),
-    ...(outward.length > 0 && { outward }),
+    ...(values["host-lo-to-ns-lo"] && { leadsLoopback: true }),
+    ...(outward && { outward }),
     rulesFiles: rulesFiles(values),
     ...auditSettings(program, values, defaults.readAudit ?? AUDIT_ROWS.audit.read),
     host: values.host ?? (Deno.build.os === "linux" ? "ffi" : "deno"),
@@ -251,6 +265,11 @@ export async function withRules<T extends GatewaySettings>(program: string, sett
   const { gateway, rulesFiles: files } = settings, { rules: _, ...options } = gateway;
   const read = await readRules(program, { options, files });
   return { ...settings, gateway: { ...gateway, rules: read.files } };
+}
+
+/** Whether loopback of the guest's namespace is to be reached, or listened on. */
+export function wantsDoor({ autoPorts, leadsLoopback = false, outward }: GatewaySettings): boolean {
+  return autoPorts.length > 0 || leadsLoopback || outward !== undefined;
 }
 
 /** What `Gateway.start` is told, on this host. Throws an `Error` if records cannot go where they are to go. */

@@ -17,6 +17,7 @@ import {
   DiagListeningSockets,
   isBoundDiagSocket,
   type ListeningSockets,
+  openDiagSocket,
   ProcListeningSockets,
   type Transport,
 } from "../net/linux/listening_sockets.ts";
@@ -53,16 +54,37 @@ export async function openListeningPlace(
   const transports = [...new Set(ports.map(({ protocol }) => protocol))];
   const fd = await takeDiagSocket(way);
   if (fd !== undefined) {
-    const sockets = new DiagListeningSockets(fd, transports);
     try {
-      sockets.read();
-      return sockets;
+      return tried(new DiagListeningSockets(fd, transports));
     } catch {
       // This kernel tells nothing that way.
-      sockets[Symbol.dispose]();
     }
   }
   return await openProcPlace(way, transports);
+}
+
+/** The same of Hawser's own namespace, the host's. */
+export async function openOwnPlace(ports: readonly { readonly protocol: Transport }[]): Promise<ListeningSockets> {
+  const transports = [...new Set(ports.map(({ protocol }) => protocol))];
+  try {
+    return tried(new DiagListeningSockets(openDiagSocket(), transports));
+  } catch {
+    // This kernel tells nothing that way.
+    const sockets = new ProcListeningSockets("self", transports);
+    await sockets.look();
+    return tried(sockets);
+  }
+}
+
+/** The same sockets once they could be read. Throws what they throw, and they are closed. */
+function tried<T extends ListeningSockets>(sockets: T): T {
+  try {
+    sockets.read();
+    return sockets;
+  } catch (error) {
+    sockets[Symbol.dispose]();
+    throw error;
+  }
 }
 
 async function takeDiagSocket(way: WayIn): Promise<number | undefined> {

@@ -4,9 +4,10 @@
  *
  * It knows nothing but relays. Its standard input says which are wanted and its standard output answers, a line each:
  *
- * - `open ID tcp|udp ADDRESS PORT TO_ADDRESS TO_PORT PEERS`: listens on the first address, `*` for every one, and leads
- *   whoever comes to the second one. PEERS are the addresses that may come, with commas between, or `*`. The answer is
- *   `opened ID`, or `failed ID WHY`, where WHY begins with `in-use` if somebody has that port.
+ * - `open ID tcp|udp ADDRESS PORT TO_ADDRESSES TO_PORT PEERS`: listens on the address, `*` for every one, and leads
+ *   whoever comes to the first of the other addresses, or over TCP to the first that takes him. PEERS are the addresses
+ *   that may come, or `*`. There are commas between addresses. The answer is `opened ID`, or `failed ID WHY`, where WHY
+ *   begins with `in-use` if somebody has that port.
  * - `close ID`: listens no more. The answer is `closed ID`. Connections of TCP go on.
  * - `finish ID`: the answer, `finished ID`, comes when every connection has passed on all that was said on loopback.
  *
@@ -35,7 +36,8 @@ interface Relay {
 interface Wanted {
   readonly hostname: string;
   readonly port: number;
-  readonly target: { readonly hostname: string; readonly port: number };
+  /** In the order to try. */
+  readonly targets: readonly { readonly hostname: string; readonly port: number }[];
   /** Which side of it is on loopback. */
   readonly loopback: Side;
   /** Whether a client from this address may come. */
@@ -67,13 +69,13 @@ export class LoopbackAgent implements AsyncDisposable {
     await Promise.all([...this.#relays.keys()].map((id) => this.#close(id)));
   }
 
-  async #open(id: string, [protocol, hostname = "", port, toHostname = "", toPort, peers = ANY]: string[]) {
+  async #open(id: string, [protocol, hostname = "", port, toHostnames = "", toPort, peers = ANY]: string[]) {
     const admitted = peers === ANY ? undefined : peers.split(",").map((text) => IpAddress.parse(text));
     const wanted: Wanted = {
       hostname,
       loopback: hostname === ANY ? "target" : "client",
       port: Number(port),
-      target: { hostname: toHostname, port: Number(toPort) },
+      targets: toHostnames.split(",").map((hostname) => ({ hostname, port: Number(toPort) })),
       admits: (from: string) => {
         const address = admitted && IpAddress.tryParse(from);
         return admitted === undefined || admitted.some((peer) => address?.equals(peer));
@@ -122,10 +124,10 @@ function isInUse(error: unknown): boolean {
   return error instanceof Deno.errors.AddrInUse || (error as { readonly code?: string }).code === "EADDRINUSE";
 }
 
-async function openTcp({ hostname, port, target, admits, loopback }: Wanted): Promise<Relay> {
+async function openTcp({ hostname, port, targets, admits, loopback }: Wanted): Promise<Relay> {
   const forwarder = await Forwarder.start(
     { transport: "tcp", hostname, port },
-    { transport: "tcp", ...target },
+    targets.map((target) => ({ transport: "tcp", ...target })),
     { admits: (client) => client.transport === "tcp" && admits(client.hostname) },
   );
   return { close: () => Promise.resolve(forwarder.refuse()), drained: () => forwarder.drained(loopback) };
@@ -133,7 +135,7 @@ async function openTcp({ hostname, port, target, admits, loopback }: Wanted): Pr
 
 async function openUdp(wanted: Wanted): Promise<Relay> {
   const { DatagramForwarder } = await import("../forward/datagram_forwarder.ts");
-  const forwarder = await DatagramForwarder.start(wanted, wanted.target, { admits: wanted.admits });
+  const forwarder = await DatagramForwarder.start(wanted, wanted.targets[0]!, { admits: wanted.admits });
   return { close: () => forwarder.close(), drained: () => Promise.resolve() };
 }
 

@@ -19,7 +19,7 @@
  *
  * @module
  */
-import type { Listening, LoopbackDoor } from "../forward/auto_forwards.ts";
+import type { Listening, LoopbackDoor, LoopbackWay } from "../forward/loopback_door.ts";
 import type { ForwardProtocol } from "../forward/port_spec.ts";
 import { formatEndpoint, type IpAddress } from "../net/wire/address.ts";
 
@@ -37,6 +37,9 @@ const ANY = "*";
 /** Which question an answer is to. */
 const ANSWERS = new Map([["opened", "open"], ["failed", "open"], ["closed", "close"], ["finished", "finish"]]);
 const ENDED = "the agent in the namespace has ended";
+const UNWANTED = "it is not wanted any more";
+/** How a reason begins if somebody has the port. */
+const IN_USE = "in-use";
 
 /** The way to an agent: lines in both directions. */
 export interface AgentLine {
@@ -80,8 +83,16 @@ interface Question {
 interface Way {
   /** The question that opened it, or tries to. */
   id: number;
-  port: number;
+  /** Which one of `#own` it is, if it is open or may be. */
+  own: string;
   isClosed: boolean;
+}
+
+/** Where the agent listens. */
+interface Place {
+  readonly protocol: ForwardProtocol;
+  readonly address: IpAddress | typeof ANY;
+  readonly port: number;
 }
 
 /** The door to the loopback of one namespace. */
@@ -92,7 +103,6 @@ export class AgentDoor implements LoopbackDoor, Disposable {
   readonly #asked = new Map<string, (failure: string | undefined) => void>();
   /** Those that are asked as soon as others are answered. */
   readonly #waiting: Question[] = [];
-  readonly #inward = new Map<string, Way>();
   /**
    * Where the agent listens, by protocol, address and port: from before it is asked to until it says that it ended.
    * They stay its own when it has ended itself, since it is not known when.
@@ -109,54 +119,25 @@ export class AgentDoor implements LoopbackDoor, Disposable {
     this.#line = options.line((line) => this.#hear(line), () => this.#end());
   }
 
-  async open(listening: Listening): Promise<{ readonly address: null; readonly port: number }> {
-    const { protocol, address, port } = listening,
-      key = keyOf(listening),
-      way: Way = { id: 0, port: 0, isClosed: false };
-    this.#inward.set(key, way);
-    for (let tries = 0; tries < MOST_TRIES && !way.isClosed; tries++) {
-      way.port = this.#freePort(protocol);
-      way.id = ++this.#lastId;
-      const own = ownOf(protocol, ANY, way.port), peers = this.#options.gateways.join(",");
-      this.#own.add(own);
-      const failure = await this.#ask(`open ${way.id} ${protocol} ${ANY} ${way.port} ${address} ${port} ${peers}`);
-      if (failure === undefined && !way.isClosed) return { address: null, port: way.port };
-      if (failure === undefined) break;
-      this.#own.delete(own);
-      if (failure.startsWith("in-use")) continue;
-      this.#forget(key, way);
-      throw new Error(failure);
-    }
-    this.#forget(key, way);
-    if (way.isClosed) throw new Error("it is not wanted any more");
-    throw new Error(`none of ${MOST_TRIES} ports could be had in the namespace`);
-  }
-
-  close(listening: Listening): void {
-    const key = keyOf(listening), way = this.#inward.get(key);
-    if (way === undefined) return;
-    way.isClosed = true;
-    this.#forget(key, way);
-    const { id, port } = way, own = ownOf(listening.protocol, ANY, port);
-    void this.#ask(`close ${id}`).then((failure) => {
-      if (failure === undefined) this.#own.delete(own);
-    });
+  open({ protocol, address, port }: Listening, otherwise?: IpAddress): LoopbackWay {
+    const to = otherwise === undefined ? `${address}` : `${address},${otherwise}`;
+    const rest = `${to} ${port} ${this.#options.gateways.join(",")}`;
+    return this.#begin((way) => this.#openAnywhere(way, protocol, rest));
   }
 
   isOwn({ protocol, address, port }: Listening): boolean {
     return this.#own.has(ownOf(protocol, ANY, port)) || this.#own.has(ownOf(protocol, `${address}`, port));
   }
 
-  /** Leads a port of the namespace's loopback outward. Rejects with an `Error` that says why that cannot be. */
-  async lead({ protocol, address, port, gateway, gatewayPort }: LedPort): Promise<void> {
-    const own = ownOf(protocol, `${address}`, port), id = ++this.#lastId;
-    this.#own.add(own);
-    const line = `open ${id} ${protocol} ${address} ${port} ${gateway} ${gatewayPort} ${ANY}`;
-    const failure = await this.#ask(line);
-    if (failure === undefined) return;
-    this.#own.delete(own);
-    const why = failure.startsWith("in-use") ? "somebody listens there already" : failure;
-    throw new Error(`Cannot lead ${protocol} ${formatEndpoint(address, port)} of the namespace: ${why}`);
+  /** Leads a port of the namespace's loopback outward: `begins` is that port. */
+  lead({ protocol, address, port, gateway, gatewayPort }: LedPort): LoopbackWay {
+    return this.#begin(async (way) => {
+      const failure = await this.#openAt(way, { protocol, address, port }, `${gateway} ${gatewayPort} ${ANY}`);
+      if (way.isClosed) throw new Error(UNWANTED);
+      if (failure === undefined) return port;
+      const why = failure.startsWith(IN_USE) ? "somebody listens there already" : failure;
+      throw new Error(`Cannot lead ${protocol} ${formatEndpoint(address, port)} of the namespace: ${why}`);
+    });
   }
 
   /** Has the agent start, if it is known that it will be needed. */
@@ -174,6 +155,48 @@ export class AgentDoor implements LoopbackDoor, Disposable {
   [Symbol.dispose](): void {
     this.#isStarted = false;
     this.#end();
+  }
+
+  #begin(open: (way: Way) => Promise<number>): LoopbackWay {
+    const way: Way = { id: 0, own: "", isClosed: false }, begins = open(way);
+    // Whoever closes it does not wait for it any more.
+    begins.catch(() => {});
+    return { begins, close: () => this.#close(way) };
+  }
+
+  /** Opens a way at a port that nobody has. */
+  async #openAnywhere(way: Way, protocol: ForwardProtocol, rest: string): Promise<number> {
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      const port = this.#freePort(protocol), failure = await this.#openAt(way, { protocol, address: ANY, port }, rest);
+      if (way.isClosed) throw new Error(UNWANTED);
+      if (failure === undefined) return port;
+      if (!failure.startsWith(IN_USE)) throw new Error(failure);
+    }
+    throw new Error(`none of ${MOST_TRIES} ports could be had in the namespace`);
+  }
+
+  /** Resolves to why the agent cannot listen there, or to `undefined`. */
+  async #openAt(way: Way, { protocol, address, port }: Place, rest: string): Promise<string | undefined> {
+    way.id = ++this.#lastId;
+    way.own = ownOf(protocol, `${address}`, port);
+    this.#own.add(way.own);
+    const failure = await this.#ask(`open ${way.id} ${protocol} ${address} ${port} ${rest}`);
+    if (failure !== undefined) this.#disown(way);
+    return failure;
+  }
+
+  #close(way: Way): void {
+    if (way.isClosed) return;
+    way.isClosed = true;
+    if (way.own === "") return;
+    void this.#ask(`close ${way.id}`).then((failure) => {
+      if (failure === undefined) this.#disown(way);
+    });
+  }
+
+  #disown(way: Way): void {
+    this.#own.delete(way.own);
+    way.own = "";
   }
 
   #freePort(protocol: ForwardProtocol): number {
@@ -226,14 +249,6 @@ export class AgentDoor implements LoopbackDoor, Disposable {
     this.#asked.clear();
     if (this.#isStarted) this.#options.lost();
   }
-
-  #forget(key: string, way: Way): void {
-    if (this.#inward.get(key) === way) this.#inward.delete(key);
-  }
-}
-
-function keyOf({ protocol, address, port }: Listening): string {
-  return `${protocol} ${address} ${port}`;
 }
 
 function ownOf(protocol: ForwardProtocol, address: string, port: number): string {

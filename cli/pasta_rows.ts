@@ -169,11 +169,7 @@ export const PASTA_ROWS = {
     repeatable: true,
     read: (text: string) => readPorts("udp", text),
   },
-  "host-lo-to-ns-lo": {
-    help: "with auto, what listens on the namespace's loopback alone is reached from the\n" +
-      "host's in any case; clients are seen as the gateway, and ports that are named lead\n" +
-      "to the guest's own address with this option too",
-  },
+  "host-lo-to-ns-lo": GATEWAY_ROWS["host-lo-to-ns-lo"],
   "tcp-ns": { ...GATEWAY_ROWS["tcp-ns"], shown: NONE },
   "udp-ns": { ...GATEWAY_ROWS["udp-ns"], shown: NONE },
   "netns": { metavar: "PATH|NAME", help: "the network namespace; a name is one of ip netns", read: readNetns },

@@ -10,7 +10,7 @@
  */
 import { deadline } from "@std/async";
 import { claimAudit } from "./audit_settings.ts";
-import { gatewayRules } from "./gateway_settings.ts";
+import { gatewayRules, wantsDoor } from "./gateway_settings.ts";
 import type { GatewayRunner } from "./gateway_runner.ts";
 import { harden, NEEDED_BY_GATEWAY } from "./hardening.ts";
 import type { Segment } from "../nat/rules/segment.ts";
@@ -23,7 +23,6 @@ import type { AgentDoor } from "./loopback_door.ts";
 import { Namespace, NamespaceError } from "./namespace.ts";
 import type { ListeningSockets } from "../net/linux/listening_sockets.ts";
 import type { RunOptions } from "./options.ts";
-import { leadOutward } from "./outward_ports.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
 import { hideOwnFiles } from "./own_files.ts";
 import { routerOf } from "./tap_script.ts";
@@ -69,32 +68,36 @@ export async function run(
   await using following = new AsyncDisposableStack();
   let door: AgentDoor | undefined;
   try {
-    const { mtu, offload, outward = [] } = options, { tun } = namespace;
+    const { mtu, offload, outward } = options, { tun } = namespace;
     const sources = [{ kind: "tap", name: "eth0", tun, mtu, offload } as const];
     const started = runner.start({ sources, needsTap: false, settings: options }).catch(({ message }) => ({ message }));
     const looking = lookInto(namespace, options);
     looking.catch(() => {});
-    if (options.autoPorts.length > 0 || outward.length > 0) {
+    if (wantsDoor(options)) {
       door = (await import("./loopback_line.ts")).openDoor(namespace.wayIn, rules, logger);
-      if (outward.length > 0) door.start();
+      if (outward !== undefined) door.start();
     }
     // A signal may come before COMMAND is there: that is no failure.
     const early = await Promise.race([started, namespace.ended.then(exitCodeOf)]);
     if (typeof early === "number") return early;
     if ("message" in early) return fail(`cannot start the gateway: ${lowerCased(early.message)}`);
     serving(() => runner.flows());
+    const gateway = runner.gateway!;
+    if (door !== undefined && options.leadsLoopback) gateway.forwards.leadLoopback(door);
     // COMMAND might stop who looks, so that is over before it begins.
     const sockets = await looking;
     const proceeding = namespace.proceed(early, async () => {
-      if (door !== undefined && outward.length > 0) await leadOutward(door, rules, outward);
+      if (door === undefined || outward === undefined) return;
+      const { leadOutward } = await import("./lead_outward.ts");
+      following.use(await leadOutward({ door, segments: rules, gateway, logger }, outward));
     });
     // Other processes are at work, and the command's first flow does not wait for this.
     if (options.host === "ffi") prepareSockets();
     await proceeding;
     if (sockets !== undefined) {
       const { followListening } = await import("./follow_listening.ts");
-      const { forwards } = runner, { autoPorts: ports } = options;
-      following.use(followListening({ forwards: forwards!, sockets, ports, door, logger, tellsForwards: true }));
+      const { forwards } = gateway, { autoPorts: ports } = options;
+      following.use(followListening({ forwards, sockets, ports, door, logger, tellsForwards: true }));
     }
     // COMMAND has just been started: nothing of this reaches it.
     harden(logger, ["kill", ...NEEDED_BY_GATEWAY]);

@@ -14,7 +14,7 @@
 import { claimAudit } from "./audit_settings.ts";
 import { GatewayRunner } from "./gateway_runner.ts";
 import type { GuestSource } from "./guest_source.ts";
-import { gatewayRules } from "./gateway_settings.ts";
+import { gatewayRules, wantsDoor } from "./gateway_settings.ts";
 import { harden, NEEDED_BY_GATEWAY } from "./hardening.ts";
 import { checkExit, checkReady, tellReady, whenClosed } from "./inherited_fds.ts";
 import { type LinkSpec, OFFLOAD_SUFFIX } from "./link_spec.ts";
@@ -22,7 +22,6 @@ import { prepareSockets } from "../net/linux/libc.ts";
 import type { Logger } from "../nat/base/logger.ts";
 import { stderrLogger, writeStderr } from "./log.ts";
 import { type NamespaceTun, openTunIn, openWayInto } from "./netns_tun.ts";
-import { leadOutward } from "./outward_ports.ts";
 import { keepOnly, neededByGateway } from "./permissions.ts";
 import type { ServeOptions } from "./serve_options.ts";
 import { REPORT } from "./signals.ts";
@@ -103,31 +102,39 @@ export async function serve(options: ServeOptions, personality: Personality = {}
 }
 
 /**
- * Has ports follow what listens in the namespace of the only TAP, and leads ports of its loopback outward, if that was
- * asked for.
+ * Opens the loopback of the namespace of the only TAP, or has ports follow what listens there, if that was asked for.
  */
 async function follow(
-  { forwards }: GatewayRunner,
-  { autoPorts: ports, outward = [], links, gateway }: ServeOptions,
-  { more, ...told }: {
+  { gateway }: GatewayRunner,
+  options: ServeOptions,
+  { more, logger, tellsForwards }: {
     readonly logger: Logger;
     readonly tellsForwards: boolean;
     /** What is disposed of when no flow is left. */
     readonly more: AsyncDisposableStack;
   },
 ): Promise<AsyncDisposable | undefined> {
-  const [link] = links, isWanted = ports.length > 0 || outward.length > 0;
-  if (!isWanted || link?.kind !== "tap" || link.netns === undefined) return undefined;
-  const [{ openListeningPlace }, { followListening }, { openDoor }] = await Promise.all([
-    import("./listening_place.ts"),
-    import("./follow_listening.ts"),
-    import("./loopback_line.ts"),
-  ]);
+  const { autoPorts: ports, outward, links: [link] } = options;
+  if (!wantsDoor(options) || link?.kind !== "tap" || link.netns === undefined) return undefined;
+  const { openDoor } = await import("./loopback_line.ts");
   using way = openWayInto(link.netns);
-  const rules = gatewayRules(gateway), door = more.use(openDoor(way, rules, told.logger));
-  if (outward.length > 0) await leadOutward(door, rules, outward);
-  if (ports.length === 0) return undefined;
-  return followListening({ forwards: forwards!, sockets: await openListeningPlace(way, ports), ports, door, ...told });
+  const { forwards } = gateway!, segments = gatewayRules(options.gateway);
+  const door = more.use(openDoor(way, segments, logger));
+  if (options.leadsLoopback) forwards.leadLoopback(door);
+  await using following = new AsyncDisposableStack();
+  if (outward !== undefined) {
+    const { leadOutward } = await import("./lead_outward.ts");
+    following.use(await leadOutward({ door, segments, gateway: gateway!, logger }, outward));
+  }
+  if (ports.length > 0) {
+    const [{ openListeningPlace }, { followListening }] = await Promise.all([
+      import("./listening_place.ts"),
+      import("./follow_listening.ts"),
+    ]);
+    const sockets = await openListeningPlace(way, ports);
+    following.use(followListening({ forwards, sockets, ports, door, logger, tellsForwards }));
+  }
+  return following.move();
 }
 
 /** Resolves when a signal asks for the end. `report` is called for each signal that asks for the flow table. */

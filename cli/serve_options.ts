@@ -5,7 +5,7 @@
  */
 import { parseOutbound } from "../host/outbound.ts";
 import { SERVE_AUDIT_ROW } from "./audit_settings.ts";
-import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings } from "./gateway_settings.ts";
+import { GATEWAY_ROWS, type GatewaySettings, gatewaySettings, wantsDoor } from "./gateway_settings.ts";
 import { type LinkSpec, readLink } from "./link_spec.ts";
 import { LINK_ROWS, type LinkSettings, linkSettings } from "./link_settings.ts";
 import { HELP_ROW, readOptions } from "./option_table.ts";
@@ -107,8 +107,12 @@ export function parseServe(args: readonly string[]): ServeOptions | undefined {
     throw new UsageError(program, "--configure is for a TAP in a namespace, such as --listen tap:tap0@blue");
   }
   const [link] = links, isOneNamespace = links.length === 1 && link!.kind === "tap" && link!.netns !== undefined;
-  const wants = settings.autoPorts.length > 0 ? '"auto" follows' : settings.outward && "-T and -U lead out of";
-  if (wants !== undefined && !isOneNamespace) {
+  if (wantsDoor(settings) && !isOneNamespace) {
+    const wants = settings.autoPorts.length > 0
+      ? '"auto" follows'
+      : settings.outward !== undefined
+      ? "-T and -U lead out of"
+      : "--host-lo-to-ns-lo leads into";
     throw new UsageError(
       program,
       `${wants} one namespace, such as that of --listen tap:tap0@blue and no other link`,

@@ -62,7 +62,7 @@ async function follow(options: Slirp4netnsOptions): Promise<number> {
       const begun = new AsyncDisposableStack();
       if (apiSocket !== undefined) {
         const { ApiSocket, Slirp4netnsApi } = await import("./slirp4netns_api.ts");
-        begun.use(new ApiSocket(apiSocket, new Slirp4netnsApi((spec) => runner.forwards!.add(spec), guest)));
+        begun.use(new ApiSocket(apiSocket, new Slirp4netnsApi((spec) => runner.gateway!.forwards.add(spec), guest)));
       }
       writeStdout(slirp4netnsBanner(options));
       return { end: begun };

@@ -19,10 +19,12 @@
  *
  * @module
  */
-import { Cidr, formatEndpoint, IpAddress } from "../net/wire/address.ts";
+import { formatEndpoint, IpAddress } from "../net/wire/address.ts";
 import type { Logger } from "../nat/base/logger.ts";
+import { isLoopback } from "../nat/rules/policy.ts";
+import { type Listening, LOOPBACK_IPV4, LOOPBACK_IPV6, type LoopbackDoor, type LoopbackWay } from "./loopback_door.ts";
 import type { Forward, PortForwards } from "./port_forwards.ts";
-import type { AutoPorts, ForwardProtocol, PortSpec } from "./port_spec.ts";
+import type { AutoPorts, PortSpec } from "./port_spec.ts";
 
 /** How long a port that the host did not give is left alone. */
 const RETRY_MS = 1000;
@@ -31,37 +33,12 @@ const TELL_AGAIN_MS = 60_000;
 const MOST_TOLD = 4096;
 /** How many ports are followed at once. */
 const MOST_FOLLOWED = 4096;
-const LOOPBACK = ["127.0.0.0/8", "::1/128"].map(Cidr.parse);
-const [LOOPBACK_IPV4, LOOPBACK_IPV6] = [IpAddress.parse("127.0.0.1"), IpAddress.parse("::1")];
 const [ANY_IPV4, ANY] = [IpAddress.parse("0.0.0.0"), IpAddress.parse("::")];
-
-/** A socket that listens, or one of UDP that is bound and not connected. */
-export interface Listening {
-  /** Its transport. */
-  readonly protocol: ForwardProtocol;
-  /** Its address: `::` or `0.0.0.0` stand for every one. */
-  readonly address: IpAddress;
-  /** Its port. */
-  readonly port: number;
-}
 
 /** Who knows what listens in a namespace. */
 export interface ListeningSource {
   /** What listens now. Throws an `Error` if that cannot be told any more. */
   read(): readonly Listening[];
-}
-
-/** Who opens a way to the loopback addresses of a namespace. */
-export interface LoopbackDoor {
-  /**
-   * Opens a way to what listens on this loopback address and port. Resolves to the guest's address and port where it
-   * begins, `null` for any of its addresses; rejects with an `Error` if there is none.
-   */
-  open(listening: Listening): Promise<{ readonly address: IpAddress | null; readonly port: number }>;
-  /** Closes that way, also one that is still being opened. */
-  close(listening: Listening): void;
-  /** Whether the door itself listens there. */
-  isOwn(listening: Listening): boolean;
 }
 
 /** What forwards follow, and how. */
@@ -157,7 +134,7 @@ class Followed {
   #triedAt = -Infinity;
   #isTrying = false;
   #hasEnded = false;
-  #usesDoor = false;
+  #way: LoopbackWay | undefined;
   readonly #tell: (why: string) => void;
   /** The end of what had the port before. */
   readonly #after: Promise<void> | undefined;
@@ -190,8 +167,8 @@ class Followed {
   /** Takes its forwards back. */
   async end(): Promise<void> {
     this.#hasEnded = true;
-    const { door, logger } = this.#options;
-    if (this.#usesDoor) door?.close(this.listening);
+    const { logger } = this.#options;
+    this.#way?.close();
     for (const forward of this.#forwards) logger.info(`No longer forwarding ${shownAs(forward, this.listening)}`);
     await Promise.all(this.#forwards.splice(0).map((forward) => forward.remove()));
   }
@@ -199,8 +176,7 @@ class Followed {
   async #add(): Promise<void> {
     await this.#after;
     if (this.#hasEnded) return;
-    const target = isLoopback(this.listening) ? await this.#openDoor() : undefined;
-    const to = target === undefined ? {} : { guestAddress: target.address, guestPort: target.port };
+    const to = isLoopback(this.listening.address) ? { guestPort: await this.#openWay() } : {};
     const refused: PortSpec[] = [];
     for (const spec of this.#specs) {
       if (this.#hasEnded) return;
@@ -218,13 +194,13 @@ class Followed {
     this.#specs = refused;
   }
 
-  async #openDoor(): Promise<{ readonly address: IpAddress | null; readonly port: number }> {
+  async #openWay(): Promise<number> {
     const { door } = this.#options, { protocol, address, port } = this.listening;
     const what = `Cannot forward ${protocol} ${port}: it listens on ${formatEndpoint(address, port)} alone`;
     if (door === undefined) throw new Error(`${what}, let it listen on 0.0.0.0 or [::]`);
-    this.#usesDoor = true;
+    this.#way = door.open(this.listening);
     try {
-      return await door.open(this.listening);
+      return await this.#way.begins;
     } catch (error) {
       throw new Error(`${what}, and there is no way to it: ${error instanceof Error ? error.message : error}`);
     }
@@ -240,7 +216,7 @@ class Followed {
 
 /** How people read a forward: a way through a door leads to what listens behind it. */
 function shownAs(forward: Forward, { address, port, protocol }: Listening): string {
-  if (!isLoopbackAddress(address)) return `${forward}`;
+  if (!isLoopback(address)) return `${forward}`;
   return `${protocol} ${forward.host} -> ${formatEndpoint(address, port)}`;
 }
 
@@ -249,7 +225,7 @@ function specsFor(ports: AutoPorts, { protocol, address, port }: Listening): Por
   if (ports.protocol !== protocol || ports.isExcluded(port)) return [];
   const { isExcluded: _, ...on } = ports;
   const at = (address: IpAddress) => ({ ...on, address, port, guestAddress: null, guestPort: port });
-  if (!isLoopbackAddress(address) || isLoopbackAddress(ports.address)) return [at(ports.address)];
+  if (!isLoopback(address) || isLoopback(ports.address)) return [at(ports.address)];
   // Nobody on loopback comes by another interface.
   if (ports.device !== undefined && ports.device !== "lo") return [];
   if (ports.address.equals(ANY_IPV4)) return [at(LOOPBACK_IPV4)];
@@ -258,19 +234,11 @@ function specsFor(ports: AutoPorts, { protocol, address, port }: Listening): Por
 
 /** The one that can be reached at once; else that of `known`, so that connections need not change; else the first. */
 function bestOf(listens: readonly Listening[], known?: Listening): Listening | undefined {
-  const open = listens.find((listening) => !isLoopback(listening));
+  const open = listens.find((listening) => !isLoopback(listening.address));
   return open ?? listens.find((listening) => known !== undefined && isSameWay(listening, known)) ?? listens[0];
-}
-
-function isLoopback({ address }: Listening): boolean {
-  return isLoopbackAddress(address);
-}
-
-function isLoopbackAddress(address: IpAddress): boolean {
-  return LOOPBACK.some((range) => range.contains(address));
 }
 
 /** Whether a forward to one of them serves the other. */
 function isSameWay(a: Listening, b: Listening): boolean {
-  return isLoopback(a) ? isLoopback(b) && a.address.equals(b.address) : !isLoopback(b);
+  return isLoopback(a.address) ? a.address.equals(b.address) : !isLoopback(b.address);
 }

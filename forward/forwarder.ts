@@ -1,8 +1,9 @@
 /**
  * A forwarder on the host alone: whoever connects to one place is joined with another.
  *
- * **A connection.** The target is connected to first; the client is not read before that. A target that cannot be had
- * closes the client, and is logged once a cause until it can be had again. Then `pump.ts` carries the bytes,
+ * **A connection.** The target is connected to first; the client is not read before that. Of several targets it is the
+ * first that takes the connection. If none can be had, the client is closed, and that is logged once a cause until one
+ * can be had again. Then `pump.ts` carries the bytes,
  * half-closes included. Both ends are probed by TCP's keep-alive, so that one that has vanished does not stay for ever
  * even without an idle timeout.
  *
@@ -46,7 +47,7 @@ export type Side = "client" | "target";
 /** A forwarder that listens. */
 export class Forwarder implements AsyncDisposable {
   #listener: StreamListener;
-  #target: StreamEndpoint;
+  #targets: readonly StreamEndpoint[];
   #idleTimeoutMs: number | undefined;
   #maxConnections: number;
   #logger: Logger;
@@ -66,9 +67,9 @@ export class Forwarder implements AsyncDisposable {
   #complaint = "";
   #failures = 0;
 
-  private constructor(listener: StreamListener, target: StreamEndpoint, options: ForwarderOptions) {
+  private constructor(listener: StreamListener, targets: readonly StreamEndpoint[], options: ForwarderOptions) {
     this.#listener = listener;
-    this.#target = target;
+    this.#targets = targets;
     this.#idleTimeoutMs = options.idleTimeoutMs;
     this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS_DEFAULT;
     this.#logger = options.logger ?? SILENT;
@@ -77,13 +78,16 @@ export class Forwarder implements AsyncDisposable {
     this.#accepting = this.#accept();
   }
 
-  /** Listens, and begins to forward to `target`, which need not be there yet. Throws what `listenStream` throws. */
+  /**
+   * Listens, and begins to forward to the target, or to the first of several that takes a connection. None need be
+   * there yet. Throws what `listenStream` throws.
+   */
   static async start(
     listen: StreamEndpoint,
-    target: StreamEndpoint,
+    target: StreamEndpoint | readonly StreamEndpoint[],
     options: ForwarderOptions = {},
   ): Promise<Forwarder> {
-    return new Forwarder(await listenStream(listen), target, options);
+    return new Forwarder(await listenStream(listen), [target].flat(), options);
   }
 
   /** Where it listens, with the real port. */
@@ -168,7 +172,7 @@ export class Forwarder implements AsyncDisposable {
     const name = nameOf(client.remoteAddr), began = performance.now();
     let target: Deno.Conn;
     try {
-      target = await connect(this.#target, this.#cut.signal);
+      target = await connectFirst(this.#targets, this.#cut.signal);
     } catch (error) {
       client.close();
       return this.#complain((error as Error).message);
@@ -200,7 +204,7 @@ export class Forwarder implements AsyncDisposable {
   }
 
   #targetText(): string {
-    return formatStreamEndpoint(this.#target);
+    return this.#targets.map(formatStreamEndpoint).join(" and ");
   }
 }
 
@@ -215,6 +219,19 @@ function telling(conn: Deno.Conn, ended: () => void): PumpConn {
     },
     close: () => conn.close(),
   };
+}
+
+/** Connects to the first target that can be had, or rejects with what the last one said. */
+async function connectFirst(targets: readonly StreamEndpoint[], signal: AbortSignal): Promise<Deno.Conn> {
+  let failure: unknown;
+  for (const target of targets) {
+    try {
+      return await connect(target, signal);
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
 }
 
 /** Connects, for `CONNECT_TIMEOUT_MS` at most. */

@@ -5,6 +5,7 @@
  */
 export * from "./auto_forwards.ts";
 export * from "./forwarder.ts";
+export * from "./loopback_door.ts";
 export * from "./port_forwards.ts";
 export * from "./port_spec.ts";
 export * from "./pump.ts";

@@ -10,21 +10,28 @@ import type { ForwardTarget } from "../nat/flow/flow.ts";
 import type {
   HostBoundUdpSocket,
   HostEndpoint,
+  HostError,
   HostListener,
   HostListenError,
   HostListenHandler,
   HostNetwork,
   HostTcpHandler,
   HostTcpSocket,
+  HostUdpHandler,
 } from "../nat/host.ts";
 import type { Nat } from "../nat/nat.ts";
-import { formatEndpoint, type IpAddress } from "../net/wire/address.ts";
+import type { UdpForward } from "../nat/relay/udp_forward.ts";
+import { isLoopback } from "../nat/rules/policy.ts";
+import { formatEndpoint, IpAddress } from "../net/wire/address.ts";
+import { LoopbackClients } from "./loopback_clients.ts";
+import type { LoopbackDoor } from "./loopback_door.ts";
 import {
   checkForwards,
   formatPortSpec,
   type ForwardProtocol,
   haveOnePort,
   parseForward,
+  type PortPlace,
   type PortSpec,
 } from "./port_spec.ts";
 
@@ -49,18 +56,28 @@ export interface Forward extends AsyncDisposable {
   toString(): string;
 }
 
+const ANY = IpAddress.parse("::");
 const NEED_OF_ALL =
   "; all takes a descriptor a port, 37303 in all, so raise the hard limit of open files, or name fewer";
 
 /** The forwards of one gateway. */
 export class PortForwards {
-  #parts: Parts;
-  #live = new LiveForwards();
+  readonly #parts: Parts;
+  readonly #live = new LiveForwards();
   #closed = false;
 
   /** None yet. */
   constructor(host: HostNetwork, nat: Nat) {
-    this.#parts = { host, nat, live: this.#live };
+    this.#parts = { host, nat, live: this.#live, door: undefined };
+  }
+
+  /**
+   * From now on clients on the host's loopback are led to the loopback of the guest's namespace by this door, at the
+   * port to which their forward leads; see `loopback_clients.ts`. Forwards that name a guest's address lead there all
+   * the same.
+   */
+  leadLoopback(door: LoopbackDoor): void {
+    this.#parts.door = door;
   }
 
   /**
@@ -105,8 +122,8 @@ export class PortForwards {
   }
 
   /** Whether a forward that is live has that port of the host. */
-  covers(spec: PortSpec): boolean {
-    return this.#live.at(spec.port).some((live) => haveOnePort(live.spec, spec));
+  covers(place: PortPlace): boolean {
+    return this.#live.at(place.port).some((live) => haveOnePort(live.spec, place));
   }
 
   /** Those that are live, in the order in which they were added. */
@@ -130,6 +147,8 @@ interface Parts {
   readonly host: HostNetwork;
   readonly nat: Nat;
   readonly live: LiveForwards;
+  /** The way to loopback of clients there, if they are led. */
+  door: LoopbackDoor | undefined;
 }
 
 /** Those that are live, in the order in which they were added, and by port. */
@@ -159,12 +178,16 @@ class LiveForwards {
 }
 
 /** A forward and the port that it listens on. */
-class LiveForward implements Forward, ForwardTarget, HostListenHandler {
+class LiveForward implements Forward, ForwardTarget, HostListenHandler, HostUdpHandler {
   /** What was asked for, with the port that was found. */
   spec: PortSpec;
   readonly #parts: Parts;
   readonly #socket: HostListener | HostBoundUdpSocket;
   #removed: Promise<void> | undefined;
+  /** What takes its datagrams, if it is one of UDP. */
+  #datagrams: UdpForward | null = null;
+  /** What takes clients on loopback, once one came; null: they are as others are. */
+  #loopback: LoopbackClients | null | undefined;
 
   /** Listens. Throws where that cannot be. */
   constructor(spec: PortSpec, parts: Parts) {
@@ -210,6 +233,8 @@ class LiveForward implements Forward, ForwardTarget, HostListenHandler {
   }
 
   hostAccepted(socket: HostTcpSocket, client: HostEndpoint): HostTcpHandler | null {
+    const loopback = this.#loopbackFor(client);
+    if (loopback !== null) return loopback.accept(socket, client);
     return this.#parts.nat.forwards.acceptTcp(this, socket, client);
   }
 
@@ -217,9 +242,19 @@ class LiveForward implements Forward, ForwardTarget, HostListenHandler {
     this.#parts.nat.forwards.acceptFailed(this);
   }
 
+  hostDatagram(bytes: Uint8Array, start: number, end: number, from: HostEndpoint): void {
+    (this.#loopbackFor(from) ?? this.#datagrams)!.hostDatagram(bytes, start, end, from);
+  }
+
+  hostDatagramFailed(error: HostError, to: HostEndpoint, mtu: number): void {
+    (this.#loopbackFor(to) ?? this.#datagrams)!.hostDatagramFailed(error, to, mtu);
+  }
+
   remove({ reset = false }: { readonly reset?: boolean } = {}): Promise<void> {
     const { host, nat, live } = this.#parts;
-    nat.forwards.remove(this, { reset: reset || this.protocol === "udp" });
+    const isReset = reset || this.protocol === "udp";
+    nat.forwards.remove(this, { reset: isReset });
+    this.#loopback?.remove({ reset: isReset });
     live.delete(this);
     host.wake();
     return this.#removed ??= Promise.resolve(this.#socket[Symbol.asyncDispose]());
@@ -236,8 +271,21 @@ class LiveForward implements Forward, ForwardTarget, HostListenHandler {
   #open(): HostListener | HostBoundUdpSocket {
     const spec = this.spec, { host, nat } = this.#parts;
     if (spec.protocol === "tcp") return this.#orThrow(host.listenTcp(spec, this));
-    const handler = nat.forwardUdp(this);
-    return handler.socket = this.#orThrow(host.bindUdp(spec, handler));
+    this.#datagrams = nat.forwardUdp(this);
+    return this.#datagrams.socket = this.#orThrow(host.bindUdp(spec, this));
+  }
+
+  /** Who takes a client, if it is on loopback and led there. */
+  #loopbackFor({ address }: HostEndpoint): LoopbackClients | null {
+    const { door, host, nat } = this.#parts;
+    if (door === undefined || this.#loopback === null || !isLoopback(address)) return null;
+    if (this.#loopback !== undefined) return this.#loopback;
+    const { protocol, guestAddress, guestPort: port } = this.spec;
+    // What leads to a way through the door is there already.
+    if (guestAddress !== null || door.isOwn({ protocol, address: ANY, port })) return this.#loopback = null;
+    this.#loopback = new LoopbackClients({ host, nat, door }, this);
+    this.#loopback.socket = this.#datagrams?.socket ?? null;
+    return this.#loopback;
   }
 
   #orThrow<T extends HostListener | HostBoundUdpSocket>(socket: T | HostListenError): T {

@@ -27,20 +27,24 @@ import { Cidr, formatEndpoint, IpAddress } from "../net/wire/address.ts";
 /** A transport whose ports can be forwarded. */
 export type ForwardProtocol = "tcp" | "udp";
 
-/** One port of the host that leads to one port of a guest. */
-export interface PortSpec {
+/** One port of the host. */
+export interface PortPlace {
   /** The transport. */
   readonly protocol: ForwardProtocol;
   /** The host address to listen on. */
   readonly address: IpAddress;
   /** The host port; 0: a free one. */
   readonly port: number;
+  /** The interface by which clients come; any unless given. */
+  readonly device?: string;
+}
+
+/** One port of the host that leads to one port of a guest. */
+export interface PortSpec extends PortPlace {
   /** The guest's address; `null`: that of the only guest. */
   readonly guestAddress: IpAddress | null;
   /** The guest's port. */
   readonly guestPort: number;
-  /** The interface by which clients come; any unless given. */
-  readonly device?: string;
   /** Whether it is left out if somebody has it already, or if this user may not have it. */
   readonly isOptional?: boolean;
 }
@@ -193,7 +197,7 @@ export function checkOverlaps(specs: readonly PortSpec[], others: readonly PortS
 }
 
 /** Whether the host has but one port for both. */
-export function haveOnePort(a: PortSpec, b: PortSpec): boolean {
+export function haveOnePort(a: PortPlace, b: PortPlace): boolean {
   const onSameDevice = a.device === undefined || b.device === undefined || a.device === b.device;
   return a.port === b.port && a.protocol === b.protocol && onSameDevice && overlap(a.address, b.address);
 }

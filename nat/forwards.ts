@@ -146,9 +146,9 @@ export class Forwards {
     return this.#context.tcpFlows.accept({ guest, key, forward, socket, client, retry });
   }
 
-  /** Resets a client for which there is no guest. */
-  turnAway({ forward, socket }: ForwardClient, why: string): null {
-    this.#context.counters.forwardNoGuest++;
+  /** Resets a client for which there is no guest, or no way to what it came for. */
+  turnAway({ forward, socket }: ForwardClient, why: string, reason: DropReason = "forwardNoGuest"): null {
+    this.#context.counters[reason]++;
     this.#warn(forward, why);
     socket.reset();
     return null;

@@ -176,6 +176,8 @@ export const DROP_REASONS = {
   guestRefused: "guest turned away by its listener",
   /** A client of a forward without a guest, or with more than one, to go to. */
   forwardNoGuest: "client of a forward that leads to no guest, or to more than one",
+  /** A client of a forward, or a datagram of one, for which no way to the loopback of the guest's namespace opened. */
+  forwardNoWay: "client of a forward that has no way to the namespace's loopback",
   /** A client of a forward that came while every port it could have was taken. */
   forwardNoPort: "client of a forward for which the guest has no port left",
   /** A frame to a guest that did not answer ARP, or one too many while it was asked. */

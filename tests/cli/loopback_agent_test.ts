@@ -63,6 +63,18 @@ Deno.test("LoopbackAgent listens on every address for those that may come, and c
   await set.agent[Symbol.asyncDispose]();
 });
 
+Deno.test("LoopbackAgent leads a client to the first of several addresses that takes him", async () => {
+  const set = setUp();
+  using server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const port = await opened(set, (port) => `open 1 tcp 127.0.0.1 ${port} 127.0.0.77,127.0.0.1 ${server.addr.port} *`);
+  using client = await Deno.connect({ hostname: "127.0.0.1", port });
+  using served = await server.accept();
+  await writeAll(client, pattern(10));
+  await client.closeWrite();
+  assertSame(await readAll(served), pattern(10));
+  await set.agent[Symbol.asyncDispose]();
+});
+
 Deno.test("LoopbackAgent says which ports somebody has, and passes over lines that make no sense", async () => {
   const { agent, lines } = setUp();
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });

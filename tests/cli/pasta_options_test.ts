@@ -219,7 +219,7 @@ Deno.test("parsePasta says in one line what is wrong, in getopt's words where ca
     ["-a x 1", "bad --address x"],
     ["--runas nobody 1", "bad --runas nobody: Hawser stays who it is"],
     ["-t 80-x 1", "bad --tcp-ports 80-x"],
-    ["-T auto 1", "bad --tcp-ns auto: it names ports of loopback"],
+    ["-T all 1", "bad --tcp-ns all: it names ports of loopback"],
     ["-I a/b 1", "bad --ns-ifname a/b"],
     ["--ns-mac-addr 01:d4:18:d9:38:fb 1", "it is a group's address"],
     ["-4 -6 1", "--ipv4-only and --ipv6-only leave nothing"],

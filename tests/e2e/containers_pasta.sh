@@ -436,6 +436,7 @@ part_loopback() {
   same "the host's port on the container's loopback" "$(pod --network pasta:-T,$LOCAL base sh -c "$(fetch 127.0.0.1:$LOCAL)")" "$DIGEST"
   same "the same over IPv6" "$(pod --network pasta:-T,$LOCAL base sh -c "$(fetch "[::1]:$LOCAL")")" "$DIGEST"
   same "a datagram" "$(pod --network pasta:-U,$LOCAL base sh -c "echo hello | socat -t 2 - UDP4:127.0.0.1:$LOCAL")" hello
+  same "with auto" "$(pod --network pasta:-T,auto base sh -c "$(fetch 127.0.0.1:$LOCAL)")" "$DIGEST"
   has "any other port" "$(pod --network pasta:-T,$LOCAL base sh -c "$(fetch 127.0.0.1:$EVERY)" 2>&1)" refused
   until_true 10 no_gateway
 }
@@ -461,6 +462,13 @@ part_inner() {
   until_true 10 tcp_answers 127.0.0.1:8302
   silent $HOST4:8302 || fail "it answers on another address"
   gone i1
+  # A port that is named, too.
+  podman run -d -q --name i2 --network pasta:-t,8303,--host-lo-to-ns-lo base \
+    socat TCP-LISTEN:8303,bind=127.0.0.1,fork,reuseaddr SYSTEM:"read -r line; echo \$line from \$SOCAT_PEERADDR" >/dev/null || fail "no container"
+  until_true 10 tcp_answers 127.0.0.1:8303
+  same "as whom it sees its client" "$(echo hello | socat -t 5 - TCP4:127.0.0.1:8303)" "hello from 127.0.0.1"
+  silent $HOST4:8303 || fail "it answers on another address"
+  gone i2
 }
 
 part_rules() {

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
+import { deadline } from "@std/async";
+import { createSocket } from "node:dgram";
 import { requires } from "../support/requirements.ts";
 import { hawser, OrdinaryUser, readOutcome, shell, startHawser, until } from "./run_support.ts";
 import { Serve, serveFails } from "./serve_support.ts";
@@ -257,4 +259,163 @@ test("hawser serve -T leads out of its namespace, -t auto beside it, and a port 
     named.close();
     await shell('ip netns del "$1"', name);
   }
+});
+
+/** Says as whom it sees its client: `sh -c PEER sh PORT FAMILY ADDRESS`. */
+const PEER = "exec socat -t 5 TCP$2-LISTEN:$1,bind=$3,reuseaddr,fork SYSTEM:'echo \"\$SOCAT_PEERADDR\"'";
+const LED = "--host-lo-to-ns-lo";
+
+/** What a port of that loopback address says to a client; nothing if it takes none. */
+async function heardFrom(hostname: string, port: number): Promise<string> {
+  try {
+    using client = await Deno.connect({ hostname, port });
+    return await new Response(client.readable).text();
+  } catch {
+    return "";
+  }
+}
+
+/** What a port of UDP answers to one datagram. */
+async function answerOf(port: number, text: string): Promise<string> {
+  const socket = createSocket("udp4"), answer = Promise.withResolvers<string>();
+  socket.on("message", (bytes: Uint8Array) => answer.resolve(new TextDecoder().decode(bytes)));
+  socket.send(text, port, "127.0.0.1");
+  try {
+    return await deadline(answer.promise, EVERY);
+  } finally {
+    await new Promise<void>((resolve) => socket.close(() => resolve()));
+  }
+}
+
+for (const more of [[], ["--isolate"], ["-6"]]) {
+  test(["hawser run", LED, ...more, "leads clients of the host's loopback to the namespace's"].join(" "), async () => {
+    const port = next++, words = ["-t", `[::]/${port}`, "--", "sh", "-c", PEER, "sh", `${port}`, "4", "127.0.0.1"];
+    const child = startHawser([...RUN, LED, ...more, ...words]);
+    const reading = child.output();
+    // Nobody listens on ::1, and whoever tries that first is answered all the same.
+    for (const hostname of ["::1", "127.0.0.1"]) {
+      await until(`${hostname} is answered`, async () => await heardFrom(hostname, port) === "127.0.0.1\n", EVERY);
+    }
+    child.kill();
+    const { stderr } = readOutcome(await reading);
+    assertEquals(stderr, `forwarding tcp [::]:${port} -> ${port}\n`);
+  });
+}
+
+test(`hawser run ${LED} leads clients to loopback of what listens everywhere, with auto too, and not if an address is named`, async () => {
+  const port = next++, named = next++;
+  const script = `(${PEER}) & exec socat -t 5 TCP4-LISTEN:$4,reuseaddr,fork SYSTEM:'echo "\$SOCAT_PEERADDR"'`;
+  const words = ["--", "sh", "-c", script, "sh", `${port}`, "4", "0.0.0.0", `${named}`];
+  const child = startHawser([...RUN, LED, "-t", `auto,~${named}`, "-t", `${named}:10.0.2.15/${named}`, ...words]);
+  const reading = child.output();
+  await hears(port, "127.0.0.1\n");
+  await hears(named, "10.0.2.2\n");
+  child.kill();
+  await reading;
+});
+
+test(`hawser run ${LED} carries UDP, the first datagram too`, async () => {
+  const port = next++, ready = next++;
+  const script = `socat UDP4-RECVFROM:$1,bind=127.0.0.1,fork EXEC:cat &
+    until [ -n "$(ss -Hlun "sport = :$1")" ]; do sleep 0.1; done
+    exec socat TCP4-LISTEN:$2,reuseaddr,fork SYSTEM:'echo ready'`;
+  const words = ["-u", `${port}`, "-t", `${ready}:10.0.2.15`, "--", "sh", "-c", script, "sh", `${port}`, `${ready}`];
+  const child = startHawser([...RUN, LED, ...words]);
+  const reading = child.output();
+  await hears(ready, "ready\n");
+  assertEquals(await answerOf(port, "asked"), "asked");
+  child.kill();
+  await reading;
+});
+
+test(`hawser run ${LED} turns a client away whose way a command keeps shut, after ten seconds, and says so`, async () => {
+  const port = next++, other = next++, open = next++;
+  const script = `socat TCP4-LISTEN:$1,bind=127.0.0.1,fork,reuseaddr SYSTEM:'echo inside' &
+    socat TCP4-LISTEN:$2,reuseaddr,fork SYSTEM:'echo never' &
+    read -r _ <"$4"
+    for process in /proc/[0-9]*; do
+      [ "$process/ns/net" -ef /proc/self/ns/net ] && [ "$(cat "$process/comm")" = deno ] && kill -STOP "\${process#/proc/}"
+    done
+    exec socat TCP4-LISTEN:$3,reuseaddr,fork SYSTEM:'echo stopped'`;
+  const folder = await Deno.makeTempDir({ prefix: "hawser-loopback-" }), pipe = `${folder}/go`;
+  try {
+    await shell('mkfifo "$1"', pipe);
+    const words = ["-t", `${port},${other}`, "-t", `${open}:10.0.2.15`, "--", "sh", "-c", script, "sh"];
+    const child = startHawser([...RUN, LED, ...words, `${port}`, `${other}`, `${open}`, pipe]);
+    const reading = child.output();
+    await hears(port, "inside\n");
+    await Deno.writeTextFile(pipe, "go\n");
+    await hears(open, "stopped\n");
+    const began = performance.now();
+    assertEquals(await heardAt(other), "");
+    assertGreater(performance.now() - began, 9_000);
+    child.kill();
+    const { stderr } = readOutcome(await reading);
+    assertStringIncludes(stderr, "the agent in the namespace does not answer");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+test(`hawser serve ${LED} leads to the loopback of its namespace, and is refused without one`, async () => {
+  const name = `hawser-led-${Deno.pid}`, port = next++;
+  await shell('ip netns add "$1"', name);
+  try {
+    const words = [LED, "--configure", "--dns", "none", "-t", `${port}`];
+    await using _serve = await Serve.start(["--listen", `tap:tap0@${name}`, ...words]);
+    const args = ["netns", "exec", name, "sh", "-c", PEER, "sh", `${port}`, "6", "[::1]"];
+    const server = new Deno.Command("ip", { args }).spawn();
+    await until("it is answered", async () => (await heardAt(port)).endsWith(":0001]\n"), EVERY);
+    server.kill();
+    await server.status;
+  } finally {
+    await shell('ip netns del "$1"', name);
+  }
+  const { code, stderr } = await serveFails(["--listen", "unix:/nowhere/hawser", LED]);
+  assertEquals([code, stderr.includes(`${LED} leads into one namespace`)], [2, true], stderr);
+});
+
+test("hawser run -T auto leads to what listens on the host, before the command begins and later, and to nothing else", async () => {
+  const before = serveOutside("127.0.0.1"), later = next++, own = next++;
+  // What listens here is forwarded, which is no port of the host's own.
+  const script = `socat -u TCP4:127.0.0.1:$1 -
+    socat TCP4-LISTEN:$3,reuseaddr,fork SYSTEM:'echo inside' &
+    until socat -u TCP4:localhost:$2 - 2>/dev/null; do sleep 0.1; done
+    kill $!`;
+  const words = ["sh", "-c", script, "sh", `${before.port}`, `${later}`, `${own}`];
+  const options = ["--no-host-loopback", "-T", "auto", "-t", "auto", "--log-level", "info"];
+  const child = startHawser([...RUN, ...options, "--", ...words]);
+  const reading = child.output();
+  try {
+    await hears(own, "inside\n");
+    const server = Deno.listen({ hostname: "127.0.0.1", port: later });
+    try {
+      using client = await server.accept();
+      await client.write(new TextEncoder().encode("outside later\n"));
+    } finally {
+      server.close();
+    }
+    const { code, stdout, stderr } = readOutcome(await reading);
+    assertEquals([code, stdout], [0, "outside\noutside later\n"], stderr);
+    assertStringIncludes(stderr, `Leading tcp ${later} of the namespace's loopback to the host's`);
+    for (const back of [`Leading tcp ${own} `, `Cannot lead tcp 127.0.0.1:${own} `]) {
+      assertEquals(stderr.includes(back), false, stderr);
+    }
+  } finally {
+    before.close();
+  }
+});
+
+test("hawser run -T auto leaves out what is excluded, and is refused beside --no-host", async () => {
+  const named = serveOutside("127.0.0.1");
+  try {
+    const script = "socat -u TCP4:127.0.0.1:$1 - 2>/dev/null || echo refused";
+    const words = ["--", "sh", "-c", script, "sh", `${named.port}`];
+    const { code, stdout } = await hawser([...RUN, "-T", `auto,~${named.port}`, ...words]);
+    assertEquals([code, stdout], [0, "refused\n"]);
+  } finally {
+    named.close();
+  }
+  const { code, stderr } = await hawser([...RUN, "--no-host", "-U", "auto", "--", "true"]);
+  assertEquals([code, stderr.includes("which --no-host forbids")], [2, true], stderr);
 });

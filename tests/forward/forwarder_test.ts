@@ -194,3 +194,31 @@ Deno.test("Forwarder.start fails where it cannot listen, and leaves nothing", as
   taken.close();
   assertEquals(await openedSince(before), []);
 });
+
+Deno.test("Forwarder joins a client with the first of its targets that takes it, and says if none does", async () => {
+  const lines: string[] = [], warn = (line: string) => void lines.push(line);
+  const first = Deno.listen({ hostname: "127.0.0.1", port: 0 }),
+    second = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const targets = [first, second].map(({ addr }) => ({ ...ANY, port: (addr as Deno.NetAddr).port }));
+  await using forwarder = await Forwarder.start(ANY, targets, { logger: { ...SILENT, warn } });
+  const { port } = forwarder.endpoint as typeof ANY;
+  /** What a client hears, by which server it was. */
+  const heard = async (server?: Deno.Listener) => {
+    using client = await Deno.connect({ hostname: "127.0.0.1", port });
+    const conn = await server?.accept();
+    await conn?.closeWrite();
+    await client.closeWrite();
+    const { length } = await readAll(client);
+    conn?.close();
+    return length;
+  };
+  assertEquals(await heard(first), 0);
+  first.close();
+  assertEquals(await heard(second), 0);
+  assertEquals(lines, []);
+  second.close();
+  assertEquals(await heard(), 0);
+  const names = targets.map(({ port }) => `127.0.0.1:${port}`).join(" and ");
+  assertEquals(lines.length, 1);
+  assertMatch(lines[0]!, new RegExp(`^Cannot connect to ${names}: .+; its clients are closed until that works$`));
+});
