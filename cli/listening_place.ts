@@ -127,7 +127,7 @@ async function openProcPlace(way: WayIn, transports: readonly Transport[]): Prom
     way: sockets.way,
     read: () => {
       // Another process may have its number by now.
-      if (visitor.hasEnded) throw new Error("Cannot tell what listens in the namespace: who looked there was ended");
+      if (visitor.hasEnded) throw new Error("Cannot tell what listens: who looked there was ended");
       return sockets.read();
     },
     [Symbol.dispose]: () => visitor[Symbol.dispose](),

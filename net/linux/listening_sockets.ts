@@ -62,7 +62,7 @@ const BUFFER = 1 << 15;
 const FAMILIES = [AF_INET, AF_INET6] as const;
 /** How long a look at /proc serves. */
 const PROC_PERIOD_MS = 1000;
-const ACTION = "Cannot tell what listens in the namespace";
+const ACTION = "Cannot tell what listens";
 /** What Linux gives to clients unless told otherwise (ip(7), `ip_local_port_range`). */
 const FIRST_EPHEMERAL = 32768, LAST_EPHEMERAL = 60999;
 

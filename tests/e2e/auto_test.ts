@@ -14,7 +14,7 @@ const GUEST = decodeURIComponent(new URL("auto_guest.ts", import.meta.url).pathn
 const FIRST = 12000, BURST = 14000, SINGLE = 16000;
 /** A server in the namespace, and its answer, which begins when somebody has come. */
 const SAY_INSIDE = "socat -t 5 TCP4-LISTEN:$1,reuseaddr SYSTEM:'echo inside'";
-const UNTOLD = /^hawser: warn: Cannot tell what listens in the namespace: .+; ports are not followed any more\n$/;
+const UNTOLD = /^hawser: warn: Cannot tell what listens: .+; ports are not followed any more\n$/;
 const EVERY = 30_000;
 
 /** What a port of the host's loopback says to a client; nothing if it takes none. */
