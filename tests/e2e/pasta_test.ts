@@ -144,7 +144,7 @@ test("leads ports of every address of the host to the container, over TCP and UD
   const stop = `${folder}/stop`;
   const serving = container.run(
     `socat TCP4-LISTEN:7000,fork SYSTEM:'echo tcp' & tcp=$!
-    socat UDP4-RECVFROM:7000,fork SYSTEM:'echo udp' & udp=$!
+    socat UDP4-RECVFROM:7000,fork SYSTEM:'read -r line; echo udp' & udp=$!
     until [ -e ${stop} ]; do sleep 0.1; done; kill $tcp $udp; wait`,
   );
   await until(

@@ -207,9 +207,9 @@ test("forwards ports over its API, tells them and takes them back", async (folde
   assertStringIncludes(await add({ proto: "tcp", ...forward }), "add_hostfwd: slirp_add_hostfwd failed: ");
   assertStringIncludes(await add({ proto: "tcp", ...forward, host_addr: "192.0.2.1" }), "no interface of this host");
   assertEquals(JSON.parse(await ask({ execute: "list_hostfwd" })).return.entries.length, 2);
-  // A server in the container that answers a datagram and a connection.
+  // A server in the container that answers a datagram, once it has read it, and a connection.
   const serving = container.run(
-    `timeout 60 socat TCP4-LISTEN:7000 SYSTEM:'echo tcp' & timeout 60 socat UDP4-RECVFROM:7000 SYSTEM:'echo udp'
+    `timeout 60 socat TCP4-LISTEN:7000 SYSTEM:'echo tcp' & timeout 60 socat UDP4-RECVFROM:7000 SYSTEM:'read -r line; echo udp'
     wait`,
   );
   await until(
