@@ -302,6 +302,21 @@ for (const more of [[], ["--isolate"], ["-6"]]) {
   });
 }
 
+test(`hawser run ${LED} -T auto leads both ways for an ordinary user`, async () => {
+  await using user = await OrdinaryUser.create();
+  const outside = serveOutside("127.0.0.1"), port = next++;
+  try {
+    const script = "socat -u TCP4:127.0.0.1:$1 -; shift; " + SAY;
+    const words = ["--", "sh", "-c", script, "sh", `${outside.port}`, `${port}`, "4", "127.0.0.1"];
+    const ended = user.hawser([...RUN, LED, "-T", "auto", "-t", `${port}`, ...words]);
+    await hears(port, "inside\n");
+    const { code, stdout, stderr } = await ended;
+    assertEquals([code, stdout], [0, "outside\n"], stderr);
+  } finally {
+    outside.close();
+  }
+});
+
 test(`hawser run ${LED} leads clients to loopback of what listens everywhere, with auto too, and not if an address is named`, async () => {
   const port = next++, named = next++;
   const script = `(${PEER}) & exec socat -t 5 TCP4-LISTEN:$4,reuseaddr,fork SYSTEM:'echo "\$SOCAT_PEERADDR"'`;
