@@ -53,7 +53,7 @@ export class HostPorts {
 }
 
 /** Reads `tcp:PORT` or `udp:PORT`. Throws a `TypeError` or `RangeError` that says what is wrong alone. */
-export function parseHostPort(text: string): HostPort {
+function parseHostPort(text: string): HostPort {
   const [, protocol, digits] = /^(tcp|udp):(\d{1,5})$/.exec(text) ?? [], port = Number(digits);
   if (protocol === undefined) throw new TypeError("it is tcp:PORT or udp:PORT, such as tcp:5432");
   if (port < 1 || port > MOST) throw new RangeError(`its port is a whole number from 1 to ${MOST}`);
