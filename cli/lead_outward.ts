@@ -6,8 +6,8 @@
  * the host. That port is open to the guest then, also without `hostLoopback`, and no other is: the guest could reach it
  * through the agent anyway.
  *
- * A port that is named must be had, or nothing begins. One that is followed may be taken in the namespace: then it is
- * tried again for as long as something on the host listens there. Ports of Hawser's own forwards are not followed:
+ * If a port that is named is taken in the namespace, nothing begins. If a port that is followed is taken there, Hawser
+ * tries it again for as long as something on the host listens there. Ports of Hawser's own forwards are not followed:
  * they would lead back to where they come from.
  *
  * Only a command that asks for it loads this file.
@@ -54,8 +54,8 @@ export interface LeadOptions {
 }
 
 /**
- * Leads these ports until what is returned is disposed of. Resolves when those that are named are led, and of those
- * that are followed what listens now. Rejects with an `Error` that names a port that cannot be had.
+ * Leads these ports until what is returned is disposed of. Resolves when it leads the named ports, and those on which
+ * the host listens now. Rejects with an `Error` that names the port if it cannot lead a named one.
  */
 export async function leadOutward(options: LeadOptions, { named, auto }: OutwardPorts): Promise<AsyncDisposable> {
   await using begun = new AsyncDisposableStack();

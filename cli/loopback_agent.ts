@@ -4,9 +4,9 @@
  *
  * It knows nothing but relays. Its standard input says which are wanted and its standard output answers, a line each:
  *
- * - `open ID tcp|udp ADDRESS PORT TO_ADDRESSES TO_PORT PEERS`: listens on the address, `*` for every one, and leads
- *   whoever comes to the first of the other addresses, or over TCP to the first that takes him. PEERS are the addresses
- *   that may come, or `*`. There are commas between addresses. The answer is `opened ID`, or `failed ID WHY`, where WHY
+ * - `open ID tcp|udp ADDRESS PORT TO_ADDRESSES TO_PORT PEERS`: listens on ADDRESS, `*` for every one, and leads
+ *   clients to the first of TO_ADDRESSES. If that refuses a TCP client, it tries the next. PEERS are the addresses that
+ *   may come, or `*`. There are commas between addresses. The answer is `opened ID`, or `failed ID WHY`, where WHY
  *   begins with `in-use` if somebody has that port.
  * - `close ID`: listens no more. The answer is `closed ID`. Connections of TCP go on.
  * - `finish ID`: the answer, `finished ID`, comes when every connection has passed on all that was said on loopback.

@@ -159,7 +159,7 @@ export class AgentDoor implements LoopbackDoor, Disposable {
 
   #begin(open: (way: Way) => Promise<number>): LoopbackWay {
     const way: Way = { id: 0, own: "", isClosed: false }, begins = open(way);
-    // Whoever closes it does not wait for it any more.
+    // Nobody waits for a way that was closed.
     begins.catch(() => {});
     return { begins, close: () => this.#close(way) };
   }

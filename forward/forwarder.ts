@@ -1,11 +1,10 @@
 /**
  * A forwarder on the host alone: whoever connects to one place is joined with another.
  *
- * **A connection.** The target is connected to first; the client is not read before that. Of several targets it is the
- * first that takes the connection. If none can be had, the client is closed, and that is logged once a cause until one
- * can be had again. Then `pump.ts` carries the bytes,
- * half-closes included. Both ends are probed by TCP's keep-alive, so that one that has vanished does not stay for ever
- * even without an idle timeout.
+ * **A connection.** The target is connected to first; the client is not read before that. If there are several
+ * targets, they are tried in order. If none takes the connection, the client is closed; that is logged once a cause,
+ * until a target takes a connection again. Then `pump.ts` carries the bytes, half-closes included. Both ends are probed
+ * by TCP's keep-alive, so that one that has vanished does not stay for ever even without an idle timeout.
  *
  * **Bounds.** At most `maxConnections` clients are served at once. Further ones wait in the kernel's queue, are not
  * refused, and have their turn when another one has ended. Where accepting fails, for want of descriptors say, that is
